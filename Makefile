@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make            the three programs, in build/bin
+#   make test       all tests (root; SAN=1: with ASan and UBSan, in build/san)
+#   make run        a demonstration (root; RUN_SECONDS=N ends it by itself)
+#   make format     rewrite the sources in the project's format
+#   make lint       clang-format, clang-tidy, cppcheck and the project's own checks; changes nothing
+#   make deps       install the Debian packages that all this needs (once)
+#
+# A room is a folder of user/; its .c files are found, so a new file needs no line here. main.c is a program's own.
+
+B := build$(if $(SAN),/san)
+CC := gcc
+CLANG := clang
+BPFTOOL := /usr/sbin/bpftool
+
+PACKAGES := libbpf libelf zlib libprotobuf-c libnghttp2 libevent libevent_openssl libevent_pthreads openssl libzstd sqlite3 yaml-0.1 json-c libpcre2-8
+CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration \
+	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -Iuser -MMD -MP $(if $(SAN),-O1 -U_FORTIFY_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+LDFLAGS := -pthread -Wl,--as-needed $(if $(SAN),-fsanitize=address,undefined)
+LDLIBS = $(shell pkg-config --libs $(PACKAGES))
+
+all: $(B)/bin/taffrail-sensor $(B)/bin/taffrail-collector $(B)/bin/taffrail
+
+# --- generated: protobuf and the BPF skeleton -----------------------------------------------------------------------
+PROTOS := $(wildcard proto/*/*.proto proto/*/*/*.proto)
+PROTO_C := $(PROTOS:%.proto=$(B)/%.pb-c.c)
+PROTO_O := $(PROTO_C:.c=.o)
+
+$(B)/%.pb-c.c $(B)/%.pb-c.h: %.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(B) $<
+
+$(PROTO_O): CFLAGS := $(filter-out -Wpedantic -Wshadow,$(CFLAGS))
+$(B)/%.pb-c.o: $(B)/%.pb-c.c
+	$(CC) $(CFLAGS) -c $< -o $@
+
+BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+BPF_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
+SKELETON := $(B)/bpf/taffrail.skel.h
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	@mkdir -p $(@D)
+	$(CLANG) -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. -c $< -o $@
+
+$(B)/bpf/taffrail.o: $(BPF_O)
+	$(BPFTOOL) gen object $@ $^
+
+$(SKELETON): $(B)/bpf/taffrail.o
+	$(BPFTOOL) gen skeleton $< name taffrail_bpf > $@.new && mv $@.new $@
+
+# --- rooms and programs ----------------------------------------------------------------------------------------------
+objects = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(foreach room,$(1),$(wildcard user/$(room)/*.c user/$(room)/*/*.c))))
+SHARED_O := $(call objects,base event grpc)
+SENSOR_O := $(call objects,sensor)
+COLLECTOR_O := $(call objects,collector)
+CLI_O := $(call objects,cli)
+PROTO_H := $(PROTO_C:.c=.h)
+
+$(B)/user/%.o: user/%.c | $(PROTO_H)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c $< -o $@
+$(SENSOR_O) $(B)/user/sensor/main.o: | $(SKELETON)
+
+$(B)/bin/taffrail-sensor: $(B)/user/sensor/main.o $(SENSOR_O) $(SHARED_O) $(PROTO_O)
+$(B)/bin/taffrail-collector: $(B)/user/collector/main.o $(COLLECTOR_O) $(SHARED_O) $(PROTO_O)
+$(B)/bin/taffrail: $(B)/user/cli/main.o $(CLI_O) $(SHARED_O) $(PROTO_O)
+$(B)/bin/%:
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS)
+
+# --- tests -----------------------------------------------------------------------------------------------------------
+TEST_O = $(patsubst %.c,$(B)/%.o,$(wildcard tests/$(1)/*.c))
+$(B)/tests/%.o: tests/%.c | $(PROTO_H) $(SKELETON)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c $< -o $@
+$(B)/bin/test-unit: $(call TEST_O,unit) $(SENSOR_O) $(COLLECTOR_O) $(CLI_O) $(SHARED_O) $(PROTO_O)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
+$(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
+
+test:
+	SAN=$(SAN) scripts/test.sh $(TESTS)
+run: all
+	scripts/run.sh
+deps:
+	scripts/deps.sh
+format:
+	scripts/lint.sh format
+lint:
+	scripts/lint.sh check
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.PHONY: all test run deps format lint clean
+.DELETE_ON_ERROR:
+.SECONDARY:

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The records that the BPF programs write into the rings: the only contract between kernel and user space, and the only
+ * file of bpf/ that user space includes.
+ *
+ * Every record is one of the structs below, starts with a kernel_header, and is followed by its strings, which it names
+ * by offset from the record's first byte. Numbers are in the machine's byte order, addresses and ports in network order
+ * where a name says _be. Times are CLOCK_BOOTTIME in nanoseconds. Pids are those of the initial pid namespace, user and
+ * group ids those of the initial user namespace, unless a name says otherwise.
+ *
+ * Sizes and offsets are asserted at the end; the BPF compiler and the user-space compiler both check them.
+ */
+#ifndef TAFFRAIL_KERNEL_EVENT_H
+#define TAFFRAIL_KERNEL_EVENT_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+/*
+ * Kinds of records. Append only: a number is never used again, for recordings outlive the build that made them.
+ *   KIND(NAME, number, "name", ring)
+ */
+#define KERNEL_KINDS(KIND)                                                                                             \
+	KIND(EXEC, 1, "exec", KERNEL_RING_CRITICAL)                                                                    \
+	KIND(EXEC_FAILED, 2, "exec", KERNEL_RING_CRITICAL)                                                             \
+	KIND(FORK, 3, "fork", KERNEL_RING_CRITICAL)                                                                    \
+	KIND(EXIT, 4, "end", KERNEL_RING_CRITICAL)                                                                     \
+	KIND(OPEN, 5, "open", KERNEL_RING_BULK)                                                                        \
+	KIND(CONNECT, 6, "connection_attempted", KERNEL_RING_CRITICAL)                                                 \
+	KIND(CONNECT_DONE, 7, "connection_attempted", KERNEL_RING_CRITICAL)                                            \
+	KIND(ACCEPT, 8, "connection_accepted", KERNEL_RING_CRITICAL)                                                   \
+	KIND(LISTEN, 9, "listen", KERNEL_RING_CRITICAL)                                                                \
+	KIND(SEND, 10, "send", KERNEL_RING_CRITICAL)                                                                   \
+	KIND(DISCONNECT, 11, "disconnect_received", KERNEL_RING_CRITICAL)
+
+enum kernel_ring {
+	KERNEL_RING_CRITICAL = 0, /* what must never be lost */
+	KERNEL_RING_BULK = 1,     /* what may come in floods: opens */
+	KERNEL_RINGS = 2,
+};
+
+enum kernel_kind {
+#define KIND(name, number, text, ring) KERNEL_##name = number,
+	KERNEL_KINDS(KIND)
+#undef KIND
+	KERNEL_KINDS_END, /* one past the last */
+};
+
+enum {
+	KERNEL_NAME_SIZE = 16,         /* TASK_COMM_LEN, with its NUL */
+	KERNEL_CONTAINER_ID_SIZE = 32, /* 64 hexadecimal digits as bytes */
+	KERNEL_PATH_MAX = 4096,        /* longest path carried; a longer one keeps its tail */
+	KERNEL_ARGS_MAX = 32768,       /* longest argument block carried */
+	KERNEL_ENVIRONMENT_MAX = 8192,
+	KERNEL_ANCESTORS = 8,
+	KERNEL_UNIX_NAME_MAX = 108, /* sun_path */
+	KERNEL_RECORD_MAX = 65536,
+	KERNEL_LOSS_KINDS = 64, /* room of the loss counters, indexed by kind */
+};
+
+/* A string of a record: bytes, not NUL-terminated, at `offset` from the record's start. length 0: absent. */
+struct kernel_string {
+	__u16 offset;
+	__u16 length;
+};
+
+/* kernel_header.flags */
+enum {
+	KERNEL_IN_CONTAINER = 1 << 0, /* container_id is set */
+	KERNEL_CGROUP_V1 = 1 << 1,    /* cgroup_id is of a v1 hierarchy */
+	KERNEL_COMPAT = 1 << 2,       /* a 32-bit system call */
+	KERNEL_NO_PROCESS = 1 << 3,   /* the process is not known: a socket older than the sensor */
+};
+
+/*
+ * What every record starts with. (tgid, start_ns) names a process, exec_counter its image: the rings arrive out of
+ * order, and an open must not join the wrong image.
+ * For FORK they are the child's; for network records those of the process that made the call, kept with the socket.
+ */
+struct kernel_header {
+	__u16 kind;
+	__u16 cpu;
+	__u32 size;         /* of the whole record, strings included */
+	__u64 sequence;     /* per CPU and ring, from 1; a number that does not arrive is a lost record */
+	__u64 time_ns;      /* when it happened */
+	__u64 start_ns;     /* task_struct.start_boottime of the thread group's leader */
+	__u32 tgid;
+	__u32 tid;
+	__u32 exec_counter; /* task_struct.self_exec_id, its low 32 bits */
+	__u8 ring;
+	__u8 flags;
+	__u16 zero;
+	__u64 cgroup_id;
+	__u8 container_id[KERNEL_CONTAINER_ID_SIZE];
+};
+
+/* kernel_exec.executable_flags */
+enum {
+	KERNEL_EXE_UPPER = 1 << 0,     /* overlayfs: the file is in the upper layer, not in the image */
+	KERNEL_EXE_COPIED_UP = 1 << 1, /* overlayfs: from the image, changed since (also by chmod) */
+	KERNEL_EXE_MEMFD = 1 << 2,
+	KERNEL_EXE_DELETED = 1 << 3,
+	KERNEL_EXE_FOREIGN = 1 << 4, /* of another mount namespace, or a detached mount */
+};
+
+/* What descriptors 0 to 2 are at exec. */
+enum kernel_fd_type {
+	KERNEL_FD_CLOSED = 0,
+	KERNEL_FD_FILE = 1,
+	KERNEL_FD_DIRECTORY = 2,
+	KERNEL_FD_CHAR = 3,
+	KERNEL_FD_BLOCK = 4,
+	KERNEL_FD_PIPE = 5,
+	KERNEL_FD_UNIX = 6,
+	KERNEL_FD_INET = 7,
+	KERNEL_FD_SOCKET = 8, /* of another family */
+	KERNEL_FD_OTHER = 9,
+};
+
+/* Fields of a record that were cut: bits of `truncated`. */
+enum {
+	KERNEL_CUT_ARGS = 1 << 0,
+	KERNEL_CUT_ENVIRONMENT = 1 << 1,
+	KERNEL_CUT_PATH = 1 << 2,      /* executable, or the file's path: its tail is kept */
+	KERNEL_CUT_ARGUMENT = 1 << 3,  /* a path as the program gave it */
+	KERNEL_CUT_DIRECTORY = 1 << 4, /* working directory, or what a relative path starts from */
+	KERNEL_CUT_ANCESTORS = 1 << 5, /* there are more than KERNEL_ANCESTORS */
+};
+
+struct kernel_ancestor {
+	__u64 start_ns;
+	__u32 tgid;
+	__u32 exec_counter;
+	__u8 in_container; /* in any container */
+	__u8 zero[3];
+	struct kernel_string executable;
+	char name[KERNEL_NAME_SIZE];
+};
+
+/* A successful exec; the credentials are those after it. */
+struct kernel_exec {
+	struct kernel_header header;
+	__u32 vpid;     /* pid in the process's own pid namespace */
+	__u32 old_tid;  /* thread that called exec: not tgid when it was no leader */
+	__u32 uid, gid, euid, egid;
+	__u32 login_uid; /* 4294967295: not set */
+	__u32 session;   /* audit session id, 4294967295: not set */
+	__u32 sid, pgid; /* process session and group leader */
+	__u64 cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
+	__u64 inode;  /* of the executable */
+	__u32 device; /* of its file system: major << 20 | minor */
+	__u32 mode;
+	__u16 tty_major, tty_minor; /* both 0: no controlling terminal */
+	__u32 args_count;           /* arguments carried */
+	__u32 args_size;            /* bytes of the whole argument block, carried or not */
+	__u16 truncated;
+	__u8 executable_flags;
+	__u8 ancestor_count;
+	__u8 fd_types[3]; /* enum kernel_fd_type */
+	__u8 zero[5];
+	char name[KERNEL_NAME_SIZE];
+	struct kernel_string executable; /* the file that was mapped; for a script its interpreter */
+	struct kernel_string filename;   /* bprm->filename: as given; for a script the script */
+	struct kernel_string interp;     /* bprm->interp: differs from filename for a script */
+	struct kernel_string cwd;
+	struct kernel_string args;        /* claimed: user memory. NUL-separated */
+	struct kernel_string environment; /* claimed; only when asked for */
+	struct kernel_string tty;         /* its name: pts0 */
+	struct kernel_string reserved;
+	struct kernel_ancestor ancestors[KERNEL_ANCESTORS]; /* parent first */
+};
+
+struct kernel_exec_failed {
+	struct kernel_header header;
+	__s32 result; /* -errno */
+	__u16 truncated;
+	__u16 zero;
+	struct kernel_string argument;  /* claimed: the path as given */
+	struct kernel_string directory; /* what a relative path starts from */
+};
+
+/* A new process (not a thread). The header is the child's. */
+struct kernel_fork {
+	struct kernel_header header;
+	__u64 parent_start_ns;
+	__u32 parent_tgid;
+	__u32 parent_exec_counter;
+	__u32 vpid;
+	__u32 uid, gid, euid, egid;
+	__u32 sid, pgid;
+	__u8 parent_in_container; /* the same container as the child's */
+	__u8 zero[3];
+	char name[KERNEL_NAME_SIZE];
+};
+
+/* The last thread of a process has ended. */
+struct kernel_exit {
+	struct kernel_header header;
+	__s32 status; /* as wait(2) gives it: code << 8 | signal | 0x80 for a core dump */
+	__u32 zero;
+};
+
+/* kernel_open.file_flags */
+enum {
+	KERNEL_FILE_CREATED = 1 << 0, /* the kernel made the file in this open: FMODE_CREATED */
+	KERNEL_FILE_FOREIGN = 1 << 1, /* of another mount namespace, or a detached mount */
+	KERNEL_FILE_DELETED = 1 << 2,
+	KERNEL_FILE_UPPER = 1 << 3,
+	KERNEL_FILE_COPIED_UP = 1 << 4,
+	KERNEL_FILE_UNSURE = 1 << 5, /* the descriptor may have been replaced before the hook looked */
+};
+
+struct kernel_open {
+	struct kernel_header header;
+	__s32 result; /* the descriptor, or -errno */
+	__u32 flags;  /* O_*, as given and as the file has them */
+	__u64 inode;
+	__u32 device;
+	__u32 mode;         /* the file's, as stat(2) gives it */
+	__u32 created_mode; /* the mode argument, where O_CREAT or O_TMPFILE was given */
+	__u32 count;        /* opens that this record stands for */
+	__u16 truncated;
+	__u8 file_flags;
+	__u8 zero;
+	struct kernel_string path;      /* the kernel's; absent if the open failed */
+	struct kernel_string argument;  /* claimed: as given */
+	struct kernel_string directory; /* of a failed open of a relative path: what it starts from */
+};
+
+struct kernel_address {
+	__u8 bytes[16]; /* IPv4: the first 4 */
+};
+
+/* The two ends of a socket; `local` is this process's own side. */
+struct kernel_tuple {
+	__u16 family;   /* AF_INET, AF_INET6, AF_UNIX; a v4-mapped address is AF_INET */
+	__u16 protocol; /* IPPROTO_TCP, IPPROTO_UDP, … ; 0 for unix */
+	__u16 type;     /* SOCK_STREAM, … */
+	__u16 zero;
+	struct kernel_address local, remote;
+	__u16 local_port_be, remote_port_be;
+	__u32 zero2;
+};
+
+/*
+ * CONNECT: the kernel was asked to connect; its outcome follows as CONNECT_DONE with the same `connection`.
+ * CONNECT_DONE alone: it failed before a CONNECT, or the socket is not an inet one (unix: one record, outcome known).
+ * LISTEN, ACCEPT, SEND (first datagram to a peer): one record each.
+ */
+struct kernel_network {
+	struct kernel_header header;
+	__u64 connection; /* socket cookie or address, unique while the socket lives; 0: none */
+	__s32 result;     /* 0, -errno, or for ACCEPT the new descriptor */
+	__u8 result_unknown; /* CONNECT_DONE: the program gave up first */
+	__u8 zero[3];
+	struct kernel_tuple tuple;
+	struct kernel_string unix_name; /* sun_path; an abstract name starts with a NUL byte */
+	__u32 zero2;
+};
+
+/* A TCP connection that had been established has ended. Bytes are payload. */
+struct kernel_disconnect {
+	struct kernel_header header;
+	__u64 connection;
+	__u64 established_ns; /* 0: before the sensor's start */
+	__u64 bytes_sent, bytes_received;
+	__s32 error; /* sk_err: 0, or ECONNRESET, ETIMEDOUT, … */
+	__u8 accepted; /* this process's side is the server */
+	__u8 zero[3];
+	struct kernel_tuple tuple;
+};
+
+/* What the BPF side counts, per CPU; user space reads it and owes a record for every difference. */
+struct kernel_counters {
+	__u64 sequence[KERNEL_RINGS];         /* the last number given out */
+	__u64 lost[KERNEL_LOSS_KINDS];        /* records that found their ring full, by kind */
+	__u64 unsent[KERNEL_LOSS_KINDS];      /* records that could not be built: no scratch, no map room */
+};
+
+#define KERNEL_ASSERT(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
+KERNEL_ASSERT(kernel_string, 4);
+KERNEL_ASSERT(kernel_header, 88);
+KERNEL_ASSERT(kernel_ancestor, 40);
+KERNEL_ASSERT(kernel_exec, 88 + 40 + 40 + 16 + 4 + 8 + 4 + 8 + 16 + 32 + 320);
+KERNEL_ASSERT(kernel_exec_failed, 104);
+KERNEL_ASSERT(kernel_fork, 88 + 16 + 28 + 4 + 16);
+KERNEL_ASSERT(kernel_exit, 96);
+KERNEL_ASSERT(kernel_open, 88 + 32 + 4 + 12);
+KERNEL_ASSERT(kernel_tuple, 48);
+KERNEL_ASSERT(kernel_network, 88 + 16 + 48 + 8);
+KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 48);
+KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64));
+
+#endif
