@@ -16,7 +16,7 @@ BPFTOOL := /usr/sbin/bpftool
 
 PACKAGES := libbpf libelf zlib libprotobuf-c libnghttp2 libevent libevent_openssl libevent_pthreads openssl libzstd sqlite3 yaml-0.1 json-c libpcre2-8
 CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration \
-	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -Iuser -MMD -MP $(if $(SAN),-O1 -U_FORTIFY_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -I$(B)/proto -Iuser -MMD -MP $(if $(SAN),-O1 -U_FORTIFY_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 LDFLAGS := -pthread -Wl,--as-needed $(if $(SAN),-fsanitize=address,undefined)
 LDLIBS = $(shell pkg-config --libs $(PACKAGES))
 
@@ -29,9 +29,9 @@ PROTO_O := $(PROTO_C:.c=.o)
 
 $(B)/%.pb-c.c $(B)/%.pb-c.h: %.proto
 	@mkdir -p $(@D)
-	protoc-c --c_out=$(B) $<
+	protoc-c -Iproto --c_out=$(B)/proto $<
 
-$(PROTO_O): CFLAGS := $(filter-out -Wpedantic -Wshadow,$(CFLAGS))
+$(PROTO_O): CFLAGS := $(filter-out -Wpedantic -Wshadow -Wextra,$(CFLAGS))
 $(B)/%.pb-c.o: $(B)/%.pb-c.c
 	$(CC) $(CFLAGS) -c $< -o $@
 

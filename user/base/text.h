@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text: a view of bytes that somebody else owns. */
+#ifndef TAFFRAIL_TEXT_H
+#define TAFFRAIL_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/* `length` bytes at `data`; not NUL-terminated, may hold NUL bytes and any encoding. length 0: absent or empty. */
+struct text {
+	const char *data;
+	size_t length;
+};
+
+#define TEXT_LITERAL(string) ((struct text){(string), sizeof(string) - 1})
+
+static inline struct text text_of(const char *string)
+{
+	return (struct text){string, string ? strlen(string) : 0};
+}
+
+static inline bool text_equal(struct text a, struct text b)
+{
+	return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+static inline bool text_starts_with(struct text a, struct text prefix)
+{
+	return a.length >= prefix.length && (prefix.length == 0 || memcmp(a.data, prefix.data, prefix.length) == 0);
+}
+
+#endif

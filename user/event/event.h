@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one view of an event that detectors, encoders and sinks share.
+ *
+ * A view owns nothing: every pointer belongs to whoever made the view (the sensor's tables, a decoded batch) and is
+ * good until that owner says otherwise. Strings are bytes as the kernel or the program gave them, not NUL-terminated,
+ * in no particular encoding; an empty string (length 0) is an absent field.
+ */
+#ifndef TAFFRAIL_EVENT_H
+#define TAFFRAIL_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
+
+enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 32 };
+
+/*
+ * What happened. Append only: the numbers are on the wire and in stored segments.
+ *   ACTION(NAME, number, "event.action", CATEGORY)
+ */
+#define EVENT_ACTIONS(ACTION)                                                                                          \
+	ACTION(EXEC, 1, "exec", PROCESS)                                                                               \
+	ACTION(FORK, 2, "fork", PROCESS)                                                                               \
+	ACTION(END, 3, "end", PROCESS)                                                                                 \
+	ACTION(OPEN, 4, "open", FILE)                                                                                  \
+	ACTION(CONNECT, 5, "connection_attempted", NETWORK)                                                            \
+	ACTION(ACCEPT, 6, "connection_accepted", NETWORK)                                                              \
+	ACTION(LISTEN, 7, "listen", NETWORK)                                                                           \
+	ACTION(SEND, 8, "send", NETWORK)                                                                               \
+	ACTION(DISCONNECT, 9, "disconnect_received", NETWORK)                                                          \
+	ACTION(LOST, 10, "events_lost", HEALTH)
+
+/* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
+enum event_category { EVENT_PROCESS, EVENT_FILE, EVENT_NETWORK, EVENT_HEALTH };
+
+enum event_action {
+#define ACTION(name, number, text, category) EVENT_##name = number,
+	EVENT_ACTIONS(ACTION)
+#undef ACTION
+	EVENT_ACTIONS_END,
+};
+
+enum event_outcome { EVENT_SUCCESS = 0, EVENT_FAILURE = 1, EVENT_UNKNOWN = 2 };
+
+/* Fields that were cut: the bits of event.truncated, each named in the JSON list taffrail.truncated. */
+#define EVENT_CUTS(CUT)                                                                                                \
+	CUT(ARGS, 0, "process.args")                                                                                   \
+	CUT(ENVIRONMENT, 1, "process.env_vars")                                                                        \
+	CUT(EXECUTABLE, 2, "process.executable")                                                                       \
+	CUT(WORKING_DIRECTORY, 3, "process.working_directory")                                                         \
+	CUT(FILE_PATH, 4, "file.path")                                                                                 \
+	CUT(FILE_ARGUMENT, 5, "taffrail.file.argument")                                                                \
+	CUT(ANCESTORS, 6, "process.parent")
+
+enum event_cut {
+#define CUT(name, bit, text) EVENT_CUT_##name = 1u << (bit),
+	EVENT_CUTS(CUT)
+#undef CUT
+};
+
+struct event_host {
+	struct text id; /* of the machine; also the sensor's name on the wire */
+	struct text name;
+	struct text boot_id; /* as /proc/sys/kernel/random/boot_id */
+	struct text cluster; /* orchestrator.cluster.name, from the configuration */
+	uint8_t epoch[EVENT_EPOCH_SIZE]; /* 128 random bits of one life of the sensor */
+};
+
+struct event_label {
+	struct text key, value;
+};
+
+/* How a process came into its container. */
+enum event_entry { EVENT_ENTRY_UNKNOWN = 0, EVENT_ENTRY_CONTAINER = 1, EVENT_ENTRY_RUNTIME_EXEC = 2 };
+
+struct event_container {
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
+	struct text name;
+	struct text image_name;   /* without tag or digest: registry.example/shop/web */
+	struct text image_tag;    /* 1.4 */
+	struct text image_digest; /* sha256:… */
+	struct text pod_name, pod_namespace, pod_uid;
+	const struct text *pod_ips;
+	size_t pod_ip_count;
+	const struct event_label *labels; /* the pod's */
+	size_t label_count;
+	struct text sandbox_id;
+	uint32_t attempt;
+	bool sandbox; /* this is the pod's pause container */
+};
+
+/* What descriptors 0 to 2 were at exec: the values of enum kernel_fd_type. */
+struct event_process {
+	uint8_t entity[EVENT_ENTITY_SIZE]; /* from fork to end */
+	uint32_t exec_counter;             /* with the entity: the process image, taffrail.process.exec_id */
+	uint32_t pid, vpid;
+	uint64_t start_ns; /* Unix time */
+	struct text name;  /* comm, as exec gave it */
+	struct text executable;
+	struct text script; /* where the executable is its interpreter */
+	struct text args;   /* NUL-separated; the last NUL may be missing */
+	uint32_t args_count; /* arguments the program was given, also those that were cut */
+	struct text environment; /* as args; only where the configuration asks for it */
+	struct text working_directory;
+	struct text tty; /* name of the controlling terminal */
+	uint32_t tty_major, tty_minor;
+	uint32_t uid, gid; /* effective */
+	uint32_t real_uid, real_gid;
+	uint32_t login_uid, session_id; /* audit; UINT32_MAX: not set */
+	uint32_t pgid, sid;
+	uint64_t cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
+	uint64_t inode;
+	uint8_t fd_types[3];
+	bool upper, copied_up, memfd, deleted, foreign; /* the executable's file */
+	bool image_known; /* false: seen as an ancestor only; credentials and arguments are not known */
+	uint32_t truncated; /* enum event_cut, of this record's fields */
+	bool in_container;
+	uint8_t container_id[EVENT_CONTAINER_ID_SIZE];
+	enum event_entry entry; /* of the entry leader, set on the entry leader itself */
+	const struct event_process *parent;       /* the image that forked it, or NULL */
+	const struct event_process *entry_leader; /* itself, an ancestor, or NULL */
+};
+
+struct event_file {
+	struct text path; /* the kernel's; the normalised argument where the kernel has no file */
+	struct text argument;
+	uint32_t flags; /* O_* */
+	uint64_t inode;
+	uint32_t mode; /* with the type bits; 0: no file */
+	bool created, foreign, deleted, upper, copied_up, unsure;
+};
+
+struct event_address {
+	uint8_t family; /* AF_INET, AF_INET6, 0: absent */
+	uint8_t bytes[16];
+	uint16_t port; /* host order */
+};
+
+struct event_network {
+	struct event_address source, destination; /* client, server */
+	struct text unix_name; /* of the server's socket; an abstract name starts with a NUL byte */
+	uint16_t family;       /* AF_* of the socket (v4-mapped: AF_INET) */
+	uint16_t protocol;     /* IPPROTO_* */
+	uint16_t type;         /* SOCK_* */
+	bool ingress;
+	uint64_t source_bytes, destination_bytes; /* payload each end sent; disconnect only */
+	uint64_t duration_ns;                     /* disconnect only, 0: not known */
+};
+
+struct event_lost {
+	uint64_t count;
+	uint64_t kinds; /* bit 1 << enum event_action */
+	struct text stage; /* ring-critical, ring-bulk, kernel, … */
+	int32_t cpu;       /* -1: of no single CPU */
+	uint64_t first, last; /* sequence numbers of the stage's own numbering; 0, 0: not known */
+	uint64_t start_ns, end_ns; /* Unix time */
+};
+
+struct event {
+	enum event_action action;
+	enum event_outcome outcome;
+	int error; /* errno, positive; 0: none */
+	uint64_t sequence; /* of the sensor's epoch, from 1 */
+	uint64_t time_ns;  /* Unix time */
+	const struct event_host *host;
+	const struct event_process *process;     /* NULL: not known, or none */
+	const struct event_container *container; /* NULL: outside containers */
+	bool pending;    /* sent before the container's metadata came */
+	uint64_t count;  /* equal events this one stands for; 1 as a rule */
+	uint32_t truncated; /* enum event_cut, of the event's own fields */
+	/* Where the kernel's numbering had it: for gaps, not for ids. */
+	uint8_t ring;
+	uint16_t cpu;
+	uint64_t ring_sequence;
+	union {
+		struct event_file file;       /* EVENT_FILE; also a failed exec: path and argument */
+		struct event_network network; /* EVENT_NETWORK */
+		struct event_lost lost;       /* EVENT_LOST */
+		struct {
+			int32_t code;   /* 0 to 255, or 128 + signal */
+			int32_t signal; /* 0: none */
+		} end; /* EVENT_END */
+	};
+};
+
+/* "exec", "fork", …; NULL for a number that is none. */
+const char *event_action_name(enum event_action action);
+enum event_category event_action_category(enum event_action action);
+/* The action of that name, or 0. */
+enum event_action event_action_find(struct text name);
+/* "process.args" … for one bit of enum event_cut; NULL for none. */
+const char *event_cut_name(uint32_t bit);
+
+#endif
