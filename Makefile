@@ -26,12 +26,14 @@ all: $(B)/bin/taffrail-sensor $(B)/bin/taffrail-collector $(B)/bin/taffrail
 PROTOS := $(wildcard proto/*/*.proto proto/*/*/*.proto)
 PROTO_C := $(PROTOS:%.proto=$(B)/%.pb-c.c)
 PROTO_O := $(PROTO_C:.c=.o)
+PROTO_H := $(PROTO_C:.c=.h)
 
 $(B)/%.pb-c.c $(B)/%.pb-c.h: %.proto
 	@mkdir -p $(@D)
 	protoc-c -Iproto --c_out=$(B)/proto $<
 
 $(PROTO_O): CFLAGS := $(filter-out -Wpedantic -Wshadow -Wextra,$(CFLAGS))
+$(PROTO_O): | $(PROTO_H)
 $(B)/%.pb-c.o: $(B)/%.pb-c.c
 	$(CC) $(CFLAGS) -c $< -o $@
 
@@ -55,7 +57,6 @@ SHARED_O := $(call objects,base event grpc)
 SENSOR_O := $(call objects,sensor)
 COLLECTOR_O := $(call objects,collector)
 CLI_O := $(call objects,cli)
-PROTO_H := $(PROTO_C:.c=.h)
 
 $(B)/user/%.o: user/%.c | $(PROTO_H)
 	@mkdir -p $(@D)
