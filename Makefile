@@ -16,8 +16,13 @@ BPFTOOL := /usr/sbin/bpftool
 
 PACKAGES := libbpf libelf zlib libprotobuf-c libnghttp2 libevent libevent_openssl libevent_pthreads openssl libzstd sqlite3 yaml-0.1 json-c libpcre2-8
 CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration \
-	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -I$(B)/proto -Iuser -MMD -MP $(if $(SAN),-O1 -U_FORTIFY_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-LDFLAGS := -pthread -Wl,--as-needed $(if $(SAN),-fsanitize=address,undefined)
+	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -I$(B)/proto -Iuser -MMD -MP
+LDFLAGS := -pthread -Wl,--as-needed
+ifdef SAN
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+CFLAGS += -O1 -U_FORTIFY_SOURCE $(SANITIZE) -fno-omit-frame-pointer
+LDFLAGS += $(SANITIZE)
+endif
 LDLIBS = $(shell pkg-config --libs $(PACKAGES))
 
 all: $(B)/bin/taffrail-sensor $(B)/bin/taffrail-collector $(B)/bin/taffrail
