@@ -32,7 +32,8 @@
 	KIND(ACCEPT, 8, "connection_accepted", KERNEL_RING_CRITICAL)                                                   \
 	KIND(LISTEN, 9, "listen", KERNEL_RING_CRITICAL)                                                                \
 	KIND(SEND, 10, "send", KERNEL_RING_CRITICAL)                                                                   \
-	KIND(DISCONNECT, 11, "disconnect_received", KERNEL_RING_CRITICAL)
+	KIND(DISCONNECT, 11, "disconnect_received", KERNEL_RING_CRITICAL)                                              \
+	KIND(PROCESS, 12, "process", KERNEL_RING_CRITICAL)
 
 enum kernel_ring {
 	KERNEL_RING_CRITICAL = 0, /* what must never be lost */
@@ -138,7 +139,11 @@ struct kernel_ancestor {
 	char name[KERNEL_NAME_SIZE];
 };
 
-/* A successful exec; the credentials are those after it. */
+/*
+ * EXEC: a successful exec; the credentials are those after it.
+ * PROCESS: a process that is there already, told by the task iterator on request and never through a ring: the same
+ * layout, without args and environment, which only the process itself may read in a program.
+ */
 struct kernel_exec {
 	struct kernel_header header;
 	__u32 vpid;     /* pid in the process's own pid namespace */
