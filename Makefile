@@ -1,29 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   make            the three programs, in build/bin
-#   make test       all tests (root; SAN=1: with ASan and UBSan, in build/san)
+#   make test       all tests (root; TESTS="unit kernel" selects; SAN=1: with ASan and UBSan, in build/san)
 #   make run        a demonstration (root; RUN_SECONDS=N ends it by itself)
 #   make format     rewrite the sources in the project's format
 #   make lint       clang-format, clang-tidy, cppcheck and the project's own checks; changes nothing
 #   make deps       install the Debian packages that all this needs (once)
+#   make fuzzers    the fuzz targets, in build/fuzz/bin
 #
 # A room is a folder of user/; its .c files are found, so a new file needs no line here. main.c is a program's own.
 
-B := build$(if $(SAN),/san)
-CC := gcc
+B := build$(if $(SAN),/san)$(if $(FUZZ),/fuzz)
+CC := $(if $(FUZZ),clang,gcc)
 CLANG := clang
+comma := ,
 BPFTOOL := /usr/sbin/bpftool
 
 PACKAGES := libbpf libelf zlib libprotobuf-c libnghttp2 libevent libevent_openssl libevent_pthreads openssl libzstd sqlite3 yaml-0.1 json-c libpcre2-8
 CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration \
 	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -I$(B)/proto -Iuser -MMD -MP
 LDFLAGS := -pthread -Wl,--as-needed
-ifdef SAN
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+ifneq ($(SAN)$(FUZZ),)
+SANITIZE := -fsanitize=address,undefined$(if $(FUZZ),$(comma)fuzzer-no-link) -fno-sanitize-recover=undefined
 CFLAGS += -O1 -U_FORTIFY_SOURCE $(SANITIZE) -fno-omit-frame-pointer
 LDFLAGS += $(SANITIZE)
 endif
 LDLIBS = $(shell pkg-config --libs $(PACKAGES))
+
+# Says what is missing before a compiler does, in words that help.
+ifneq ($(filter-out clean deps test run format lint,$(or $(MAKECMDGOALS),all)),)
+MISSING := $(shell for tool in $(CC) $(CLANG) $(BPFTOOL) protoc-c pkg-config; do command -v $$tool >/dev/null || echo $$tool; done; \
+	for package in $(PACKAGES); do pkg-config --exists $$package 2>/dev/null || echo $$package; done)
+$(if $(strip $(MISSING)),$(error not installed: $(strip $(MISSING)). Run: sudo make deps))
+endif
 
 all: $(B)/bin/taffrail-sensor $(B)/bin/taffrail-collector $(B)/bin/taffrail
 
@@ -43,12 +52,13 @@ $(B)/%.pb-c.o: $(B)/%.pb-c.c
 	$(CC) $(CFLAGS) -c $< -o $@
 
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I.
 BPF_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SKELETON := $(B)/bpf/taffrail.skel.h
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	@mkdir -p $(@D)
-	$(CLANG) -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. -c $< -o $@
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
 $(B)/bpf/taffrail.o: $(BPF_O)
 	$(BPFTOOL) gen object $@ $^
@@ -87,9 +97,26 @@ $(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
 
+# All rooms go into every target: it is the seam of its own that each one calls.
+ifdef FUZZ
+fuzzers: $(patsubst tests/fuzz/%.c,$(B)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))
+else
+fuzzers:
+	$(MAKE) FUZZ=1 fuzzers
+endif
+$(B)/bin/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(SENSOR_O) $(COLLECTOR_O) $(CLI_O) $(SHARED_O) $(PROTO_O)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer $(filter %.o,$^) -o $@ $(LDLIBS)
+
+# What clang-tidy and cppcheck are given: the flags without those that write files.
+flags:
+	@echo $(filter-out -MMD -MP,$(CFLAGS))
+bpf-flags:
+	@echo $(BPF_CFLAGS)
+
 test:
 	SAN=$(SAN) scripts/test.sh $(TESTS)
-run: all
+run:
 	scripts/run.sh
 deps:
 	scripts/deps.sh
@@ -100,7 +127,7 @@ lint:
 clean:
 	rm -rf build
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all test run deps format lint clean
+-include $(shell find $(B)/user $(B)/tests $(B)/proto -name '*.d' 2>/dev/null)
+.PHONY: all fuzzers flags bpf-flags test run deps format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# deps.sh [build|run|test|lint]...    installs the Debian packages that are missing; without a word, all of them.
+# Ends at once, without root and without a network, when nothing is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# package, or package=command where another package may bring the same command (a vendor's node, docker's containerd).
+BUILD=(make gcc libc6-dev clang bpftool pkg-config libbpf-dev libelf-dev zlib1g-dev protobuf-c-compiler libprotobuf-c-dev
+	libnghttp2-dev libevent-dev libssl-dev libzstd-dev libsqlite3-dev libyaml-dev libjson-c-dev libpcre2-dev)
+# A container runtime without a registry: images are packed from busybox, pods are asked for over the CRI by Python.
+RUN=(containerd=containerd runc=runc containernetworking-plugins busybox-static iproute2 procps python3 python3-grpcio
+	python3-protobuf protobuf-compiler protobuf-compiler-grpc)
+TEST=("${RUN[@]}" git libcriterion-dev libclang-rt-14-dev python3-pytest python3-yaml nodejs=node npm=npm)
+LINT=(git clang-format clang-tidy cppcheck shellcheck)
+
+die() {
+	echo "deps.sh: $*" >&2
+	exit 1
+}
+
+wanted=()
+[ $# -gt 0 ] || set -- build run test lint
+for set in "$@"; do
+	case $set in
+	build) wanted+=("${BUILD[@]}") ;;
+	run) wanted+=("${RUN[@]}") ;;
+	test) wanted+=("${TEST[@]}") ;;
+	lint) wanted+=("${LINT[@]}") ;;
+	*) die "no set of packages is called '$set': build, run, test or lint" ;;
+	esac
+done
+
+command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+	die "this is no Debian: install by your own means what the lists in $0 name"
+
+# One query for all: a package that dpkg does not know is simply absent from its answer.
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]%%=*}" 2>/dev/null || true)
+missing=()
+for item in "${wanted[@]}"; do
+	package=${item%%=*}
+	grep -qx "installed $package" <<<"$installed" && continue
+	case $item in
+	*=*) PATH=$PATH:/usr/sbin:/sbin command -v "${item##*=}" >/dev/null && continue ;;
+	esac
+	case " ${missing[*]} " in *" $package "*) ;; *) missing+=("$package") ;; esac
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+[ "$(id -u)" = 0 ] || die "missing: ${missing[*]}. Install them with: sudo make deps"
+. /etc/os-release
+case "${ID:-} ${VERSION_CODENAME:-}" in
+"debian bookworm") ;;
+*) echo "deps.sh: made for Debian 12, this is ${PRETTY_NAME:-unknown}: going on with the same package names" >&2 ;;
+esac
+
+# containerd must not be started by its package: the tests and the demonstration start one of their own. Debian's way to
+# say so is policy-rc.d; where the machine has one already, that one decides.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap 'rm -f $policy' EXIT
+	trap 'exit 1' INT TERM
+	printf '#!/bin/sh\ncase $1 in containerd*) exit 101 ;; esac\nexit 0\n' >$policy
+	chmod 755 $policy
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt=(apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
+echo "deps.sh: installing ${#missing[@]} Debian packages: ${missing[*]}" >&2
+install() {
+	"${apt[@]}" install --no-install-recommends "${missing[@]}" </dev/null
+}
+# The lists on a fresh machine are absent or old: look again before giving up.
+if ! "${apt[@]}" update </dev/null; then
+	echo "deps.sh: the package lists could not be renewed; trying with those that are here" >&2
+fi
+install || die "apt-get could not install: ${missing[*]}. Is the network there, and does /etc/apt/sources.list name a Debian mirror?"
