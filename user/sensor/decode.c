@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/decode.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/socket.h>
+
+void decode_normalise(struct buffer *out, struct text directory, struct text path)
+{
+	size_t base = out->length;
+	bool absolute = path.length > 0 && path.data[0] == '/';
+
+	for (int pass = absolute; pass < 2; pass++) {
+		struct text rest = pass ? path : directory;
+
+		while (rest.length > 0) {
+			const char *slash = memchr(rest.data, '/', rest.length);
+			struct text part = {rest.data, slash ? (size_t)(slash - rest.data) : rest.length};
+			size_t skip = part.length + (slash != NULL);
+
+			rest.data += skip;
+			rest.length -= skip;
+			if (part.length == 0 || text_equal(part, TEXT_LITERAL(".")))
+				continue;
+			if (text_equal(part, TEXT_LITERAL(".."))) {
+				while (out->length > base && out->data[--out->length] != '/')
+					;
+				continue;
+			}
+			buffer_append(out, "/", 1);
+			buffer_append(out, part.data, part.length);
+		}
+	}
+	if (out->length == base)
+		buffer_append(out, "/", 1);
+}
+
+uint32_t decode_exec_truncated(const struct kernel_exec *exec)
+{
+	uint32_t cuts = 0;
+
+	if (exec->truncated & KERNEL_CUT_ARGS)
+		cuts |= EVENT_CUT_ARGS;
+	if (exec->truncated & KERNEL_CUT_ENVIRONMENT)
+		cuts |= EVENT_CUT_ENVIRONMENT;
+	if (exec->truncated & KERNEL_CUT_PATH)
+		cuts |= EVENT_CUT_EXECUTABLE;
+	if (exec->truncated & KERNEL_CUT_DIRECTORY)
+		cuts |= EVENT_CUT_WORKING_DIRECTORY;
+	return cuts;
+}
+
+static void set_result(struct event *event, int result)
+{
+	event->outcome = result < 0 ? EVENT_FAILURE : EVENT_SUCCESS;
+	event->error = result < 0 ? -result : 0;
+}
+
+static void decode_exec_failed(const struct record *record, struct event *event)
+{
+	const struct kernel_exec_failed *failed = record->exec_failed;
+
+	event->action = EVENT_EXEC;
+	set_result(event, failed->result);
+	event->file.argument = record_text(record, failed->argument);
+	if (failed->truncated & KERNEL_CUT_ARGUMENT)
+		event->truncated |= EVENT_CUT_FILE_ARGUMENT;
+}
+
+static void decode_exit(const struct record *record, struct event *event)
+{
+	int status = record->exit->status;
+
+	event->action = EVENT_END;
+	event->end.signal = status & 0x7f;
+	event->end.code = event->end.signal ? 128 + event->end.signal : (status >> 8) & 0xff;
+}
+
+static void decode_open(const struct record *record, struct buffer *scratch, struct event *event)
+{
+	const struct kernel_open *open = record->open;
+	struct event_file *file = &event->file;
+
+	event->action = EVENT_OPEN;
+	set_result(event, open->result);
+	event->count = open->count ? open->count : 1;
+	file->path = record_text(record, open->path);
+	file->argument = record_text(record, open->argument);
+	file->flags = open->flags;
+	file->inode = open->inode;
+	file->mode = open->mode;
+	file->created = open->file_flags & KERNEL_FILE_CREATED;
+	file->foreign = open->file_flags & KERNEL_FILE_FOREIGN;
+	file->deleted = open->file_flags & KERNEL_FILE_DELETED;
+	file->upper = open->file_flags & KERNEL_FILE_UPPER;
+	file->copied_up = open->file_flags & KERNEL_FILE_COPIED_UP;
+	file->unsure = open->file_flags & KERNEL_FILE_UNSURE;
+	if (open->truncated & KERNEL_CUT_PATH)
+		event->truncated |= EVENT_CUT_FILE_PATH;
+	if (open->truncated & KERNEL_CUT_ARGUMENT)
+		event->truncated |= EVENT_CUT_FILE_ARGUMENT;
+	if (file->path.length > 0 || file->argument.length == 0)
+		return;
+	/* The kernel has no file: the argument, made absolute. Where it was cut, so is this. */
+	buffer_clear(scratch);
+	decode_normalise(scratch, record_text(record, open->directory), file->argument);
+	file->path = (struct text){scratch->data, scratch->length};
+	if (open->truncated & (KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
+		event->truncated |= EVENT_CUT_FILE_PATH;
+}
+
+static struct event_address address_of(const struct kernel_tuple *tuple, const struct kernel_address *address,
+	uint16_t port_be)
+{
+	struct event_address out = {.port = ntohs(port_be)};
+
+	if (tuple->family != AF_INET && tuple->family != AF_INET6)
+		return out;
+	out.family = (uint8_t)tuple->family;
+	memcpy(out.bytes, address->bytes, tuple->family == AF_INET ? 4 : 16);
+	return out;
+}
+
+/* The client is the source, the server the destination, whichever of them this process is. */
+static void set_ends(struct event_network *network, const struct kernel_tuple *tuple, bool server)
+{
+	struct event_address local = address_of(tuple, &tuple->local, tuple->local_port_be);
+	struct event_address remote = address_of(tuple, &tuple->remote, tuple->remote_port_be);
+
+	network->source = server ? remote : local;
+	network->destination = server ? local : remote;
+	network->family = tuple->family;
+	network->protocol = tuple->protocol;
+	network->type = tuple->type;
+	network->ingress = server;
+}
+
+static void decode_network(const struct record *record, struct event *event)
+{
+	const struct kernel_network *from = record->network;
+	struct event_network *network = &event->network;
+	bool server = from->header.kind == KERNEL_ACCEPT || from->header.kind == KERNEL_LISTEN;
+
+	set_result(event, from->result);
+	set_ends(network, &from->tuple, server);
+	network->unix_name = record_text(record, from->unix_name);
+	switch (from->header.kind) {
+	case KERNEL_CONNECT:
+		event->action = EVENT_CONNECT;
+		event->outcome = EVENT_UNKNOWN;
+		break;
+	case KERNEL_CONNECT_DONE:
+		event->action = EVENT_CONNECT;
+		if (from->result_unknown)
+			event->outcome = EVENT_UNKNOWN;
+		break;
+	case KERNEL_ACCEPT: event->action = EVENT_ACCEPT; break;
+	case KERNEL_LISTEN:
+		event->action = EVENT_LISTEN;
+		network->source = (struct event_address){0};
+		break;
+	default: event->action = EVENT_SEND; break;
+	}
+}
+
+static void decode_disconnect(const struct record *record, struct event *event)
+{
+	const struct kernel_disconnect *from = record->disconnect;
+	struct event_network *network = &event->network;
+
+	event->action = EVENT_DISCONNECT;
+	event->error = from->error;
+	set_ends(network, &from->tuple, from->accepted);
+	network->source_bytes = from->accepted ? from->bytes_received : from->bytes_sent;
+	network->destination_bytes = from->accepted ? from->bytes_sent : from->bytes_received;
+	if (from->established_ns && from->header.time_ns > from->established_ns)
+		network->duration_ns = from->header.time_ns - from->established_ns;
+}
+
+void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buffer *scratch, struct event *event)
+{
+	const struct kernel_header *header = record->header;
+
+	memset(event, 0, sizeof(*event));
+	event->time_ns = boot_unix_ns + header->time_ns;
+	event->count = 1;
+	event->ring = header->ring;
+	event->cpu = header->cpu;
+	event->ring_sequence = header->sequence;
+	switch ((enum kernel_kind)header->kind) {
+	case KERNEL_EXEC:
+		event->action = EVENT_EXEC;
+		break;
+	case KERNEL_EXEC_FAILED: decode_exec_failed(record, event); break;
+	case KERNEL_FORK: event->action = EVENT_FORK; break;
+	case KERNEL_EXIT: decode_exit(record, event); break;
+	case KERNEL_OPEN: decode_open(record, scratch, event); break;
+	case KERNEL_CONNECT:
+	case KERNEL_CONNECT_DONE:
+	case KERNEL_ACCEPT:
+	case KERNEL_LISTEN:
+	case KERNEL_SEND: decode_network(record, event); break;
+	case KERNEL_DISCONNECT: decode_disconnect(record, event); break;
+	case KERNEL_PROCESS:
+	case KERNEL_KINDS_END: break;
+	}
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/loss.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sensor/record.h"
+
+enum { GAPS = 32 };
+static const uint64_t grace_ns = 1000ull * 1000 * 1000;
+
+/* Numbers from first to last that have not come: `count` of them (fewer than the span where gaps were joined). */
+struct gap {
+	uint64_t first, last, count;
+	uint64_t start_ns, end_ns; /* the records before and after it */
+};
+
+/* One CPU's numbering in one ring. */
+struct lane {
+	uint64_t last; /* the highest number known to have been given out */
+	uint64_t last_ns;
+	size_t gap_count;
+	struct gap gaps[GAPS];
+};
+
+struct loss {
+	unsigned int cpus;
+	uint64_t total[KERNEL_RINGS];
+	struct kernel_counters *declared; /* per CPU: the counters at the last declaration */
+	struct lane lanes[][KERNEL_RINGS];
+};
+
+static const enum kernel_ring ring_of[KERNEL_KINDS_END] = {
+#define KIND(name, number, text, ring) [number] = (ring),
+	KERNEL_KINDS(KIND)
+#undef KIND
+};
+
+int loss_open(struct loss **out, unsigned int cpus)
+{
+	struct loss *loss = calloc(1, sizeof(*loss) + cpus * sizeof(loss->lanes[0]));
+
+	if (!loss)
+		return -ENOMEM;
+	loss->cpus = cpus;
+	loss->declared = calloc(cpus, sizeof(*loss->declared));
+	if (!loss->declared) {
+		free(loss);
+		return -ENOMEM;
+	}
+	*out = loss;
+	return 0;
+}
+
+static void add_gap(struct lane *lane, uint64_t first, uint64_t last, uint64_t end_ns)
+{
+	if (lane->gap_count == GAPS) {
+		struct gap *newest = &lane->gaps[GAPS - 1];
+
+		newest->last = last;
+		newest->count += last - first + 1;
+		newest->end_ns = end_ns;
+		return;
+	}
+	lane->gaps[lane->gap_count++] = (struct gap){first, last, last - first + 1, lane->last_ns, end_ns};
+}
+
+/* A number below the highest: it was thought lost and has come after all. */
+static bool close_gap(struct lane *lane, uint64_t sequence)
+{
+	for (size_t i = 0; i < lane->gap_count; i++) {
+		struct gap *gap = &lane->gaps[i];
+
+		if (sequence < gap->first || sequence > gap->last)
+			continue;
+		if (sequence == gap->first)
+			gap->first++;
+		else if (sequence == gap->last)
+			gap->last--;
+		if (--gap->count == 0)
+			memmove(gap, gap + 1, (--lane->gap_count - i) * sizeof(*gap));
+		return true;
+	}
+	return false;
+}
+
+void loss_seen(struct loss *loss, const struct kernel_header *header)
+{
+	if (header->cpu >= loss->cpus)
+		return;
+
+	struct lane *lane = &loss->lanes[header->cpu][header->ring];
+
+	if (header->sequence == lane->last + 1) {
+		lane->last = header->sequence;
+		lane->last_ns = header->time_ns;
+		return;
+	}
+	if (header->sequence <= lane->last) {
+		if (close_gap(lane, header->sequence))
+			loss->total[header->ring]--;
+		return;
+	}
+	add_gap(lane, lane->last + 1, header->sequence - 1, header->time_ns);
+	loss->total[header->ring] += header->sequence - lane->last - 1;
+	lane->last = header->sequence;
+	lane->last_ns = header->time_ns;
+}
+
+/* Which kinds the kernel counted as lost on this CPU and ring since the last declaration. */
+static uint64_t lost_kinds(struct kernel_counters *declared, const struct kernel_counters *now, enum kernel_ring ring)
+{
+	uint64_t kinds = 0;
+
+	for (int kind = 1; kind < KERNEL_KINDS_END; kind++) {
+		if (ring_of[kind] != ring)
+			continue;
+		if (now->lost[kind] != declared->lost[kind] || now->unsent[kind] != declared->unsent[kind])
+			kinds |= 1ull << record_action(kind);
+		declared->lost[kind] = now->lost[kind];
+		declared->unsent[kind] = now->unsent[kind];
+	}
+	return kinds;
+}
+
+/* Takes the gaps that have stood long enough out of the lane, and sums them up. */
+static void take_gaps(struct lane *lane, uint64_t now_ns, bool final, struct event_lost *lost)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < lane->gap_count; i++) {
+		struct gap *gap = &lane->gaps[i];
+
+		if (!final && gap->end_ns + grace_ns > now_ns) {
+			lane->gaps[kept++] = *gap;
+			continue;
+		}
+		if (lost->count == 0 || gap->first < lost->first)
+			lost->first = gap->first;
+		if (gap->last > lost->last)
+			lost->last = gap->last;
+		if (lost->count == 0 || gap->start_ns < lost->start_ns)
+			lost->start_ns = gap->start_ns;
+		if (gap->end_ns > lost->end_ns)
+			lost->end_ns = gap->end_ns;
+		lost->count += gap->count;
+	}
+	lane->gap_count = kept;
+}
+
+void loss_declare(struct loss *loss, const struct kernel_counters *counters, uint64_t now_ns, bool final,
+	void (*report)(void *context, const struct event_lost *lost), void *context)
+{
+	const struct text stages[KERNEL_RINGS] = {
+		[KERNEL_RING_CRITICAL] = TEXT_LITERAL("ring-critical"),
+		[KERNEL_RING_BULK] = TEXT_LITERAL("ring-bulk"),
+	};
+
+	for (unsigned int cpu = 0; cpu < loss->cpus; cpu++)
+		for (int ring = 0; ring < KERNEL_RINGS; ring++) {
+			struct lane *lane = &loss->lanes[cpu][ring];
+			struct event_lost lost = {.stage = stages[ring], .cpu = (int32_t)cpu};
+
+			if (counters && counters[cpu].sequence[ring] > lane->last) {
+				loss->total[ring] += counters[cpu].sequence[ring] - lane->last;
+				add_gap(lane, lane->last + 1, counters[cpu].sequence[ring], now_ns);
+				lane->last = counters[cpu].sequence[ring];
+				lane->last_ns = now_ns;
+			}
+			take_gaps(lane, now_ns, final, &lost);
+			if (lost.count == 0)
+				continue;
+			if (counters)
+				lost.kinds = lost_kinds(&loss->declared[cpu], &counters[cpu], ring);
+			report(context, &lost);
+		}
+}
+
+uint64_t loss_total(const struct loss *loss, enum kernel_ring ring)
+{
+	return loss->total[ring];
+}
+
+void loss_close(struct loss *loss)
+{
+	if (!loss)
+		return;
+	free(loss->declared);
+	free(loss);
+}

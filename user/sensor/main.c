@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "sensor/pipeline.h"
+#include "sensor/settings.h"
+
+static struct pipeline *running; /* for the signal handler alone */
+
+static void on_signal(int signal_number)
+{
+	(void)signal_number;
+	pipeline_stop(running);
+}
+
+int main(int argc, char **argv)
+{
+	struct settings settings;
+	int code = settings_read(&settings, argc, argv);
+	int error;
+
+	if (code >= 0)
+		return code;
+	signal(SIGPIPE, SIG_IGN);
+	error = pipeline_open(&running, &settings);
+	if (error) {
+		settings_free(&settings);
+		return EXIT_FAILURE;
+	}
+
+	struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: a blocked write must notice */
+
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	log_info("ready");
+	error = pipeline_run(running);
+	pipeline_close(running);
+	settings_free(&settings);
+	return error ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole way of an event, in the order in which the functions stand below:
+ *
+ *	take_record   a record leaves its ring, is checked, and its number noted
+ *	              → process: which image did it
+ *	              → connection: two records of a connect become one
+ *	name_record   → container: which container; without names yet, it waits in the container's queue
+ *	send_record   → decode: the event's own fields → output
+ *
+ * Only this file sees all stages; they know nothing of one another.
+ */
+#include "sensor/pipeline.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sensor/connection.h"
+#include "sensor/container.h"
+#include "sensor/decode.h"
+#include "sensor/loader.h"
+#include "sensor/loss.h"
+#include "sensor/metadata.h"
+#include "sensor/output.h"
+#include "sensor/process.h"
+#include "sensor/record.h"
+#include "sensor/scan.h"
+#include "sensor/stream.h"
+
+enum {
+	BULK_SLICE = 4096, /* bulk records between two looks at everything else */
+	SLEEP_MS = 10,     /* bulk records below the ring's wake-up mark wait no longer */
+};
+static const uint64_t tick_ns = 100ull * 1000 * 1000;
+static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000;
+static const uint64_t clock_check_ns = 1000ull * 1000 * 1000;
+
+struct pipeline {
+	const struct settings *settings;
+	struct loader *loader;
+	struct loss *loss;
+	struct process_table *processes;
+	struct connection_table *connections;
+	struct container_table *containers;
+	struct metadata *metadata;
+	struct stream *stream;
+	struct output *output;
+	struct host *host;
+
+	struct buffer scratch;
+	struct kernel_counters *counters; /* one per CPU */
+	unsigned int cpus;
+	uint64_t boot_unix_ns;
+	uint64_t sequence;
+	uint64_t bulk_ns; /* records of the bulk ring up to this time have been read */
+	uint64_t next_tick_ns, next_clock_check_ns;
+	uint64_t malformed;
+	int stop_fd;
+	atomic_bool stopping;
+};
+
+/* An event that waits for its container's names: a copy of its record, and its process image. */
+struct waiting {
+	const struct event_process *image; /* held */
+	_Alignas(struct kernel_header) char bytes[];
+};
+
+/* --- the way of a record --------------------------------------------------------------------------------------------- */
+
+/* Decode and send: the end of the way. `names` may be less than everything while `pending`. */
+static void send_record(struct pipeline *pipeline, const struct record *record, const struct event_process *image,
+	const struct event_container *names, bool pending)
+{
+	struct event event;
+
+	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
+	event.sequence = ++pipeline->sequence;
+	event.host = host_view(pipeline->host);
+	event.process = image;
+	event.container = names;
+	event.pending = pending;
+	output_event(pipeline->output, &event);
+}
+
+static void send_waiting(void *context, void *item, const struct event_container *names, bool pending)
+{
+	struct pipeline *pipeline = context;
+	struct waiting *waiting = item;
+	struct record record = {.header = (const void *)waiting->bytes};
+
+	send_record(pipeline, &record, waiting->image, names, pending);
+	process_release(waiting->image);
+	free(waiting);
+}
+
+/* A copy that can wait, for the ring wants its bytes back. NULL where there is no memory. */
+static struct waiting *copy_record(const struct record *record, const struct event_process *image)
+{
+	struct waiting *waiting = malloc(sizeof(*waiting) + record->header->size);
+
+	if (!waiting)
+		return NULL;
+	memcpy(waiting->bytes, record->header, record->header->size);
+	waiting->image = process_hold(image);
+	return waiting;
+}
+
+/* Gives the record its container, or lets it wait there for the container's names. */
+static void name_record(struct pipeline *pipeline, const struct record *record, const struct event_process *image)
+{
+	const struct kernel_header *header = record->header;
+	const struct event_container *names = NULL;
+	enum container_state state = CONTAINER_KNOWN;
+	struct container *container;
+
+	if (!(header->flags & KERNEL_IN_CONTAINER)) {
+		send_record(pipeline, record, image, NULL, false);
+		return;
+	}
+	container = container_find(pipeline->containers, header->container_id, &state, &names);
+	if (state == CONTAINER_WAITING) {
+		struct waiting *waiting = copy_record(record, image);
+
+		if (waiting && container_wait(container, waiting, clock_boottime_ns()) == 0)
+			return;
+		/* No room: all that waits leaves now, and this one behind it. */
+		container_flush(container);
+		if (waiting) {
+			send_waiting(pipeline, waiting, names, true);
+			return;
+		}
+	}
+	send_record(pipeline, record, image, names, state != CONTAINER_KNOWN);
+}
+
+static void send_connection(void *context, const struct record *record, const struct event_process *image)
+{
+	name_record(context, record, image);
+}
+
+static bool is_connection(const struct kernel_header *header)
+{
+	return header->kind == KERNEL_CONNECT || header->kind == KERNEL_CONNECT_DONE || header->kind == KERNEL_ACCEPT ||
+		header->kind == KERNEL_DISCONNECT;
+}
+
+/* The whole way starts here: bytes of a ring. Never fails: what cannot be used is counted and left. */
+static int take_record(void *context, const void *bytes, size_t size)
+{
+	struct pipeline *pipeline = context;
+	struct record record;
+	const char *why;
+
+	if (record_check(&record, bytes, size, &why) < 0) {
+		pipeline->malformed++;
+		log_limited("a record of %zu bytes is %s: left out", size, why);
+		return 0;
+	}
+	loss_seen(pipeline->loss, record.header);
+	if (record.header->ring == KERNEL_RING_BULK) {
+		pipeline->bulk_ns = record.header->time_ns;
+		/* Its fork or exec was sent before it, into the other ring. */
+		if (!process_knows(pipeline->processes, record.header))
+			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, take_record, pipeline, SIZE_MAX);
+	}
+
+	const struct event_process *image = process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
+
+	if (record.header->kind == KERNEL_EXIT && !image)
+		return 0;
+	if (is_connection(record.header) &&
+		connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
+		return 0;
+	name_record(pipeline, &record, image);
+	return 0;
+}
+
+/* --- what runs beside it --------------------------------------------------------------------------------------------- */
+
+static void report_loss(void *context, const struct event_lost *lost)
+{
+	struct pipeline *pipeline = context;
+	struct event event = {
+		.action = EVENT_LOST,
+		.time_ns = pipeline->boot_unix_ns + clock_boottime_ns(),
+		.sequence = ++pipeline->sequence,
+		.host = host_view(pipeline->host),
+		.count = 1,
+		.lost = *lost,
+	};
+
+	event.lost.start_ns += pipeline->boot_unix_ns;
+	event.lost.end_ns += pipeline->boot_unix_ns;
+	output_event(pipeline->output, &event);
+	log_limited("%llu records lost in %.*s of CPU %d", (unsigned long long)lost->count, (int)lost->stage.length,
+		lost->stage.data, lost->cpu);
+}
+
+/* Reads both rings, the critical one first and to its end. True if they were read empty. */
+static bool read_rings(struct pipeline *pipeline)
+{
+	size_t bulk;
+
+	if (!output_room(pipeline->output))
+		return false;
+	loader_read(pipeline->loader, KERNEL_RING_CRITICAL, take_record, pipeline, SIZE_MAX);
+	bulk = loader_read(pipeline->loader, KERNEL_RING_BULK, take_record, pipeline, BULK_SLICE);
+	if (bulk < BULK_SLICE)
+		pipeline->bulk_ns = clock_boottime_ns();
+	return bulk < BULK_SLICE;
+}
+
+/* Ten times a second: losses, deadlines, what can be forgotten. */
+static void tick(struct pipeline *pipeline, uint64_t now_ns, bool final)
+{
+	const struct kernel_counters *counters = NULL;
+
+	if (loader_counters(pipeline->loader, pipeline->counters, pipeline->cpus) == 0 && read_rings(pipeline))
+		counters = pipeline->counters;
+	connection_expire(pipeline->connections, final ? UINT64_MAX : now_ns);
+	container_expire(pipeline->containers, final ? UINT64_MAX : now_ns);
+	loss_declare(pipeline->loss, counters, now_ns, final, report_loss, pipeline);
+	if (pipeline->bulk_ns > ended_grace_ns)
+		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
+	if (now_ns >= pipeline->next_clock_check_ns) {
+		pipeline->boot_unix_ns = clock_unix_offset_ns();
+		pipeline->next_clock_check_ns = now_ns + clock_check_ns;
+	}
+	pipeline->next_tick_ns = now_ns + tick_ns;
+}
+
+/* Sleeps until a ring, the metadata or pipeline_stop calls, or a bulk record may have waited long enough. */
+static void sleep_until_called(struct pipeline *pipeline)
+{
+	struct pollfd fds[] = {
+		{.fd = loader_wait_fd(pipeline->loader), .events = POLLIN},
+		{.fd = metadata_fd(pipeline->metadata), .events = POLLIN},
+		{.fd = pipeline->stop_fd, .events = POLLIN},
+		{.fd = pipeline->stream ? stream_fd(pipeline->stream) : -1, .events = POLLIN},
+	};
+
+	if (!loader_sleep(pipeline->loader, true))
+		(void)poll(fds, sizeof(fds) / sizeof(fds[0]), SLEEP_MS);
+	loader_sleep(pipeline->loader, false);
+}
+
+static void drain(struct pipeline *pipeline)
+{
+	loader_detach(pipeline->loader);
+	while (!read_rings(pipeline) && output_flush(pipeline->output, clock_boottime_ns(), true) == 0)
+		if (!output_room(pipeline->output))
+			(void)poll(NULL, 0, SLEEP_MS);
+	/* What waits for names has its deadline still to come: give the runtime that time. */
+	while (container_waiting(pipeline->containers) > 0) {
+		metadata_answers(pipeline->metadata, pipeline->containers);
+		container_expire(pipeline->containers, clock_boottime_ns());
+		(void)poll(NULL, 0, SLEEP_MS);
+	}
+	tick(pipeline, clock_boottime_ns(), true);
+}
+
+int pipeline_run(struct pipeline *pipeline)
+{
+	int error = 0;
+
+	while (!atomic_load(&pipeline->stopping) && error == 0) {
+		bool empty = read_rings(pipeline);
+		uint64_t now_ns = clock_boottime_ns();
+
+		metadata_answers(pipeline->metadata, pipeline->containers);
+		if (now_ns >= pipeline->next_tick_ns)
+			tick(pipeline, now_ns, false);
+		error = output_flush(pipeline->output, now_ns, false);
+		if (empty || !output_room(pipeline->output))
+			sleep_until_called(pipeline);
+	}
+	if (error)
+		return error;
+	drain(pipeline);
+	error = output_flush(pipeline->output, clock_boottime_ns(), true);
+	if (pipeline->stream)
+		stream_finish(pipeline->stream, pipeline->settings->drain_ms);
+	return error;
+}
+
+void pipeline_stop(struct pipeline *pipeline)
+{
+	uint64_t one = 1;
+
+	atomic_store(&pipeline->stopping, true);
+	(void)!write(pipeline->stop_fd, &one, sizeof(one));
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sensor's one event thread, from the rings to the output. */
+#ifndef TAFFRAIL_SENSOR_PIPELINE_H
+#define TAFFRAIL_SENSOR_PIPELINE_H
+
+#include "sensor/settings.h"
+
+struct pipeline;
+
+/*
+ * Opens every stage. Returns 0, or -errno after it has logged one sentence that says what is missing and what to do;
+ * then nothing is left open.
+ */
+int pipeline_open(struct pipeline **pipeline, const struct settings *settings);
+
+/*
+ * Carries events until pipeline_stop, then drains the rings and everything that waits. Returns 0, or -errno when the
+ * output's reader has gone.
+ */
+int pipeline_run(struct pipeline *pipeline);
+
+/* Asks pipeline_run to end. Safe in a signal handler. */
+void pipeline_stop(struct pipeline *pipeline);
+
+void pipeline_close(struct pipeline *pipeline);
+
+#endif

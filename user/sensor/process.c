@@ -1,0 +1,700 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/table.h"
+
+enum {
+	LINEAGE_MAX = 64,      /* ancestors that an image keeps; a longer chain is cut, and says so */
+	LIVING_MAX = 1 << 18,  /* a lost exit leaves an entry behind: past this the oldest goes */
+	ENDED_MAX = 1 << 15,
+	CONTAINERS_MAX = 1 << 14,
+	IMAGES_MAX = 8, /* of one process: records of older ones have long come */
+};
+
+/* Strings of an image; those of a forked child are its parent's. */
+struct block {
+	size_t references;
+	char bytes[];
+};
+
+struct image {
+	struct event_process view; /* first: what others hold is a pointer to it */
+	size_t references;
+	struct block *block;
+	struct image *parent; /* held */
+	struct image *leader; /* held, unless it is this image itself */
+	unsigned int depth;
+	struct image *older; /* of the same process, held by the process */
+};
+
+struct process {
+	struct table_node node;
+	pid_t pid;
+	uint64_t start_ns; /* boot time */
+	struct image *images; /* newest first */
+	bool entered;         /* its entry leader is known */
+	bool ended;
+	uint64_t ended_ns;
+	struct process *older, *newer; /* in its queue, by age */
+};
+
+/* Processes by age: the oldest leaves first. */
+struct queue {
+	struct process *oldest, *newest;
+	size_t count;
+};
+
+/* A container whose first process has been seen. */
+struct entered {
+	struct table_node node;
+	uint8_t id[KERNEL_CONTAINER_ID_SIZE];
+};
+
+struct process_table {
+	struct table processes;
+	struct table containers;
+	struct queue living, ended;
+	uint64_t seed[2];
+};
+
+/* --- images ---------------------------------------------------------------------------------------------------------- */
+
+static struct image *image_of(const struct event_process *view)
+{
+	return (struct image *)(uintptr_t)view;
+}
+
+const struct event_process *process_hold(const struct event_process *view)
+{
+	if (view)
+		image_of(view)->references++;
+	return view;
+}
+
+static void image_release(struct image *image)
+{
+	/* A loop, not a recursion: a chain of parents may be long. */
+	while (image && --image->references == 0) {
+		struct image *parent = image->parent;
+
+		if (image->leader && image->leader != image)
+			image_release(image->leader);
+		if (image->block && --image->block->references == 0)
+			free(image->block);
+		free(image);
+		image = parent;
+	}
+}
+
+void process_release(const struct event_process *view)
+{
+	image_release(view ? image_of(view) : NULL);
+}
+
+static void set_leader(struct image *image, struct image *leader)
+{
+	if (leader && leader != image)
+		leader->references++;
+	image->leader = leader;
+	image->view.entry_leader = leader ? &leader->view : NULL;
+}
+
+/* A copy without ancestors: where a chain of parents is cut. */
+static struct image *image_cut(const struct image *from)
+{
+	struct image *image = malloc(sizeof(*image));
+
+	if (!image)
+		return NULL;
+	*image = *from;
+	image->references = 0;
+	image->parent = NULL;
+	image->older = NULL;
+	image->depth = 0;
+	image->view.parent = NULL;
+	image->view.truncated |= EVENT_CUT_ANCESTORS;
+	if (image->block)
+		image->block->references++;
+	set_leader(image, from->leader == from ? image : from->leader);
+	return image;
+}
+
+static void set_parent(struct image *image, struct image *parent)
+{
+	if (parent && parent->depth >= LINEAGE_MAX)
+		parent = image_cut(parent);
+	if (!parent)
+		return;
+	parent->references++;
+	image->parent = parent;
+	image->depth = parent->depth + 1;
+	image->view.parent = &parent->view;
+}
+
+/* Splits the entity: within one boot (start, pid) maps to it one to one; other boots are scrambled apart by the seed. */
+static void set_entity(const struct process_table *table, struct event_process *view, uint64_t start_ns, uint32_t pid)
+{
+	uint64_t high = start_ns ^ table->seed[0];
+
+	for (int round = 0; round < 2; round++) { /* steps that can be undone, so nothing collides */
+		high ^= high >> 32;
+		high *= 0xd6e8feb86659fd93ull;
+		high += table->seed[1];
+	}
+	high ^= high >> 29;
+
+	uint32_t low = pid ^ (uint32_t)(high * 0x9e3779b97f4a7c15ull >> 32) ^ (uint32_t)table->seed[1];
+
+	memcpy(view->entity, &high, sizeof(high));
+	memcpy(view->entity + sizeof(high), &low, sizeof(low));
+}
+
+static struct image *image_new(const struct process_table *table, uint32_t pid, uint64_t start_ns, uint64_t boot_unix_ns)
+{
+	struct image *image = calloc(1, sizeof(*image));
+
+	if (!image)
+		return NULL;
+	image->view.pid = pid;
+	image->view.start_ns = boot_unix_ns + start_ns;
+	image->view.login_uid = image->view.session_id = UINT32_MAX;
+	set_entity(table, &image->view, start_ns, pid);
+	return image;
+}
+
+static void set_container(struct image *image, const struct kernel_header *header)
+{
+	image->view.in_container = header->flags & KERNEL_IN_CONTAINER;
+	memcpy(image->view.container_id, header->container_id, sizeof(image->view.container_id));
+}
+
+/* Copies `texts` into one block of the image's own, and points them there. */
+static int keep_strings(struct image *image, struct text *const texts[], size_t count)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < count; i++)
+		size += texts[i]->length;
+
+	struct block *block = malloc(sizeof(*block) + size);
+	char *next = block ? block->bytes : NULL;
+
+	if (!block)
+		return -ENOMEM;
+	block->references = 1;
+	for (size_t i = 0; i < count; i++) {
+		if (texts[i]->length > 0)
+			memcpy(next, texts[i]->data, texts[i]->length);
+		texts[i]->data = next;
+		next += texts[i]->length;
+	}
+	if (image->block && --image->block->references == 0)
+		free(image->block);
+	image->block = block;
+	return 0;
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------------- */
+
+struct key {
+	uint64_t start_ns;
+	uint64_t pid;
+};
+
+static uint64_t key_hash(const struct key *key)
+{
+	return hash_bytes(key, sizeof(*key));
+}
+
+static bool process_matches(const struct table_node *node, const void *key_bytes)
+{
+	const struct process *process = table_entry(node, struct process, node);
+	const struct key *key = key_bytes;
+
+	return process->start_ns == key->start_ns && process->pid == (pid_t)key->pid;
+}
+
+static struct process *find(struct process_table *table, uint32_t pid, uint64_t start_ns)
+{
+	struct key key = {start_ns, pid};
+	struct table_node *node = table_find(&table->processes, key_hash(&key), process_matches, &key);
+
+	return node ? table_entry(node, struct process, node) : NULL;
+}
+
+static void queue_add(struct queue *queue, struct process *process)
+{
+	process->newer = NULL;
+	process->older = queue->newest;
+	if (queue->newest)
+		queue->newest->newer = process;
+	else
+		queue->oldest = process;
+	queue->newest = process;
+	queue->count++;
+}
+
+static void queue_remove(struct queue *queue, struct process *process)
+{
+	*(process->older ? &process->older->newer : &queue->oldest) = process->newer;
+	*(process->newer ? &process->newer->older : &queue->newest) = process->older;
+	queue->count--;
+}
+
+static void forget(struct process_table *table, struct process *process)
+{
+	table_remove(&table->processes, &process->node);
+	queue_remove(process->ended ? &table->ended : &table->living, process);
+	for (struct image *image = process->images, *older; image; image = older) {
+		older = image->older;
+		image_release(image);
+	}
+	free(process);
+}
+
+static struct process *add(struct process_table *table, uint32_t pid, uint64_t start_ns)
+{
+	struct process *process = calloc(1, sizeof(*process));
+	struct key key = {start_ns, pid};
+
+	if (!process)
+		return NULL;
+	process->pid = (pid_t)pid;
+	process->start_ns = start_ns;
+	if (table_insert(&table->processes, &process->node, key_hash(&key)) < 0) {
+		free(process);
+		return NULL;
+	}
+	queue_add(&table->living, process);
+	if (table->living.count > LIVING_MAX)
+		forget(table, table->living.oldest);
+	return process;
+}
+
+/* The process becomes the owner of `image`, its newest. */
+static struct image *add_image(struct process *process, struct image *image)
+{
+	struct image *last = image;
+
+	image->references++;
+	image->older = process->images;
+	process->images = image;
+	for (int kept = 1; kept < IMAGES_MAX && last; kept++)
+		last = last->older;
+	if (last && last->older) {
+		image_release(last->older);
+		last->older = NULL;
+	}
+	return image;
+}
+
+static struct image *find_image(struct process *process, uint32_t exec_counter)
+{
+	for (struct image *image = process ? process->images : NULL; image; image = image->older)
+		if (image->view.exec_counter == exec_counter)
+			return image;
+	return NULL;
+}
+
+bool process_knows(struct process_table *table, const struct kernel_header *header)
+{
+	return header->flags & KERNEL_NO_PROCESS ||
+		find_image(find(table, header->tgid, header->start_ns), header->exec_counter) != NULL;
+}
+
+/* --- how a process came in ------------------------------------------------------------------------------------------- */
+
+static bool entered_matches(const struct table_node *node, const void *id)
+{
+	return memcmp(table_entry(node, struct entered, node)->id, id, KERNEL_CONTAINER_ID_SIZE) == 0;
+}
+
+/* Is this the first process to come into its container? Asked once for each that comes in. */
+static bool first_in_container(struct process_table *table, const uint8_t *id)
+{
+	uint64_t hash = hash_bytes(id, KERNEL_CONTAINER_ID_SIZE);
+
+	if (table_find(&table->containers, hash, entered_matches, id))
+		return false;
+	if (table_count(&table->containers) >= CONTAINERS_MAX) {
+		struct table_node *node;
+
+		table_for_each(&table->containers, node) {
+			table_remove(&table->containers, node);
+			free(table_entry(node, struct entered, node));
+			break;
+		}
+	}
+
+	struct entered *entered = calloc(1, sizeof(*entered));
+
+	if (!entered)
+		return true;
+	memcpy(entered->id, id, sizeof(entered->id));
+	if (table_insert(&table->containers, &entered->node, hash) < 0)
+		free(entered);
+	return true;
+}
+
+static bool is_runtime(const struct event_process *process)
+{
+	static const char *const names[] = {
+		"runc", "crun", "youki", "runsc", "containerd-shim", "conmon", "conmonrs", "dockerd", "docker-init"};
+
+	for (size_t i = 0; process && i < sizeof(names) / sizeof(names[0]); i++)
+		if (text_starts_with(process->name, text_of(names[i])))
+			return true;
+	return false;
+}
+
+/* The container's first process is its own; others that come from outside were brought by the runtime, or are not known. */
+static enum event_entry entry_of(struct process_table *table, const struct event_process *image)
+{
+	bool first = image->in_container && first_in_container(table, image->container_id);
+
+	if (image->in_container && (first || image->vpid == 1))
+		return EVENT_ENTRY_CONTAINER;
+	if (is_runtime(image->parent) || (image->parent && is_runtime(image->parent->parent)))
+		return EVENT_ENTRY_RUNTIME_EXEC;
+	return EVENT_ENTRY_UNKNOWN;
+}
+
+static bool same_container(const struct event_process *a, const struct event_process *b)
+{
+	return a->in_container == b->in_container && memcmp(a->container_id, b->container_id, sizeof(a->container_id)) == 0;
+}
+
+static void enter(struct process_table *table, struct process *process, struct image *image)
+{
+	struct image *parent = image->parent;
+
+	if (parent && parent->leader && same_container(&parent->view, &image->view)) {
+		set_leader(image, parent->leader);
+	} else {
+		image->view.entry = entry_of(table, &image->view);
+		set_leader(image, image);
+	}
+	process->entered = true;
+}
+
+/* --- records --------------------------------------------------------------------------------------------------------- */
+
+/* The image that an ancestor of an exec record names: one of the table's, or a new one that only descendants hold. */
+static struct image *ancestor_image(struct process_table *table, const struct record *record, size_t index,
+	uint64_t boot_unix_ns)
+{
+	const struct kernel_exec *exec = record->exec;
+	const struct kernel_ancestor *ancestor = index < exec->ancestor_count ? &exec->ancestors[index] : NULL;
+
+	if (!ancestor)
+		return NULL;
+
+	struct image *image = find_image(find(table, ancestor->tgid, ancestor->start_ns), ancestor->exec_counter);
+
+	if (image)
+		return image;
+	image = image_new(table, ancestor->tgid, ancestor->start_ns, boot_unix_ns);
+	if (!image)
+		return NULL;
+	image->view.exec_counter = ancestor->exec_counter;
+	image->view.name = (struct text){ancestor->name, strnlen(ancestor->name, sizeof(ancestor->name))};
+	image->view.executable = record_text(record, ancestor->executable);
+
+	struct text *const texts[] = {&image->view.name, &image->view.executable};
+
+	if (keep_strings(image, texts, 2) < 0) {
+		free(image);
+		return NULL;
+	}
+	set_parent(image, ancestor_image(table, record, index + 1, boot_unix_ns));
+	if (!image->parent && exec->truncated & KERNEL_CUT_ANCESTORS)
+		image->view.truncated |= EVENT_CUT_ANCESTORS;
+	return image;
+}
+
+static uint32_t count_args(struct text args)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < args.length; i++)
+		count += args.data[i] == '\0';
+	return count + (args.length > 0 && args.data[args.length - 1] != '\0');
+}
+
+static void fill_credentials(struct event_process *view, const struct kernel_exec *exec)
+{
+	view->uid = exec->euid;
+	view->gid = exec->egid;
+	view->real_uid = exec->uid;
+	view->real_gid = exec->gid;
+	view->login_uid = exec->login_uid;
+	view->session_id = exec->session;
+	view->sid = exec->sid;
+	view->pgid = exec->pgid;
+	view->cap_inheritable = exec->cap_inheritable;
+	view->cap_permitted = exec->cap_permitted;
+	view->cap_effective = exec->cap_effective;
+	view->cap_bounding = exec->cap_bounding;
+	view->cap_ambient = exec->cap_ambient;
+}
+
+static int fill_from_exec(struct image *image, const struct record *record)
+{
+	const struct kernel_exec *exec = record->exec;
+	struct event_process *view = &image->view;
+	struct text interp = record_text(record, exec->interp), filename = record_text(record, exec->filename);
+
+	view->exec_counter = exec->header.exec_counter;
+	view->vpid = exec->vpid;
+	view->image_known = true;
+	view->inode = exec->inode;
+	view->tty_major = exec->tty_major;
+	view->tty_minor = exec->tty_minor;
+	memcpy(view->fd_types, exec->fd_types, sizeof(view->fd_types));
+	view->upper = exec->executable_flags & KERNEL_EXE_UPPER;
+	view->copied_up = exec->executable_flags & KERNEL_EXE_COPIED_UP;
+	view->memfd = exec->executable_flags & KERNEL_EXE_MEMFD;
+	view->deleted = exec->executable_flags & KERNEL_EXE_DELETED;
+	view->foreign = exec->executable_flags & KERNEL_EXE_FOREIGN;
+	view->truncated = exec->truncated & KERNEL_CUT_ARGS ? EVENT_CUT_ARGS : 0;
+	view->truncated |= exec->truncated & KERNEL_CUT_ENVIRONMENT ? EVENT_CUT_ENVIRONMENT : 0;
+	view->truncated |= exec->truncated & KERNEL_CUT_PATH ? EVENT_CUT_EXECUTABLE : 0;
+	view->truncated |= exec->truncated & KERNEL_CUT_DIRECTORY ? EVENT_CUT_WORKING_DIRECTORY : 0;
+	fill_credentials(view, exec);
+	set_container(image, &exec->header);
+	view->name = (struct text){exec->name, strnlen(exec->name, sizeof(exec->name))};
+	view->executable = record_text(record, exec->executable);
+	view->script = text_equal(interp, filename) ? (struct text){0} : filename;
+	view->args = record_text(record, exec->args);
+	view->args_count = exec->args_count ? exec->args_count : count_args(view->args);
+	view->environment = record_text(record, exec->environment);
+	view->working_directory = record_text(record, exec->cwd);
+	view->tty = record_text(record, exec->tty);
+
+	struct text *const texts[] = {&view->name, &view->executable, &view->script, &view->args, &view->environment,
+		&view->working_directory, &view->tty};
+
+	return keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
+}
+
+/* EXEC and PROCESS: a new image, with the parent of the one before, or that which the record tells. */
+static struct image *apply_exec(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
+{
+	const struct kernel_header *header = record->header;
+	struct process *process = find(table, header->tgid, header->start_ns);
+	struct image *before = process ? process->images : NULL;
+
+	if (header->kind == KERNEL_PROCESS && before && before->view.image_known)
+		return before;
+
+	struct image *image = image_new(table, header->tgid, header->start_ns, boot_unix_ns);
+
+	if (!image)
+		return NULL;
+	if (fill_from_exec(image, record) < 0 || (!process && !(process = add(table, header->tgid, header->start_ns)))) {
+		image->references = 1;
+		image_release(image);
+		return NULL;
+	}
+	if (before && before->parent)
+		set_parent(image, before->parent);
+	else
+		set_parent(image, ancestor_image(table, record, 0, boot_unix_ns));
+	add_image(process, image);
+	if (!process->entered || !same_container(&before->view, &image->view)) {
+		enter(table, process, image);
+	} else if (before->leader == before) {
+		image->view.entry = before->view.entry;
+		set_leader(image, image);
+	} else {
+		set_leader(image, before->leader);
+	}
+	return image;
+}
+
+static struct image *apply_fork(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
+{
+	const struct kernel_fork *fork = record->fork;
+	struct process *process = find(table, fork->header.tgid, fork->header.start_ns);
+
+	if (process)
+		return process->images;
+
+	struct process *parent_process = find(table, fork->parent_tgid, fork->parent_start_ns);
+	struct image *parent = find_image(parent_process, fork->parent_exec_counter);
+	struct image *image = image_new(table, fork->header.tgid, fork->header.start_ns, boot_unix_ns);
+
+	process = image ? add(table, fork->header.tgid, fork->header.start_ns) : NULL;
+	if (!process) {
+		free(image);
+		return NULL;
+	}
+	if (parent) { /* the child runs its parent's image: same strings, same file */
+		struct event_process own = image->view;
+
+		image->view = parent->view;
+		image->view.parent = image->view.entry_leader = NULL;
+		image->view.entry = EVENT_ENTRY_UNKNOWN;
+		image->view.pid = own.pid;
+		image->view.start_ns = own.start_ns;
+		memcpy(image->view.entity, own.entity, sizeof(own.entity));
+		image->block = parent->block;
+		if (image->block)
+			image->block->references++;
+		set_parent(image, parent);
+	} else {
+		image->view.name = (struct text){fork->name, strnlen(fork->name, sizeof(fork->name))};
+
+		struct text *const texts[] = {&image->view.name};
+
+		(void)keep_strings(image, texts, 1);
+	}
+	image->view.exec_counter = fork->header.exec_counter;
+	image->view.vpid = fork->vpid;
+	image->view.uid = fork->euid;
+	image->view.gid = fork->egid;
+	image->view.real_uid = fork->uid;
+	image->view.real_gid = fork->gid;
+	image->view.sid = fork->sid;
+	image->view.pgid = fork->pgid;
+	set_container(image, &fork->header);
+	add_image(process, image);
+	if (parent && parent_process->entered)
+		enter(table, process, image);
+	return image;
+}
+
+static struct image *apply_other(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
+{
+	const struct kernel_header *header = record->header;
+	struct process *process = find(table, header->tgid, header->start_ns);
+	struct image *image = find_image(process, header->exec_counter);
+
+	if (image)
+		return image;
+	/* Its fork or exec was lost, or it was moved into the container: the ids are right, the rest is not known. */
+	image = image_new(table, header->tgid, header->start_ns, boot_unix_ns);
+	if (!process)
+		process = image ? add(table, header->tgid, header->start_ns) : NULL;
+	if (!image || !process) {
+		free(image);
+		return NULL;
+	}
+	image->view.exec_counter = header->exec_counter;
+	set_container(image, header);
+	if (process->images) {
+		set_parent(image, process->images->parent);
+		set_leader(image, process->images->leader == process->images ? image : process->images->leader);
+	}
+	return add_image(process, image);
+}
+
+const struct event_process *process_apply(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
+{
+	const struct kernel_header *header = record->header;
+	struct image *image;
+
+	if (header->flags & KERNEL_NO_PROCESS)
+		return NULL;
+	switch (header->kind) {
+	case KERNEL_EXEC:
+	case KERNEL_PROCESS: image = apply_exec(table, record, boot_unix_ns); break;
+	case KERNEL_FORK: image = apply_fork(table, record, boot_unix_ns); break;
+	default: image = apply_other(table, record, boot_unix_ns); break;
+	}
+	if (!image) {
+		log_limited("out of memory: process %u has no entry", header->tgid);
+		return NULL;
+	}
+	if (header->kind == KERNEL_EXIT) {
+		struct process *process = find(table, header->tgid, header->start_ns);
+
+		if (process->ended)
+			return NULL;
+		queue_remove(&table->living, process);
+		process->ended = true;
+		process->ended_ns = header->time_ns;
+		queue_add(&table->ended, process);
+	}
+	return &image->view;
+}
+
+int process_set_arguments(struct process_table *table, pid_t pid, uint64_t start_ns, struct text args)
+{
+	struct process *process = find(table, (uint32_t)pid, start_ns);
+
+	if (!process)
+		return -ESRCH;
+
+	struct image *image = process->images;
+	struct event_process *view = &image->view;
+	struct text *const texts[] = {&view->name, &view->executable, &view->script, &view->args, &view->environment,
+		&view->working_directory, &view->tty};
+
+	view->args = args;
+	view->args_count = count_args(args);
+	return keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+int process_open(struct process_table **out, const char *boot_id)
+{
+	struct process_table *table = calloc(1, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	/* FNV-1a over the boot id, twice: not a secret, only one number for each boot, the same at every start. */
+	for (int half = 0; half < 2; half++) {
+		table->seed[half] = 0xcbf29ce484222325ull + (uint64_t)half;
+		for (const char *c = boot_id; *c; c++)
+			table->seed[half] = (table->seed[half] ^ (uint8_t)*c) * 0x100000001b3ull;
+	}
+	table_init(&table->processes);
+	table_init(&table->containers);
+	*out = table;
+	return 0;
+}
+
+void process_each(struct process_table *table,
+	void (*each)(void *context, pid_t pid, uint64_t start_ns, const struct event_process *image), void *context)
+{
+	for (struct process *process = table->living.oldest; process; process = process->newer)
+		each(context, process->pid, process->start_ns, &process->images->view);
+}
+
+void process_expire(struct process_table *table, uint64_t boot_ns)
+{
+	while (table->ended.oldest && (table->ended.oldest->ended_ns < boot_ns || table->ended.count > ENDED_MAX))
+		forget(table, table->ended.oldest);
+}
+
+void process_count(const struct process_table *table, size_t *living, size_t *ended)
+{
+	*living = table->living.count;
+	*ended = table->ended.count;
+}
+
+void process_close(struct process_table *table)
+{
+	struct table_node *node;
+
+	if (!table)
+		return;
+	while (table->living.oldest)
+		forget(table, table->living.oldest);
+	while (table->ended.oldest)
+		forget(table, table->ended.oldest);
+	table_for_each(&table->containers, node) {
+		table_remove(&table->containers, node);
+		free(table_entry(node, struct entered, node));
+	}
+	table_free(&table->processes);
+	table_free(&table->containers);
+	free(table);
+}

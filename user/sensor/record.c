@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/record.h"
+
+#include <errno.h>
+
+/* The fixed size of each kind, and where its strings are told. */
+struct layout {
+	size_t size;
+	size_t string_offset; /* of the first struct kernel_string */
+	size_t string_count;
+};
+
+static const struct layout layouts[KERNEL_KINDS_END] = {
+	[KERNEL_EXEC] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8},
+	[KERNEL_EXEC_FAILED] = {sizeof(struct kernel_exec_failed), offsetof(struct kernel_exec_failed, argument), 2},
+	[KERNEL_FORK] = {sizeof(struct kernel_fork), 0, 0},
+	[KERNEL_EXIT] = {sizeof(struct kernel_exit), 0, 0},
+	[KERNEL_OPEN] = {sizeof(struct kernel_open), offsetof(struct kernel_open, path), 3},
+	[KERNEL_CONNECT] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
+	[KERNEL_CONNECT_DONE] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
+	[KERNEL_ACCEPT] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
+	[KERNEL_LISTEN] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
+	[KERNEL_SEND] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
+	[KERNEL_DISCONNECT] = {sizeof(struct kernel_disconnect), 0, 0},
+	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8},
+};
+
+static bool string_fits(const struct kernel_string *string, size_t fixed, size_t size)
+{
+	if (string->length == 0)
+		return true;
+	return string->offset >= fixed && (size_t)string->offset + string->length <= size;
+}
+
+static const char *check_exec(const struct kernel_exec *exec)
+{
+	if (exec->ancestor_count > KERNEL_ANCESTORS)
+		return "too many ancestors";
+	for (size_t i = 0; i < exec->ancestor_count; i++)
+		if (!string_fits(&exec->ancestors[i].executable, sizeof(*exec), exec->header.size))
+			return "an ancestor's executable lies outside the record";
+	return NULL;
+}
+
+static const char *check(const void *bytes, size_t length)
+{
+	const struct kernel_header *header = bytes;
+
+	if ((uintptr_t)bytes % _Alignof(struct kernel_header) != 0)
+		return "not aligned";
+	if (length < sizeof(*header))
+		return "shorter than a header";
+	if (header->kind == 0 || header->kind >= KERNEL_KINDS_END)
+		return "of no known kind";
+	if (header->ring >= KERNEL_RINGS)
+		return "of no known ring";
+
+	const struct layout *layout = &layouts[header->kind];
+
+	if (header->size < layout->size || header->size > length || header->size > KERNEL_RECORD_MAX)
+		return "of a size that does not fit its kind";
+
+	const struct kernel_string *strings = (const void *)((const char *)bytes + layout->string_offset);
+
+	for (size_t i = 0; i < layout->string_count; i++)
+		if (!string_fits(&strings[i], layout->size, header->size))
+			return "a string lies outside the record";
+	return layout->size == sizeof(struct kernel_exec) ? check_exec(bytes) : NULL;
+}
+
+int record_check(struct record *record, const void *bytes, size_t length, const char **why)
+{
+	*why = check(bytes, length);
+	if (*why)
+		return -EBADMSG;
+	record->header = bytes;
+	return 0;
+}
+
+struct text record_text(const struct record *record, struct kernel_string string)
+{
+	return (struct text){(const char *)record->header + string.offset, string.length};
+}
+
+enum event_action record_action(enum kernel_kind kind)
+{
+	switch (kind) {
+	case KERNEL_EXEC:
+	case KERNEL_EXEC_FAILED: return EVENT_EXEC;
+	case KERNEL_FORK: return EVENT_FORK;
+	case KERNEL_EXIT: return EVENT_END;
+	case KERNEL_OPEN: return EVENT_OPEN;
+	case KERNEL_CONNECT:
+	case KERNEL_CONNECT_DONE: return EVENT_CONNECT;
+	case KERNEL_ACCEPT: return EVENT_ACCEPT;
+	case KERNEL_LISTEN: return EVENT_LISTEN;
+	case KERNEL_SEND: return EVENT_SEND;
+	case KERNEL_DISCONNECT: return EVENT_DISCONNECT;
+	case KERNEL_PROCESS:
+	case KERNEL_KINDS_END: break;
+	}
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the sensor was told: options, --set, the configuration file, defaults; in this order the first wins. */
+#ifndef TAFFRAIL_SENSOR_SETTINGS_H
+#define TAFFRAIL_SENSOR_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/config.h"
+
+struct settings {
+	bool stdout_lines;                 /* --stdout: ECS JSON lines, no collector */
+	bool host;                         /* --host: also what happens outside containers */
+	bool environment;                  /* exec.environment */
+	struct config_list cri;            /* --cri; empty: the usual sockets */
+	struct config_list cri_state;      /* cri.state: where runtimes keep their bundles */
+	char *collector;                   /* --collector */
+	char *host_root;                   /* host.root: where the host's files are seen */
+	char *host_id, *host_name;         /* host.id, host.name */
+	char *cluster;                     /* cluster.name */
+	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
+	uint64_t stream_bytes;             /* stream.memory: batches that no collector has acknowledged */
+	uint64_t drain_ms;                 /* drain: how long SIGTERM waits for the collector */
+	bool verbose;
+};
+
+/*
+ * Reads everything into `settings`. Returns -1 to go on, or the exit code to leave with at once: 0 after --help and
+ * --version, 2 after it has said what is wrong.
+ */
+int settings_read(struct settings *settings, int argc, char **argv);
+
+void settings_free(struct settings *settings);
+
+#endif
