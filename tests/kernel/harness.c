@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DOCUMENTS_MAX = 65536, READY_SECONDS = 60 };
+
+static char group[512];     /* our cgroup, above the container's */
+static char container[640]; /* <group>/<64 hex> */
+static char id[65];
+static char output[64] = "/tmp/taffrail-kernel-XXXXXX";
+static pid_t sensor = -1;
+static struct json_object *kept[DOCUMENTS_MAX];
+static size_t kept_count;
+
+static void clean_up(void)
+{
+	if (sensor > 0) {
+		kill(sensor, SIGKILL);
+		waitpid(sensor, NULL, 0);
+		sensor = -1;
+	}
+	rmdir(container);
+	rmdir(group);
+	unlink(output);
+}
+
+static const char *v2_root(void)
+{
+	return access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
+}
+
+static void make_cgroup(enum watch_mode mode)
+{
+	unsigned char random[32];
+
+	cr_assert_eq(getrandom(random, sizeof(random), 0), sizeof(random));
+	for (size_t i = 0; i < sizeof(random); i++)
+		sprintf(id + 2 * i, "%02x", random[i]);
+	snprintf(group, sizeof(group), "%s/taffrail-test-%.16s", mode == WATCH_V1 ? "/sys/fs/cgroup/pids" : v2_root(), id);
+	snprintf(container, sizeof(container), "%s/%s", group, mode == WATCH_OUTSIDE ? "no-container" : id);
+	cr_assert_eq(mkdir(group, 0755), 0, "%s: %s", group, strerror(errno));
+	cr_assert_eq(mkdir(container, 0755), 0, "%s: %s", container, strerror(errno));
+}
+
+/* Starts the sensor and waits until it says that it is ready. */
+static void start_sensor(void)
+{
+	const char *program = getenv("TAFFRAIL_SENSOR");
+	char log[8192] = "";
+	size_t length = 0;
+	int errors[2], lines = mkostemp(output, O_CLOEXEC);
+	time_t start = time(NULL);
+
+	if (!program)
+		program = "build/bin/taffrail-sensor";
+	cr_assert_geq(lines, 0);
+	cr_assert_eq(pipe2(errors, O_CLOEXEC), 0);
+	sensor = fork();
+	cr_assert_geq(sensor, 0);
+	if (sensor == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(lines, STDOUT_FILENO);
+		dup2(errors[1], STDERR_FILENO);
+		/* No runtime is asked: the socket does not exist. */
+		execl(program, program, "--stdout", "--cri", "/nonexistent/taffrail-test.sock", (char *)NULL);
+		dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
+		_exit(127);
+	}
+	close(errors[1]);
+	close(lines);
+	while (!strstr(log, "taffrail-sensor: ready")) {
+		struct pollfd wait = {.fd = errors[0], .events = POLLIN};
+		ssize_t got = poll(&wait, 1, 1000) > 0 ? read(errors[0], log + length, sizeof(log) - 1 - length) : -1;
+
+		if (got > 0)
+			length += (size_t)got;
+		log[length] = '\0';
+		cr_assert(got != 0 && time(NULL) - start < READY_SECONDS, "the sensor did not start: %s", log);
+	}
+	/* The rest of its log goes nowhere, but it must not block: a process of our own drains it. */
+	if (fork() == 0) {
+		char rest[4096];
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (read(errors[0], rest, sizeof(rest)) > 0)
+			;
+		_exit(0);
+	}
+	close(errors[0]);
+}
+
+static void join(const char *cgroup)
+{
+	char path[700];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		_exit(126);
+	close(fd);
+}
+
+static int do_deed(int (*deed)(void *argument), void *argument)
+{
+	int status;
+	pid_t child = fork();
+
+	cr_assert_geq(child, 0);
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		join(container);
+		_exit(deed(argument));
+	}
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert(WIFEXITED(status) || WIFSIGNALED(status));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void stop_sensor(void)
+{
+	int status = 0;
+
+	cr_assert_eq(kill(sensor, SIGTERM), 0);
+	for (int i = 0; i < 200; i++) {
+		if (waitpid(sensor, &status, WNOHANG) == sensor) {
+			sensor = -1;
+			cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the sensor ended with status %x", status);
+			return;
+		}
+		usleep(100 * 1000);
+	}
+	cr_assert_fail("the sensor did not end within 20 s of SIGTERM");
+}
+
+static void read_documents(bool outside)
+{
+	FILE *file = fopen(output, "re");
+	char *line = NULL;
+	size_t room = 0;
+
+	cr_assert_not_null(file);
+	while (getline(&line, &room, file) > 0) {
+		struct json_object *document = json_tokener_parse(line);
+
+		cr_assert_not_null(document, "no JSON: %s", line);
+		if (outside || strcmp(at(document, "container.id"), id) == 0) {
+			cr_assert_lt(kept_count, DOCUMENTS_MAX);
+			kept[kept_count++] = document;
+		} else {
+			json_object_put(document);
+		}
+	}
+	free(line);
+	fclose(file);
+}
+
+int watch_in(enum watch_mode mode, int (*deed)(void *argument), void *argument)
+{
+	int result;
+
+	atexit(clean_up);
+	make_cgroup(mode);
+	start_sensor();
+	result = do_deed(deed, argument);
+	stop_sensor();
+	read_documents(mode == WATCH_OUTSIDE);
+	clean_up();
+	return result;
+}
+
+int watch(int (*deed)(void *argument), void *argument)
+{
+	return watch_in(WATCH_V2, deed, argument);
+}
+
+size_t documents(const char *action, struct json_object **found, size_t room)
+{
+	size_t number = 0;
+
+	for (size_t i = 0; i < kept_count; i++)
+		if (!action || strcmp(at(kept[i], "event.action"), action) == 0) {
+			if (number < room)
+				found[number] = kept[i];
+			number++;
+		}
+	return number;
+}
+
+size_t count(const char *action, const char *path, const char *value)
+{
+	size_t number = 0;
+
+	for (size_t i = 0; i < kept_count; i++)
+		if (strcmp(at(kept[i], "event.action"), action) == 0 && strcmp(at(kept[i], path), value) == 0)
+			number++;
+	return number;
+}
+
+struct json_object *one(const char *action, const char *path, const char *value)
+{
+	struct json_object *found = NULL;
+	size_t number = count(action, path, value);
+
+	if (number != 1)
+		for (size_t i = 0; i < kept_count; i++)
+			fprintf(stderr, "%s\n", json_object_to_json_string_ext(kept[i], JSON_C_TO_STRING_PLAIN));
+	cr_assert_eq(number, 1, "%zu documents with event.action %s and %s = %s", number, action, path, value);
+	for (size_t i = 0; i < kept_count && !found; i++)
+		if (strcmp(at(kept[i], "event.action"), action) == 0 && strcmp(at(kept[i], path), value) == 0)
+			found = kept[i];
+	return found;
+}
+
+const char *at(struct json_object *document, const char *path)
+{
+	char part[128];
+
+	while (document && *path) {
+		size_t length = strcspn(path, ".");
+
+		snprintf(part, sizeof(part), "%.*s", (int)length, path);
+		path += length + (path[length] == '.');
+		if (json_object_is_type(document, json_type_array))
+			document = json_object_array_get_idx(document, strtoul(part, NULL, 10));
+		else if (!json_object_object_get_ex(document, part, &document))
+			document = NULL;
+	}
+	return document ? json_object_get_string(document) : "";
+}
+
+void expect(struct json_object *document, const char *path, const char *value)
+{
+	cr_assert_str_eq(at(document, path), value, "%s is \"%s\", not \"%s\", in\n%s", path, at(document, path), value,
+		json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN));
+}

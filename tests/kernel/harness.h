@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One sensor, one cgroup named like a container's, one deed in it, and the documents that came of it.
+ *
+ * No container runtime is needed: the kernel side decides by the cgroup's name. So these tests run on any kernel that
+ * the sensor runs on, also in a guest that has nothing else.
+ */
+#ifndef TAFFRAIL_TESTS_KERNEL_HARNESS_H
+#define TAFFRAIL_TESTS_KERNEL_HARNESS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum watch_mode { WATCH_V2, WATCH_V1, WATCH_OUTSIDE };
+
+/*
+ * Starts the sensor (TAFFRAIL_SENSOR, or build/bin/taffrail-sensor) with --stdout, forks a child into a fresh cgroup,
+ * runs `deed` there, waits for its end, ends the sensor with SIGTERM, and keeps the documents of that cgroup's id.
+ * Returns the deed's return value, 0 to 255. Everything that it made is removed, also when an assertion fails later.
+ */
+int watch(int (*deed)(void *argument), void *argument);
+/* The same in a cgroup of the v1 pids hierarchy, or one that is not named like a container's. */
+int watch_in(enum watch_mode mode, int (*deed)(void *argument), void *argument);
+
+/* The documents with this event.action, in order; all if NULL. */
+size_t documents(const char *action, struct json_object **found, size_t room);
+
+/*
+ * The one document with this action whose value at `path` is `value`; fails the test, printing what there was, if
+ * there is none or more than one.
+ */
+struct json_object *one(const char *action, const char *path, const char *value);
+/* How many documents with this action have `value` at `path`. */
+size_t count(const char *action, const char *path, const char *value);
+
+/* The value at a dotted path ("process.parent.name", "event.category.0") as text; "" where there is none. */
+const char *at(struct json_object *document, const char *path);
+
+/* Fails the test unless the value at `path` is `value` ("" means absent). */
+void expect(struct json_object *document, const char *path, const char *value);
+
+#endif
