@@ -1,0 +1,145 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# test.sh [SUITE]...    builds, runs the suites and closes with one line: N passed, N failed, N skipped
+#
+#   unit       Criterion, no root                       kernel     Criterion: the BPF programs in cgroups of their own
+#   container  pytest: real containers over the CRI     interop    Node's grpc-js and Python's grpcio as peers
+#   contract   pytest: options, exit codes, messages    fuzz       every fuzz target for FUZZ_SECONDS (5) from its seeds
+#   house      the rules that no compiler knows
+#
+# SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
+# One test of a suite by name: see tests/README.md.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+suites=${*:-}
+if [ -n "${SAN:-}" ]; then
+	suites=${suites:-unit container contract}
+	build=build/san
+else
+	suites=${suites:-unit kernel container interop contract fuzz house}
+	build=build
+fi
+for suite in $suites; do
+	case $suite in
+	unit | fuzz | house) ;;
+	kernel | container | interop | contract) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
+	*) die "no suite is called '$suite'" ;;
+	esac
+done
+
+scripts/deps.sh build test || exit 1
+logs=$build/test
+as_owner mkdir -p "$logs"
+trap 'hand_back build tests' EXIT
+trap 'exit 130' INT TERM
+
+# Where every suite finds the programs, and what the sanitizers do: the first finding ends the program, loudly.
+export TAFFRAIL_BUILD=$PWD/$build TAFFRAIL_BIN=$PWD/$build/bin
+export PYTHONDONTWRITEBYTECODE=1 PATH=$PATH:/usr/sbin:/sbin
+export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
+jobs=$(nproc)
+
+passed=0 failed=0 skipped=0
+# count SUITE STATUS KIND REPORT: adds up what a runner reported; a runner that died, or ran nothing, has failed.
+count() {
+	local suite=$1 status=$2 report p=0 f=0 s=0 seconds=$((SECONDS - started))
+	if report=$(scripts/count-tests.py "$3" "$4" 2>&1); then
+		read -r p f s <<<"${report%%$'\n'*}"
+		[ "$report" = "${report#*$'\n'}" ] || echo "${report#*$'\n'}"
+	else
+		echo "  $report"
+		f=1
+	fi
+	if [ "$status" != 0 ] && [ "$f" = 0 ]; then
+		echo "  the runner ended with status $status"
+		f=1
+	elif [ $((p + f)) = 0 ]; then
+		echo "  not one test ran"
+		f=1
+	fi
+	echo "-- $suite: $p passed, $f failed, $s skipped, in $seconds s"
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+# limited SECONDS COMMAND...: stops with Ctrl-C's signal, so that tests tear down what they set up.
+limited() {
+	local seconds=$1
+	shift
+	timeout --foreground -s INT -k 60 "$seconds" "$@" </dev/null
+}
+
+# built WHAT...: makes it as the checkout's owner.
+built() {
+	as_owner make -s -j"$jobs" ${SAN:+SAN=$SAN} "$@" </dev/null
+}
+
+criterion() { # SUITE SECONDS OPTIONS...
+	local suite=$1 seconds=$2
+	shift 2
+	rm -f "$logs/$suite.json"
+	built "$build/bin/test-$suite" &&
+		limited "$seconds" "$build/bin/test-$suite" --json="$logs/$suite.json" --verbose --color=never "$@" 2>&1 |
+		tee "$logs/$suite.log"
+	count "$suite" $? criterion "$logs/$suite.json"
+}
+
+pytest() { # SUITE SECONDS
+	rm -f "$logs/$1.xml"
+	limited "$2" /usr/bin/python3 -m pytest -p no:cacheprovider -v --color=no --junitxml="$logs/$1.xml" "tests/$1" 2>&1 |
+		tee "$logs/$1.log"
+	count "$1" $? junit "$logs/$1.xml"
+}
+
+interop() {
+	if [ tests/interop/package-lock.json -nt tests/interop/node_modules ]; then
+		as_owner npm ci --prefix tests/interop --no-audit --no-fund --loglevel=error </dev/null || echo "npm could not install Node's gRPC"
+	fi
+	rm -f "$logs/interop.tap"
+	(cd tests/interop && limited 300 node --test --test-reporter=tap .) 2>&1 | tee "$logs/interop.tap"
+	count interop $? tap "$logs/interop.tap"
+}
+
+# Each target is one test: no crash, leak, hang or sanitizer's finding from its seeds on.
+fuzz() {
+	local source target number=0 status=0
+	as_owner make -s -j"$jobs" fuzzers </dev/null || status=1
+	for source in tests/fuzz/fuzz_*.c; do
+		target=$(basename "$source" .c) number=$((number + 1))
+		as_owner mkdir -p "build/fuzz/corpus/$target"
+		if limited 120 "build/fuzz/bin/$target" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 -close_fd_mask=3 \
+			-artifact_prefix="build/fuzz/$target-" "build/fuzz/corpus/$target" $(ls -d tests/fuzz/seeds/"${target#fuzz_}" 2>/dev/null) \
+			>"$logs/$target.log" 2>&1; then
+			echo "ok $number - $target, $(grep -o '^Done [0-9]* runs' "$logs/$target.log")"
+		else
+			echo "not ok $number - $target, see $logs/$target.log"
+			tail -n 30 "$logs/$target.log" | sed 's/^/  # /'
+		fi
+	done | tee "$logs/fuzz.tap"
+	echo "1..$(ls tests/fuzz/fuzz_*.c | wc -l)" | tee -a "$logs/fuzz.tap"
+	count fuzz $status tap "$logs/fuzz.tap"
+}
+
+house() {
+	limited 120 scripts/check-layers.sh 2>&1 | tee "$logs/house.tap"
+	count house $? tap "$logs/house.tap"
+}
+
+started=$SECONDS
+built all || die "the build failed"
+for suite in $suites; do
+	echo "== $suite${SAN:+ (ASan, UBSan)}"
+	started=$SECONDS
+	case $suite in
+	unit) criterion unit 300 ;;
+	kernel) criterion kernel 600 -j1 ;;
+	container) pytest container 1200 ;;
+	contract) pytest contract 300 ;;
+	interop | fuzz | house) $suite ;;
+	esac
+done
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
