@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel's numbers in the field's words: flags, errors, capabilities, file types, protocols. */
+#ifndef TAFFRAIL_EVENT_NAMES_H
+#define TAFFRAIL_EVENT_NAMES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* "ENOENT"; "E4711" for a number without a name, made in `room` (at least 16 bytes). */
+const char *name_of_error(int error, char *room);
+
+/* Calls `each` for every name in open(2)'s flags, the access mode first; bits without a name as one hexadecimal number. */
+void name_open_flags(uint32_t flags, void (*each)(void *context, const char *name), void *context);
+
+/* Calls `each` for every capability of the set: "CAP_NET_RAW", or "CAP_63" for one that has no name yet. */
+void name_capabilities(uint64_t set, void (*each)(void *context, const char *name), void *context);
+
+/* "file", "dir", "symlink", "char", "block", "fifo", "socket" for the type bits of a mode; NULL for none. */
+const char *name_of_file_type(uint32_t mode);
+
+/* "tcp", "udp", "unix", …; NULL for what has no name here. */
+const char *name_of_transport(int family, int protocol);
+
+/* "pipe", "unix", "inet", … for a value of enum kernel_fd_type. */
+const char *name_of_descriptor(uint8_t type);
+
+#endif
