@@ -108,6 +108,8 @@ $(B)/bin/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(SENSOR_O) $(COLLECTOR_O) $(CLI_O) $(
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer $(filter %.o,$^) -o $@ $(LDLIBS)
 
+generated: $(PROTO_H) $(SKELETON)
+
 # What clang-tidy and cppcheck are given: the flags without those that write files.
 flags:
 	@echo $(filter-out -MMD -MP,$(CFLAGS))
@@ -128,6 +130,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B)/user $(B)/tests $(B)/proto -name '*.d' 2>/dev/null)
-.PHONY: all fuzzers flags bpf-flags test run deps format lint clean
+.PHONY: all fuzzers generated flags bpf-flags test run deps format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:

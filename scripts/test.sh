@@ -11,7 +11,7 @@
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
 # One test of a suite by name: see tests/README.md.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 . scripts/common.sh
 
 suites=${*:-}
@@ -103,23 +103,29 @@ interop() {
 }
 
 # Each target is one test: no crash, leak, hang or sanitizer's finding from its seeds on.
-fuzz() {
-	local source target number=0 status=0
+fuzz_targets() {
+	local source target seeds number=0 status=0
 	as_owner make -s -j"$jobs" fuzzers </dev/null || status=1
 	for source in tests/fuzz/fuzz_*.c; do
 		target=$(basename "$source" .c) number=$((number + 1))
 		as_owner mkdir -p "build/fuzz/corpus/$target"
-		if limited 120 "build/fuzz/bin/$target" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 -close_fd_mask=3 \
-			-artifact_prefix="build/fuzz/$target-" "build/fuzz/corpus/$target" $(ls -d tests/fuzz/seeds/"${target#fuzz_}" 2>/dev/null) \
-			>"$logs/$target.log" 2>&1; then
+		seeds=("build/fuzz/corpus/$target")
+		[ ! -d "tests/fuzz/seeds/${target#fuzz_}" ] || seeds+=("tests/fuzz/seeds/${target#fuzz_}")
+		if limited 120 "build/fuzz/bin/$target" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 \
+			-artifact_prefix="build/fuzz/$target-" "${seeds[@]}" >"$logs/$target.log" 2>&1; then
 			echo "ok $number - $target, $(grep -o '^Done [0-9]* runs' "$logs/$target.log")"
 		else
 			echo "not ok $number - $target, see $logs/$target.log"
 			tail -n 30 "$logs/$target.log" | sed 's/^/  # /'
 		fi
-	done | tee "$logs/fuzz.tap"
-	echo "1..$(ls tests/fuzz/fuzz_*.c | wc -l)" | tee -a "$logs/fuzz.tap"
-	count fuzz $status tap "$logs/fuzz.tap"
+	done
+	echo "1..$number"
+	return $status
+}
+
+fuzz() {
+	fuzz_targets 2>&1 | tee "$logs/fuzz.tap"
+	count fuzz $? tap "$logs/fuzz.tap"
 }
 
 house() {
