@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <yaml.h>
+
+#include "base/log.h"
+
+enum { FILE_SIZE_MAX = 1 << 20, DEPTH_MAX = 8, PATH_SIZE = 256, KEYS_MAX = 128 };
+
+/* --- values ----------------------------------------------------------------------------------------------------------- */
+
+static int parse_bool(bool *target, const char *value)
+{
+	if (strcmp(value, "true") == 0 || strcmp(value, "yes") == 0)
+		*target = true;
+	else if (strcmp(value, "false") == 0 || strcmp(value, "no") == 0)
+		*target = false;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+static const struct unit sizes[] = {{"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {NULL, 0}};
+static const struct unit durations[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+
+static int parse_number(uint64_t *target, const char *value, const struct unit *units, const struct config_key *key)
+{
+	char *end;
+	unsigned long long number;
+
+	if (!isdigit((unsigned char)value[0]))
+		return -EINVAL;
+	errno = 0;
+	number = strtoull(value, &end, 10);
+	if (errno)
+		return -ERANGE;
+	while (units->name && strcmp(units->name, end) != 0)
+		units++;
+	if (!units->name)
+		return -EINVAL;
+	if (number > UINT64_MAX / units->factor || number * units->factor < key->min ||
+		(key->max && number * units->factor > key->max))
+		return -ERANGE;
+	*target = number * units->factor;
+	return 0;
+}
+
+static int set_text(char **target, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*target);
+	*target = copy;
+	return 0;
+}
+
+static void clear_list(struct config_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
+	*list = (struct config_list){0};
+}
+
+static int add_to_list(struct config_list *list, const char *value)
+{
+	char **items = realloc(list->items, (list->count + 1) * sizeof(*items));
+	char *copy = strdup(value);
+
+	if (items)
+		list->items = items;
+	if (!items || !copy) {
+		free(copy);
+		return -ENOMEM;
+	}
+	list->items[list->count++] = copy;
+	return 0;
+}
+
+static const char *expected(const struct config_key *key, char *room, size_t size)
+{
+	switch (key->type) {
+	case CONFIG_BOOL: return "true or false";
+	case CONFIG_TEXT: return "a text";
+	case CONFIG_LIST: return "a list of texts";
+	case CONFIG_NUMBER: snprintf(room, size, "a number"); break;
+	case CONFIG_SIZE: snprintf(room, size, "a size such as 16M"); break;
+	case CONFIG_DURATION: snprintf(room, size, "a time such as 250ms or 5s"); break;
+	}
+	if (key->max) {
+		size_t length = strlen(room);
+		const char *unit = key->type == CONFIG_SIZE ? " bytes" : key->type == CONFIG_DURATION ? " ms" : "";
+
+		snprintf(room + length, size - length, ", from %llu to %llu%s", (unsigned long long)key->min,
+			(unsigned long long)key->max, unit);
+	}
+	return room;
+}
+
+static int set_value(const struct config_key *key, const char *value, bool more)
+{
+	switch (key->type) {
+	case CONFIG_BOOL: return parse_bool(key->target, value);
+	case CONFIG_TEXT: return set_text(key->target, value);
+	case CONFIG_NUMBER: return parse_number(key->target, value, no_units, key);
+	case CONFIG_SIZE: return parse_number(key->target, value, sizes, key);
+	case CONFIG_DURATION: return parse_number(key->target, value, durations, key);
+	case CONFIG_LIST:
+		if (!more)
+			clear_list(key->target);
+		return add_to_list(key->target, value);
+	}
+	return -EINVAL;
+}
+
+static const struct config_key *find_key(const struct config_key *keys, const char *path)
+{
+	for (; keys->path; keys++)
+		if (strcmp(keys->path, path) == 0)
+			return keys;
+	return NULL;
+}
+
+/* Is there a key below this path? */
+static bool is_section(const struct config_key *keys, const char *path)
+{
+	size_t length = strlen(path);
+
+	for (; keys->path; keys++)
+		if (strncmp(keys->path, path, length) == 0 && keys->path[length] == '.')
+			return true;
+	return false;
+}
+
+int config_assign(const struct config_key *keys, const char *path, const char *value, bool more, char *why, size_t why_size)
+{
+	const struct config_key *key = find_key(keys, path);
+	char room[128];
+
+	if (!key) {
+		snprintf(why, why_size, "there is no key %s", path[0] ? path : "without a name");
+		return -EINVAL;
+	}
+	if (set_value(key, value, more) == 0)
+		return 0;
+	snprintf(why, why_size, "%s takes %s, not \"%.200s\"", path, expected(key, room, sizeof(room)), value);
+	return -EINVAL;
+}
+
+void config_free(const struct config_key *keys)
+{
+	for (; keys->path; keys++)
+		if (keys->type == CONFIG_LIST) {
+			clear_list(keys->target);
+		} else if (keys->type == CONFIG_TEXT) {
+			free(*(char **)keys->target);
+			*(char **)keys->target = NULL;
+		}
+}
+
+/* --- the file --------------------------------------------------------------------------------------------------------- */
+
+struct reader {
+	const struct config_key *keys;
+	const char *file;
+	yaml_parser_t parser;
+	yaml_event_t event;
+	bool event_held;
+	bool seen[KEYS_MAX]; /* by index into keys */
+	char path[PATH_SIZE];
+};
+
+__attribute__((format(printf, 3, 4))) static int refuse(const struct reader *reader, size_t line, const char *format, ...)
+{
+	char reason[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reason, sizeof(reason), format, arguments);
+	va_end(arguments);
+	for (char *c = reason; *c; c++) /* words of the file are in it: they must not drive a terminal */
+		if ((unsigned char)*c < ' ' || *c == 127)
+			*c = '?';
+	log_at(reader->file, (unsigned int)line + 1, "%s", reason);
+	return -EINVAL;
+}
+
+/* The next event of the parser, in reader->event. */
+static int next(struct reader *reader)
+{
+	if (reader->event_held)
+		yaml_event_delete(&reader->event);
+	reader->event_held = false;
+	if (!yaml_parser_parse(&reader->parser, &reader->event))
+		return refuse(reader, reader->parser.problem_mark.line ? reader->parser.problem_mark.line : 0, "this is no YAML: %s",
+			reader->parser.problem ? reader->parser.problem : "it cannot be read");
+	reader->event_held = true;
+	if (reader->event.type == YAML_ALIAS_EVENT)
+		return refuse(reader, reader->event.start_mark.line, "aliases (*%s) are not taken here",
+			(const char *)reader->event.data.alias.anchor);
+	return 0;
+}
+
+static const char *scalar(const struct reader *reader)
+{
+	return (const char *)reader->event.data.scalar.value;
+}
+
+static int read_list(struct reader *reader, const struct config_key *key)
+{
+	clear_list(key->target);
+	for (;;) {
+		int error = next(reader);
+
+		if (error)
+			return error;
+		if (reader->event.type == YAML_SEQUENCE_END_EVENT)
+			return 0;
+		if (reader->event.type != YAML_SCALAR_EVENT)
+			return refuse(reader, reader->event.start_mark.line, "%s takes a list of texts", key->path);
+		error = add_to_list(key->target, scalar(reader));
+		if (error)
+			return error;
+	}
+}
+
+static int read_value(struct reader *reader, const struct config_key *key, size_t line)
+{
+	char room[128];
+	int error;
+
+	if (reader->seen[key - reader->keys])
+		return refuse(reader, line, "%s is said twice", key->path);
+	reader->seen[key - reader->keys] = true;
+	error = next(reader);
+	if (error)
+		return error;
+	if (reader->event.type == YAML_SEQUENCE_START_EVENT && key->type == CONFIG_LIST)
+		return read_list(reader, key);
+	if (reader->event.type == YAML_SCALAR_EVENT) {
+		if (set_value(key, scalar(reader), false) == 0)
+			return 0;
+		return refuse(reader, reader->event.start_mark.line, "%s takes %s, not \"%.200s\"", key->path,
+			expected(key, room, sizeof(room)), scalar(reader));
+	}
+	return refuse(reader, line, "%s takes %s", key->path, expected(key, room, sizeof(room)));
+}
+
+/* A mapping, whose start has been read; reader->path is the section's path, "" at the top. */
+static int read_section(struct reader *reader, int depth)
+{
+	size_t base = strlen(reader->path);
+
+	for (;;) {
+		const struct config_key *key;
+		int error = next(reader), length;
+		size_t line = reader->event.start_mark.line;
+
+		if (error)
+			return error;
+		if (reader->event.type == YAML_MAPPING_END_EVENT)
+			return 0;
+		if (reader->event.type != YAML_SCALAR_EVENT)
+			return refuse(reader, line, "a key must be a word");
+		length = snprintf(reader->path + base, sizeof(reader->path) - base, "%s%s", base ? "." : "", scalar(reader));
+		if (length >= (int)(sizeof(reader->path) - base) || depth >= DEPTH_MAX)
+			return refuse(reader, line, "there is no such key");
+		key = find_key(reader->keys, reader->path);
+		if (key) {
+			error = read_value(reader, key, line);
+		} else if (!is_section(reader->keys, reader->path)) {
+			error = refuse(reader, line, "there is no key %s", reader->path);
+		} else {
+			error = next(reader);
+			if (error == 0 && reader->event.type == YAML_MAPPING_START_EVENT)
+				error = read_section(reader, depth + 1);
+			else if (error == 0 && (reader->event.type != YAML_SCALAR_EVENT || scalar(reader)[0]))
+				error = refuse(reader, line, "%s takes keys of its own", reader->path);
+		}
+		if (error)
+			return error;
+		reader->path[base] = '\0';
+	}
+}
+
+static int read_document(struct reader *reader)
+{
+	int error;
+
+	do
+		error = next(reader);
+	while (error == 0 &&
+		(reader->event.type == YAML_STREAM_START_EVENT || reader->event.type == YAML_DOCUMENT_START_EVENT));
+	if (error || reader->event.type == YAML_STREAM_END_EVENT)
+		return error;
+	if (reader->event.type == YAML_SCALAR_EVENT && scalar(reader)[0] == '\0')
+		return 0;
+	if (reader->event.type != YAML_MAPPING_START_EVENT)
+		return refuse(reader, reader->event.start_mark.line, "a configuration is made of keys and values");
+	error = read_section(reader, 0);
+	while (error == 0 && reader->event.type != YAML_STREAM_END_EVENT) {
+		error = next(reader);
+		if (error == 0 && reader->event.type == YAML_DOCUMENT_START_EVENT)
+			error = refuse(reader, reader->event.start_mark.line, "a configuration is one document");
+	}
+	return error;
+}
+
+/* The file's bytes, which the caller frees; NULL after it has said why not. */
+static unsigned char *load(const struct reader *reader, size_t *length)
+{
+	unsigned char *bytes = NULL;
+	struct stat status;
+	FILE *file = fopen(reader->file, "re");
+
+	if (!file || fstat(fileno(file), &status) < 0 || S_ISDIR(status.st_mode)) {
+		refuse(reader, 0, "cannot be read: %s", strerror(file && S_ISDIR(status.st_mode) ? EISDIR : errno));
+	} else {
+		bytes = malloc(FILE_SIZE_MAX + 1);
+		*length = bytes ? fread(bytes, 1, FILE_SIZE_MAX + 1, file) : 0;
+		if (!bytes || ferror(file) || *length > FILE_SIZE_MAX) {
+			refuse(reader, 0, "%s",
+				!bytes ? "out of memory" : ferror(file) ? "cannot be read" : "is larger than a configuration can be (1 MiB)");
+			free(bytes);
+			bytes = NULL;
+		}
+	}
+	if (file)
+		fclose(file);
+	return bytes;
+}
+
+int config_read(const struct config_key *keys, const char *file)
+{
+	struct reader reader = {.keys = keys, .file = file};
+	size_t length = 0;
+	unsigned char *bytes = load(&reader, &length);
+	int error;
+
+	if (!bytes)
+		return -EINVAL;
+	if (!yaml_parser_initialize(&reader.parser)) {
+		free(bytes);
+		return -EINVAL;
+	}
+	yaml_parser_set_input_string(&reader.parser, bytes, length);
+	error = read_document(&reader);
+	if (reader.event_held)
+		yaml_event_delete(&reader.event);
+	yaml_parser_delete(&reader.parser);
+	free(bytes);
+	return error ? -EINVAL : 0;
+}

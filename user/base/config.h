@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Configuration: a table of keys that a program registers, and three ways to set one, in the order in which they win:
+ * an option, --set, the YAML file. Assign them in the opposite order; a later one replaces what an earlier one said.
+ *
+ * The file is YAML 1.1 as libyaml reads it, without aliases, bounded in size and depth.
+ */
+#ifndef TAFFRAIL_CONFIG_H
+#define TAFFRAIL_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config_list {
+	char **items;
+	size_t count;
+};
+
+enum config_type {
+	CONFIG_BOOL,     /* bool: true, false, yes, no */
+	CONFIG_TEXT,     /* char *, owned by the table; NULL as long as nothing was said */
+	CONFIG_NUMBER,   /* uint64_t, from min to max */
+	CONFIG_SIZE,     /* uint64_t, bytes: 4096, 64K, 16M, 1G (of 1024) */
+	CONFIG_DURATION, /* uint64_t, milliseconds: 250ms, 5s, 2m, 1h; a bare number is seconds */
+	CONFIG_LIST,     /* struct config_list, owned by the table: a sequence, or one word */
+};
+
+struct config_key {
+	const char *path; /* dotted: rings.critical */
+	enum config_type type;
+	void *target;
+	uint64_t min, max; /* of numbers, sizes and durations; max 0: no limit */
+	const char *help;
+};
+
+/* The end of a table. */
+#define CONFIG_END {0}
+
+/*
+ * Reads a file into the keys' targets. Returns 0, or -EINVAL after it has logged `FILE:LINE: reason`; then some
+ * targets may have been set.
+ */
+int config_read(const struct config_key *keys, const char *file);
+
+/*
+ * Sets one key from a word, as an option or --set does. `more`: adds to a list instead of replacing it.
+ * Returns 0, or -EINVAL with the reason in `why`.
+ */
+int config_assign(const struct config_key *keys, const char *path, const char *value, bool more, char *why, size_t why_size);
+
+/* Frees what the targets own, and sets them to nothing. */
+void config_free(const struct config_key *keys);
+
+#endif

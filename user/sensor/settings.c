@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/settings.h"
+
+#include <stdlib.h>
+
+#include "base/options.h"
+#include "grpc/address.h"
+
+enum { KEYS = 16 };
+
+/* The keys, bound to one struct settings. */
+static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
+{
+	const uint64_t ring_min = 1 << 20, ring_max = 1 << 30;
+	const struct config_key all[KEYS] = {
+		{"stdout", CONFIG_BOOL, &settings->stdout_lines, 0, 0, "write ECS JSON lines to stdout, without a collector"},
+		{"collector", CONFIG_TEXT, &settings->collector, 0, 0, "where the collector listens"},
+		{"cri.sockets", CONFIG_LIST, &settings->cri, 0, 0, "sockets of the container runtimes"},
+		{"cri.state", CONFIG_LIST, &settings->cri_state, 0, 0, "state directories of the container runtimes"},
+		{"host.events", CONFIG_BOOL, &settings->host_events, 0, 0, "also events outside containers"},
+		{"host.root", CONFIG_TEXT, &settings->host_root, 0, 0, "where the host's file system is mounted"},
+		{"host.id", CONFIG_TEXT, &settings->host_id, 0, 0, "the machine's id; names the sensor"},
+		{"host.name", CONFIG_TEXT, &settings->host_name, 0, 0, "the machine's name"},
+		{"cluster.name", CONFIG_TEXT, &settings->cluster, 0, 0, "the cluster's name"},
+		{"exec.environment", CONFIG_BOOL, &settings->environment, 0, 0, "take the environment of each exec"},
+		{"rings.critical", CONFIG_SIZE, &settings->critical_bytes, ring_min, ring_max, "size of the critical ring"},
+		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
+		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
+			"batches that the collector has not acknowledged"},
+		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
+		CONFIG_END,
+	};
+
+	for (int i = 0; i < KEYS; i++)
+		keys[i] = all[i];
+}
+
+static const struct option_spec options[] = {
+	{"stdout", NULL, "stdout", "write ECS JSON to stdout, one document a line"},
+	{"collector", "ADDR", "collector", "send to a collector: HOST:PORT or unix:PATH"},
+	{"cri", "PATH", "cri.sockets", "socket of a container runtime; may be repeated\n(default: the usual places)"},
+	{"host", NULL, "host.events", "also events outside containers"},
+	{0},
+};
+
+int settings_read(struct settings *settings, int argc, char **argv)
+{
+	struct config_key keys[KEYS];
+	const struct program_spec program = {
+		.name = "taffrail-sensor",
+		.usage = "--stdout | --collector ADDR [OPTIONS]",
+		.summary = "records what containers execute, open and connect to",
+		.options = options,
+		.keys = keys,
+		.notes = "Ready when stderr says \"taffrail-sensor: ready\". SIGTERM drains and ends it.\n"
+			 "Exit: 0 ended by a signal; 1 cannot run here, or stdout's reader went away;\n"
+			 "2 wrong usage or configuration.",
+	};
+	struct grpc_address address;
+	const char *why = NULL;
+	int code;
+
+	*settings = (struct settings){
+		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .drain_ms = 5000};
+	bind_keys(keys, settings);
+	code = options_read(&program, argc, argv);
+	if (code < 0 && settings->stdout_lines && settings->collector)
+		code = options_wrong("--stdout and --collector exclude each other");
+	if (code < 0 && !settings->stdout_lines && !settings->collector)
+		code = options_wrong("it needs --stdout or --collector ADDR; try --help");
+	if (code < 0 && settings->collector && grpc_address_parse(&address, settings->collector, &why) < 0)
+		code = options_wrong("--collector \"%s\": %s", settings->collector, why);
+	if (code >= 0)
+		settings_free(settings);
+	return code;
+}
+
+void settings_free(struct settings *settings)
+{
+	struct config_key keys[KEYS];
+
+	bind_keys(keys, settings);
+	config_free(keys);
+}
