@@ -30,8 +30,8 @@ struct grpc_client_options {
 	/* Connected, and the peer's SETTINGS have come: it speaks HTTP/2. May be NULL. */
 	void (*on_up)(void *context);
 	/*
-	 * The peer wants to be rid of this connection (GOAWAY), or grpc_client_drain was called: running calls go on,
-	 * new ones are refused with -ESHUTDOWN. A long stream should half-close now. on_down follows when the last
+	 * The peer wants to be rid of this connection (GOAWAY): running calls go on, new ones are refused with
+	 * -ESHUTDOWN. A long stream should half-close now. on_down follows when the last
 	 * call is done. May be NULL.
 	 */
 	void (*on_draining)(void *context, const char *reason);

@@ -372,8 +372,7 @@ int grpc_link_open(struct event_base *base, struct bufferevent *stream, const st
 	link->plain = plain;
 	TAILQ_INIT(&link->exchanges);
 	TAILQ_INIT(&link->due);
-	link->open_ms = link->heard_ms = link->alone_ms = link->control_ms = grpc_now_ms();
-	link->control_credit = CONTROL_FRAMES_BURST;
+	link->open_ms = link->heard_ms = link->alone_ms = grpc_now_ms();
 	link->pump = event_new(base, -1, 0, link_on_pump, link);
 	link->timer = event_new(base, -1, 0, link_on_timer, link);
 	if (!link->pump || !link->timer || grpc_link_new_session(link) || link_say_hello(link)) {

@@ -250,6 +250,8 @@ int grpc_link_new_session(struct grpc_link *link)
 	nghttp2_option_set_max_outbound_ack(option, 1000);
 	nghttp2_option_set_stream_reset_rate_limit(option, 1000, 33);
 	nghttp2_option_set_max_continuations(option, 8);
+	link->control_credit = CONTROL_FRAMES_BURST;
+	link->control_ms = link->open_ms;
 	/* Until the peer's SETTINGS say otherwise. */
 	nghttp2_option_set_peer_max_concurrent_streams(option, 100);
 

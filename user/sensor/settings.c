@@ -57,7 +57,7 @@ int settings_read(struct settings *settings, int argc, char **argv)
 			 "2 wrong usage or configuration.",
 	};
 	struct grpc_address address;
-	const char *why = NULL;
+	char why[256];
 	int code;
 
 	*settings = (struct settings){
@@ -68,8 +68,11 @@ int settings_read(struct settings *settings, int argc, char **argv)
 		code = options_wrong("--stdout and --collector exclude each other");
 	if (code < 0 && !settings->stdout_lines && !settings->collector)
 		code = options_wrong("it needs --stdout or --collector ADDR; try --help");
-	if (code < 0 && settings->collector && grpc_address_parse(&address, settings->collector, &why) < 0)
+	if (code < 0 && settings->collector && grpc_address_parse(settings->collector, &address, why, sizeof(why)) < 0)
 		code = options_wrong("--collector \"%s\": %s", settings->collector, why);
+	if (code < 0 && settings->collector && !grpc_address_is_loopback(&address))
+		code = options_wrong("--collector \"%s\": without TLS only loopback addresses and unix sockets are allowed",
+			settings->collector);
 	if (code >= 0)
 		settings_free(settings);
 	return code;
