@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel programs: the only room that holds rights over BPF. It loads and attaches them, hands out what their rings
+ * hold, and tells what is attached. Nothing of libbpf is seen outside, so it can become a process of its own.
+ *
+ * One thread uses a loader.
+ */
+#ifndef TAFFRAIL_SENSOR_LOADER_H
+#define TAFFRAIL_SENSOR_LOADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/kernel_event.h"
+
+struct loader;
+
+struct loader_options {
+	bool host;                         /* also tasks outside containers */
+	bool environment;                  /* exec records carry the environment */
+	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
+	pid_t sensor_tgid;                 /* left out of all records; 0: this process */
+	const char *cgroup_root;           /* where cgroup v2 is mounted; NULL: looked up in /proc/self/mountinfo */
+};
+
+/* A promise, and the hook that serves it. */
+struct loader_hook {
+	const char *promise; /* "exec", "open", … */
+	const char *hook;    /* "tp_btf/sched_process_exec", … */
+	bool attached;
+};
+
+/*
+ * Takes `size` bytes of a record, aligned to 8, good until it returns. They were not checked.
+ * Negative: stop after this record; later ones stay where they are.
+ */
+typedef int loader_callback(void *context, const void *bytes, size_t size);
+
+/*
+ * Loads and attaches everything. Returns 0, or -errno with one sentence in `why`: what is missing and what to do.
+ * From then on records arrive.
+ */
+int loader_open(struct loader **loader, const struct loader_options *options, char *why, size_t why_size);
+
+/*
+ * Gives each PROCESS record of the processes that live now (in containers, or all with `host`) to `callback`, from the
+ * task iterator. Returns how many, or -errno. A process that starts or ends meanwhile may be there or not: its own
+ * records are in the ring.
+ */
+ssize_t loader_processes(struct loader *loader, loader_callback *callback, void *context);
+
+/*
+ * Gives at most `limit` records of a ring to `callback`, and returns how many it gave. The callback may read the OTHER
+ * ring; reading the same one from inside returns 0.
+ */
+size_t loader_read(
+	struct loader *loader, enum kernel_ring ring, loader_callback *callback, void *context, size_t limit);
+
+/* Readable (poll) when a ring calls: only between loader_sleep(true) and loader_sleep(false). */
+int loader_wait_fd(const struct loader *loader);
+
+/*
+ * Before waiting: loader_sleep(true) asks the programs to call, once, when a critical record comes or the bulk ring is
+ * filled to 256 KiB. Returns true if that is the case already: then do not wait. Fewer bulk records never call: look
+ * for them every 10 to 20 ms. After waiting: loader_sleep(false).
+ */
+bool loader_sleep(struct loader *loader, bool asleep);
+
+/* How many CPUs the kernel may number: the length of what loader_counters fills. */
+unsigned int loader_cpus(const struct loader *loader);
+
+/* Copies each CPU's counters. `cpus` is loader_cpus(). 0 or -errno. */
+int loader_counters(const struct loader *loader, struct kernel_counters *counters, unsigned int cpus);
+
+/*
+ * How many times the kernel left out a program because it was running already on that CPU: records that were never
+ * numbered, of all programs since loader_open.
+ */
+uint64_t loader_missed(const struct loader *loader);
+
+/* What is attached, for the coverage record. Good as long as the loader. */
+const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count);
+
+/* No record comes any more; what the rings hold can still be read. */
+void loader_detach(struct loader *loader);
+
+/* NULL is allowed. */
+void loader_close(struct loader *loader);
+
+#endif
