@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ECS face against events.ndjson: one document for each action, whose shape is a contract. */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "event/ecs.h"
+
+static const uint64_t when = 1767323045123456789ull; /* 2026-01-02T03:04:05.123456789Z */
+
+static struct event_host host = {
+	.id = TEXT_LITERAL("4c4c4544004b"),
+	.name = TEXT_LITERAL("node-1"),
+	.boot_id = TEXT_LITERAL("0f6c2f0e-7d8e-4c0a-9a30-5b7e1e0d7f11"),
+	.cluster = TEXT_LITERAL("prod"),
+};
+static const struct text pod_ip = TEXT_LITERAL("10.97.0.12");
+static const struct event_label labels[] = {
+	{TEXT_LITERAL("app"), TEXT_LITERAL("web")},
+	{TEXT_LITERAL("app.kubernetes.io/part-of"), TEXT_LITERAL("shop")},
+};
+static struct event_container container = {
+	.name = TEXT_LITERAL("main"),
+	.image_name = TEXT_LITERAL("registry.example/shop/web"),
+	.image_tag = TEXT_LITERAL("1.4"),
+	.image_digest = TEXT_LITERAL("sha256:8e109c9c95eb238199e43def4b71dd6354bef1c270b8efffcf0d4cc51d076585"),
+	.pod_name = TEXT_LITERAL("web-9dbc998d6-fddvs"),
+	.pod_namespace = TEXT_LITERAL("shop"),
+	.pod_uid = TEXT_LITERAL("545dffc5-e6c9-49c5-9538-47fab22a8cea"),
+	.pod_ips = &pod_ip,
+	.pod_ip_count = 1,
+	.labels = labels,
+	.label_count = 2,
+};
+static struct event_process shell = {
+	.entity = {1},
+	.pid = 2311,
+	.start_ns = 1,
+	.name = TEXT_LITERAL("sh"),
+	.executable = TEXT_LITERAL("/bin/busybox"),
+	.args = TEXT_LITERAL("/bin/sh\0-c\0wget http://x/\0"),
+	.entry = EVENT_ENTRY_CONTAINER,
+	.image_known = true,
+};
+static struct event_process wget = {
+	.entity = {2},
+	.exec_counter = 2,
+	.pid = 2317,
+	.vpid = 7,
+	.start_ns = 1767323045120000000ull,
+	.name = TEXT_LITERAL("wget"),
+	.executable = TEXT_LITERAL("/bin/busybox"),
+	.args = TEXT_LITERAL("wget\0http://x/\0"),
+	.args_count = 2,
+	.working_directory = TEXT_LITERAL("/"),
+	.image_known = true,
+	.login_uid = UINT32_MAX,
+	.session_id = UINT32_MAX,
+	.parent = &shell,
+	.entry_leader = &shell,
+};
+
+static struct event_address address(const char *ip, uint16_t port)
+{
+	struct event_address made = {.family = AF_INET, .port = port};
+
+	inet_pton(AF_INET, ip, made.bytes);
+	return made;
+}
+
+static struct event event_of(enum event_action action)
+{
+	shell.entry_leader = &shell;
+	for (int i = 0; i < EVENT_CONTAINER_ID_SIZE; i++) {
+		unsigned int byte;
+
+		sscanf("7d16dfe5e07b92cd02f6ec15acb3bf05bd2c806193006917d6f80d6ff35d829e" + 2 * i, "%2x", &byte);
+		container.id[i] = (uint8_t)byte;
+	}
+	return (struct event){.action = action, .time_ns = when, .count = 1, .host = &host, .container = &container,
+		.process = &wget};
+}
+
+static struct json_object *written(const struct event *event)
+{
+	struct buffer out = {0};
+	struct json_object *document;
+
+	ecs_write(&out, event);
+	buffer_append(&out, "", 1);
+	cr_assert_not(out.failed);
+	document = json_tokener_parse(out.data);
+	cr_assert_not_null(document, "%s", out.data);
+	buffer_free(&out);
+	return document;
+}
+
+/* The example document with this event.sequence. */
+static struct json_object *example(uint64_t sequence)
+{
+	FILE *file = fopen("tests/unit/events.ndjson", "re");
+	struct json_object *document = NULL, *event, *number;
+	char *line = NULL;
+	size_t room = 0;
+
+	cr_assert_not_null(file, "run from the project's root");
+	while (!document && getline(&line, &room, file) > 0) {
+		document = json_tokener_parse(line);
+		json_object_object_get_ex(document, "event", &event);
+		json_object_object_get_ex(event, "sequence", &number);
+		if ((uint64_t)json_object_get_int64(number) != sequence) {
+			json_object_put(document);
+			document = NULL;
+		}
+	}
+	free(line);
+	fclose(file);
+	cr_assert_not_null(document);
+	return document;
+}
+
+/* Ids are made otherwise than in the examples; and more may stand in our documents, but never less, or another type. */
+static void compare(struct json_object *expected, struct json_object *found, const char *path)
+{
+	const char *last = strrchr(path, '.');
+
+	cr_assert_not_null(found, "%s is missing", path);
+	cr_assert_eq(json_object_get_type(expected), json_object_get_type(found), "%s is %s", path,
+		json_object_get_string(found));
+	if (json_object_is_type(expected, json_type_object)) {
+		json_object_object_foreach(expected, key, value)
+		{
+			struct json_object *child = NULL;
+			char below[256];
+
+			snprintf(below, sizeof(below), "%s.%s", path, key);
+			json_object_object_get_ex(found, key, &child);
+			compare(value, child, below);
+		}
+		return;
+	}
+	if (strcmp(path, ".event.id") == 0 || (last && (strcmp(last, ".entity_id") == 0 || strcmp(last, ".exec_id") == 0 ||
+							strcmp(last, ".community_id") == 0)))
+		return;
+	cr_assert_str_eq(json_object_get_string(found), json_object_get_string(expected), "%s: %s, expected %s", path,
+		json_object_get_string(found), json_object_get_string(expected));
+}
+
+/* Nothing may stand in our document, outside "taffrail" and the exec's own credentials, that the example has not. */
+static void no_more(struct json_object *expected, struct json_object *found, const char *path)
+{
+	if (!json_object_is_type(found, json_type_object))
+		return;
+	json_object_object_foreach(found, key, value)
+	{
+		struct json_object *child = NULL;
+		char below[256];
+
+		snprintf(below, sizeof(below), "%s.%s", path, key);
+		if (strcmp(below, ".taffrail") == 0 || strcmp(below, ".process.real_user") == 0 ||
+			strcmp(below, ".process.real_group") == 0 || strcmp(below, ".process.thread") == 0)
+			continue;
+		cr_assert(json_object_object_get_ex(expected, key, &child), "%s is too much", below);
+		no_more(child, value, below);
+	}
+}
+
+static void check(struct event *event, uint64_t sequence)
+{
+	struct json_object *found, *expected = example(sequence);
+
+	event->sequence = sequence;
+	found = written(event);
+	compare(expected, found, "");
+	no_more(expected, found, "");
+	json_object_put(found);
+	json_object_put(expected);
+}
+
+Test(ecs, exec)
+{
+	struct event event = event_of(EVENT_EXEC);
+
+	check(&event, 4712);
+}
+
+Test(ecs, failed_exec)
+{
+	struct event event = event_of(EVENT_EXEC);
+	struct event_process caller = wget;
+
+	caller.name = TEXT_LITERAL("sh");
+	event.process = &caller;
+	event.outcome = EVENT_FAILURE;
+	event.error = ENOENT;
+	event.file.argument = TEXT_LITERAL("/usr/bin/nope");
+	check(&event, 4713);
+}
+
+Test(ecs, fork)
+{
+	struct event event = event_of(EVENT_FORK);
+	struct event_process child = wget;
+
+	child.name = TEXT_LITERAL("sh");
+	event.process = &child;
+	check(&event, 4714);
+}
+
+Test(ecs, end)
+{
+	struct event event = event_of(EVENT_END);
+
+	event.end.code = 137;
+	event.end.signal = 9;
+	check(&event, 4715);
+}
+
+Test(ecs, open_for_reading)
+{
+	struct event event = event_of(EVENT_OPEN);
+
+	event.count = 3;
+	event.file = (struct event_file){.path = TEXT_LITERAL("/etc/passwd"), .argument = TEXT_LITERAL("../etc//passwd"),
+		.inode = 264193, .mode = 0100644, .flags = O_RDONLY | O_CLOEXEC};
+	check(&event, 4716);
+}
+
+Test(ecs, open_that_creates)
+{
+	struct event event = event_of(EVENT_OPEN);
+
+	event.file = (struct event_file){.path = TEXT_LITERAL("/tmp/q\xffx"), .argument = TEXT_LITERAL("/tmp/q\xffx"),
+		.inode = 264207, .mode = 0100600, .flags = O_WRONLY | O_CREAT | O_TRUNC, .created = true};
+	check(&event, 4717);
+}
+
+Test(ecs, open_that_fails)
+{
+	struct event event = event_of(EVENT_OPEN);
+
+	event.outcome = EVENT_FAILURE;
+	event.error = ENOENT;
+	event.file = (struct event_file){.path = TEXT_LITERAL("/nope"), .argument = TEXT_LITERAL("/nope")};
+	check(&event, 4718);
+}
+
+static struct event network_event(enum event_action action, const char *from, uint16_t from_port, const char *to,
+	uint16_t to_port)
+{
+	struct event event = event_of(action);
+
+	event.network = (struct event_network){.family = AF_INET, .protocol = IPPROTO_TCP, .type = SOCK_STREAM};
+	if (from)
+		event.network.source = address(from, from_port);
+	event.network.destination = address(to, to_port);
+	return event;
+}
+
+Test(ecs, connect)
+{
+	struct event event = network_event(EVENT_CONNECT, "10.97.0.12", 40112, "203.0.113.7", 80);
+
+	check(&event, 4719);
+	event.outcome = EVENT_FAILURE;
+	event.error = ECONNREFUSED;
+	check(&event, 4720);
+}
+
+Test(ecs, connect_to_an_abstract_unix_socket)
+{
+	struct event event = event_of(EVENT_CONNECT);
+
+	event.network = (struct event_network){.family = AF_UNIX, .type = SOCK_STREAM,
+		.unix_name = TEXT_LITERAL("\0by-abstract")};
+	check(&event, 4721);
+}
+
+Test(ecs, accept)
+{
+	struct event event = network_event(EVENT_ACCEPT, "10.97.0.40", 51514, "10.97.0.12", 8080);
+
+	event.network.ingress = true;
+	check(&event, 4722);
+}
+
+Test(ecs, listen)
+{
+	struct event event = network_event(EVENT_LISTEN, NULL, 0, "0.0.0.0", 8080);
+
+	event.network.ingress = true;
+	check(&event, 4723);
+}
+
+Test(ecs, send)
+{
+	struct event event = network_event(EVENT_SEND, "10.97.0.12", 39001, "203.0.113.53", 53);
+
+	event.network.protocol = IPPROTO_UDP;
+	check(&event, 4724);
+}
+
+Test(ecs, disconnect)
+{
+	struct event event = network_event(EVENT_DISCONNECT, "10.97.0.12", 40112, "203.0.113.7", 80);
+
+	event.network.source_bytes = 412;
+	event.network.destination_bytes = 88211;
+	event.network.duration_ns = 120000000;
+	check(&event, 4725);
+}
+
+Test(ecs, events_lost)
+{
+	struct event event = {.action = EVENT_LOST, .time_ns = when, .count = 1, .host = &host};
+
+	event.lost = (struct event_lost){.count = 512, .kinds = 1ull << EVENT_OPEN, .stage = TEXT_LITERAL("ring-bulk"),
+		.cpu = 1, .first = 88121, .last = 88632, .start_ns = 1767323044000000000ull, .end_ns = 1767323045000000000ull};
+	check(&event, 4726);
+}
+
+static const char *at(struct json_object *document, const char *first, const char *second, const char *third)
+{
+	const char *const keys[] = {first, second, third};
+
+	for (size_t i = 0; i < 3 && keys[i]; i++)
+		if (!json_object_object_get_ex(document, keys[i], &document))
+			return "";
+	return json_object_get_string(document);
+}
+
+Test(ecs, what_was_cut_or_waits_is_said)
+{
+	struct event event = event_of(EVENT_OPEN);
+	struct event_process cut = wget;
+	struct json_object *document;
+
+	cut.truncated = EVENT_CUT_ARGS;
+	event.process = &cut;
+	event.pending = true;
+	event.truncated = EVENT_CUT_FILE_PATH;
+	event.file.path = TEXT_LITERAL("/a/b.tar.gz");
+	document = written(&event);
+	cr_assert_str_eq(at(document, "taffrail", "truncated", NULL), "[ \"process.args\", \"file.path\" ]");
+	cr_assert_str_eq(at(document, "taffrail", "pending", NULL), "true");
+	cr_assert_str_eq(at(document, "file", "extension", NULL), "gz");
+	json_object_put(document);
+}
+
+/* The example of the specification: 128.232.110.120:34855 to 66.35.250.204:80 over TCP. */
+Test(ecs, community_id_is_that_of_the_specification_from_either_end)
+{
+	struct event event = network_event(EVENT_CONNECT, "128.232.110.120", 34855, "66.35.250.204", 80);
+	struct json_object *document = written(&event);
+
+	cr_assert_str_eq(at(document, "network", "community_id", NULL), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
+	json_object_put(document);
+	event = network_event(EVENT_CONNECT, "66.35.250.204", 80, "128.232.110.120", 34855);
+	document = written(&event);
+	cr_assert_str_eq(at(document, "network", "community_id", NULL), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
+	json_object_put(document);
+}
+
+Test(ecs, hostile_labels_are_still_json)
+{
+	struct event event = event_of(EVENT_FORK);
+	const struct event_label odd = {TEXT_LITERAL("a\"\n\xff"), TEXT_LITERAL("\\")};
+	struct event_container odd_container = container;
+	struct json_object *document;
+
+	odd_container.labels = &odd;
+	odd_container.label_count = 1;
+	event.container = &odd_container;
+	document = written(&event);
+	cr_assert_str_eq(at(document, "kubernetes", "labels", "a\"\n\\xff"), "\\");
+	json_object_put(document);
+}
+
+Test(ecs, the_example_of_no_pod_and_no_container)
+{
+	struct event event = event_of(EVENT_FORK);
+	struct json_object *document, *none;
+
+	event.container = NULL;
+	document = written(&event);
+	cr_assert_not(json_object_object_get_ex(document, "container", &none));
+	cr_assert_not(json_object_object_get_ex(document, "orchestrator", &none));
+	cr_assert_not(json_object_object_get_ex(document, "kubernetes", &none));
+	json_object_put(document);
+}
