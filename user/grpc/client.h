@@ -2,6 +2,7 @@
 /*
  * A gRPC client: one HTTP/2 connection to one peer, any number of calls at a time
  * (grpc/doc/PROTOCOL-HTTP2.md). It lives in the caller's event base and thread, never blocks, starts no thread.
+ * Opening one ignores SIGPIPE from then on, if the process has not decided otherwise.
  *
  * When callbacks run: only from the event loop, never inside a function of this header (grpc_client_close is the one
  * exception, and says so). Inside a callback every function may be called, grpc_call_cancel and grpc_client_close too.

@@ -3,6 +3,7 @@
 #include "grpc/link.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -337,6 +338,14 @@ static void link_on_event(struct bufferevent *stream, short what, void *argument
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
+
+void grpc_ignore_broken_pipes(void)
+{
+	struct sigaction action;
+
+	if (sigaction(SIGPIPE, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL)
+		signal(SIGPIPE, SIG_IGN);
+}
 
 static int link_say_hello(struct grpc_link *link)
 {

@@ -134,6 +134,9 @@ struct grpc_link {
 	char complaint[200]; /* what nghttp2 or we found wrong with the peer; "": nothing */
 };
 
+/* libevent writes without MSG_NOSIGNAL: where SIGPIPE would end the process, it is ignored from now on. */
+void grpc_ignore_broken_pipes(void);
+
 /* Takes ownership of `stream` if it returns 0 (-ENOMEM). SETTINGS are sent from the next turn of the loop on. */
 int grpc_link_open(struct event_base *base, struct bufferevent *stream, const struct grpc_role *role, void *context,
 	const struct grpc_link_limits *limits, bool plain, struct grpc_link **link);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A gRPC server: listens on any number of addresses, dispatches streams by path to a table of handlers. It lives in the
- * caller's event base and thread, never blocks, starts no thread. Every kind of call (unary, streaming either way) is
+ * caller's event base and thread, never blocks, starts no thread; opening one ignores SIGPIPE from
+ * then on, if the process has not decided otherwise. Every kind of call (unary, streaming either way) is
  * the same here: messages come in until half-close, messages go out until finish.
  *
  * When callbacks run: only from the event loop, never inside a function of this header (grpc_server_close is the one

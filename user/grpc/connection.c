@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One peer's connection to the server: its limits, its age, its end. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/util.h>
+
+#include "grpc/header.h"
+#include "grpc/server_inside.h"
+
+static void connection_hold(struct grpc_connection *connection)
+{
+	connection->references++;
+}
+
+static void connection_release(struct grpc_connection *connection)
+{
+	if (--connection->references)
+		return;
+	if (connection->age)
+		event_free(connection->age);
+	grpc_server_release(connection->server);
+	free(connection);
+}
+
+void grpc_connection_end(struct grpc_connection *connection, const char *reason)
+{
+	struct grpc_server *server = connection->server;
+	struct grpc_exchange *exchange;
+
+	if (connection->ended)
+		return;
+	connection->ended = true;
+	/* First of all: on_close may close the server, which ends what is in this list. */
+	TAILQ_REMOVE(&server->connections, connection, entry);
+	server->counters.connections_open--;
+	while ((exchange = TAILQ_FIRST(&connection->link->exchanges)))
+		grpc_stream_end(exchange, GRPC_UNAVAILABLE, reason);
+	grpc_link_close(connection->link);
+	if (connection->age)
+		event_del(connection->age);
+	grpc_server_check_stopped(server);
+	connection_release(connection);
+}
+
+static void connection_on_down(void *context, int error, const char *reason)
+{
+	struct grpc_connection *connection = context;
+	struct grpc_server *server = connection->server;
+	char why[200];
+
+	connection_hold(connection);
+	/* The words may be the link's. */
+	grpc_message_decode((const uint8_t *)reason, strlen(reason), why, sizeof(why));
+	if (error == -ETIMEDOUT)
+		server->counters.connections_timed_out++;
+	else if (error && error != -ECONNRESET)
+		server->counters.protocol_errors++;
+	if (error && error != -ECONNRESET && server->options.on_trouble && !server->closed)
+		server->options.on_trouble(server->options.context, connection->peer, why);
+	grpc_connection_end(connection, why);
+	connection_release(connection);
+}
+
+void grpc_connection_drain(struct grpc_connection *connection)
+{
+	struct grpc_exchange *exchange;
+
+	connection_hold(connection);
+	connection->draining = true;
+	grpc_link_drain(connection->link);
+	/* From the head each time: on_drain may end any of them. */
+	do {
+		if (connection->ended)
+			break;
+		TAILQ_FOREACH(exchange, &connection->link->exchanges, entry)
+		if (grpc_stream_drain(exchange))
+			break;
+	} while (exchange);
+	connection_release(connection);
+}
+
+static void connection_set_age(struct grpc_connection *connection, uint32_t wait_ms)
+{
+	event_add(connection->age, &(struct timeval){wait_ms / 1000, (suseconds_t)(wait_ms % 1000 * 1000)});
+}
+
+static void connection_on_age(evutil_socket_t fd, short what, void *argument)
+{
+	struct grpc_connection *connection = argument;
+
+	(void)fd;
+	(void)what;
+	if (connection->draining) {
+		grpc_connection_end(connection, "the connection reached its age");
+		return;
+	}
+	connection_set_age(connection, connection->server->options.max_connection_grace_ms);
+	grpc_connection_drain(connection);
+}
+
+/* Connections that were opened together do not all end together. */
+static int connection_arm_age(struct grpc_connection *connection)
+{
+	uint32_t age = connection->server->options.max_connection_age_ms, random;
+
+	if (!age || age == GRPC_NEVER)
+		return 0;
+	connection->age = evtimer_new(connection->server->base, connection_on_age, connection);
+	if (!connection->age)
+		return -ENOMEM;
+	evutil_secure_rng_get_bytes(&random, sizeof(random));
+	connection_set_age(connection, age - random % (age / 10 + 1));
+	return 0;
+}
+
+static void connection_on_ready(void *context)
+{
+	(void)context;
+}
+
+/* The peer begins no new stream; the link ends when the last of these does. */
+static void connection_on_goaway(void *context, uint32_t error_code, const char *text)
+{
+	(void)context;
+	(void)error_code;
+	(void)text;
+}
+
+static int connection_on_begin(void *context, int32_t id)
+{
+	return grpc_stream_begin(context, id);
+}
+
+static const struct grpc_role connection_role = {
+	.server = true,
+	.ready = connection_on_ready,
+	.goaway = connection_on_goaway,
+	.begin = connection_on_begin,
+	.header = grpc_stream_on_header,
+	.headers = grpc_stream_on_headers,
+	.message = grpc_stream_on_message,
+	.fault = grpc_stream_on_fault,
+	.half_closed = grpc_stream_on_half_closed,
+	.trailers = grpc_stream_on_trailers,
+	.writable = grpc_stream_on_writable,
+	.closed = grpc_stream_on_closed,
+	.down = connection_on_down,
+};
+
+static int connection_link(struct grpc_connection *connection, struct bufferevent *stream, bool plain)
+{
+	const struct grpc_server_options *options = &connection->server->options;
+	const struct grpc_link_limits limits = {
+		.window_bytes = options->window_bytes,
+		.max_buffered_bytes = options->max_buffered_bytes,
+		.max_streams = options->max_streams,
+		.handshake_timeout_ms = options->handshake_timeout_ms,
+		.header_timeout_ms = options->header_timeout_ms,
+		.idle_timeout_ms = options->idle_timeout_ms,
+		.keepalive_ms = options->keepalive_ms,
+		.keepalive_timeout_ms = options->keepalive_timeout_ms,
+	};
+
+	return grpc_link_open(
+		connection->server->base, stream, &connection_role, connection, &limits, plain, &connection->link);
+}
+
+int grpc_connection_open(struct grpc_server *server, struct bufferevent *stream, const char *peer, bool plain)
+{
+	struct grpc_connection *connection;
+	int error;
+
+	if (server->counters.connections_open >= server->options.max_connections || server->stopping) {
+		server->counters.connections_refused++;
+		return -EMFILE;
+	}
+	connection = calloc(1, sizeof(*connection) + strlen(peer) + 1);
+	if (!connection)
+		return -ENOMEM;
+	connection->server = server;
+	connection->references = 1;
+	grpc_server_hold(server);
+	strcpy(connection->peer, peer);
+	error = connection_arm_age(connection);
+	if (!error)
+		error = connection_link(connection, stream, plain);
+	if (error) {
+		connection_release(connection);
+		return error;
+	}
+	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
+	server->counters.connections++;
+	server->counters.connections_open++;
+	return 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of grpc/: what server.c (its life), listen.c (sockets), connection.c and stream.c share. */
+#ifndef TAFFRAIL_GRPC_SERVER_INSIDE_H
+#define TAFFRAIL_GRPC_SERVER_INSIDE_H
+
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "grpc/link.h"
+#include "grpc/server.h"
+
+#define GRPC_LISTENERS 16
+
+struct evconnlistener;
+struct grpc_connection;
+
+struct grpc_listener {
+	struct grpc_server *server;
+	struct evconnlistener *accept;
+	char path[108]; /* of a unix socket; "" otherwise */
+	dev_t device;   /* ... and which file that was, so that only our own is removed */
+	ino_t inode;
+};
+
+/* Counted: the owner's pointer is one reference, each function that calls back another while it runs. */
+struct grpc_server {
+	struct event_base *base;
+	struct grpc_server_options options; /* defaults filled in, the table our own */
+	unsigned references;
+	bool closed; /* by its owner: no callback any more */
+	struct grpc_listener listeners[GRPC_LISTENERS];
+	size_t listener_count;
+	TAILQ_HEAD(, grpc_connection) connections;
+	struct grpc_server_counters counters;
+	struct event *accept_again; /* after the process ran out of descriptors */
+
+	bool stopping, stopped;
+	uint32_t grace_ms;
+	struct event *stop; /* first the drain, then the end of the grace, then on_stopped */
+	enum { GRPC_STOP_DRAIN, GRPC_STOP_GRACE } stop_step;
+	void (*on_stopped)(void *context);
+	void *stop_context;
+};
+
+struct grpc_connection {
+	TAILQ_ENTRY(grpc_connection) entry;
+	struct grpc_server *server;
+	struct grpc_link *link;
+	unsigned references;
+	bool ended;
+	bool draining;
+	struct event *age; /* NULL: it may grow old */
+	char peer[];
+};
+
+/* listen.c */
+void grpc_listeners_close(struct grpc_server *server);
+void grpc_listeners_resume(struct grpc_server *server);
+
+/* connection.c */
+int grpc_connection_open(struct grpc_server *server, struct bufferevent *stream, const char *peer, bool plain);
+/* GOAWAY, and on_drain for each stream. */
+void grpc_connection_drain(struct grpc_connection *connection);
+/* Close at once; its streams end UNAVAILABLE. */
+void grpc_connection_end(struct grpc_connection *connection, const char *reason);
+
+/* stream.c: the role's callbacks that concern one stream. */
+int grpc_stream_begin(struct grpc_connection *connection, int32_t id);
+void grpc_stream_on_header(struct grpc_exchange *exchange, const uint8_t *name, size_t name_length,
+	const uint8_t *value, size_t value_length);
+void grpc_stream_on_headers(struct grpc_exchange *exchange, bool last);
+void grpc_stream_on_message(struct grpc_exchange *exchange, const uint8_t *bytes, size_t length);
+void grpc_stream_on_fault(struct grpc_exchange *exchange, enum grpc_status status, const char *reason);
+void grpc_stream_on_half_closed(struct grpc_exchange *exchange);
+void grpc_stream_on_trailers(struct grpc_exchange *exchange);
+void grpc_stream_on_writable(struct grpc_exchange *exchange);
+void grpc_stream_on_closed(struct grpc_exchange *exchange, uint32_t error_code);
+/* Tell it to come to an end; false if it was told before. */
+bool grpc_stream_drain(struct grpc_exchange *exchange);
+/* End it with its on_close. */
+void grpc_stream_end(struct grpc_exchange *exchange, enum grpc_status status, const char *reason);
+
+/* server.c */
+void grpc_server_hold(struct grpc_server *server);
+void grpc_server_release(struct grpc_server *server);
+/* A connection is gone: was it the last one that a stop waits for? */
+void grpc_server_check_stopped(struct grpc_server *server);
+
+#endif
