@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/container.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/table.h"
+
+/* --- names ----------------------------------------------------------------------------------------------------------- */
+
+struct container_meta {
+	atomic_uint references;
+	enum container_standing standing;
+	struct event_container view;
+	/* Then the labels, the addresses and the bytes of all strings. */
+	_Alignas(struct event_label) char tail[];
+};
+
+/* The view's strings that stand alone, for code that treats all alike. */
+static const size_t text_offsets[] = {
+	offsetof(struct event_container, name),
+	offsetof(struct event_container, image_name),
+	offsetof(struct event_container, image_tag),
+	offsetof(struct event_container, image_digest),
+	offsetof(struct event_container, pod_name),
+	offsetof(struct event_container, pod_namespace),
+	offsetof(struct event_container, pod_uid),
+	offsetof(struct event_container, sandbox_id),
+};
+enum { TEXTS = sizeof(text_offsets) / sizeof(text_offsets[0]) };
+
+static struct text *text_at(struct event_container *view, size_t index)
+{
+	return (struct text *)(void *)((char *)view + text_offsets[index]);
+}
+
+static struct text text_get(const struct event_container *view, size_t index)
+{
+	return *(const struct text *)(const void *)((const char *)view + text_offsets[index]);
+}
+
+static size_t bytes_of(const struct event_container *view)
+{
+	size_t bytes = view->label_count * sizeof(struct event_label) + view->pod_ip_count * sizeof(struct text);
+
+	for (size_t i = 0; i < TEXTS; i++)
+		bytes += text_get(view, i).length;
+	for (size_t i = 0; i < view->label_count; i++)
+		bytes += view->labels[i].key.length + view->labels[i].value.length;
+	for (size_t i = 0; i < view->pod_ip_count; i++)
+		bytes += view->pod_ips[i].length;
+	return bytes;
+}
+
+static struct text copy_text(struct text text, char **to)
+{
+	struct text copy = {*to, text.length};
+
+	if (text.length)
+		memcpy(*to, text.data, text.length);
+	*to += text.length;
+	return copy;
+}
+
+struct container_meta *container_meta_make(const struct event_container *view, enum container_standing standing)
+{
+	struct container_meta *meta = malloc(sizeof(*meta) + bytes_of(view));
+
+	if (!meta)
+		return NULL;
+
+	struct event_label *labels = (void *)meta->tail;
+	struct text *ips = (void *)(labels + view->label_count);
+	char *strings = (char *)(ips + view->pod_ip_count);
+
+	atomic_init(&meta->references, 1);
+	meta->standing = standing;
+	meta->view = *view;
+	meta->view.labels = labels;
+	meta->view.pod_ips = ips;
+	for (size_t i = 0; i < TEXTS; i++)
+		*text_at(&meta->view, i) = copy_text(text_get(view, i), &strings);
+	for (size_t i = 0; i < view->label_count; i++) {
+		labels[i].key = copy_text(view->labels[i].key, &strings);
+		labels[i].value = copy_text(view->labels[i].value, &strings);
+	}
+	for (size_t i = 0; i < view->pod_ip_count; i++)
+		ips[i] = copy_text(view->pod_ips[i], &strings);
+	return meta;
+}
+
+const struct event_container *container_meta_view(const struct container_meta *meta)
+{
+	return &meta->view;
+}
+
+enum container_standing container_meta_standing(const struct container_meta *meta)
+{
+	return meta->standing;
+}
+
+bool container_meta_equal(const struct container_meta *a, const struct container_meta *b)
+{
+	const struct event_container *x = &a->view, *y = &b->view;
+
+	if (a->standing != b->standing || memcmp(x->id, y->id, sizeof(x->id)) != 0 || x->attempt != y->attempt ||
+		x->sandbox != y->sandbox || x->label_count != y->label_count || x->pod_ip_count != y->pod_ip_count)
+		return false;
+	for (size_t i = 0; i < TEXTS; i++)
+		if (!text_equal(text_get(x, i), text_get(y, i)))
+			return false;
+	for (size_t i = 0; i < x->label_count; i++)
+		if (!text_equal(x->labels[i].key, y->labels[i].key) ||
+			!text_equal(x->labels[i].value, y->labels[i].value))
+			return false;
+	for (size_t i = 0; i < x->pod_ip_count; i++)
+		if (!text_equal(x->pod_ips[i], y->pod_ips[i]))
+			return false;
+	return true;
+}
+
+struct container_meta *container_meta_hold(struct container_meta *meta)
+{
+	if (meta)
+		atomic_fetch_add_explicit(&meta->references, 1, memory_order_relaxed);
+	return meta;
+}
+
+void container_meta_release(struct container_meta *meta)
+{
+	/* acq_rel: whoever frees has seen all that the others did with it. */
+	if (meta && atomic_fetch_sub_explicit(&meta->references, 1, memory_order_acq_rel) == 1)
+		free(meta);
+}
+
+void container_image(struct text reference, struct event_container *view)
+{
+	const char *at = reference.length ? memchr(reference.data, '@', reference.length) : NULL;
+	struct text name = reference;
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
+
+	view->image_name = view->image_tag = view->image_digest = (struct text){0};
+	if (at) {
+		name.length = (size_t)(at - reference.data);
+		view->image_digest = (struct text){at + 1, reference.length - name.length - 1};
+	} else if (text_starts_with(reference, TEXT_LITERAL("sha256:")) || container_id_parse(reference, id)) {
+		view->image_digest = reference;
+		return;
+	}
+	/* A tag's colon comes after the last slash; one before it belongs to a registry's port. */
+	for (size_t i = name.length; i > 0 && name.data[i - 1] != '/'; i--)
+		if (name.data[i - 1] == ':') {
+			view->image_tag = (struct text){name.data + i, name.length - i};
+			name.length = i - 1;
+			break;
+		}
+	view->image_name = name;
+}
+
+static int digit_value(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+bool container_id_parse(struct text text, uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	if (text.length != (size_t)2 * EVENT_CONTAINER_ID_SIZE)
+		return false;
+	for (size_t i = 0; i < EVENT_CONTAINER_ID_SIZE; i++) {
+		int high = digit_value(text.data[2 * i]), low = digit_value(text.data[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		id[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+void container_id_format(const uint8_t id[EVENT_CONTAINER_ID_SIZE], char text[2 * EVENT_CONTAINER_ID_SIZE + 1])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < EVENT_CONTAINER_ID_SIZE; i++) {
+		text[2 * i] = digits[id[i] >> 4];
+		text[2 * i + 1] = digits[id[i] & 15];
+	}
+	text[2 * EVENT_CONTAINER_ID_SIZE] = '\0';
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------------- */
+
+enum phase {
+	PHASE_ASKING, /* its events wait */
+	PHASE_NAMED,
+	PHASE_LATE,  /* not named in time, or its queue was full: its events leave as pending */
+	PHASE_ALONE, /* nobody could name it */
+};
+
+struct container {
+	struct table_node node;
+	TAILQ_ENTRY(container) met; /* in the order in which they were met */
+	struct container_table *table;
+	struct container_meta *meta; /* or NULL */
+	struct event_container bare; /* the id alone */
+	enum phase phase;
+	bool asked;
+	uint64_t met_ns;
+	uint64_t deadline_ns; /* of what waits */
+	void **items;
+	size_t item_count, item_room, item_bytes;
+};
+TAILQ_HEAD(containers, container);
+
+struct container_table {
+	struct container_ops ops;
+	struct table by_id;
+	struct containers by_met; /* first: not met for longest */
+	uint64_t now_ns;          /* as of the last answer or expire */
+	size_t waiting, waiting_bytes;
+	struct container_counters counters;
+	struct event_container nobody; /* for want of memory */
+};
+
+int container_open(struct container_table **table, const struct container_ops *ops)
+{
+	*table = calloc(1, sizeof(**table));
+	if (!*table)
+		return -ENOMEM;
+	(*table)->ops = *ops;
+	table_init(&(*table)->by_id);
+	TAILQ_INIT(&(*table)->by_met);
+	return 0;
+}
+
+static const struct event_container *names_of(const struct container *container)
+{
+	return container->meta ? &container->meta->view : &container->bare;
+}
+
+/* All that waits leaves, in order. */
+static void leave(struct container *container, bool pending)
+{
+	struct container_table *table = container->table;
+	void **items = container->items;
+	size_t count = container->item_count;
+
+	table->waiting -= count;
+	table->waiting_bytes -= container->item_bytes;
+	container->items = NULL;
+	container->item_count = container->item_room = container->item_bytes = 0;
+	for (size_t i = 0; i < count; i++)
+		table->ops.send(table->ops.context, items[i], names_of(container), pending);
+	free(items);
+}
+
+static void forget(struct container *container)
+{
+	struct container_table *table = container->table;
+
+	leave(container, container->phase != PHASE_NAMED);
+	table_remove(&table->by_id, &container->node);
+	TAILQ_REMOVE(&table->by_met, container, met);
+	container_meta_release(container->meta);
+	free(container);
+}
+
+static void make_room(struct container_table *table)
+{
+	struct container *oldest;
+
+	if (table_count(&table->by_id) < CONTAINER_MAX)
+		return;
+	/* Rather one that is not being asked for; they are few. */
+	TAILQ_FOREACH(oldest, &table->by_met, met)
+	if (oldest->item_count == 0)
+		break;
+	if (!oldest)
+		oldest = TAILQ_FIRST(&table->by_met);
+	table->counters.pending_full += oldest->item_count;
+	table->counters.evicted++;
+	forget(oldest);
+}
+
+static bool matches(const struct table_node *node, const void *id)
+{
+	return memcmp(table_entry(node, struct container, node)->bare.id, id, EVENT_CONTAINER_ID_SIZE) == 0;
+}
+
+/* The container of that id, and that it was met; NULL without memory. */
+static struct container *meet(struct container_table *table, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	uint64_t hash = hash_bytes(id, EVENT_CONTAINER_ID_SIZE);
+	struct table_node *node = table_find(&table->by_id, hash, matches, id);
+	struct container *container;
+
+	if (node) {
+		container = table_entry(node, struct container, node);
+		TAILQ_REMOVE(&table->by_met, container, met);
+	} else {
+		make_room(table);
+		container = calloc(1, sizeof(*container));
+		if (!container || table_insert(&table->by_id, &container->node, hash) < 0) {
+			free(container);
+			return NULL;
+		}
+		container->table = table;
+		memcpy(container->bare.id, id, sizeof(container->bare.id));
+	}
+	container->met_ns = table->now_ns;
+	TAILQ_INSERT_TAIL(&table->by_met, container, met);
+	return container;
+}
+
+static void ask(struct container *container)
+{
+	struct container_table *table = container->table;
+
+	if (!container->asked && container->phase == PHASE_ASKING)
+		container->asked = table->ops.ask(table->ops.context, container->bare.id) == 0;
+}
+
+struct container *container_find(struct container_table *table, const uint8_t id[EVENT_CONTAINER_ID_SIZE],
+	enum container_state *state, const struct event_container **names)
+{
+	static const enum container_state states[] = {
+		[PHASE_ASKING] = CONTAINER_WAITING,
+		[PHASE_NAMED] = CONTAINER_KNOWN,
+		[PHASE_LATE] = CONTAINER_PENDING,
+		[PHASE_ALONE] = CONTAINER_KNOWN,
+	};
+	struct container *container = meet(table, id);
+
+	if (!container) {
+		memcpy(table->nobody.id, id, sizeof(table->nobody.id));
+		*names = &table->nobody;
+		*state = CONTAINER_PENDING;
+		table->counters.pending_at_once++;
+		return NULL;
+	}
+	ask(container);
+	*names = names_of(container);
+	*state = states[container->phase];
+	table->counters.pending_at_once += *state == CONTAINER_PENDING;
+	return container;
+}
+
+int container_wait(struct container *container, void *item, size_t bytes, uint64_t now_ns)
+{
+	struct container_table *table = container->table;
+
+	if (container->item_count >= CONTAINER_QUEUE_MAX || bytes > CONTAINER_QUEUE_BYTES - container->item_bytes ||
+		bytes > CONTAINER_WAITING_BYTES - table->waiting_bytes)
+		return -ENOBUFS;
+	if (container->item_count == container->item_room) {
+		size_t room = container->item_room ? 2 * container->item_room : 16;
+		void **items = realloc(container->items, room * sizeof(*items));
+
+		if (!items)
+			return -ENOMEM;
+		container->items = items;
+		container->item_room = room;
+	}
+	if (container->item_count == 0)
+		container->deadline_ns = now_ns + CONTAINER_WAIT_NS;
+	container->items[container->item_count++] = item;
+	container->item_bytes += bytes;
+	table->waiting++;
+	table->waiting_bytes += bytes;
+	return 0;
+}
+
+void container_flush(struct container *container)
+{
+	container->table->counters.pending_full += container->item_count;
+	container->phase = PHASE_LATE;
+	leave(container, true);
+}
+
+void container_answer(struct container_table *table, struct container_meta *meta, uint64_t now_ns)
+{
+	struct container *container;
+
+	table->now_ns = now_ns;
+	container = meet(table, meta->view.id);
+	/* Names that were complete do not become less: they may be all that is left of a container that is gone. */
+	if (!container || (container->phase == PHASE_NAMED && meta->standing != CONTAINER_COMPLETE)) {
+		container_meta_release(meta);
+		return;
+	}
+
+	struct container_meta *before = container->meta;
+
+	container->meta = meta;
+	switch (meta->standing) {
+	case CONTAINER_COMPLETE:
+		table->counters.completed_late += container->phase == PHASE_LATE;
+		table->counters.named += container->item_count;
+		container->phase = PHASE_NAMED;
+		leave(container, false);
+		break;
+	case CONTAINER_ALONE:
+		container->phase = PHASE_ALONE;
+		leave(container, false);
+		break;
+	case CONTAINER_ABANDONED:
+		table->counters.pending_late += container->item_count;
+		container->phase = PHASE_LATE;
+		leave(container, true);
+		break;
+	case CONTAINER_PARTIAL: break;
+	}
+	container_meta_release(before);
+}
+
+void container_expire(struct container_table *table, uint64_t now_ns)
+{
+	struct table_node *node;
+
+	if (now_ns != UINT64_MAX)
+		table->now_ns = now_ns;
+	table_for_each(&table->by_id, node) {
+		struct container *container = table_entry(node, struct container, node);
+
+		if (container->item_count > 0 && now_ns >= container->deadline_ns) {
+			table->counters.pending_late += container->item_count;
+			container->phase = PHASE_LATE;
+			leave(container, true);
+		} else if (container->item_count == 0 && now_ns != UINT64_MAX &&
+			   now_ns - container->met_ns >= CONTAINER_KEEP_NS && now_ns >= container->met_ns) {
+			forget(container);
+		} else {
+			ask(container);
+		}
+	}
+}
+
+size_t container_waiting(const struct container_table *table)
+{
+	return table->waiting;
+}
+
+void container_counters(const struct container_table *table, struct container_counters *counters)
+{
+	*counters = table->counters;
+	counters->containers = table_count(&table->by_id);
+	counters->waiting = table->waiting;
+}
+
+void container_close(struct container_table *table)
+{
+	struct container *container;
+
+	if (!table)
+		return;
+	while ((container = TAILQ_FIRST(&table->by_met)))
+		forget(container);
+	table_free(&table->by_id);
+	free(table);
+}
