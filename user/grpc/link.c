@@ -305,7 +305,7 @@ static void link_on_read(struct bufferevent *stream, void *argument)
 	link_enter(link);
 	link->heard_ms = grpc_now_ms();
 	link->ping_ms = 0;
-	while (!link->over && evbuffer_peek(input, -1, NULL, &piece, 1) > 0) {
+	while (!link->over && evbuffer_get_length(input) && evbuffer_peek(input, -1, NULL, &piece, 1) > 0) {
 		link_take(link, piece.iov_base, piece.iov_len);
 		evbuffer_drain(input, piece.iov_len);
 	}
