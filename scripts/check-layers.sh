@@ -118,8 +118,7 @@ unlicensed() {
 	done
 }
 report "licence: every source says Apache-2.0 in its first lines" "$(unlicensed)"
-# shellcheck disable=SC2086
-report "names: no typedef for structs" "$(grep -nE '^[[:space:]]*typedef[[:space:]]+(struct|union|enum)\b' $sources || true)"
+report "names: no typedef for structs" "$(grep -nE "^[[:space:]]*typedef[[:space:]]+(struct|union|enum)\b" user/*/*.[ch] tests/*/*.[ch] || true)"
 
 # The README's room map: what it names exists, and what exists stands in it.
 map() {
