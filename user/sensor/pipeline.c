@@ -13,8 +13,10 @@
 #include "sensor/pipeline.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -25,18 +27,20 @@
 #include "sensor/connection.h"
 #include "sensor/container.h"
 #include "sensor/decode.h"
+#include "sensor/host.h"
 #include "sensor/loader.h"
 #include "sensor/loss.h"
 #include "sensor/metadata.h"
 #include "sensor/output.h"
+#include "sensor/proc.h"
 #include "sensor/process.h"
 #include "sensor/record.h"
-#include "sensor/scan.h"
 #include "sensor/stream.h"
 
 enum {
 	BULK_SLICE = 4096, /* bulk records between two looks at everything else */
 	SLEEP_MS = 10,     /* bulk records below the ring's wake-up mark wait no longer */
+	SETTLE_MS = 2000,  /* at start: for the names of what runs already */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
 static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000;
@@ -127,15 +131,17 @@ static void name_record(struct pipeline *pipeline, const struct record *record, 
 	container = container_find(pipeline->containers, header->container_id, &state, &names);
 	if (state == CONTAINER_WAITING) {
 		struct waiting *waiting = copy_record(record, image);
+		size_t size = sizeof(*waiting) + header->size;
 
-		if (waiting && container_wait(container, waiting, clock_boottime_ns()) == 0)
+		if (waiting && container_wait(container, waiting, size, clock_boottime_ns()) == 0)
 			return;
 		/* No room: all that waits leaves now, and this one behind it. */
 		container_flush(container);
 		if (waiting) {
-			send_waiting(pipeline, waiting, names, true);
-			return;
+			process_release(waiting->image);
+			free(waiting);
 		}
+		container_find(pipeline->containers, header->container_id, &state, &names);
 	}
 	send_record(pipeline, record, image, names, state != CONTAINER_KNOWN);
 }
@@ -261,6 +267,7 @@ static void drain(struct pipeline *pipeline)
 	while (container_waiting(pipeline->containers) > 0) {
 		metadata_answers(pipeline->metadata, pipeline->containers);
 		container_expire(pipeline->containers, clock_boottime_ns());
+		(void)output_flush(pipeline->output, clock_boottime_ns(), true);
 		(void)poll(NULL, 0, SLEEP_MS);
 	}
 	tick(pipeline, clock_boottime_ns(), true);
@@ -296,4 +303,198 @@ void pipeline_stop(struct pipeline *pipeline)
 
 	atomic_store(&pipeline->stopping, true);
 	(void)!write(pipeline->stop_fd, &one, sizeof(one));
+}
+
+/* --- opening and closing --------------------------------------------------------------------------------------------- */
+
+static int ask_for_names(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	struct pipeline *pipeline = context;
+
+	return metadata_ask(pipeline->metadata, id);
+}
+
+/* Records of the processes that are there already, kept until they can be sorted by start: parents come first. */
+struct census {
+	struct buffer records;
+	size_t *offsets;
+	size_t count, room;
+};
+
+static int count_process(void *context, const void *bytes, size_t size)
+{
+	struct census *census = context;
+
+	if (census->count == census->room) {
+		size_t room = census->room ? 2 * census->room : 256;
+		size_t *offsets = realloc(census->offsets, room * sizeof(*offsets));
+
+		if (!offsets)
+			return -ENOMEM;
+		census->offsets = offsets;
+		census->room = room;
+	}
+	census->offsets[census->count++] = census->records.length;
+	buffer_append(&census->records, bytes, size);
+	buffer_append(&census->records, "\0\0\0\0\0\0\0", -size % _Alignof(struct kernel_header)); /* the next one aligned */
+	return census->records.failed ? -ENOMEM : 0;
+}
+
+static int compare_starts(const void *a, const void *b, void *records)
+{
+	const struct kernel_header *first = (const void *)((const char *)records + *(const size_t *)a);
+	const struct kernel_header *second = (const void *)((const char *)records + *(const size_t *)b);
+
+	return (first->start_ns > second->start_ns) - (first->start_ns < second->start_ns);
+}
+
+/* Takes the processes that were there before the sensor into the table, with the arguments that /proc still has. */
+static int take_census(struct pipeline *pipeline)
+{
+	struct census census = {0};
+	ssize_t count = loader_processes(pipeline->loader, count_process, &census);
+	char proc[4096];
+	const char *why;
+
+	snprintf(proc, sizeof(proc), "%s/proc", pipeline->settings->host_root ? pipeline->settings->host_root : "");
+	if (census.count > 0)
+		qsort_r(census.offsets, census.count, sizeof(census.offsets[0]), compare_starts, census.records.data);
+	for (size_t i = 0; i < census.count; i++) {
+		struct record record;
+
+		if (record_check(&record, census.records.data + census.offsets[i],
+			    census.records.length - census.offsets[i], &why) < 0)
+			continue;
+		process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
+		if (proc_arguments(&pipeline->scratch, proc, (pid_t)record.header->tgid) == 0)
+			(void)process_set_arguments(pipeline->processes, (pid_t)record.header->tgid, record.header->start_ns,
+				(struct text){pipeline->scratch.data, pipeline->scratch.length});
+	}
+	free(census.offsets);
+	buffer_free(&census.records);
+	return count < 0 ? (int)count : 0;
+}
+
+static int open_output(struct pipeline *pipeline)
+{
+	const struct settings *settings = pipeline->settings;
+	int error;
+
+	if (settings->stdout_lines)
+		return output_open_lines(&pipeline->output, STDOUT_FILENO);
+
+	const struct stream_options options = {
+		.collector = settings->collector, .host = host_view(pipeline->host), .memory_bytes = settings->stream_bytes};
+
+	error = stream_open(&pipeline->stream, &options);
+	return error ? error : output_open_stream(&pipeline->output, pipeline->stream, host_view(pipeline->host));
+}
+
+static int open_metadata(struct pipeline *pipeline)
+{
+	const struct settings *settings = pipeline->settings;
+	const struct metadata_options options = {
+		.sockets = settings->cri.items,
+		.socket_count = settings->cri.count,
+		.states = settings->cri_state.items,
+		.state_count = settings->cri_state.count,
+		.host_root = settings->host_root,
+	};
+
+	return metadata_open(&pipeline->metadata, &options);
+}
+
+static int open_loader(struct pipeline *pipeline)
+{
+	const struct settings *settings = pipeline->settings;
+	const struct loader_options options = {
+		.host = settings->host_events,
+		.environment = settings->environment,
+		.critical_bytes = settings->critical_bytes,
+		.bulk_bytes = settings->bulk_bytes,
+	};
+	char why[512];
+	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));
+
+	if (error) {
+		log_error("%s", why);
+		return error;
+	}
+	pipeline->cpus = loader_cpus(pipeline->loader);
+	pipeline->counters = calloc(pipeline->cpus, sizeof(*pipeline->counters));
+	return pipeline->counters ? loss_open(&pipeline->loss, pipeline->cpus) : -ENOMEM;
+}
+
+static int open_tables(struct pipeline *pipeline)
+{
+	const struct connection_ops connections = {process_hold, process_release, send_connection, pipeline};
+	const struct container_ops containers = {ask_for_names, send_waiting, pipeline};
+	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
+
+	if (!error)
+		error = connection_open(&pipeline->connections, &connections);
+	if (!error)
+		error = container_open(&pipeline->containers, &containers);
+	return error;
+}
+
+int pipeline_open(struct pipeline **out, const struct settings *settings)
+{
+	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
+	int error = pipeline ? 0 : -ENOMEM;
+
+	if (error)
+		return error;
+	pipeline->settings = settings;
+	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pipeline->boot_unix_ns = clock_unix_offset_ns();
+	if (pipeline->stop_fd < 0)
+		error = -errno;
+	if (!error)
+		error = host_open(&pipeline->host, settings->host_root ? settings->host_root : "", settings->host_id,
+			settings->host_name, settings->cluster);
+	if (!error)
+		error = open_tables(pipeline);
+	if (!error) { /* the rights first: without them nothing else is worth starting */
+		error = open_loader(pipeline);
+		if (error) {
+			pipeline_close(pipeline);
+			return error;
+		}
+	}
+	if (!error)
+		error = open_metadata(pipeline);
+	if (!error)
+		error = open_output(pipeline);
+	if (!error)
+		error = take_census(pipeline);
+	if (error) {
+		log_error("cannot start: %s", strerror(-error));
+		pipeline_close(pipeline);
+		return error;
+	}
+	(void)metadata_settle(pipeline->metadata, SETTLE_MS);
+	metadata_answers(pipeline->metadata, pipeline->containers);
+	*out = pipeline;
+	return 0;
+}
+
+void pipeline_close(struct pipeline *pipeline)
+{
+	if (!pipeline)
+		return;
+	metadata_close(pipeline->metadata);
+	container_close(pipeline->containers);
+	connection_close(pipeline->connections);
+	output_close(pipeline->output);
+	stream_close(pipeline->stream);
+	process_close(pipeline->processes);
+	loss_close(pipeline->loss);
+	loader_close(pipeline->loader);
+	host_close(pipeline->host);
+	free(pipeline->counters);
+	buffer_free(&pipeline->scratch);
+	if (pipeline->stop_fd >= 0)
+		close(pipeline->stop_fd);
+	free(pipeline);
 }

@@ -661,13 +661,6 @@ int process_open(struct process_table **out, const char *boot_id)
 	return 0;
 }
 
-void process_each(struct process_table *table,
-	void (*each)(void *context, pid_t pid, uint64_t start_ns, const struct event_process *image), void *context)
-{
-	for (struct process *process = table->living.oldest; process; process = process->newer)
-		each(context, process->pid, process->start_ns, &process->images->view);
-}
-
 void process_expire(struct process_table *table, uint64_t boot_ns)
 {
 	while (table->ended.oldest && (table->ended.oldest->ended_ns < boot_ns || table->ended.count > ENDED_MAX))

@@ -39,10 +39,6 @@ const struct event_process *process_apply(struct process_table *table, const str
 /* The arguments of a process that was there before the sensor, NUL-separated, from /proc. -ESRCH if it is not known. */
 int process_set_arguments(struct process_table *table, pid_t pid, uint64_t start_ns, struct text args);
 
-/* Calls `each` for every process that has not ended. */
-void process_each(struct process_table *table,
-	void (*each)(void *context, pid_t pid, uint64_t start_ns, const struct event_process *image), void *context);
-
 /* Keeps an image until it is released; NULL is allowed. */
 const struct event_process *process_hold(const struct event_process *image);
 void process_release(const struct event_process *image);
