@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "event/line.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/utf8.h"
+#include "event/command_line.h"
+#include "event/names.h"
+
+enum { WHERE_WIDTH = 36, WHO_WIDTH = 20, ACTION_WIDTH = 10 };
+
+/* A line being written: what stands in it, and how many columns it fills. */
+struct line {
+	struct buffer *out;
+	const struct line_style *style;
+	size_t columns;
+	bool full;
+};
+
+/* One character of `bytes`, or its \xHH, if there is room left of it. */
+static void put_character(struct line *line, const char *bytes, size_t length, size_t columns)
+{
+	size_t last = line->style->width;
+
+	if (line->full)
+		return;
+	if (last && line->columns + columns >= last) { /* the last column says that there is more */
+		buffer_append(line->out, "\xe2\x80\xa6", 3);
+		line->columns++;
+		line->full = true;
+		return;
+	}
+	buffer_append(line->out, bytes, length);
+	line->columns += columns;
+}
+
+static void put_text(struct line *line, struct text text)
+{
+	const unsigned char *bytes = (const unsigned char *)text.data;
+
+	for (size_t i = 0; i < text.length;) {
+		size_t length = utf8_length(bytes + i, text.length - i);
+
+		/* C0, DEL and C1 (two bytes, c2 80 to c2 9f) all drive terminals. */
+		bool control = length == 0 || bytes[i] < ' ' || bytes[i] == 127 ||
+			(length == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0);
+
+		if (control) {
+			for (size_t j = 0; j < (length ? length : 1); j++) {
+				char shown[8];
+
+				snprintf(shown, sizeof(shown), "\\x%02x", bytes[i + j]);
+				put_character(line, shown, 4, 4);
+			}
+		} else {
+			put_character(line, text.data + i, length, 1);
+		}
+		i += length ? length : 1;
+	}
+}
+
+static void put(struct line *line, const char *string)
+{
+	put_text(line, text_of(string));
+}
+
+__attribute__((format(printf, 2, 3))) static void put_format(struct line *line, const char *format, ...)
+{
+	char text[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	put(line, text);
+}
+
+/* Fills with spaces up to a column, at least one. */
+static void pad(struct line *line, size_t column)
+{
+	do
+		put_character(line, " ", 1, 1);
+	while (line->columns < column && !line->full);
+}
+
+static void colour(struct line *line, const char *code)
+{
+	if (line->style->colour)
+		buffer_append(line->out, code, strlen(code));
+}
+
+static void put_time(struct line *line, uint64_t unix_ns)
+{
+	time_t second = (time_t)(unix_ns / 1000000000);
+	struct tm parts;
+
+	localtime_r(&second, &parts);
+	put_format(line, "%02d:%02d:%02d.%03d", parts.tm_hour, parts.tm_min, parts.tm_sec,
+		(int)(unix_ns / 1000000 % 1000));
+}
+
+static void put_where(struct line *line, const struct event_container *container)
+{
+	if (!container) {
+		put(line, "host");
+		return;
+	}
+	if (container->pod_name.length == 0) {
+		put_format(line, "%02x%02x%02x%02x%02x%02x", container->id[0], container->id[1], container->id[2],
+			container->id[3], container->id[4], container->id[5]);
+		return;
+	}
+	put_text(line, container->pod_namespace);
+	put(line, "/");
+	put_text(line, container->pod_name);
+	if (container->name.length > 0) {
+		put(line, ":");
+		put_text(line, container->name);
+	}
+}
+
+static void put_command(struct line *line, const struct event_process *process)
+{
+	char room[4096];
+	struct text command = command_line(process->args, room, sizeof(room));
+
+	put_text(line, command.length > 0 ? command : process->executable);
+	if (command.data && command.data != room)
+		free((void *)(uintptr_t)command.data);
+}
+
+static void put_address(struct line *line, const struct event_address *address)
+{
+	char text[INET6_ADDRSTRLEN] = "?";
+
+	if (!address->family) {
+		put(line, "?");
+		return;
+	}
+	inet_ntop(address->family, address->bytes, text, sizeof(text));
+	put_format(line, address->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, address->port);
+}
+
+static void put_network(struct line *line, const struct event *event)
+{
+	const struct event_network *network = &event->network;
+	const char *transport = name_of_transport(network->family, network->protocol);
+
+	put(line, transport ? transport : "?");
+	put(line, " ");
+	if (network->family == AF_UNIX) {
+		struct text name = network->unix_name;
+
+		if (name.length > 0 && name.data[0] == '\0') {
+			put(line, "@");
+			name.data++;
+			name.length--;
+		}
+		put_text(line, name.length > 0 ? name : TEXT_LITERAL("(unnamed)"));
+		return;
+	}
+	if (event->action != EVENT_LISTEN) {
+		put_address(line, &network->source);
+		put(line, " \xe2\x86\x92 ");
+	}
+	put_address(line, &network->destination);
+	if (event->action == EVENT_DISCONNECT)
+		put_format(line, " %llu B \xe2\x86\x92, %llu B \xe2\x86\x90, %.3f s", (unsigned long long)network->source_bytes,
+			(unsigned long long)network->destination_bytes, (double)network->duration_ns / 1e9);
+}
+
+static void put_flag(void *context, const char *name)
+{
+	struct line *line = context;
+
+	put(line, " ");
+	put(line, name);
+}
+
+static void put_what(struct line *line, const struct event *event)
+{
+	switch (event->action) {
+	case EVENT_EXEC:
+		if (event->outcome == EVENT_FAILURE)
+			put_text(line, event->file.argument);
+		else if (event->process)
+			put_command(line, event->process);
+		break;
+	case EVENT_END:
+		if (event->end.signal)
+			put_format(line, "killed by signal %d", event->end.signal);
+		else
+			put_format(line, "exit %d", event->end.code);
+		break;
+	case EVENT_OPEN:
+		put_text(line, event->file.path.length > 0 ? event->file.path : event->file.argument);
+		name_open_flags(event->file.flags & ~(uint32_t)(O_CLOEXEC | 0100000), put_flag, line);
+		if (event->file.created)
+			put(line, " (created)");
+		break;
+	case EVENT_LOST:
+		put_format(line, "%llu events lost in %.*s", (unsigned long long)event->lost.count,
+			(int)event->lost.stage.length, event->lost.stage.data);
+		break;
+	case EVENT_FORK: break;
+	default: put_network(line, event); break;
+	}
+	if (event->count > 1)
+		put_format(line, " (%llu times)", (unsigned long long)event->count);
+}
+
+void line_write(struct buffer *out, const struct event *event, const struct line_style *style)
+{
+	static const char *const actions[EVENT_ACTIONS_END] = {"", "exec", "fork", "end", "open", "connect", "accept",
+		"listen", "send", "disconnect", "lost"};
+	struct line line = {.out = out, .style = style};
+	size_t column;
+	bool bad = event->outcome == EVENT_FAILURE || event->action == EVENT_LOST ||
+		(event->action == EVENT_END && event->end.signal);
+	char room[16];
+
+	colour(&line, "\033[2m");
+	put_time(&line, event->time_ns);
+	colour(&line, "\033[0m");
+	pad(&line, 0);
+	column = line.columns;
+	put_where(&line, event->container);
+	pad(&line, column += WHERE_WIDTH);
+	if (event->process) {
+		put_text(&line, event->process->name);
+		put_format(&line, "[%u]", event->process->pid);
+	}
+	pad(&line, column += WHO_WIDTH);
+	colour(&line, bad ? "\033[31m" : event->action == EVENT_EXEC ? "\033[32m" : "\033[36m");
+	put(&line, actions[event->action]);
+	colour(&line, "\033[0m");
+	pad(&line, column + ACTION_WIDTH);
+	put_what(&line, event);
+	if (event->error) {
+		colour(&line, "\033[31m");
+		put(&line, " ");
+		put(&line, name_of_error(event->error, room));
+		colour(&line, "\033[0m");
+	} else if (event->outcome == EVENT_UNKNOWN) {
+		put(&line, " (no answer)");
+	}
+	if (event->pending)
+		put(&line, " (names pending)");
+	buffer_append(out, "\n", 1);
+}
