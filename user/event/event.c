@@ -37,3 +37,35 @@ const char *event_cut_name(uint32_t bit)
 	default: return NULL;
 	}
 }
+
+static int digit_value(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+bool event_container_id_parse(struct text text, uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	if (text.length != (size_t)2 * EVENT_CONTAINER_ID_SIZE)
+		return false;
+	for (size_t i = 0; i < EVENT_CONTAINER_ID_SIZE; i++) {
+		int high = digit_value(text.data[2 * i]), low = digit_value(text.data[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		id[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+void event_container_id_format(const uint8_t id[EVENT_CONTAINER_ID_SIZE], char text[2 * EVENT_CONTAINER_ID_SIZE + 1])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < EVENT_CONTAINER_ID_SIZE; i++) {
+		text[2 * i] = digits[id[i] >> 4];
+		text[2 * i + 1] = digits[id[i] & 15];
+	}
+	text[(size_t)2 * EVENT_CONTAINER_ID_SIZE] = '\0';
+}

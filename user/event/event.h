@@ -194,4 +194,9 @@ enum event_action event_action_find(struct text name);
 /* "process.args" … for one bit of enum event_cut; NULL for none. */
 const char *event_cut_name(uint32_t bit);
 
+/* 64 lower-case hexadecimal digits to a container's id. False if `text` is anything else, and `id` is undefined. */
+bool event_container_id_parse(struct text text, uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+/* … and back: 64 digits and a NUL. */
+void event_container_id_format(const uint8_t id[EVENT_CONTAINER_ID_SIZE], char text[2 * EVENT_CONTAINER_ID_SIZE + 1]);
+
 #endif

@@ -146,7 +146,7 @@ void container_image(struct text reference, struct event_container *view)
 	if (at) {
 		name.length = (size_t)(at - reference.data);
 		view->image_digest = (struct text){at + 1, reference.length - name.length - 1};
-	} else if (text_starts_with(reference, TEXT_LITERAL("sha256:")) || container_id_parse(reference, id)) {
+	} else if (text_starts_with(reference, TEXT_LITERAL("sha256:")) || event_container_id_parse(reference, id)) {
 		view->image_digest = reference;
 		return;
 	}
@@ -158,38 +158,6 @@ void container_image(struct text reference, struct event_container *view)
 			break;
 		}
 	view->image_name = name;
-}
-
-static int digit_value(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
-bool container_id_parse(struct text text, uint8_t id[EVENT_CONTAINER_ID_SIZE])
-{
-	if (text.length != (size_t)2 * EVENT_CONTAINER_ID_SIZE)
-		return false;
-	for (size_t i = 0; i < EVENT_CONTAINER_ID_SIZE; i++) {
-		int high = digit_value(text.data[2 * i]), low = digit_value(text.data[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		id[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
-
-void container_id_format(const uint8_t id[EVENT_CONTAINER_ID_SIZE], char text[2 * EVENT_CONTAINER_ID_SIZE + 1])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < EVENT_CONTAINER_ID_SIZE; i++) {
-		text[2 * i] = digits[id[i] >> 4];
-		text[2 * i + 1] = digits[id[i] & 15];
-	}
-	text[2 * EVENT_CONTAINER_ID_SIZE] = '\0';
 }
 
 /* --- the table ------------------------------------------------------------------------------------------------------- */

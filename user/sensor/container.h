@@ -55,11 +55,6 @@ void container_meta_release(struct container_meta *meta);
  * digits), that alone. Sets image_name, image_tag and image_digest of `view` to parts of `reference`.
  */
 void container_image(struct text reference, struct event_container *view);
-/* 64 lower-case hexadecimal digits to bytes. False if `text` is anything else. */
-bool container_id_parse(struct text text, uint8_t id[EVENT_CONTAINER_ID_SIZE]);
-/* … and back: 64 digits and a NUL. */
-void container_id_format(const uint8_t id[EVENT_CONTAINER_ID_SIZE], char text[2 * EVENT_CONTAINER_ID_SIZE + 1]);
-
 /* --- the table --------------------------------------------------------------------------------------------------- */
 
 struct container_table;
