@@ -16,24 +16,24 @@
 static const uint64_t when = 1767323045123456789ull; /* 2026-01-02T03:04:05.123456789Z */
 
 static struct event_host host = {
-	.id = TEXT_LITERAL("4c4c4544004b"),
-	.name = TEXT_LITERAL("node-1"),
-	.boot_id = TEXT_LITERAL("0f6c2f0e-7d8e-4c0a-9a30-5b7e1e0d7f11"),
-	.cluster = TEXT_LITERAL("prod"),
+	.id = TEXT_STATIC("4c4c4544004b"),
+	.name = TEXT_STATIC("node-1"),
+	.boot_id = TEXT_STATIC("0f6c2f0e-7d8e-4c0a-9a30-5b7e1e0d7f11"),
+	.cluster = TEXT_STATIC("prod"),
 };
-static const struct text pod_ip = TEXT_LITERAL("10.97.0.12");
+static const struct text pod_ip = TEXT_STATIC("10.97.0.12");
 static const struct event_label labels[] = {
-	{TEXT_LITERAL("app"), TEXT_LITERAL("web")},
-	{TEXT_LITERAL("app.kubernetes.io/part-of"), TEXT_LITERAL("shop")},
+	{TEXT_STATIC("app"), TEXT_STATIC("web")},
+	{TEXT_STATIC("app.kubernetes.io/part-of"), TEXT_STATIC("shop")},
 };
 static struct event_container container = {
-	.name = TEXT_LITERAL("main"),
-	.image_name = TEXT_LITERAL("registry.example/shop/web"),
-	.image_tag = TEXT_LITERAL("1.4"),
-	.image_digest = TEXT_LITERAL("sha256:8e109c9c95eb238199e43def4b71dd6354bef1c270b8efffcf0d4cc51d076585"),
-	.pod_name = TEXT_LITERAL("web-9dbc998d6-fddvs"),
-	.pod_namespace = TEXT_LITERAL("shop"),
-	.pod_uid = TEXT_LITERAL("545dffc5-e6c9-49c5-9538-47fab22a8cea"),
+	.name = TEXT_STATIC("main"),
+	.image_name = TEXT_STATIC("registry.example/shop/web"),
+	.image_tag = TEXT_STATIC("1.4"),
+	.image_digest = TEXT_STATIC("sha256:8e109c9c95eb238199e43def4b71dd6354bef1c270b8efffcf0d4cc51d076585"),
+	.pod_name = TEXT_STATIC("web-9dbc998d6-fddvs"),
+	.pod_namespace = TEXT_STATIC("shop"),
+	.pod_uid = TEXT_STATIC("545dffc5-e6c9-49c5-9538-47fab22a8cea"),
 	.pod_ips = &pod_ip,
 	.pod_ip_count = 1,
 	.labels = labels,
@@ -43,9 +43,9 @@ static struct event_process shell = {
 	.entity = {1},
 	.pid = 2311,
 	.start_ns = 1,
-	.name = TEXT_LITERAL("sh"),
-	.executable = TEXT_LITERAL("/bin/busybox"),
-	.args = TEXT_LITERAL("/bin/sh\0-c\0wget http://x/\0"),
+	.name = TEXT_STATIC("sh"),
+	.executable = TEXT_STATIC("/bin/busybox"),
+	.args = TEXT_STATIC("/bin/sh\0-c\0wget http://x/\0"),
 	.entry = EVENT_ENTRY_CONTAINER,
 	.image_known = true,
 };
@@ -55,11 +55,11 @@ static struct event_process wget = {
 	.pid = 2317,
 	.vpid = 7,
 	.start_ns = 1767323045120000000ull,
-	.name = TEXT_LITERAL("wget"),
-	.executable = TEXT_LITERAL("/bin/busybox"),
-	.args = TEXT_LITERAL("wget\0http://x/\0"),
+	.name = TEXT_STATIC("wget"),
+	.executable = TEXT_STATIC("/bin/busybox"),
+	.args = TEXT_STATIC("wget\0http://x/\0"),
 	.args_count = 2,
-	.working_directory = TEXT_LITERAL("/"),
+	.working_directory = TEXT_STATIC("/"),
 	.image_known = true,
 	.login_uid = UINT32_MAX,
 	.session_id = UINT32_MAX,

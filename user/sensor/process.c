@@ -7,29 +7,13 @@
 
 #include "base/log.h"
 #include "base/table.h"
+#include "sensor/image.h"
 
 enum {
-	LINEAGE_MAX = 64,      /* ancestors that an image keeps; a longer chain is cut, and says so */
 	LIVING_MAX = 1 << 18,  /* a lost exit leaves an entry behind: past this the oldest goes */
 	ENDED_MAX = 1 << 15,
 	CONTAINERS_MAX = 1 << 14,
 	IMAGES_MAX = 8, /* of one process: records of older ones have long come */
-};
-
-/* Strings of an image; those of a forked child are its parent's. */
-struct block {
-	size_t references;
-	char bytes[];
-};
-
-struct image {
-	struct event_process view; /* first: what others hold is a pointer to it */
-	size_t references;
-	struct block *block;
-	struct image *parent; /* held */
-	struct image *leader; /* held, unless it is this image itself */
-	unsigned int depth;
-	struct image *older; /* of the same process, held by the process */
 };
 
 struct process {
@@ -61,143 +45,6 @@ struct process_table {
 	struct queue living, ended;
 	uint64_t seed[2];
 };
-
-/* --- images ---------------------------------------------------------------------------------------------------------- */
-
-static struct image *image_of(const struct event_process *view)
-{
-	return (struct image *)(uintptr_t)view;
-}
-
-const struct event_process *process_hold(const struct event_process *view)
-{
-	if (view)
-		image_of(view)->references++;
-	return view;
-}
-
-static void image_release(struct image *image)
-{
-	/* A loop, not a recursion: a chain of parents may be long. */
-	while (image && --image->references == 0) {
-		struct image *parent = image->parent;
-
-		if (image->leader && image->leader != image)
-			image_release(image->leader);
-		if (image->block && --image->block->references == 0)
-			free(image->block);
-		free(image);
-		image = parent;
-	}
-}
-
-void process_release(const struct event_process *view)
-{
-	image_release(view ? image_of(view) : NULL);
-}
-
-static void set_leader(struct image *image, struct image *leader)
-{
-	if (leader && leader != image)
-		leader->references++;
-	image->leader = leader;
-	image->view.entry_leader = leader ? &leader->view : NULL;
-}
-
-/* A copy without ancestors: where a chain of parents is cut. */
-static struct image *image_cut(const struct image *from)
-{
-	struct image *image = malloc(sizeof(*image));
-
-	if (!image)
-		return NULL;
-	*image = *from;
-	image->references = 0;
-	image->parent = NULL;
-	image->older = NULL;
-	image->depth = 0;
-	image->view.parent = NULL;
-	image->view.truncated |= EVENT_CUT_ANCESTORS;
-	if (image->block)
-		image->block->references++;
-	set_leader(image, from->leader == from ? image : from->leader);
-	return image;
-}
-
-static void set_parent(struct image *image, struct image *parent)
-{
-	if (parent && parent->depth >= LINEAGE_MAX)
-		parent = image_cut(parent);
-	if (!parent)
-		return;
-	parent->references++;
-	image->parent = parent;
-	image->depth = parent->depth + 1;
-	image->view.parent = &parent->view;
-}
-
-/* Splits the entity: within one boot (start, pid) maps to it one to one; other boots are scrambled apart by the seed. */
-static void set_entity(const struct process_table *table, struct event_process *view, uint64_t start_ns, uint32_t pid)
-{
-	uint64_t high = start_ns ^ table->seed[0];
-
-	for (int round = 0; round < 2; round++) { /* steps that can be undone, so nothing collides */
-		high ^= high >> 32;
-		high *= 0xd6e8feb86659fd93ull;
-		high += table->seed[1];
-	}
-	high ^= high >> 29;
-
-	uint32_t low = pid ^ (uint32_t)(high * 0x9e3779b97f4a7c15ull >> 32) ^ (uint32_t)table->seed[1];
-
-	memcpy(view->entity, &high, sizeof(high));
-	memcpy(view->entity + sizeof(high), &low, sizeof(low));
-}
-
-static struct image *image_new(const struct process_table *table, uint32_t pid, uint64_t start_ns, uint64_t boot_unix_ns)
-{
-	struct image *image = calloc(1, sizeof(*image));
-
-	if (!image)
-		return NULL;
-	image->view.pid = pid;
-	image->view.start_ns = boot_unix_ns + start_ns;
-	image->view.login_uid = image->view.session_id = UINT32_MAX;
-	set_entity(table, &image->view, start_ns, pid);
-	return image;
-}
-
-static void set_container(struct image *image, const struct kernel_header *header)
-{
-	image->view.in_container = header->flags & KERNEL_IN_CONTAINER;
-	memcpy(image->view.container_id, header->container_id, sizeof(image->view.container_id));
-}
-
-/* Copies `texts` into one block of the image's own, and points them there. */
-static int keep_strings(struct image *image, struct text *const texts[], size_t count)
-{
-	size_t size = 0;
-
-	for (size_t i = 0; i < count; i++)
-		size += texts[i]->length;
-
-	struct block *block = malloc(sizeof(*block) + size);
-	char *next = block ? block->bytes : NULL;
-
-	if (!block)
-		return -ENOMEM;
-	block->references = 1;
-	for (size_t i = 0; i < count; i++) {
-		if (texts[i]->length > 0)
-			memcpy(next, texts[i]->data, texts[i]->length);
-		texts[i]->data = next;
-		next += texts[i]->length;
-	}
-	if (image->block && --image->block->references == 0)
-		free(image->block);
-	image->block = block;
-	return 0;
-}
 
 /* --- the table ------------------------------------------------------------------------------------------------------- */
 
@@ -374,10 +221,10 @@ static void enter(struct process_table *table, struct process *process, struct i
 	struct image *parent = image->parent;
 
 	if (parent && parent->leader && same_container(&parent->view, &image->view)) {
-		set_leader(image, parent->leader);
+		image_set_leader(image, parent->leader);
 	} else {
 		image->view.entry = entry_of(table, &image->view);
-		set_leader(image, image);
+		image_set_leader(image, image);
 	}
 	process->entered = true;
 }
@@ -398,7 +245,7 @@ static struct image *ancestor_image(struct process_table *table, const struct re
 
 	if (image)
 		return image;
-	image = image_new(table, ancestor->tgid, ancestor->start_ns, boot_unix_ns);
+	image = image_new(table->seed, ancestor->tgid, ancestor->start_ns, boot_unix_ns);
 	if (!image)
 		return NULL;
 	image->view.exec_counter = ancestor->exec_counter;
@@ -407,11 +254,11 @@ static struct image *ancestor_image(struct process_table *table, const struct re
 
 	struct text *const texts[] = {&image->view.name, &image->view.executable};
 
-	if (keep_strings(image, texts, 2) < 0) {
+	if (image_keep_strings(image, texts, 2) < 0) {
 		free(image);
 		return NULL;
 	}
-	set_parent(image, ancestor_image(table, record, index + 1, boot_unix_ns));
+	image_set_parent(image, ancestor_image(table, record, index + 1, boot_unix_ns));
 	if (!image->parent && exec->truncated & KERNEL_CUT_ANCESTORS)
 		image->view.truncated |= EVENT_CUT_ANCESTORS;
 	return image;
@@ -466,7 +313,7 @@ static int fill_from_exec(struct image *image, const struct record *record)
 	view->truncated |= exec->truncated & KERNEL_CUT_PATH ? EVENT_CUT_EXECUTABLE : 0;
 	view->truncated |= exec->truncated & KERNEL_CUT_DIRECTORY ? EVENT_CUT_WORKING_DIRECTORY : 0;
 	fill_credentials(view, exec);
-	set_container(image, &exec->header);
+	image_set_container(image, &exec->header);
 	view->name = (struct text){exec->name, strnlen(exec->name, sizeof(exec->name))};
 	view->executable = record_text(record, exec->executable);
 	view->script = text_equal(interp, filename) ? (struct text){0} : filename;
@@ -479,7 +326,7 @@ static int fill_from_exec(struct image *image, const struct record *record)
 	struct text *const texts[] = {&view->name, &view->executable, &view->script, &view->args, &view->environment,
 		&view->working_directory, &view->tty};
 
-	return keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
+	return image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
 /* EXEC and PROCESS: a new image, with the parent of the one before, or that which the record tells. */
@@ -492,7 +339,7 @@ static struct image *apply_exec(struct process_table *table, const struct record
 	if (header->kind == KERNEL_PROCESS && before && before->view.image_known)
 		return before;
 
-	struct image *image = image_new(table, header->tgid, header->start_ns, boot_unix_ns);
+	struct image *image = image_new(table->seed, header->tgid, header->start_ns, boot_unix_ns);
 
 	if (!image)
 		return NULL;
@@ -502,17 +349,17 @@ static struct image *apply_exec(struct process_table *table, const struct record
 		return NULL;
 	}
 	if (before && before->parent)
-		set_parent(image, before->parent);
+		image_set_parent(image, before->parent);
 	else
-		set_parent(image, ancestor_image(table, record, 0, boot_unix_ns));
+		image_set_parent(image, ancestor_image(table, record, 0, boot_unix_ns));
 	add_image(process, image);
 	if (!process->entered || !same_container(&before->view, &image->view)) {
 		enter(table, process, image);
 	} else if (before->leader == before) {
 		image->view.entry = before->view.entry;
-		set_leader(image, image);
+		image_set_leader(image, image);
 	} else {
-		set_leader(image, before->leader);
+		image_set_leader(image, before->leader);
 	}
 	return image;
 }
@@ -527,7 +374,7 @@ static struct image *apply_fork(struct process_table *table, const struct record
 
 	struct process *parent_process = find(table, fork->parent_tgid, fork->parent_start_ns);
 	struct image *parent = find_image(parent_process, fork->parent_exec_counter);
-	struct image *image = image_new(table, fork->header.tgid, fork->header.start_ns, boot_unix_ns);
+	struct image *image = image_new(table->seed, fork->header.tgid, fork->header.start_ns, boot_unix_ns);
 
 	process = image ? add(table, fork->header.tgid, fork->header.start_ns) : NULL;
 	if (!process) {
@@ -543,16 +390,14 @@ static struct image *apply_fork(struct process_table *table, const struct record
 		image->view.pid = own.pid;
 		image->view.start_ns = own.start_ns;
 		memcpy(image->view.entity, own.entity, sizeof(own.entity));
-		image->block = parent->block;
-		if (image->block)
-			image->block->references++;
-		set_parent(image, parent);
+		image_share_strings(image, parent);
+		image_set_parent(image, parent);
 	} else {
 		image->view.name = (struct text){fork->name, strnlen(fork->name, sizeof(fork->name))};
 
 		struct text *const texts[] = {&image->view.name};
 
-		(void)keep_strings(image, texts, 1);
+		(void)image_keep_strings(image, texts, 1);
 	}
 	image->view.exec_counter = fork->header.exec_counter;
 	image->view.vpid = fork->vpid;
@@ -562,7 +407,7 @@ static struct image *apply_fork(struct process_table *table, const struct record
 	image->view.real_gid = fork->gid;
 	image->view.sid = fork->sid;
 	image->view.pgid = fork->pgid;
-	set_container(image, &fork->header);
+	image_set_container(image, &fork->header);
 	add_image(process, image);
 	if (parent && parent_process->entered)
 		enter(table, process, image);
@@ -578,7 +423,7 @@ static struct image *apply_other(struct process_table *table, const struct recor
 	if (image)
 		return image;
 	/* Its fork or exec was lost, or it was moved into the container: the ids are right, the rest is not known. */
-	image = image_new(table, header->tgid, header->start_ns, boot_unix_ns);
+	image = image_new(table->seed, header->tgid, header->start_ns, boot_unix_ns);
 	if (!process)
 		process = image ? add(table, header->tgid, header->start_ns) : NULL;
 	if (!image || !process) {
@@ -586,10 +431,10 @@ static struct image *apply_other(struct process_table *table, const struct recor
 		return NULL;
 	}
 	image->view.exec_counter = header->exec_counter;
-	set_container(image, header);
+	image_set_container(image, header);
 	if (process->images) {
-		set_parent(image, process->images->parent);
-		set_leader(image, process->images->leader == process->images ? image : process->images->leader);
+		image_set_parent(image, process->images->parent);
+		image_set_leader(image, process->images->leader == process->images ? image : process->images->leader);
 	}
 	return add_image(process, image);
 }
@@ -638,7 +483,7 @@ int process_set_arguments(struct process_table *table, pid_t pid, uint64_t start
 
 	view->args = args;
 	view->args_count = count_args(args);
-	return keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
+	return image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an ECS document tells of a file, of a network connection, or of a loss. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "event/community.h"
+#include "event/ecs_document.h"
+#include "event/names.h"
+
+void put_file(struct document *document)
+{
+	const struct event_file *file = &document->event->file;
+	struct json *json = &document->json;
+	const char *slash = file->path.length > 0 ? memrchr(file->path.data, '/', file->path.length) : NULL;
+	struct text path = file->path, name = path, directory = {0}, extension = {0};
+	const char *type = name_of_file_type(file->mode), *dot;
+
+	if (path.length == 0)
+		return;
+	if (slash) {
+		name = (struct text){slash + 1, path.length - (size_t)(slash - path.data) - 1};
+		directory = (struct text){path.data, slash > path.data ? (size_t)(slash - path.data) : 1};
+	}
+	dot = name.length > 0 ? memrchr(name.data, '.', name.length) : NULL;
+	if (dot && dot > name.data)
+		extension = (struct text){dot + 1, name.length - (size_t)(dot - name.data) - 1};
+	json_key(json, "file");
+	json_object_begin(json);
+	put_text(document, "path", "file.path", path);
+	put_text(document, "name", "file.name", name);
+	put_text(document, "directory", "file.directory", directory);
+	put_text(document, "extension", "file.extension", extension);
+	if (type) {
+		char mode[8];
+
+		snprintf(mode, sizeof(mode), "%04o", file->mode & 07777u);
+		json_key(json, "inode");
+		put_number_text(json, file->inode);
+		json_key(json, "mode");
+		put_name(json, mode);
+		json_key(json, "type");
+		put_name(json, type);
+	}
+	json_object_end(json);
+}
+
+static void put_end(struct document *document, bool server, const struct event_address *address, uint64_t bytes)
+{
+	struct json *json = &document->json;
+	const struct event_network *network = &document->event->network;
+	char text[INET6_ADDRSTRLEN];
+
+	if (address->family) {
+		inet_ntop(address->family, address->bytes, text, sizeof(text));
+		json_key(json, "ip");
+		put_name(json, text);
+		json_key(json, "port");
+		json_unsigned(json, address->port);
+	} else if (server && network->unix_name.length > 0) {
+		struct text name = network->unix_name;
+		char abstract[256] = "@";
+
+		if (name.data[0] == '\0') {
+			size_t length = name.length < sizeof(abstract) ? name.length : sizeof(abstract);
+
+			memcpy(abstract + 1, name.data + 1, length - 1);
+			name = (struct text){abstract, length};
+		}
+		put_text(document, "address", "destination.address", name);
+	}
+	if (document->event->action == EVENT_DISCONNECT) {
+		json_key(json, "bytes");
+		json_unsigned(json, bytes);
+	}
+}
+
+void put_network(struct document *document)
+{
+	const struct event_network *network = &document->event->network;
+	const char *transport = name_of_transport(network->family, network->protocol);
+	bool inet = network->family == AF_INET || network->family == AF_INET6;
+	struct json *json = &document->json;
+	struct json_mark mark;
+	char id[COMMUNITY_TEXT];
+
+	mark = json_optional_begin(json, "source");
+	put_end(document, false, &network->source, network->source_bytes);
+	json_optional_end(json, mark);
+	mark = json_optional_begin(json, "destination");
+	put_end(document, true, &network->destination, network->destination_bytes);
+	json_optional_end(json, mark);
+	mark = json_optional_begin(json, "network");
+	if (transport) {
+		json_key(json, "transport");
+		put_name(json, transport);
+	}
+	if (inet) {
+		json_key(json, "type");
+		put_name(json, network->family == AF_INET ? "ipv4" : "ipv6");
+		json_key(json, "direction");
+		put_name(json, network->ingress ? "ingress" : "egress");
+	}
+	if (document->event->action != EVENT_LISTEN && community_id(id, network)) {
+		json_key(json, "community_id");
+		json_plain(json, id, sizeof(id));
+	}
+	if (document->event->action == EVENT_DISCONNECT) {
+		json_key(json, "bytes");
+		json_unsigned(json, network->source_bytes + network->destination_bytes);
+	}
+	json_optional_end(json, mark);
+}
+
+void put_own_file(struct document *document)
+{
+	const struct event_file *file = &document->event->file;
+	struct json *json = &document->json;
+
+	json_key(json, "file");
+	json_object_begin(json);
+	put_text(document, "argument", "taffrail.file.argument", file->argument);
+	if (document->event->action == EVENT_OPEN) {
+		json_key(json, "flags");
+		json_array_begin(json);
+		name_open_flags(file->flags, put_name, json);
+		json_array_end(json);
+	}
+	put_true(json, "foreign", file->foreign);
+	put_true(json, "deleted", file->deleted);
+	put_true(json, "upper_layer", file->upper);
+	put_true(json, "copied_up", file->copied_up);
+	put_true(json, "unsure", file->unsure);
+	json_object_end(json);
+}
+
+void put_own_lost(struct document *document)
+{
+	const struct event_lost *lost = &document->event->lost;
+	struct json *json = &document->json;
+
+	json_key(json, "lost");
+	json_object_begin(json);
+	json_key(json, "count");
+	json_unsigned(json, lost->count);
+	json_key(json, "kinds");
+	json_array_begin(json);
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (lost->kinds >> action & 1)
+			put_name(json, event_action_name(action));
+	json_array_end(json);
+	put_text(document, "stage", "taffrail.lost.stage", lost->stage);
+	if (lost->cpu >= 0) {
+		json_key(json, "cpu");
+		json_signed(json, lost->cpu);
+	}
+	if (lost->last > 0) {
+		json_key(json, "first");
+		put_number_text(json, lost->first);
+		json_key(json, "last");
+		put_number_text(json, lost->last);
+	}
+	json_object_end(json);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A document while it is being written: what the parts of the ECS face share with one another, and nobody else. */
+#ifndef TAFFRAIL_EVENT_ECS_DOCUMENT_H
+#define TAFFRAIL_EVENT_ECS_DOCUMENT_H
+
+#include "base/json.h"
+#include "event/event.h"
+
+enum { ESCAPED_MAX = 16 };
+
+struct document {
+	struct json json;
+	const struct event *event;
+	const char *escaped[ESCAPED_MAX]; /* names of fields that held bytes which are not UTF-8 */
+	size_t escaped_count;
+};
+
+/* Notes that the field of this name (a literal) was escaped. */
+void document_escaped(struct document *document, const char *field);
+
+/* A string under `key`, left out when empty; `field` is its full name. */
+#define put_text(document, key, field, value)                                                                          \
+	put_text_raw(document, "\"" key "\":", sizeof("\"" key "\":") - 1, field, value)
+void put_text_raw(struct document *document, const char *quoted, size_t length, const char *field, struct text value);
+
+/* `true` under `key`, left out when false. */
+#define put_true(json, key, value) put_true_raw(json, "\"" key "\":", sizeof("\"" key "\":") - 1, value)
+void put_true_raw(struct json *json, const char *quoted, size_t length, bool value);
+
+/* A number as a string; a time as RFC 3339; a name that needs no escape (`json` is void * for the name tables). */
+void put_number_text(struct json *json, uint64_t number);
+void put_time(struct json *json, uint64_t unix_ns);
+void put_name(void *json, const char *name);
+
+/* The members of the document, each with its key. */
+void put_process(struct document *document);
+void put_file(struct document *document);
+void put_network(struct document *document);
+
+/* The same below "taffrail". */
+void put_own_process(struct document *document);
+void put_own_file(struct document *document);
+void put_own_lost(struct document *document);
+
+#endif

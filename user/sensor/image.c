@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/image.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sensor/process.h"
+
+enum { LINEAGE_MAX = 64 }; /* ancestors that an image keeps; a longer chain is cut, and says so */
+
+struct image_block {
+	size_t references;
+	char bytes[];
+};
+
+static struct image *image_of(const struct event_process *view)
+{
+	return (struct image *)(uintptr_t)view;
+}
+
+const struct event_process *process_hold(const struct event_process *view)
+{
+	if (view)
+		image_of(view)->references++;
+	return view;
+}
+
+void image_release(struct image *image)
+{
+	/* A loop, not a recursion: a chain of parents may be long. */
+	while (image && --image->references == 0) {
+		struct image *parent = image->parent;
+
+		if (image->leader && image->leader != image)
+			image_release(image->leader);
+		if (image->block && --image->block->references == 0)
+			free(image->block);
+		free(image);
+		image = parent;
+	}
+}
+
+void process_release(const struct event_process *view)
+{
+	image_release(view ? image_of(view) : NULL);
+}
+
+void image_set_leader(struct image *image, struct image *leader)
+{
+	if (leader && leader != image)
+		leader->references++;
+	image->leader = leader;
+	image->view.entry_leader = leader ? &leader->view : NULL;
+}
+
+/* A copy without ancestors: where a chain of parents is cut. */
+static struct image *image_cut(const struct image *from)
+{
+	struct image *image = malloc(sizeof(*image));
+
+	if (!image)
+		return NULL;
+	*image = *from;
+	image->references = 0;
+	image->parent = NULL;
+	image->older = NULL;
+	image->depth = 0;
+	image->view.parent = NULL;
+	image->view.truncated |= EVENT_CUT_ANCESTORS;
+	if (image->block)
+		image->block->references++;
+	image_set_leader(image, from->leader == from ? image : from->leader);
+	return image;
+}
+
+void image_set_parent(struct image *image, struct image *parent)
+{
+	if (parent && parent->depth >= LINEAGE_MAX)
+		parent = image_cut(parent);
+	if (!parent)
+		return;
+	parent->references++;
+	image->parent = parent;
+	image->depth = parent->depth + 1;
+	image->view.parent = &parent->view;
+}
+
+/* Splits the entity: within one boot (start, pid) maps to it one to one; other boots are scrambled apart by the seed. */
+static void set_entity(const uint64_t seed[2], struct event_process *view, uint64_t start_ns, uint32_t pid)
+{
+	uint64_t high = start_ns ^ seed[0];
+
+	for (int round = 0; round < 2; round++) { /* steps that can be undone, so nothing collides */
+		high ^= high >> 32;
+		high *= 0xd6e8feb86659fd93ull;
+		high += seed[1];
+	}
+	high ^= high >> 29;
+
+	uint32_t low = pid ^ (uint32_t)(high * 0x9e3779b97f4a7c15ull >> 32) ^ (uint32_t)seed[1];
+
+	memcpy(view->entity, &high, sizeof(high));
+	memcpy(view->entity + sizeof(high), &low, sizeof(low));
+}
+
+struct image *image_new(const uint64_t seed[2], uint32_t pid, uint64_t start_ns, uint64_t boot_unix_ns)
+{
+	struct image *image = calloc(1, sizeof(*image));
+
+	if (!image)
+		return NULL;
+	image->view.pid = pid;
+	image->view.start_ns = boot_unix_ns + start_ns;
+	image->view.login_uid = image->view.session_id = UINT32_MAX;
+	set_entity(seed, &image->view, start_ns, pid);
+	return image;
+}
+
+void image_set_container(struct image *image, const struct kernel_header *header)
+{
+	image->view.in_container = header->flags & KERNEL_IN_CONTAINER;
+	memcpy(image->view.container_id, header->container_id, sizeof(image->view.container_id));
+}
+
+int image_keep_strings(struct image *image, struct text *const texts[], size_t count)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < count; i++)
+		size += texts[i]->length;
+
+	struct image_block *block = malloc(sizeof(*block) + size);
+	char *next = block ? block->bytes : NULL;
+
+	if (!block)
+		return -ENOMEM;
+	block->references = 1;
+	for (size_t i = 0; i < count; i++) {
+		if (texts[i]->length > 0)
+			memcpy(next, texts[i]->data, texts[i]->length);
+		texts[i]->data = next;
+		next += texts[i]->length;
+	}
+	if (image->block && --image->block->references == 0)
+		free(image->block);
+	image->block = block;
+	return 0;
+}
+
+void image_share_strings(struct image *image, const struct image *from)
+{
+	image->block = from->block;
+	if (image->block)
+		image->block->references++;
+}
