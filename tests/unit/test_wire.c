@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a sensor writes a collector reads: the same documents come out of both ends, and nothing broken goes in. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "event/ecs.h"
+#include "event/wire.h"
+
+static const struct event_host host = {.id = TEXT_STATIC("4c4c4544004b"), .name = TEXT_STATIC("node-1"),
+	.boot_id = TEXT_STATIC("0f6c2f0e"), .cluster = TEXT_STATIC("prod"), .epoch = {1, 2, 3}};
+static const struct text ips[] = {TEXT_STATIC("10.97.0.12"), TEXT_STATIC("fd00::12")};
+static const struct event_label labels[] = {{TEXT_STATIC("app"), TEXT_STATIC("web")}, {TEXT_STATIC("x"), TEXT_STATIC("")}};
+static const struct event_container container = {.id = {0xab, 0xcd}, .name = TEXT_STATIC("main"),
+	.image_name = TEXT_STATIC("registry.example/web"), .image_tag = TEXT_STATIC("1.4"), .image_digest = TEXT_STATIC("sha256:1"),
+	.pod_name = TEXT_STATIC("web-1"), .pod_namespace = TEXT_STATIC("shop"), .pod_uid = TEXT_STATIC("u-1"), .pod_ips = ips,
+	.pod_ip_count = 2, .labels = labels, .label_count = 2};
+static struct event_process leader = {.entity = {9}, .exec_counter = 1, .pid = 10, .start_ns = 5, .name = TEXT_STATIC("sh"),
+	.args = TEXT_STATIC("sh\0-c\0x\xff\0"), .args_count = 3, .image_known = true, .entry = EVENT_ENTRY_RUNTIME_EXEC,
+	.login_uid = UINT32_MAX, .session_id = 7, .in_container = true, .container_id = {0xab, 0xcd}};
+static struct event_process child = {.entity = {8}, .exec_counter = 4, .pid = 11, .vpid = 2, .start_ns = 6,
+	.name = TEXT_STATIC("cat"), .executable = TEXT_STATIC("/bin/cat"), .script = TEXT_STATIC("/x.sh"),
+	.args = TEXT_STATIC("cat\0"), .args_count = 1, .working_directory = TEXT_STATIC("/"), .tty = TEXT_STATIC("pts0"),
+	.tty_major = 136, .tty_minor = 1, .uid = 1, .gid = 2, .real_uid = 3, .real_gid = 4, .login_uid = 5, .session_id = 6,
+	.cap_effective = 1ull << 40, .cap_permitted = 3, .fd_types = {1, 6, 7}, .upper = true, .memfd = true,
+	.image_known = true, .truncated = EVENT_CUT_ARGS, .parent = &leader, .entry_leader = &leader};
+
+/* One event of each kind, sequences 5, 6, … */
+static size_t make_events(struct event events[16])
+{
+	const struct event common = {.time_ns = 1767323045123456789ull, .count = 1, .host = &host, .container = &container,
+		.process = &child, .ring = 1, .cpu = 3, .ring_sequence = 77};
+	size_t count = 0;
+
+	leader.entry_leader = &leader;
+	for (int action = 1; action < EVENT_ACTIONS_END; action++) {
+		struct event *event = &events[count];
+
+		*event = common;
+		event->action = action;
+		event->sequence = 5 + count++;
+		switch (event_action_category(action)) {
+		case EVENT_NETWORK:
+			event->network = (struct event_network){.family = AF_INET6, .protocol = IPPROTO_TCP, .type = SOCK_STREAM,
+				.source = {AF_INET6, {0xfd, 1}, 1234}, .destination = {AF_INET6, {0xfd, 2}, 80}, .ingress = true,
+				.source_bytes = 10, .destination_bytes = 1ull << 40, .duration_ns = 99};
+			break;
+		case EVENT_FILE:
+			event->file = (struct event_file){.path = TEXT_LITERAL("/a\xff"), .argument = TEXT_LITERAL("a\xff"),
+				.flags = O_RDWR | O_CREAT, .inode = 1ull << 50, .mode = 0100640, .created = true, .foreign = true};
+			event->pending = true;
+			event->count = 12;
+			event->truncated = EVENT_CUT_FILE_PATH;
+			break;
+		case EVENT_HEALTH:
+			event->process = NULL;
+			event->container = NULL;
+			event->lost = (struct event_lost){.count = 4, .kinds = 1ull << EVENT_OPEN | 1ull << EVENT_EXEC,
+				.stage = TEXT_LITERAL("ring-bulk"), .cpu = -1, .first = 3, .last = 9, .start_ns = 1, .end_ns = 2};
+			break;
+		default:
+			if (action == EVENT_END) {
+				event->end.code = 137;
+				event->end.signal = 9;
+			}
+			break;
+		}
+	}
+	events[count] = common;
+	events[count].action = EVENT_EXEC;
+	events[count].outcome = EVENT_FAILURE;
+	events[count].error = ENOENT;
+	events[count].file.argument = TEXT_LITERAL("/nope");
+	events[count].sequence = 5 + count;
+	return count + 1;
+}
+
+/* The bytes of the Batch within what wire_batch_finish gives. */
+static struct text batch_of(const struct buffer *up)
+{
+	return (struct text){up->data + 6, up->length - 6};
+}
+
+static struct buffer *written(const struct event *events, size_t count)
+{
+	struct wire_batch *batch;
+	struct buffer *up;
+
+	cr_assert_eq(wire_batch_open(&batch), 0);
+	for (size_t i = 0; i < count; i++)
+		wire_batch_add(batch, &events[i]);
+	up = wire_batch_finish(batch, &host, events[0].sequence, events[count - 1].sequence);
+	cr_assert_not_null(up);
+	cr_assert_eq(wire_batch_size(batch), 0, "the next batch is empty");
+	wire_batch_close(batch);
+	return up;
+}
+
+Test(wire, every_document_is_the_same_at_the_other_end)
+{
+	struct event events[16];
+	size_t count = make_events(events);
+	struct buffer *up = written(events, count), sent = {0}, got = {0};
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), 0, "%s", why);
+	cr_assert_eq(read.count, count);
+	cr_assert_eq(read.first, 5);
+	for (size_t i = 0; i < count; i++) {
+		buffer_clear(&sent);
+		buffer_clear(&got);
+		ecs_write(&sent, &events[i]);
+		ecs_write(&got, &read.events[i]);
+		buffer_append(&sent, "", 1);
+		buffer_append(&got, "", 1);
+		cr_assert_str_eq(got.data, sent.data);
+		cr_assert_eq(read.events[i].ring_sequence, 77);
+	}
+	wire_free(&read);
+	buffer_free(&sent);
+	buffer_free(&got);
+	wire_bytes_free(up);
+}
+
+Test(wire, what_events_refer_to_travels_once)
+{
+	struct event events[16], many[1000];
+	struct buffer *few_up, *many_up;
+
+	make_events(events);
+	for (size_t i = 0; i < 1000; i++) {
+		many[i] = events[1];
+		many[i].sequence = i + 1;
+	}
+	few_up = written(many, 500);
+	many_up = written(many, 1000);
+	cr_assert_lt((many_up->length - few_up->length) / 500, 100, "bytes an event");
+	wire_bytes_free(few_up);
+	wire_bytes_free(many_up);
+}
+
+Test(wire, a_batch_that_is_cut_or_changed_is_refused_or_read_never_a_crash)
+{
+	struct event events[16];
+	size_t count = make_events(events);
+	struct buffer *up = written(events, count);
+	struct text batch = batch_of(up);
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE], *copy = malloc(batch.length);
+
+	for (size_t length = 0; length < batch.length; length++) {
+		memcpy(copy, batch.data, length);
+		cr_assert_neq(wire_read(&read, copy, length, why), 0, "cut at %zu of %zu", length, batch.length);
+		cr_assert_str_not_empty(why);
+	}
+	for (size_t i = 0; i < batch.length; i++)
+		for (int bit = 0; bit < 8; bit++) {
+			memcpy(copy, batch.data, batch.length);
+			copy[i] = (char)(copy[i] ^ 1 << bit);
+			if (wire_read(&read, copy, batch.length, why) == 0)
+				wire_free(&read);
+		}
+	free(copy);
+	wire_bytes_free(up);
+}
+
+Test(wire, sequences_with_a_gap_are_refused)
+{
+	struct event events[16];
+	size_t count = make_events(events);
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+	struct buffer *up;
+
+	events[3].sequence++;
+	up = written(events, count);
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), -EBADMSG);
+	cr_assert(strstr(why, "9"), "%s", why);
+	wire_bytes_free(up);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events as protobuf (proto/taffrail/v1): batches that need no other batch to be understood.
+ *
+ * A Batch is written record by record as the events come, so that no tree of messages is ever built; read, it is
+ * checked whole before its first event is handed on.
+ */
+#ifndef TAFFRAIL_EVENT_WIRE_H
+#define TAFFRAIL_EVENT_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "event/event.h"
+
+/* --- writing ---------------------------------------------------------------------------------------------------------- */
+
+struct wire_batch;
+
+/* 0 or -ENOMEM. */
+int wire_batch_open(struct wire_batch **batch);
+
+/*
+ * Adds an event, and before it what it refers to and the batch does not hold yet: its container, its process and all
+ * ancestors, each once. Sequences must follow one another. Copies everything.
+ */
+void wire_batch_add(struct wire_batch *batch, const struct event *event);
+
+/* Bytes that the batch has so far; 0: empty. */
+size_t wire_batch_size(const struct wire_batch *batch);
+
+/*
+ * Ends the batch: returns a complete `Up{batch}` message, which is the caller's (wire_bytes_free), and starts a new,
+ * empty one. NULL without memory: then the events are gone.
+ */
+struct buffer *wire_batch_finish(struct wire_batch *batch, const struct event_host *host, uint64_t first, uint64_t last);
+
+void wire_bytes_free(struct buffer *bytes);
+
+/* NULL is allowed. */
+void wire_batch_close(struct wire_batch *batch);
+
+/* --- reading ---------------------------------------------------------------------------------------------------------- */
+
+enum { WIRE_WHY_SIZE = 128 };
+
+/* A batch that was read and found whole: views over memory of its own. */
+struct wire_events {
+	struct event_host host;
+	uint64_t first, last; /* sequences; no events: last = first - 1 */
+	size_t count;
+	struct event *events;
+	struct wire_arena *arena;
+};
+
+/*
+ * Reads the bytes of a Batch message. Returns 0, or -EBADMSG (what is wrong is in `why`), or -ENOMEM. Every reference
+ * is resolved, ids have their sizes, sequences run from first to last without a gap, parents make no circle. The
+ * memory is at most a small multiple of `length`.
+ */
+int wire_read(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE]);
+
+/* Gives back what wire_read took. */
+void wire_free(struct wire_events *events);
+
+#endif

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "event/wire.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/table.h"
+#include "taffrail/v1/stream.pb-c.h"
+
+/* Memory of one batch: blocks, each as large as was asked for or larger; freed together. */
+struct wire_arena {
+	struct arena_block *blocks;
+	size_t left; /* what may still be taken in all */
+};
+
+struct arena_block {
+	struct arena_block *next;
+	size_t used, size;
+	_Alignas(16) char bytes[];
+};
+
+enum { BLOCK_SIZE = 64 << 10, MEMORY_PER_BYTE = 64, MEMORY_BASE = 1 << 20, LINEAGE_MAX = 1024 };
+
+static void *arena_take(void *context, size_t size)
+{
+	struct wire_arena *arena = context;
+	struct arena_block *block = arena->blocks;
+
+	size = (size + 15) & ~(size_t)15;
+	if (!block || size > block->size - block->used) {
+		size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+
+		if (room > arena->left)
+			return NULL;
+		block = malloc(sizeof(*block) + room);
+		if (!block)
+			return NULL;
+		arena->left -= room;
+		*block = (struct arena_block){.next = arena->blocks, .size = room};
+		arena->blocks = block;
+	}
+	block->used += size;
+	return block->bytes + block->used - size;
+}
+
+static void arena_leave(void *context, void *pointer)
+{
+	(void)context;
+	(void)pointer; /* all of it goes together */
+}
+
+static void *arena_zeroed(struct wire_arena *arena, size_t count, size_t size)
+{
+	void *taken = arena_take(arena, count * size);
+
+	return taken ? memset(taken, 0, count * size) : NULL;
+}
+
+/* --- what a batch defines -------------------------------------------------------------------------------------------- */
+
+struct defined_process {
+	struct table_node node;
+	struct event_process view;
+	unsigned int depth; /* of its chain of parents */
+};
+
+struct defined_container {
+	struct table_node node;
+	struct event_container view;
+};
+
+struct reader {
+	struct wire_arena *arena;
+	struct table processes, containers;
+	char *why;
+};
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct reader *reader, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reader->why, WIRE_WHY_SIZE, format, arguments);
+	va_end(arguments);
+	return -EBADMSG;
+}
+
+struct process_key {
+	uint8_t entity[EVENT_ENTITY_SIZE];
+	uint32_t exec_counter;
+};
+
+static bool process_matches(const struct table_node *node, const void *key)
+{
+	const struct event_process *view = &table_entry(node, struct defined_process, node)->view;
+	const struct process_key *wanted = key;
+
+	return view->exec_counter == wanted->exec_counter &&
+		memcmp(view->entity, wanted->entity, sizeof(view->entity)) == 0;
+}
+
+static bool container_matches(const struct table_node *node, const void *id)
+{
+	return memcmp(table_entry(node, struct defined_container, node)->view.id, id, EVENT_CONTAINER_ID_SIZE) == 0;
+}
+
+/* The process that a reference names, as last defined; NULL and refused if there is none. */
+static struct defined_process *find_process(struct reader *reader, const Taffrail__V1__ProcessRef *reference)
+{
+	struct process_key key = {.exec_counter = reference->exec_counter};
+	struct table_node *node;
+
+	if (reference->entity.len != EVENT_ENTITY_SIZE) {
+		refuse(reader, "an entity id has %zu bytes", reference->entity.len);
+		return NULL;
+	}
+	memcpy(key.entity, reference->entity.data, sizeof(key.entity));
+	node = table_find(&reader->processes, hash_bytes(&key, sizeof(key)), process_matches, &key);
+	if (!node)
+		refuse(reader, "a process is referred to that the batch does not hold");
+	return node ? table_entry(node, struct defined_process, node) : NULL;
+}
+
+static struct text text_of_bytes(ProtobufCBinaryData bytes)
+{
+	return (struct text){(const char *)bytes.data, bytes.len};
+}
+
+static int read_labels(struct reader *reader, struct event_container *view, const Taffrail__V1__Container *message)
+{
+	struct event_label *labels = arena_zeroed(reader->arena, message->n_label, sizeof(*labels));
+	struct text *ips = arena_zeroed(reader->arena, message->n_pod_ip, sizeof(*ips));
+
+	if (!labels || !ips)
+		return -ENOMEM;
+	for (size_t i = 0; i < message->n_label; i++)
+		labels[i] = (struct event_label){text_of(message->label[i]->key), text_of(message->label[i]->value)};
+	for (size_t i = 0; i < message->n_pod_ip; i++)
+		ips[i] = text_of(message->pod_ip[i]);
+	view->labels = labels;
+	view->label_count = message->n_label;
+	view->pod_ips = ips;
+	view->pod_ip_count = message->n_pod_ip;
+	return 0;
+}
+
+static int read_container(struct reader *reader, const Taffrail__V1__Container *message)
+{
+	struct defined_container *container;
+	struct event_container *view;
+
+	if (message->id.len != EVENT_CONTAINER_ID_SIZE)
+		return refuse(reader, "a container id has %zu bytes", message->id.len);
+	container = arena_zeroed(reader->arena, 1, sizeof(*container));
+	if (!container)
+		return -ENOMEM;
+	view = &container->view;
+	memcpy(view->id, message->id.data, sizeof(view->id));
+	view->name = text_of(message->name);
+	view->image_name = text_of(message->image_name);
+	view->image_tag = text_of(message->image_tag);
+	view->image_digest = text_of(message->image_digest);
+	view->pod_name = text_of(message->pod_name);
+	view->pod_namespace = text_of(message->pod_namespace);
+	view->pod_uid = text_of(message->pod_uid);
+	view->sandbox_id = text_of_bytes(message->sandbox_id);
+	view->attempt = message->attempt;
+	view->sandbox = message->sandbox;
+	if (read_labels(reader, view, message) < 0)
+		return -ENOMEM;
+	/* A later definition stands before an earlier one in its chain, and is found first. */
+	return table_insert(&reader->containers, &container->node, hash_bytes(view->id, sizeof(view->id)));
+}
+
+static void read_credentials(struct event_process *view, const Taffrail__V1__Process *message)
+{
+	view->uid = message->uid;
+	view->gid = message->gid;
+	view->real_uid = message->real_uid;
+	view->real_gid = message->real_gid;
+	view->login_uid = message->login_uid;
+	view->session_id = message->session_id;
+	view->pgid = message->pgid;
+	view->sid = message->sid;
+	view->cap_inheritable = message->cap_inheritable;
+	view->cap_permitted = message->cap_permitted;
+	view->cap_effective = message->cap_effective;
+	view->cap_bounding = message->cap_bounding;
+	view->cap_ambient = message->cap_ambient;
+}
+
+static void read_image(struct event_process *view, const Taffrail__V1__Process *message)
+{
+	memcpy(view->entity, message->entity.data, sizeof(view->entity));
+	view->exec_counter = message->exec_counter;
+	view->pid = message->pid;
+	view->vpid = message->vpid;
+	view->start_ns = message->start_ns;
+	view->name = text_of_bytes(message->name);
+	view->executable = text_of_bytes(message->executable);
+	view->script = text_of_bytes(message->script);
+	view->args = text_of_bytes(message->args);
+	view->args_count = message->args_count;
+	view->environment = text_of_bytes(message->environment);
+	view->working_directory = text_of_bytes(message->working_directory);
+	view->tty = text_of_bytes(message->tty);
+	view->tty_major = message->tty_major;
+	view->tty_minor = message->tty_minor;
+	read_credentials(view, message);
+	view->inode = message->inode;
+	if (message->fd_types.len == sizeof(view->fd_types))
+		memcpy(view->fd_types, message->fd_types.data, sizeof(view->fd_types));
+	view->upper = message->upper;
+	view->copied_up = message->copied_up;
+	view->memfd = message->memfd;
+	view->deleted = message->deleted;
+	view->foreign = message->foreign;
+	view->image_known = message->image_known;
+	view->truncated = message->truncated;
+	view->entry = message->entry <= TAFFRAIL__V1__ENTRY__ENTRY_RUNTIME_EXEC ? (enum event_entry)message->entry : 0;
+}
+
+/* A parent must have been defined before: so parents make no circle. The entry leader may be the process itself. */
+static int read_process(struct reader *reader, const Taffrail__V1__Process *message)
+{
+	struct defined_process *process, *parent = NULL, *leader;
+	struct process_key key = {.exec_counter = message->exec_counter};
+
+	if (message->entity.len != EVENT_ENTITY_SIZE)
+		return refuse(reader, "an entity id has %zu bytes", message->entity.len);
+	if (message->container_id.len != 0 && message->container_id.len != EVENT_CONTAINER_ID_SIZE)
+		return refuse(reader, "a container id has %zu bytes", message->container_id.len);
+	process = arena_zeroed(reader->arena, 1, sizeof(*process));
+	if (!process)
+		return -ENOMEM;
+	read_image(&process->view, message);
+	process->view.in_container = message->container_id.len > 0;
+	if (process->view.in_container)
+		memcpy(process->view.container_id, message->container_id.data, EVENT_CONTAINER_ID_SIZE);
+	if (message->parent) {
+		parent = find_process(reader, message->parent);
+		if (!parent)
+			return -EBADMSG;
+		process->depth = parent->depth + 1;
+		if (process->depth > LINEAGE_MAX)
+			return refuse(reader, "a lineage is longer than %d", LINEAGE_MAX);
+		process->view.parent = &parent->view;
+	}
+	memcpy(key.entity, process->view.entity, sizeof(key.entity));
+	if (table_insert(&reader->processes, &process->node, hash_bytes(&key, sizeof(key))) < 0)
+		return -ENOMEM;
+	if (message->entry_leader) {
+		leader = find_process(reader, message->entry_leader);
+		if (!leader)
+			return -EBADMSG;
+		process->view.entry_leader = &leader->view;
+	}
+	return 0;
+}
+
+/* --- events ----------------------------------------------------------------------------------------------------------- */
+
+static void read_file(struct event_file *file, const Taffrail__V1__File *message)
+{
+	file->path = text_of_bytes(message->path);
+	file->argument = text_of_bytes(message->argument);
+	file->flags = message->flags;
+	file->inode = message->inode;
+	file->mode = message->mode;
+	file->created = message->created;
+	file->foreign = message->foreign;
+	file->deleted = message->deleted;
+	file->upper = message->upper;
+	file->copied_up = message->copied_up;
+	file->unsure = message->unsure;
+}
+
+static int read_address(struct reader *reader, struct event_address *address, const Taffrail__V1__Address *message)
+{
+	if (!message)
+		return 0;
+	if ((message->ip.len != 4 && message->ip.len != 16) || message->port > UINT16_MAX)
+		return refuse(reader, "an address has %zu bytes and port %u", message->ip.len, message->port);
+	address->family = message->ip.len == 4 ? AF_INET : AF_INET6;
+	memcpy(address->bytes, message->ip.data, message->ip.len);
+	address->port = (uint16_t)message->port;
+	return 0;
+}
+
+static int read_network(struct reader *reader, struct event_network *network, const Taffrail__V1__Network *message)
+{
+	int error = read_address(reader, &network->source, message->source);
+
+	if (!error)
+		error = read_address(reader, &network->destination, message->destination);
+	network->unix_name = text_of_bytes(message->unix_name);
+	network->family = (uint16_t)message->family;
+	network->protocol = (uint16_t)message->protocol;
+	network->type = (uint16_t)message->type;
+	network->ingress = message->ingress;
+	network->source_bytes = message->source_bytes;
+	network->destination_bytes = message->destination_bytes;
+	network->duration_ns = message->duration_ns;
+	return error;
+}
+
+static void read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message)
+{
+	lost->count = message->count;
+	for (size_t i = 0; i < message->n_kind; i++)
+		if (message->kind[i] > 0 && (int)message->kind[i] < EVENT_ACTIONS_END)
+			lost->kinds |= 1ull << message->kind[i];
+	lost->stage = text_of(message->stage);
+	lost->cpu = message->cpu;
+	lost->first = message->first;
+	lost->last = message->last;
+	lost->start_ns = message->start_ns;
+	lost->end_ns = message->end_ns;
+}
+
+/* Does the detail fit the action? */
+static bool detail_fits(const Taffrail__V1__Event *message)
+{
+	switch (message->detail_case) {
+	case TAFFRAIL__V1__EVENT__DETAIL_FILE:
+		return message->action == TAFFRAIL__V1__ACTION__ACTION_OPEN || message->action == TAFFRAIL__V1__ACTION__ACTION_EXEC;
+	case TAFFRAIL__V1__EVENT__DETAIL_NETWORK: return event_action_category((enum event_action)message->action) == EVENT_NETWORK;
+	case TAFFRAIL__V1__EVENT__DETAIL_END: return message->action == TAFFRAIL__V1__ACTION__ACTION_END;
+	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
+	default: return true;
+	}
+}
+
+static int read_detail(struct reader *reader, struct event *event, const Taffrail__V1__Event *message)
+{
+	if (!detail_fits(message))
+		return refuse(reader, "an event of action %d has another's details", (int)message->action);
+	switch (message->detail_case) {
+	case TAFFRAIL__V1__EVENT__DETAIL_FILE: read_file(&event->file, message->file); return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_NETWORK: return read_network(reader, &event->network, message->network);
+	case TAFFRAIL__V1__EVENT__DETAIL_END:
+		event->end.code = message->end->code;
+		event->end.signal = message->end->signal;
+		return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_LOST: read_lost(&event->lost, message->lost); return 0;
+	default: return 0;
+	}
+}
+
+static int read_event(struct reader *reader, struct event *event, const Taffrail__V1__Event *message)
+{
+	struct defined_process *process = NULL;
+
+	if (message->action <= 0 || (int)message->action >= EVENT_ACTIONS_END)
+		return refuse(reader, "action %d is not known here", (int)message->action);
+	if (message->outcome < 0 || message->outcome > TAFFRAIL__V1__OUTCOME__OUTCOME_UNKNOWN || message->error < 0)
+		return refuse(reader, "an event's outcome is %d, its error %d", (int)message->outcome, message->error);
+	event->action = (enum event_action)message->action;
+	event->outcome = (enum event_outcome)message->outcome;
+	event->error = message->error;
+	event->sequence = message->sequence;
+	event->time_ns = message->time_ns;
+	event->pending = message->pending;
+	event->count = message->count ? message->count : 1;
+	event->truncated = message->truncated;
+	event->ring = (uint8_t)message->ring;
+	event->cpu = (uint16_t)message->cpu;
+	event->ring_sequence = message->ring_sequence;
+	if (message->process) {
+		process = find_process(reader, message->process);
+		if (!process)
+			return -EBADMSG;
+		event->process = &process->view;
+	}
+	if (message->container_id.len > 0) {
+		struct table_node *node;
+
+		if (message->container_id.len != EVENT_CONTAINER_ID_SIZE)
+			return refuse(reader, "a container id has %zu bytes", message->container_id.len);
+		node = table_find(&reader->containers, hash_bytes(message->container_id.data, EVENT_CONTAINER_ID_SIZE),
+			container_matches, message->container_id.data);
+		if (!node)
+			return refuse(reader, "a container is referred to that the batch does not hold");
+		event->container = &table_entry(node, struct defined_container, node)->view;
+	}
+	return read_detail(reader, event, message);
+}
+
+static int read_host(struct reader *reader, struct event_host *host, const Taffrail__V1__Batch *batch)
+{
+	if (!batch->host || batch->host->id[0] == '\0')
+		return refuse(reader, "the batch does not name its host");
+	if (batch->epoch.len != EVENT_EPOCH_SIZE)
+		return refuse(reader, "the epoch has %zu bytes", batch->epoch.len);
+	host->id = text_of(batch->host->id);
+	host->name = text_of(batch->host->name);
+	host->boot_id = text_of(batch->host->boot_id);
+	host->cluster = text_of(batch->host->cluster);
+	memcpy(host->epoch, batch->epoch.data, sizeof(host->epoch));
+	return 0;
+}
+
+static int read_record(struct reader *reader, struct wire_events *events, const Taffrail__V1__Record *record)
+{
+	struct event *event = &events->events[events->count];
+	int error;
+
+	switch (record->record_case) {
+	case TAFFRAIL__V1__RECORD__RECORD_CONTAINER: return read_container(reader, record->container);
+	case TAFFRAIL__V1__RECORD__RECORD_PROCESS: return read_process(reader, record->process);
+	case TAFFRAIL__V1__RECORD__RECORD_EVENT:
+		event->host = &events->host;
+		error = read_event(reader, event, record->event);
+		if (!error && event->sequence != events->first + events->count)
+			error = refuse(reader, "event %llu stands where %llu is due", (unsigned long long)event->sequence,
+				(unsigned long long)(events->first + events->count));
+		events->count++;
+		return error;
+	default: return 0; /* a kind that later versions add */
+	}
+}
+
+static int read_batch(struct reader *reader, struct wire_events *events, const Taffrail__V1__Batch *batch)
+{
+	int error = read_host(reader, &events->host, batch);
+
+	if (error)
+		return error;
+	events->first = batch->first;
+	events->last = batch->last;
+	if (batch->first == 0 || batch->last > UINT64_MAX - 1 || batch->last + 1 < batch->first)
+		return refuse(reader, "sequences run from %llu to %llu", (unsigned long long)batch->first,
+			(unsigned long long)batch->last);
+	events->events = arena_zeroed(reader->arena, batch->n_record + 1, sizeof(*events->events));
+	if (!events->events)
+		return -ENOMEM;
+	for (size_t i = 0; i < batch->n_record && !error; i++)
+		error = read_record(reader, events, batch->record[i]);
+	if (!error && events->count != batch->last - batch->first + 1)
+		error = refuse(reader, "%zu events stand for sequences %llu to %llu", events->count,
+			(unsigned long long)batch->first, (unsigned long long)batch->last);
+	return error;
+}
+
+int wire_read(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE])
+{
+	struct reader reader = {.why = why};
+	ProtobufCAllocator allocator = {arena_take, arena_leave, NULL};
+	Taffrail__V1__Batch *batch;
+	int error;
+
+	*events = (struct wire_events){0};
+	why[0] = '\0';
+	events->arena = calloc(1, sizeof(*events->arena));
+	if (!events->arena)
+		return -ENOMEM;
+	events->arena->left = MEMORY_BASE + length * MEMORY_PER_BYTE;
+	reader.arena = allocator.allocator_data = events->arena;
+	table_init(&reader.processes);
+	table_init(&reader.containers);
+	batch = taffrail__v1__batch__unpack(&allocator, length, bytes);
+	error = batch ? read_batch(&reader, events, batch) : refuse(&reader, "the bytes are no Batch message");
+	if (error == -ENOMEM)
+		snprintf(why, WIRE_WHY_SIZE, "out of memory");
+	table_free(&reader.processes);
+	table_free(&reader.containers);
+	if (error)
+		wire_free(events);
+	return error;
+}
+
+void wire_free(struct wire_events *events)
+{
+	for (struct arena_block *block = events->arena ? events->arena->blocks : NULL, *next; block; block = next) {
+		next = block->next;
+		free(block);
+	}
+	free(events->arena);
+	*events = (struct wire_events){0};
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "event/wire.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/table.h"
+#include "taffrail/v1/stream.pb-c.h"
+
+enum {
+	UP_BATCH = 2,     /* field numbers of stream.proto and event.proto */
+	BATCH_RECORD = 5,
+	RECORD_CONTAINER = 1,
+	RECORD_PROCESS = 2,
+	RECORD_EVENT = 3,
+	LENGTH_DELIMITED = 2, /* protobuf's wire type */
+	UP_HEADER = 1 + 5,    /* room for the tag of Up.batch and its length, which is known last */
+	KEY_SIZE = 40,
+	SLOTS_FIRST = 1024, /* a power of two */
+};
+
+/* What a batch holds already: containers and process images by a key of fixed size. Emptied by a new generation. */
+struct slot {
+	uint8_t key[KEY_SIZE];
+	uint32_t generation;
+};
+
+struct wire_batch {
+	struct buffer *bytes; /* UP_HEADER bytes of room, then the records */
+	struct slot *slots;
+	size_t slot_count, used;
+	uint32_t generation;
+};
+
+static struct buffer *new_bytes(size_t room)
+{
+	struct buffer *bytes = calloc(1, sizeof(*bytes));
+
+	if (!bytes)
+		return NULL;
+	if (!buffer_reserve(bytes, room)) {
+		free(bytes);
+		return NULL;
+	}
+	bytes->length = UP_HEADER;
+	return bytes;
+}
+
+void wire_bytes_free(struct buffer *bytes)
+{
+	if (bytes)
+		buffer_free(bytes);
+	free(bytes);
+}
+
+int wire_batch_open(struct wire_batch **out)
+{
+	struct wire_batch *batch = calloc(1, sizeof(*batch));
+
+	if (!batch)
+		return -ENOMEM;
+	batch->bytes = new_bytes(64 << 10);
+	batch->slots = calloc(SLOTS_FIRST, sizeof(*batch->slots));
+	batch->slot_count = SLOTS_FIRST;
+	batch->generation = 1;
+	if (!batch->bytes || !batch->slots) {
+		wire_batch_close(batch);
+		return -ENOMEM;
+	}
+	*out = batch;
+	return 0;
+}
+
+static struct slot *find_slot(struct slot *slots, size_t count, uint32_t generation, const uint8_t key[KEY_SIZE])
+{
+	size_t i = hash_bytes(key, KEY_SIZE) & (count - 1);
+
+	while (slots[i].generation == generation && memcmp(slots[i].key, key, KEY_SIZE) != 0)
+		i = (i + 1) & (count - 1);
+	return &slots[i];
+}
+
+/* Puts a key into the set; false if it was in it. Without memory to grow a key may be written again: no harm. */
+static bool is_new(struct wire_batch *batch, const uint8_t key[KEY_SIZE])
+{
+	struct slot *slot = find_slot(batch->slots, batch->slot_count, batch->generation, key);
+
+	if (slot->generation == batch->generation)
+		return false;
+	if (2 * batch->used >= batch->slot_count) {
+		struct slot *slots = calloc(2 * batch->slot_count, sizeof(*slots));
+
+		if (!slots)
+			return true;
+		for (size_t i = 0; i < batch->slot_count; i++)
+			if (batch->slots[i].generation == batch->generation)
+				*find_slot(slots, 2 * batch->slot_count, batch->generation, batch->slots[i].key) = batch->slots[i];
+		free(batch->slots);
+		batch->slots = slots;
+		batch->slot_count *= 2;
+		slot = find_slot(slots, batch->slot_count, batch->generation, key);
+	}
+	memcpy(slot->key, key, KEY_SIZE);
+	slot->generation = batch->generation;
+	batch->used++;
+	return true;
+}
+
+static size_t put_varint(uint8_t *to, uint64_t value)
+{
+	size_t length = 0;
+
+	while (value >= 0x80) {
+		to[length++] = (uint8_t)(value | 0x80);
+		value >>= 7;
+	}
+	to[length++] = (uint8_t)value;
+	return length;
+}
+
+/* Appends Batch.record{ field: message }. */
+static void put_record(struct wire_batch *batch, int field, const ProtobufCMessage *message)
+{
+	size_t size = protobuf_c_message_get_packed_size(message);
+	uint8_t inner[1 + 10], outer[1 + 10];
+	size_t inner_length = 1 + put_varint(inner + 1, size);
+	size_t outer_length = 1 + put_varint(outer + 1, inner_length + size);
+	char *to = buffer_reserve(batch->bytes, outer_length + inner_length + size);
+
+	if (!to)
+		return;
+	inner[0] = (uint8_t)(field << 3 | LENGTH_DELIMITED);
+	outer[0] = BATCH_RECORD << 3 | LENGTH_DELIMITED;
+	memcpy(to, outer, outer_length);
+	memcpy(to + outer_length, inner, inner_length);
+	protobuf_c_message_pack(message, (uint8_t *)to + outer_length + inner_length);
+	batch->bytes->length += outer_length + inner_length + size;
+}
+
+static ProtobufCBinaryData bytes_of(struct text text)
+{
+	return (ProtobufCBinaryData){text.length, (uint8_t *)(uintptr_t)text.data};
+}
+
+static ProtobufCBinaryData bytes_at(const uint8_t *data, size_t size)
+{
+	return (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)data};
+}
+
+/* Strings of the schema come from the runtime, and are text; protobuf-c wants a NUL behind them. */
+struct strings {
+	char *room;
+	size_t used, size;
+};
+
+static char *string_of(struct strings *strings, struct text text)
+{
+	char *string = strings->room + strings->used;
+
+	if (text.length == 0 || strings->used + text.length + 1 > strings->size)
+		return (char *)(uintptr_t)protobuf_c_empty_string;
+	memcpy(string, text.data, text.length);
+	string[text.length] = '\0';
+	strings->used += text.length + 1;
+	return string;
+}
+
+static size_t strings_size(const struct event_container *container)
+{
+	size_t size = 8 + container->name.length + container->image_name.length + container->image_tag.length +
+		container->image_digest.length + container->pod_name.length + container->pod_namespace.length +
+		container->pod_uid.length;
+
+	for (size_t i = 0; i < container->pod_ip_count; i++)
+		size += container->pod_ips[i].length + 1;
+	for (size_t i = 0; i < container->label_count; i++)
+		size += container->labels[i].key.length + container->labels[i].value.length + 2;
+	return size;
+}
+
+/* A container, once per batch and state of its names: so rarely that it may allocate. */
+static void add_container(struct wire_batch *batch, const struct event_container *container)
+{
+	Taffrail__V1__Container message = TAFFRAIL__V1__CONTAINER__INIT;
+	uint8_t key[KEY_SIZE] = {0};
+	struct strings strings = {.size = strings_size(container)};
+	size_t lists = container->pod_ip_count * sizeof(char *) +
+		container->label_count * (sizeof(Taffrail__V1__Label) + sizeof(Taffrail__V1__Label *));
+	char *room;
+
+	memcpy(key, container->id, EVENT_CONTAINER_ID_SIZE);
+	memcpy(key + EVENT_CONTAINER_ID_SIZE, &container, sizeof(container));
+	if (!is_new(batch, key))
+		return;
+	room = malloc(lists + strings.size);
+	if (!room) {
+		batch->bytes->failed = true;
+		return;
+	}
+
+	Taffrail__V1__Label *labels = (void *)room;
+	Taffrail__V1__Label **label_pointers = (void *)(labels + container->label_count);
+	char **ips = (void *)(label_pointers + container->label_count);
+
+	strings.room = room + lists;
+	message.id = bytes_at(container->id, sizeof(container->id));
+	message.name = string_of(&strings, container->name);
+	message.image_name = string_of(&strings, container->image_name);
+	message.image_tag = string_of(&strings, container->image_tag);
+	message.image_digest = string_of(&strings, container->image_digest);
+	message.pod_name = string_of(&strings, container->pod_name);
+	message.pod_namespace = string_of(&strings, container->pod_namespace);
+	message.pod_uid = string_of(&strings, container->pod_uid);
+	for (size_t i = 0; i < container->pod_ip_count; i++)
+		ips[i] = string_of(&strings, container->pod_ips[i]);
+	message.n_pod_ip = container->pod_ip_count;
+	message.pod_ip = ips;
+	for (size_t i = 0; i < container->label_count; i++) {
+		taffrail__v1__label__init(&labels[i]);
+		labels[i].key = string_of(&strings, container->labels[i].key);
+		labels[i].value = string_of(&strings, container->labels[i].value);
+		label_pointers[i] = &labels[i];
+	}
+	message.n_label = container->label_count;
+	message.label = label_pointers;
+	message.sandbox_id = bytes_of(container->sandbox_id);
+	message.attempt = container->attempt;
+	message.sandbox = container->sandbox;
+	put_record(batch, RECORD_CONTAINER, &message.base);
+	free(room);
+}
+
+static Taffrail__V1__ProcessRef reference(const struct event_process *process)
+{
+	Taffrail__V1__ProcessRef message = TAFFRAIL__V1__PROCESS_REF__INIT;
+
+	message.entity = bytes_at(process->entity, sizeof(process->entity));
+	message.exec_counter = process->exec_counter;
+	return message;
+}
+
+static void set_credentials(Taffrail__V1__Process *message, const struct event_process *process)
+{
+	message->uid = process->uid;
+	message->gid = process->gid;
+	message->real_uid = process->real_uid;
+	message->real_gid = process->real_gid;
+	message->login_uid = process->login_uid;
+	message->session_id = process->session_id;
+	message->pgid = process->pgid;
+	message->sid = process->sid;
+	message->cap_inheritable = process->cap_inheritable;
+	message->cap_permitted = process->cap_permitted;
+	message->cap_effective = process->cap_effective;
+	message->cap_bounding = process->cap_bounding;
+	message->cap_ambient = process->cap_ambient;
+}
+
+/* A process image, its ancestors before it. The chain is bounded by whoever made the views. */
+static void add_process(struct wire_batch *batch, const struct event_process *process)
+{
+	Taffrail__V1__Process message = TAFFRAIL__V1__PROCESS__INIT;
+	Taffrail__V1__ProcessRef parent, leader;
+	uint8_t key[KEY_SIZE] = {0};
+
+	memcpy(key, process->entity, EVENT_ENTITY_SIZE);
+	memcpy(key + EVENT_ENTITY_SIZE, &process->exec_counter, sizeof(process->exec_counter));
+	key[KEY_SIZE - 2] = (uint8_t)(1 + process->image_known);
+	key[KEY_SIZE - 1] = 1; /* no container's: its last bytes are the top of a pointer */
+	if (!is_new(batch, key))
+		return;
+	if (process->parent) {
+		add_process(batch, process->parent);
+		parent = reference(process->parent);
+		message.parent = &parent;
+	}
+	if (process->entry_leader) {
+		if (process->entry_leader != process)
+			add_process(batch, process->entry_leader);
+		leader = reference(process->entry_leader);
+		message.entry_leader = &leader;
+	}
+	message.entity = bytes_at(process->entity, sizeof(process->entity));
+	message.exec_counter = process->exec_counter;
+	message.pid = process->pid;
+	message.vpid = process->vpid;
+	message.start_ns = process->start_ns;
+	message.name = bytes_of(process->name);
+	message.executable = bytes_of(process->executable);
+	message.script = bytes_of(process->script);
+	message.args = bytes_of(process->args);
+	message.args_count = process->args_count;
+	message.environment = bytes_of(process->environment);
+	message.working_directory = bytes_of(process->working_directory);
+	message.tty = bytes_of(process->tty);
+	message.tty_major = process->tty_major;
+	message.tty_minor = process->tty_minor;
+	set_credentials(&message, process);
+	message.inode = process->inode;
+	if (process->image_known)
+		message.fd_types = bytes_at(process->fd_types, sizeof(process->fd_types));
+	message.upper = process->upper;
+	message.copied_up = process->copied_up;
+	message.memfd = process->memfd;
+	message.deleted = process->deleted;
+	message.foreign = process->foreign;
+	message.image_known = process->image_known;
+	message.truncated = process->truncated;
+	if (process->in_container)
+		message.container_id = bytes_at(process->container_id, sizeof(process->container_id));
+	message.entry = (Taffrail__V1__Entry)process->entry;
+	put_record(batch, RECORD_PROCESS, &message.base);
+}
+
+/* The parts of an event message that must live until it is packed. */
+struct parts {
+	Taffrail__V1__ProcessRef process;
+	Taffrail__V1__File file;
+	Taffrail__V1__Network network;
+	Taffrail__V1__Address source, destination;
+	Taffrail__V1__End end;
+	Taffrail__V1__Lost lost;
+	Taffrail__V1__Action kinds[64];
+	char stage[64];
+};
+
+static void set_file(Taffrail__V1__Event *message, struct parts *parts, const struct event_file *file)
+{
+	taffrail__v1__file__init(&parts->file);
+	parts->file.path = bytes_of(file->path);
+	parts->file.argument = bytes_of(file->argument);
+	parts->file.flags = file->flags;
+	parts->file.inode = file->inode;
+	parts->file.mode = file->mode;
+	parts->file.created = file->created;
+	parts->file.foreign = file->foreign;
+	parts->file.deleted = file->deleted;
+	parts->file.upper = file->upper;
+	parts->file.copied_up = file->copied_up;
+	parts->file.unsure = file->unsure;
+	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_FILE;
+	message->file = &parts->file;
+}
+
+static Taffrail__V1__Address *set_address(Taffrail__V1__Address *message, const struct event_address *address)
+{
+	if (!address->family)
+		return NULL;
+	taffrail__v1__address__init(message);
+	message->ip = bytes_at(address->bytes, address->family == AF_INET ? 4 : 16);
+	message->port = address->port;
+	return message;
+}
+
+static void set_network(Taffrail__V1__Event *message, struct parts *parts, const struct event_network *network)
+{
+	taffrail__v1__network__init(&parts->network);
+	parts->network.source = set_address(&parts->source, &network->source);
+	parts->network.destination = set_address(&parts->destination, &network->destination);
+	parts->network.unix_name = bytes_of(network->unix_name);
+	parts->network.family = network->family;
+	parts->network.protocol = network->protocol;
+	parts->network.type = network->type;
+	parts->network.ingress = network->ingress;
+	parts->network.source_bytes = network->source_bytes;
+	parts->network.destination_bytes = network->destination_bytes;
+	parts->network.duration_ns = network->duration_ns;
+	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_NETWORK;
+	message->network = &parts->network;
+}
+
+static void set_lost(Taffrail__V1__Event *message, struct parts *parts, const struct event_lost *lost)
+{
+	struct strings strings = {.room = parts->stage, .size = sizeof(parts->stage)};
+
+	taffrail__v1__lost__init(&parts->lost);
+	parts->lost.count = lost->count;
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (lost->kinds >> action & 1)
+			parts->kinds[parts->lost.n_kind++] = (Taffrail__V1__Action)action;
+	parts->lost.kind = parts->kinds;
+	parts->lost.stage = string_of(&strings, lost->stage);
+	parts->lost.cpu = lost->cpu;
+	parts->lost.first = lost->first;
+	parts->lost.last = lost->last;
+	parts->lost.start_ns = lost->start_ns;
+	parts->lost.end_ns = lost->end_ns;
+	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_LOST;
+	message->lost = &parts->lost;
+}
+
+static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const struct event *event)
+{
+	switch (event->action) {
+	case EVENT_EXEC:
+		if (event->file.argument.length > 0)
+			set_file(message, parts, &event->file);
+		break;
+	case EVENT_OPEN: set_file(message, parts, &event->file); break;
+	case EVENT_END:
+		taffrail__v1__end__init(&parts->end);
+		parts->end.code = event->end.code;
+		parts->end.signal = event->end.signal;
+		message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_END;
+		message->end = &parts->end;
+		break;
+	case EVENT_LOST: set_lost(message, parts, &event->lost); break;
+	case EVENT_FORK: break;
+	default: set_network(message, parts, &event->network); break;
+	}
+}
+
+void wire_batch_add(struct wire_batch *batch, const struct event *event)
+{
+	Taffrail__V1__Event message = TAFFRAIL__V1__EVENT__INIT;
+	struct parts parts;
+
+	if (event->container) {
+		add_container(batch, event->container);
+		message.container_id = bytes_at(event->container->id, sizeof(event->container->id));
+	}
+	if (event->process) {
+		add_process(batch, event->process);
+		parts.process = reference(event->process);
+		message.process = &parts.process;
+	}
+	message.sequence = event->sequence;
+	message.time_ns = event->time_ns;
+	message.action = (Taffrail__V1__Action)event->action;
+	message.outcome = (Taffrail__V1__Outcome)event->outcome;
+	message.error = event->error;
+	message.pending = event->pending;
+	message.count = event->count > 1 ? event->count : 0;
+	message.truncated = event->truncated;
+	message.ring = event->ring;
+	message.cpu = event->cpu;
+	message.ring_sequence = event->ring_sequence;
+	set_detail(&message, &parts, event);
+	put_record(batch, RECORD_EVENT, &message.base);
+}
+
+size_t wire_batch_size(const struct wire_batch *batch)
+{
+	return batch->bytes->length - UP_HEADER;
+}
+
+/* The batch's own fields; protobuf lets them stand behind the records. */
+static void put_batch_fields(struct buffer *bytes, const struct event_host *host, uint64_t first, uint64_t last)
+{
+	Taffrail__V1__Batch batch = TAFFRAIL__V1__BATCH__INIT;
+	Taffrail__V1__Host message = TAFFRAIL__V1__HOST__INIT;
+	char room[2048];
+	struct strings strings = {.room = room, .size = sizeof(room)};
+	char *to;
+
+	message.id = string_of(&strings, host->id);
+	message.name = string_of(&strings, host->name);
+	message.boot_id = string_of(&strings, host->boot_id);
+	message.cluster = string_of(&strings, host->cluster);
+	batch.host = &message;
+	batch.epoch = bytes_at(host->epoch, sizeof(host->epoch));
+	batch.first = first;
+	batch.last = last;
+	to = buffer_reserve(bytes, taffrail__v1__batch__get_packed_size(&batch));
+	if (to)
+		bytes->length += taffrail__v1__batch__pack(&batch, (uint8_t *)to);
+}
+
+struct buffer *wire_batch_finish(struct wire_batch *batch, const struct event_host *host, uint64_t first, uint64_t last)
+{
+	struct buffer *bytes = batch->bytes, *next = new_bytes(bytes->length);
+	size_t size;
+
+	put_batch_fields(bytes, host, first, last);
+	batch->used = 0;
+	if (++batch->generation == 0) {
+		memset(batch->slots, 0, batch->slot_count * sizeof(*batch->slots));
+		batch->generation = 1;
+	}
+	if (!next || bytes->failed) { /* start anew in the same memory: what it held cannot be sent whole */
+		wire_bytes_free(next);
+		buffer_clear(bytes);
+		bytes->length = UP_HEADER;
+		return NULL;
+	}
+	size = bytes->length - UP_HEADER;
+	bytes->data[0] = UP_BATCH << 3 | LENGTH_DELIMITED;
+	for (int i = 0; i < 5; i++) /* five bytes whatever the length: readers take a varint that is longer than needed */
+		bytes->data[1 + i] = (char)((size >> (7 * i) & 0x7f) | (i < 4 ? 0x80 : 0));
+	batch->bytes = next;
+	return bytes;
+}
+
+void wire_batch_close(struct wire_batch *batch)
+{
+	if (!batch)
+		return;
+	wire_bytes_free(batch->bytes);
+	free(batch->slots);
+	free(batch);
+}
