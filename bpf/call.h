@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * System calls that have returned. One program (syscall.bpf.c) hangs on the exit of all of them, for every further one
+ * would tax every call of the machine; it sorts out those that matter and hands them to the rooms as a struct call.
+ */
+#ifndef TAFFRAIL_CALL_H
+#define TAFFRAIL_CALL_H
+
+#include "bpf/file.h"
+#include "bpf/path.h"
+#include "bpf/ring.h"
+
+/* The arguments of the call, brought to one form; those that the call has not got are 0. */
+struct call {
+	struct kernel_header header; /* its process part is filled */
+	s64 result;
+	u64 address; /* user memory: a path, a sockaddr or a msghdr */
+	u32 length;  /* of what is at `address` */
+	s32 fd;      /* the socket, or the directory that a relative path starts from */
+	u32 flags;
+	u32 mode;
+};
+
+/* file.bpf.c */
+void file_opened(const struct call *call);
+/* process.bpf.c */
+void process_exec_failed(const struct call *call);
+
+/*
+ * Appends the path that the call was given as `argument`, and if it is a relative one and the call failed, what it
+ * starts from as `directory`. Notes what was cut in `truncated`. Returns the record's end.
+ */
+static __always_inline u32 call_path(const struct call *call, struct scratch *scratch, u32 end,
+	struct kernel_string *argument, struct kernel_string *directory, u16 *truncated)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 start = end;
+	bool cut = false;
+	struct path from = {};
+
+	string_note(argument, 0, 0);
+	string_note(directory, 0, 0);
+	if (call->address)
+		end = string_user(scratch, end, argument, (void *)call->address, KERNEL_PATH_MAX, &cut);
+	if (cut && call->result == -ENAMETOOLONG)
+		*truncated |= KERNEL_CUT_ARGUMENT;
+	if (call->result >= 0 || (argument->length > 0 && *scratch_at(scratch, start) == '/'))
+		return end;
+	if (call->fd == AT_FDCWD) {
+		from.mnt = BPF_CORE_READ(task, fs, pwd.mnt);
+		from.dentry = BPF_CORE_READ(task, fs, pwd.dentry);
+	} else {
+		struct file *file = file_of_descriptor(task, call->fd);
+
+		if (!file)
+			return end;
+		from.mnt = BPF_CORE_READ(file, f_path.mnt);
+		from.dentry = BPF_CORE_READ(file, f_path.dentry);
+	}
+	if (path_append(scratch, &end, directory, from.mnt, from.dentry, BPF_CORE_READ(task, nsproxy, mnt_ns),
+		    KERNEL_PATH_MAX) & PATH_CUT)
+		*truncated |= KERNEL_CUT_DIRECTORY;
+	return end;
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernel fields that were renamed, moved or changed their type: each with the commit that did it. */
+#ifndef TAFFRAIL_COMPAT_H
+#define TAFFRAIL_COMPAT_H
+
+#include "bpf/kernel_types.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* 633488947ef6 ("kernfs: Use RCU to access kernfs_node::parent", 6.15) renamed parent to __parent. */
+struct kernfs_node___parent {
+	struct kernfs_node *parent;
+};
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
+};
+
+/* f122a08b197d ("capability: just use a 'u64' instead of a 'u32[2]' array", 6.3). */
+struct kernel_cap_array {
+	u32 cap[2];
+};
+struct cred___array {
+	struct kernel_cap_array cap_inheritable, cap_permitted, cap_effective, cap_bset, cap_ambient;
+};
+struct kernel_cap_number {
+	u64 val;
+};
+struct cred___number {
+	struct kernel_cap_number cap_inheritable, cap_permitted, cap_effective, cap_bset, cap_ambient;
+};
+
+/*
+ * An overlay inode's lower layer: `lower` up to 5.18; ffa5723c6d25 ("ovl: store lower path in ovl_inode", 5.19) made it
+ * `lowerpath`, 0af950f57fef ("ovl: move ovl_entry into ovl_inode", 6.5) `oe`.
+ */
+struct ovl_inode {
+	struct inode vfs_inode;
+	struct dentry *__upperdentry;
+};
+struct ovl_inode___lower {
+	struct inode *lower;
+};
+struct ovl_path {
+	struct dentry *dentry;
+};
+struct ovl_inode___lowerpath {
+	struct ovl_path lowerpath;
+};
+struct ovl_entry {
+	unsigned int __numlower;
+};
+struct ovl_inode___oe {
+	struct ovl_entry *oe;
+};
+
+/*
+ * 90ee6ed776c0 ("fs: port files to file_ref", 6.13): f_count became f_ref, which is one less than the references held.
+ */
+struct file___count {
+	atomic64_t f_count;
+};
+typedef struct {
+	atomic64_t refcnt;
+} file_ref_t;
+struct file___ref {
+	file_ref_t f_ref;
+};
+
+#pragma clang attribute pop
+
+static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_node *node)
+{
+	struct kernfs_node___rcu *rcu = (void *)node;
+	struct kernfs_node___parent *plain = (void *)node;
+
+	if (bpf_core_field_exists(rcu->__parent))
+		return BPF_CORE_READ(rcu, __parent);
+	return BPF_CORE_READ(plain, parent);
+}
+
+#define compat_capability(cred, field)                                                                                 \
+	({                                                                                                             \
+		struct cred___number *number = (void *)(cred);                                                         \
+		struct cred___array *array = (void *)(cred);                                                           \
+		u64 value;                                                                                             \
+		if (bpf_core_field_exists(number->field.val))                                                          \
+			value = BPF_CORE_READ(number, field.val);                                                      \
+		else                                                                                                   \
+			value = BPF_CORE_READ(array, field.cap[0]) | (u64)BPF_CORE_READ(array, field.cap[1]) << 32;    \
+		value;                                                                                                 \
+	})
+
+/* Does the overlay inode have a lower layer? */
+static __always_inline bool compat_overlay_lower(struct ovl_inode *inode)
+{
+	struct ovl_inode___oe *entry = (void *)inode;
+	struct ovl_inode___lowerpath *path = (void *)inode;
+	struct ovl_inode___lower *lower = (void *)inode;
+
+	if (bpf_core_field_exists(entry->oe))
+		return BPF_CORE_READ(entry, oe, __numlower) > 0;
+	if (bpf_core_field_exists(path->lowerpath))
+		return BPF_CORE_READ(path, lowerpath.dentry) != NULL;
+	return BPF_CORE_READ(lower, lower) != NULL;
+}
+
+/* References held on a file. */
+static __always_inline u64 compat_file_references(struct file *file)
+{
+	struct file___ref *ref = (void *)file;
+	struct file___count *count = (void *)file;
+
+	if (bpf_core_field_exists(ref->f_ref))
+		return BPF_CORE_READ(ref, f_ref.refcnt.counter) + 1;
+	return BPF_CORE_READ(count, f_count.counter);
+}
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The first look at a cgroup: does its name, or one above, tell a container? */
+#include "bpf/container.h"
+
+enum {
+	CGROUP_DEPTH = 24, /* levels that are looked at */
+	CGROUP_NAME = 256, /* NAME_MAX and a NUL */
+	ID_DIGITS = 64,
+};
+
+/* --- a cgroup's name ----------------------------------------------------------------------------------------------- */
+
+/* How many bytes the name has; CGROUP_NAME or more if it is too long. `digits` is room to count in. */
+static __always_inline u32 name_length(const char *name, char *digits)
+{
+	u32 length = 0;
+
+	for (int part = 0; part < CGROUP_NAME / (ID_DIGITS - 1) + 1; part++) {
+		long read = bpf_probe_read_kernel_str(digits, ID_DIGITS, name + length);
+
+		if (read <= 0)
+			return 0;
+		length += read - 1;
+		if (read < ID_DIGITS)
+			break;
+	}
+	return length;
+}
+
+static __always_inline bool text_is(const char *text, const char *literal, u32 length)
+{
+	for (u32 i = 0; i < length; i++)
+		if (text[i] != literal[i])
+			return false;
+	return true;
+}
+
+#define TEXT_IS(text, literal) text_is(text, literal, sizeof(literal) - 1)
+
+/* Does the name hold this literal at `offset`? */
+#define NAME_HAS(name, offset, room, literal)                                                                          \
+	(bpf_probe_read_kernel(room, sizeof(literal) - 1, (name) + (offset)) == 0 && TEXT_IS(room, literal))
+
+/* Is what stands before the digits, `length` bytes, one of the known forms? */
+static __always_inline bool name_prefix(const char *name, u32 length, bool scope, char *room)
+{
+	switch (length) {
+	case 0: return !scope;
+	case sizeof("crio-") - 1: return NAME_HAS(name, 0, room, "crio-");
+	case sizeof("docker-") - 1: return NAME_HAS(name, 0, room, "docker-") || TEXT_IS(room, "libpod-");
+	case sizeof("cri-containerd-") - 1: return NAME_HAS(name, 0, room, "cri-containerd-");
+	}
+	if (scope)
+		return false;
+	if (length > sizeof(".slice:crio:") - 1 &&
+		NAME_HAS(name, length - (sizeof(".slice:crio:") - 1), room, ".slice:crio:"))
+		return true;
+	return length > sizeof(".slice:cri-containerd:") - 1 &&
+		NAME_HAS(name, length - (sizeof(".slice:cri-containerd:") - 1), room, ".slice:cri-containerd:");
+}
+
+/* Values of digits, one more than they are: a table has no branches, of which the verifier would follow each. */
+static const u8 hex_plus_one[256] = {
+	['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+	['a'] = 11, 12, 13, 14, 15, 16,
+};
+
+/*
+ * Reads a container's id out of a cgroup's name: 64 digits, bare, or as cri-containerd-ID, crio-ID, docker-ID,
+ * libpod-ID, each with or without .scope, or as X.slice:cri-containerd:ID and X.slice:crio:ID.
+ * Room on the stack is indexed by constants alone: the verifier loses track of the frame otherwise.
+ */
+static __noinline bool container_parse(const char *name, struct container_entry *entry)
+{
+	char digits[ID_DIGITS];
+	u32 length = name_length(name, digits);
+	bool scope = false;
+
+	if (length < ID_DIGITS || length >= CGROUP_NAME)
+		return false;
+	if (NAME_HAS(name, length - (sizeof(".scope") - 1), digits, ".scope")) {
+		scope = true;
+		length -= sizeof(".scope") - 1;
+		if (length < ID_DIGITS)
+			return false;
+	}
+	length -= ID_DIGITS;
+	if (!name_prefix(name, length, scope, digits))
+		return false;
+	if (bpf_probe_read_kernel(digits, sizeof(digits), name + length) < 0)
+		return false;
+	bool valid = true;
+
+	for (u32 i = 0; i < KERNEL_CONTAINER_ID_SIZE; i++) {
+		u8 high = hex_plus_one[(u8)digits[2 * i]], low = hex_plus_one[(u8)digits[2 * i + 1]];
+
+		valid &= (high != 0) & (low != 0);
+		entry->id[i] = (u8)(high - 1) << 4 | (u8)(low - 1);
+	}
+	return valid;
+}
+
+/* --- a cgroup's place ---------------------------------------------------------------------------------------------- */
+
+struct container_walk {
+	struct kernfs_node *node;
+	struct container_entry entry;
+};
+
+static long container_walk_step(u32 index, void *data)
+{
+	struct container_walk *walk = data;
+	struct kernfs_node *node = walk->node;
+	struct container_entry entry = {};
+
+	if (!node)
+		return 1;
+	/* The outermost match wins: a container may name its own cgroups as it likes. */
+	if (container_parse(BPF_CORE_READ(node, name), &entry)) {
+		walk->entry = entry;
+		walk->entry.found = 1;
+	}
+	walk->node = compat_kernfs_parent(node);
+	return 0;
+}
+
+__weak int container_learn(u64 node, u64 key)
+{
+	struct container_walk walk = {.node = (void *)node};
+
+	bpf_loop(CGROUP_DEPTH, container_walk_step, &walk, 0);
+	bpf_map_update_elem(&containers, &key, &walk.entry, BPF_ANY);
+	return walk.entry.found;
+}
+
+/* --- a task that the verifier does not know as one ------------------------------------------------------------------ */
+
+static __always_inline bool cgroup_contained(struct cgroup *cgroup, u64 mark)
+{
+	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn);
+	u64 key = BPF_CORE_READ(node, id) | mark;
+	struct container_entry *entry = bpf_map_lookup_elem(&containers, &key);
+
+	return entry ? entry->found != 0 : container_learn((u64)node, key) != 0;
+}
+
+static __always_inline bool v1_contained(struct css_set *set, struct cgroup_root *v2, int controller)
+{
+	struct cgroup_subsys_state *state = NULL;
+	struct cgroup *cgroup;
+
+	bpf_probe_read_kernel(&state, sizeof(state), &set->subsys[controller]);
+	cgroup = BPF_CORE_READ(state, cgroup);
+	return BPF_CORE_READ(cgroup, level) > 0 && BPF_CORE_READ(cgroup, root) != v2 &&
+		cgroup_contained(cgroup, CONTAINER_V1);
+}
+
+__weak int container_contains(u64 address)
+{
+	struct task_struct *task = (void *)address;
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
+	struct cgroup_root *root = BPF_CORE_READ(cgroup, root);
+
+	if (BPF_CORE_READ(cgroup, level) > 0 && cgroup_contained(cgroup, 0))
+		return 1;
+	if (!cgroup_v1)
+		return 0;
+	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id) &&
+		v1_contained(set, root, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)))
+		return 1;
+	return bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id) &&
+		v1_contained(set, root, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Processes: exec, fork, exit, and those that are there already. */
+#include "bpf/call.h"
+#include "bpf/path.h"
+#include "bpf/ring.h"
+#include "bpf/task.h"
+
+enum {
+	ANCESTOR_PATH_MAX = 256,
+	SIGNAL_GROUP_EXIT = 4,
+	PAGE = 4096,
+};
+
+const volatile bool record_environment __weak = false; /* set by the loader */
+
+/* --- what an exec record tells ------------------------------------------------------------------------------------- */
+
+static __always_inline u32 pid_number(struct pid *pid, u32 level)
+{
+	struct upid number = {};
+
+	bpf_probe_read_kernel(&number, sizeof(number),
+		(char *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid));
+	return number.nr;
+}
+
+/* The process's pid in its own pid namespace. */
+static __always_inline u32 task_vpid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+
+	return pid_number(pid, BPF_CORE_READ(pid, level) & 31);
+}
+
+static __always_inline u32 task_group(struct task_struct *task, int type)
+{
+	return pid_number(BPF_CORE_READ(task, signal, pids[type]), 0);
+}
+
+static __noinline void fill_credentials(struct kernel_exec *exec, struct task_struct *task)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	exec->uid = BPF_CORE_READ(cred, uid.val);
+	exec->gid = BPF_CORE_READ(cred, gid.val);
+	exec->euid = BPF_CORE_READ(cred, euid.val);
+	exec->egid = BPF_CORE_READ(cred, egid.val);
+	exec->cap_inheritable = compat_capability(cred, cap_inheritable);
+	exec->cap_permitted = compat_capability(cred, cap_permitted);
+	exec->cap_effective = compat_capability(cred, cap_effective);
+	exec->cap_bounding = compat_capability(cred, cap_bset);
+	exec->cap_ambient = compat_capability(cred, cap_ambient);
+	exec->login_uid = exec->session = ~0u;
+	if (bpf_core_field_exists(task->loginuid)) { /* only with CONFIG_AUDIT */
+		exec->login_uid = BPF_CORE_READ(task, loginuid.val);
+		exec->session = BPF_CORE_READ(task, sessionid);
+	}
+}
+
+static __always_inline u8 fd_type(struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct socket *socket;
+
+	switch (BPF_CORE_READ(inode, i_mode) & S_IFMT) {
+	case S_IFREG: return KERNEL_FD_FILE;
+	case S_IFDIR: return KERNEL_FD_DIRECTORY;
+	case S_IFCHR: return KERNEL_FD_CHAR;
+	case S_IFBLK: return KERNEL_FD_BLOCK;
+	case S_IFIFO: return KERNEL_FD_PIPE;
+	case S_IFSOCK: break;
+	default: return KERNEL_FD_OTHER;
+	}
+	socket = BPF_CORE_READ(file, private_data);
+	switch (BPF_CORE_READ(socket, sk, __sk_common.skc_family)) {
+	case AF_UNIX: return KERNEL_FD_UNIX;
+	case AF_INET:
+	case AF_INET6: return KERNEL_FD_INET;
+	default: return KERNEL_FD_SOCKET;
+	}
+}
+
+static __noinline void fill_descriptors(struct kernel_exec *exec, struct task_struct *task)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		struct file *file = file_of_descriptor(task, fd);
+
+		exec->fd_types[fd] = file ? fd_type(file) : KERNEL_FD_CLOSED;
+	}
+}
+
+static __noinline u32 fill_terminal(struct scratch *scratch, struct task_struct *task, u32 end)
+{
+	struct kernel_exec *exec = (void *)scratch->record;
+	struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
+	bool cut;
+
+	if (!tty)
+		return end;
+	exec->tty_major = BPF_CORE_READ(tty, driver, major);
+	exec->tty_minor = BPF_CORE_READ(tty, driver, minor_start) + BPF_CORE_READ(tty, index);
+	return string_kernel(scratch, end, &exec->tty, &tty->name, 64, &cut);
+}
+
+/* The file that was mapped: its path, and where it comes from. */
+static __noinline u32 fill_executable(struct scratch *scratch, struct file *file, struct mnt_namespace *space, u32 end)
+{
+	struct kernel_exec *exec = (void *)scratch->record;
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	unsigned long magic = BPF_CORE_READ(inode, i_sb, s_magic);
+	u32 found = path_append(scratch, &end, &exec->executable, BPF_CORE_READ(file, f_path.mnt),
+		BPF_CORE_READ(file, f_path.dentry), space, KERNEL_PATH_MAX);
+
+	exec->inode = BPF_CORE_READ(inode, i_ino);
+	exec->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	exec->mode = BPF_CORE_READ(inode, i_mode);
+	exec->executable_flags |= file_layer(inode, magic);
+	if (found & PATH_CUT)
+		exec->truncated |= KERNEL_CUT_PATH;
+	if (found & PATH_FOREIGN)
+		exec->executable_flags |= KERNEL_EXE_FOREIGN;
+	if (found & PATH_DELETED)
+		exec->executable_flags |= KERNEL_EXE_DELETED;
+	if (found & PATH_DETACHED && magic == TMPFS_MAGIC)
+		exec->executable_flags |= KERNEL_EXE_MEMFD;
+	return end;
+}
+
+static __always_inline u32 fill_directory(struct scratch *scratch, struct task_struct *task,
+	struct mnt_namespace *space, u32 end)
+{
+	struct kernel_exec *exec = (void *)scratch->record;
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+	if (path_append(scratch, &end, &exec->cwd, BPF_CORE_READ(fs, pwd.mnt), BPF_CORE_READ(fs, pwd.dentry), space,
+		    KERNEL_PATH_MAX) & PATH_CUT)
+		exec->truncated |= KERNEL_CUT_DIRECTORY;
+	return end;
+}
+
+struct ancestor_walk {
+	struct scratch *scratch;
+	struct task_struct *task;
+	struct mnt_namespace *space;
+	u32 end;
+};
+
+static long fill_ancestor(u32 index, void *data)
+{
+	struct ancestor_walk *walk = data;
+	struct task_struct *before = walk->task;
+	struct task_struct *task = BPF_CORE_READ(before, group_leader, real_parent, group_leader);
+	struct kernel_exec *exec = (void *)walk->scratch->record;
+	struct kernel_ancestor *ancestor = &exec->ancestors[index & (KERNEL_ANCESTORS - 1)];
+	struct file *file;
+
+	if (BPF_CORE_READ(task, tgid) == 0)
+		return 1;
+	if (index == KERNEL_ANCESTORS) {
+		exec->truncated |= KERNEL_CUT_ANCESTORS;
+		return 1;
+	}
+	ancestor->start_ns = BPF_CORE_READ(task, start_boottime);
+	ancestor->tgid = BPF_CORE_READ(task, tgid);
+	ancestor->exec_counter = BPF_CORE_READ(task, self_exec_id);
+	ancestor->in_container = container_contains((u64)task);
+	bpf_probe_read_kernel_str(ancestor->name, sizeof(ancestor->name), &task->comm);
+	file = BPF_CORE_READ(task, mm, exe_file);
+	if (file) {
+		u32 end = walk->end;
+
+		path_append(walk->scratch, &end, &ancestor->executable, BPF_CORE_READ(file, f_path.mnt),
+			BPF_CORE_READ(file, f_path.dentry), walk->space, ANCESTOR_PATH_MAX);
+		walk->end = end;
+	}
+	walk->task = task;
+	exec->ancestor_count = index + 1;
+	return 0;
+}
+
+static __noinline u32 fill_ancestors(struct scratch *scratch, struct task_struct *task, struct mnt_namespace *space,
+	u32 end)
+{
+	struct ancestor_walk walk = {.scratch = scratch, .space = space, .end = end};
+
+	bpf_probe_read_kernel(&walk.task, sizeof(walk.task), &task->group_leader);
+	bpf_loop(KERNEL_ANCESTORS + 1, fill_ancestor, &walk, 0);
+	return walk.end;
+}
+
+/* Everything that can be read of a task that is not the current one. Returns the record's end. */
+static __always_inline u32 fill_process(struct scratch *scratch, struct task_struct *task, struct file *file)
+{
+	struct kernel_exec *exec = (void *)scratch->record;
+	struct mnt_namespace *space = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	u32 end = sizeof(*exec);
+
+	exec->vpid = task_vpid(task);
+	exec->sid = task_group(task, bpf_core_enum_value(enum pid_type, PIDTYPE_SID));
+	exec->pgid = task_group(task, bpf_core_enum_value(enum pid_type, PIDTYPE_PGID));
+	bpf_probe_read_kernel_str(exec->name, sizeof(exec->name), &task->comm);
+	fill_credentials(exec, task);
+	fill_descriptors(exec, task);
+	end = fill_terminal(scratch, task, end);
+	end = fill_executable(scratch, file, space, end);
+	end = fill_directory(scratch, task, space, end);
+	return fill_ancestors(scratch, task, space, end);
+}
+
+/* User memory from `start` to `stop`, at most `max` bytes. A page that is not there ends it. */
+static __always_inline u32 append_user(struct scratch *scratch, u32 end, struct kernel_string *string, u64 start,
+	u64 stop, u32 max, bool *cut)
+{
+	u64 size = stop > start ? stop - start : 0;
+	u32 length = size < max ? size : max;
+
+	*cut = size > max;
+	if (length && bpf_probe_read_user(scratch_at(scratch, end), length & (2 * max - 1), (void *)start) < 0) {
+		u32 got = 0;
+
+		*cut = true;
+		for (int page = 0; page < KERNEL_ARGS_MAX / PAGE; page++) {
+			u32 part = PAGE - ((start + got) & (PAGE - 1));
+
+			if (got + part > length)
+				part = length - got;
+			if (part == 0 || bpf_probe_read_user(scratch->record + ((end & STRING_OFFSET_MASK) + (got & (max - 1))),
+						 part & (2 * PAGE - 1), (void *)(start + got)) < 0)
+				break;
+			got += part;
+		}
+		length = got;
+	}
+	return string_note(string, end, length);
+}
+
+static __noinline u32 fill_user_memory(struct scratch *scratch, struct task_struct *task, u32 end)
+{
+	struct kernel_exec *exec = (void *)scratch->record;
+	u64 start = BPF_CORE_READ(task, mm, arg_start), stop = BPF_CORE_READ(task, mm, arg_end);
+	bool cut;
+
+	if (record_environment) {
+		end = append_user(scratch, end, &exec->environment, BPF_CORE_READ(task, mm, env_start),
+			BPF_CORE_READ(task, mm, env_end), KERNEL_ENVIRONMENT_MAX, &cut);
+		if (cut)
+			exec->truncated |= KERNEL_CUT_ENVIRONMENT;
+	}
+	exec->args_size = stop - start;
+	end = append_user(scratch, end, &exec->args, start, stop, KERNEL_ARGS_MAX, &cut);
+	if (cut)
+		exec->truncated |= KERNEL_CUT_ARGS;
+	return end;
+}
+
+/* --- the hooks ----------------------------------------------------------------------------------------------------- */
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct container container;
+	struct scratch *scratch;
+	struct kernel_exec *exec;
+	bool cut;
+	u32 end;
+
+	if (!task_wanted(task, &container))
+		return 0;
+	scratch = scratch_take();
+	if (!scratch) {
+		ring_unsent(KERNEL_EXEC, KERNEL_RING_CRITICAL);
+		return 0;
+	}
+	exec = (void *)scratch->record;
+	__builtin_memset(exec, 0, sizeof(*exec));
+	task_fill(&exec->header, task, &container);
+	exec->old_tid = old_pid;
+	end = fill_process(scratch, task, bprm->file);
+	end = string_kernel(scratch, end, &exec->filename, bprm->filename, KERNEL_PATH_MAX, &cut);
+	end = string_kernel(scratch, end, &exec->interp, bprm->interp, KERNEL_PATH_MAX, &cut);
+	end = fill_user_memory(scratch, task, end);
+	if (end <= KERNEL_RECORD_MAX)
+		ring_send(&exec->header, KERNEL_EXEC, KERNEL_RING_CRITICAL, end);
+	scratch_give(scratch);
+	return 0;
+}
+
+/* Is the task in the container with this id? */
+static __noinline bool in_container(struct task_struct *task, const u8 *id)
+{
+	struct container container;
+
+	if (!container_of_task(task, &container))
+		return false;
+	for (u32 i = 0; i < KERNEL_CONTAINER_ID_SIZE; i++) {
+		if (container.id[i] != id[i])
+			return false;
+	}
+	return true;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct kernel_fork fork = {};
+	struct container container;
+
+	if (child->pid != child->tgid || !task_wanted(child, &container))
+		return 0;
+	task_fill(&fork.header, child, &container);
+	fork.parent_start_ns = parent->group_leader->start_boottime;
+	fork.parent_tgid = parent->tgid;
+	fork.parent_exec_counter = parent->self_exec_id;
+	fork.vpid = task_vpid(child);
+	fork.uid = child->cred->uid.val;
+	fork.gid = child->cred->gid.val;
+	fork.euid = child->cred->euid.val;
+	fork.egid = child->cred->egid.val;
+	fork.sid = task_group(child, bpf_core_enum_value(enum pid_type, PIDTYPE_SID));
+	fork.pgid = task_group(child, bpf_core_enum_value(enum pid_type, PIDTYPE_PGID));
+	fork.parent_in_container = in_container(parent, container.id);
+	bpf_probe_read_kernel_str(fork.name, sizeof(fork.name), &child->comm);
+	ring_send(&fork.header, KERNEL_FORK, KERNEL_RING_CRITICAL, sizeof(fork));
+	return 0;
+}
+
+/* Two threads that end at once may both be the last: then two records come, and user space takes the first. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	struct kernel_exit exit = {};
+	struct container container;
+
+	if (task->signal->live.counter != 0 || !task_wanted(task, &container))
+		return 0;
+	task_fill(&exit.header, task, &container);
+	if (task->signal->flags & SIGNAL_GROUP_EXIT)
+		exit.status = task->signal->group_exit_code;
+	else
+		exit.status = task->group_leader->exit_code;
+	ring_send(&exit.header, KERNEL_EXIT, KERNEL_RING_CRITICAL, sizeof(exit));
+	return 0;
+}
+
+/* A failed execve or execveat, from the system call's exit. */
+__hidden void process_exec_failed(const struct call *call)
+{
+	struct kernel_exec_failed *failed;
+	struct scratch *scratch = scratch_take();
+	u32 end = sizeof(*failed);
+
+	if (!scratch) {
+		ring_unsent(KERNEL_EXEC_FAILED, KERNEL_RING_CRITICAL);
+		return;
+	}
+	failed = (void *)scratch->record;
+	__builtin_memset(failed, 0, sizeof(*failed));
+	failed->header = call->header;
+	failed->result = call->result;
+	end = call_path(call, scratch, end, &failed->argument, &failed->directory, &failed->truncated);
+	if (end <= KERNEL_RECORD_MAX)
+		ring_send(&failed->header, KERNEL_EXEC_FAILED, KERNEL_RING_CRITICAL, end);
+	scratch_give(scratch);
+}
+
+/* Processes that were there before the programs: read once by the loader, one record each. */
+SEC("iter/task")
+int process_list(struct bpf_iter__task *iterator)
+{
+	struct task_struct *task = iterator->task;
+	struct container container;
+	struct kernel_exec *exec;
+	struct scratch *scratch;
+	struct file *file;
+	u32 end;
+
+	if (!task || task->pid != task->tgid || !task_wanted(task, &container))
+		return 0;
+	file = BPF_CORE_READ(task, mm, exe_file);
+	if (!file) /* it has ended, or is the kernel's */
+		return 0;
+	scratch = scratch_take();
+	if (!scratch)
+		return 1; /* asks to be called again for this task */
+	exec = (void *)scratch->record;
+	__builtin_memset(exec, 0, sizeof(*exec));
+	task_fill(&exec->header, task, &container);
+	exec->header.kind = KERNEL_PROCESS;
+	exec->header.ring = KERNEL_RING_CRITICAL;
+	end = fill_process(scratch, task, file);
+	end = (end + 7) & ~7u;
+	exec->header.size = end;
+	if (end <= KERNEL_RECORD_MAX)
+		bpf_seq_write(iterator->meta->seq, exec, end);
+	scratch_give(scratch);
+	return 0;
+}
+
+const char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two rings, the counters, and the scratch memory in which records with strings are built.
+ *
+ * Every record, sent or not, spends a number of its ring on its CPU: so a number that does not arrive is a lost record,
+ * and user space finds every loss. A program never fails its hook; it counts.
+ */
+#ifndef TAFFRAIL_RING_H
+#define TAFFRAIL_RING_H
+
+#include "bpf/kernel_types.h"
+#include "bpf/kernel_event.h"
+
+enum {
+	BULK_WAKE_BYTES = 256 * 1024,
+	SCRATCH_PER_CPU = 2, /* the loader multiplies it with the CPUs */
+	STRING_OFFSET_MASK = 0x7fff, /* where a string may start: what comes before the arguments is shorter */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 * 1024 * 1024);
+} critical SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 * 1024 * 1024);
+} bulk SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct kernel_counters);
+} counters SEC(".maps") __weak;
+
+/* One record in the making. Not per CPU alone: where a program can be preempted, two share the CPU. */
+struct scratch {
+	u64 busy;
+	char record[KERNEL_RECORD_MAX];
+	char path[2 * KERNEL_PATH_MAX]; /* built from the middle down: so any offset and any length stay inside */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SCRATCH_PER_CPU);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps") __weak;
+
+/* Set by the reader before it waits; whoever calls it clears it, so it is called once. */
+__u32 reader_asleep __weak = 0;
+
+/* Kernels before 5.12 have no atomic fetch; what they need instead belongs here. */
+static __always_inline u64 ring_next(u64 *last)
+{
+	return __sync_fetch_and_add(last, 1) + 1;
+}
+
+static __always_inline bool ring_claim_call(void)
+{
+	return reader_asleep && __sync_lock_test_and_set(&reader_asleep, 0);
+}
+
+static __always_inline u64 ring_wakeup(u32 kind, enum kernel_ring ring)
+{
+	if (!reader_asleep || kind == KERNEL_CONNECT) /* its outcome follows, and calls */
+		return BPF_RB_NO_WAKEUP;
+	if (ring == KERNEL_RING_BULK && bpf_ringbuf_query(&bulk, BPF_RB_AVAIL_DATA) < BULK_WAKE_BYTES)
+		return BPF_RB_NO_WAKEUP;
+	return ring_claim_call() ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline struct kernel_counters *ring_counters(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+/*
+ * Sends `size` bytes that start with `header`, whose process part is filled. `kind` and `ring` are constants.
+ * `size` is bounded where it is not one.
+ */
+static __always_inline void ring_send(struct kernel_header *header, u32 kind, enum kernel_ring ring, u32 size)
+{
+	struct kernel_counters *count = ring_counters();
+	long error;
+
+	if (!count)
+		return;
+	header->kind = kind;
+	header->cpu = bpf_get_smp_processor_id();
+	header->size = size;
+	header->ring = ring;
+	header->zero = 0;
+	header->sequence = ring_next(&count->sequence[ring]);
+	if (ring == KERNEL_RING_BULK)
+		error = bpf_ringbuf_output(&bulk, header, size, ring_wakeup(kind, ring));
+	else
+		error = bpf_ringbuf_output(&critical, header, size, ring_wakeup(kind, ring));
+	if (error)
+		__sync_fetch_and_add(&count->lost[kind], 1);
+}
+
+/* Counts a record that could not be built; it spends its number as well. */
+static __always_inline void ring_unsent(u32 kind, enum kernel_ring ring)
+{
+	struct kernel_counters *count = ring_counters();
+
+	if (!count)
+		return;
+	ring_next(&count->sequence[ring]);
+	__sync_fetch_and_add(&count->unsent[kind], 1);
+}
+
+/* --- scratch ------------------------------------------------------------------------------------------------------- */
+
+/* A scratch of this CPU that nobody uses, or NULL. The record in it holds what the last one left. */
+static __always_inline struct scratch *scratch_take(void)
+{
+	u32 slot = bpf_get_smp_processor_id() * SCRATCH_PER_CPU;
+
+#pragma unroll
+	for (u32 i = 0; i < SCRATCH_PER_CPU; i++, slot++) {
+		u32 key = slot;
+		struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+
+		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1))
+			return scratch;
+	}
+	return NULL;
+}
+
+static __always_inline void scratch_give(struct scratch *scratch)
+{
+	__sync_lock_test_and_set(&scratch->busy, 0);
+}
+
+/* Where the next string goes: bounded for the verifier, though no record comes so far. */
+static __always_inline char *scratch_at(struct scratch *scratch, u32 end)
+{
+	return scratch->record + (end & STRING_OFFSET_MASK);
+}
+
+/* Notes a string of `length` bytes at `end`, and returns the record's new end. */
+static __always_inline u32 string_note(struct kernel_string *string, u32 end, u32 length)
+{
+	string->offset = length ? end : 0;
+	string->length = length;
+	return end + length;
+}
+
+/*
+ * Appends a NUL-terminated kernel or user string of at most `max` bytes (a constant) without its NUL. What cannot be
+ * read is absent. `*cut` tells that it filled all the room.
+ */
+static __always_inline u32 string_kernel(struct scratch *scratch, u32 end, struct kernel_string *string,
+	const void *from, u32 max, bool *cut)
+{
+	long length = bpf_probe_read_kernel_str(scratch_at(scratch, end), max, from);
+
+	*cut = length == max;
+	return string_note(string, end, length > 0 ? length - 1 : 0);
+}
+
+static __always_inline u32 string_user(struct scratch *scratch, u32 end, struct kernel_string *string,
+	const void *from, u32 max, bool *cut)
+{
+	long length = bpf_probe_read_user_str(scratch_at(scratch, end), max, from);
+
+	*cut = length == max;
+	return string_note(string, end, length > 0 ? length - 1 : 0);
+}
+
+#endif

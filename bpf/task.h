@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who did it: the part of a record's header that names a process and its container, and whether to look at it at all. */
+#ifndef TAFFRAIL_TASK_H
+#define TAFFRAIL_TASK_H
+
+#include "bpf/container.h"
+#include "bpf/kernel_event.h"
+#include "bpf/kernel_types.h"
+
+/* Set by the loader. */
+const volatile bool trace_host __weak = false; /* also tasks outside containers */
+const volatile __u32 sensor_tgid __weak = 0;   /* the sensor's own process: never looked at */
+
+/* Fills the process part of a header: all but kind, cpu, size, sequence and ring. */
+static __always_inline void task_fill(struct kernel_header *header, struct task_struct *task,
+	const struct container *container)
+{
+	header->time_ns = bpf_ktime_get_boot_ns();
+	header->start_ns = task->group_leader->start_boottime;
+	header->tgid = task->tgid;
+	header->tid = task->pid;
+	header->exec_counter = task->self_exec_id;
+	header->flags = container->flags;
+	header->cgroup_id = container->cgroup_id;
+	__builtin_memcpy(header->container_id, container->id, sizeof(header->container_id));
+}
+
+/* Is the task to be recorded? Then `container` is filled. */
+static __always_inline bool task_wanted(struct task_struct *task, struct container *container)
+{
+	if (!container_of_task(task, container) && !trace_host)
+		return false;
+	return (u32)task->tgid != sensor_tgid;
+}
+
+/* The same for the task that runs now, filling `header`. */
+static __always_inline bool task_current(struct kernel_header *header)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct container container;
+
+	if (!task_wanted(task, &container))
+		return false;
+	task_fill(header, task, &container);
+	return true;
+}
+
+#endif
