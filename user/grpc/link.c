@@ -3,6 +3,7 @@
 #include "grpc/link.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,12 +281,12 @@ static void link_take(struct grpc_link *link, const uint8_t *bytes, size_t lengt
 }
 
 /* libevent 2.1 reads at most 4 KiB at a time into a bufferevent; what else the socket holds is read in larger pieces. */
-static void link_read_socket(struct grpc_link *link)
+static void link_read_socket(struct grpc_link *link, int times)
 {
 	uint8_t bytes[SOCKET_READ_BYTES];
 	int fd = bufferevent_getfd(link->stream);
 
-	for (int i = 0; i < SOCKET_READS && !link->over; i++) {
+	for (; times && !link->over; times--) {
 		ssize_t length = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
 		if (length <= 0) /* an end or an error is there again for the bufferevent */
@@ -310,7 +311,7 @@ static void link_on_read(struct bufferevent *stream, void *argument)
 		evbuffer_drain(input, piece.iov_len);
 	}
 	if (!link->over && link->plain)
-		link_read_socket(link);
+		link_read_socket(link, SOCKET_READS);
 	if (!link->over)
 		link_send(link);
 	link_leave(link);
@@ -322,15 +323,18 @@ static void link_on_event(struct bufferevent *stream, short what, void *argument
 	int error = EVUTIL_SOCKET_ERROR();
 	char text[80];
 
+	if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)))
+		return;
 	link_enter(link);
-	if (what & BEV_EVENT_EOF) {
-		/* Bytes that came with the end are still to be read. */
-		link_on_read(stream, link);
-		if (link->ended || (link->draining && TAILQ_EMPTY(&link->exchanges)))
-			grpc_link_down(link, 0, "closed");
-		else
-			grpc_link_down(link, -ECONNRESET, "the peer closed the connection");
-	} else if (what & BEV_EVENT_ERROR) {
+	/* What the peer said before it went is still to be read, also where we noticed by a write that failed. */
+	link_on_read(stream, link);
+	if (!link->over && link->plain)
+		link_read_socket(link, INT_MAX);
+	if (link->ended || (link->draining && TAILQ_EMPTY(&link->exchanges))) {
+		grpc_link_down(link, 0, "closed");
+	} else if (what & BEV_EVENT_EOF || error == EPIPE || error == ECONNRESET) {
+		grpc_link_down(link, -ECONNRESET, "the peer closed the connection");
+	} else {
 		snprintf(text, sizeof(text), "connection lost: %s", strerror(error));
 		grpc_link_down(link, error == ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET, text);
 	}
