@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/json_read.h"
+
 /* The annotations of containerd's CRI plugin (its pkg/cri/annotations), and where each goes. */
 static const struct {
 	const char *key;
@@ -24,47 +26,19 @@ static const struct {
 	{"io.kubernetes.cri.sandbox-uid", offsetof(struct bundle, pod_uid)},
 };
 
-static struct text string_at(struct json_object *object, const char *key)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_string))
-		return (struct text){0};
-	return (struct text){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
-}
-
-static int parse_json(struct text text, struct json_object **document)
-{
-	struct json_tokener *tokener = json_tokener_new_ex(BUNDLE_DEPTH_MAX);
-	enum json_tokener_error error;
-
-	if (!tokener)
-		return -ENOMEM;
-	/* json-c ends a bare number only at a NUL; an object, the one thing wanted here, ends by itself. */
-	*document = json_tokener_parse_ex(tokener, text.data, (int)text.length);
-	error = json_tokener_get_error(tokener);
-	json_tokener_free(tokener);
-	if (*document && error == json_tokener_success && json_object_is_type(*document, json_type_object))
-		return 0;
-	json_object_put(*document);
-	return -EBADMSG;
-}
-
 int bundle_parse(struct text text, struct bundle *bundle)
 {
 	struct json_object *document, *found;
 	int error;
 
 	*bundle = (struct bundle){0};
-	if (text.length > BUNDLE_BYTES_MAX)
-		return -EFBIG;
-	error = parse_json(text, &document);
+	error = json_read_object(text, &document);
 	if (error)
 		return error;
 	if (json_object_object_get_ex(document, "annotations", &found) && json_object_is_type(found, json_type_object))
 		for (size_t i = 0; i < sizeof(annotations) / sizeof(annotations[0]); i++) {
 			struct text *to = (struct text *)(void *)((char *)bundle + annotations[i].offset);
-			struct text value = string_at(found, annotations[i].key);
+			struct text value = json_read_string(found, annotations[i].key);
 
 			if (value.length)
 				*to = value;
@@ -74,7 +48,8 @@ int bundle_parse(struct text text, struct bundle *bundle)
 		*bundle = (struct bundle){0};
 		return -ENOENT;
 	}
-	bundle->sandbox = text_equal(string_at(found, "io.kubernetes.cri.container-type"), TEXT_LITERAL("sandbox"));
+	bundle->sandbox =
+		text_equal(json_read_string(found, "io.kubernetes.cri.container-type"), TEXT_LITERAL("sandbox"));
 	bundle->document = document;
 	return 0;
 }
@@ -94,7 +69,7 @@ static int read_file(const char *path, char **bytes, size_t *length)
 		error = -errno;
 	else if (!S_ISREG(status.st_mode))
 		error = -EINVAL;
-	else if (status.st_size > BUNDLE_BYTES_MAX)
+	else if (status.st_size > JSON_READ_BYTES_MAX)
 		error = -EFBIG;
 	else if (!(*bytes = malloc((size_t)status.st_size + 1)))
 		error = -ENOMEM;

@@ -11,11 +11,6 @@
 
 #include "base/text.h"
 
-enum {
-	BUNDLE_BYTES_MAX = 1 << 20, /* of config.json */
-	BUNDLE_DEPTH_MAX = 32,
-};
-
 /* Absent fields are empty. The strings belong to `document`: bundle_free. */
 struct bundle {
 	struct text container_name;
@@ -28,7 +23,7 @@ struct bundle {
 };
 
 /*
- * Parses the text of a config.json. 0; -EBADMSG: it is no JSON object, or too deep; -EFBIG; -ENOENT: no annotation of
+ * Parses the text of a config.json. 0; -EBADMSG: it is no JSON object, or too deep; -EFBIG (json_read.h); -ENOENT: no annotation of
  * the CRI is in it (a container that Kubernetes did not start); -ENOMEM. On an error there is nothing to free.
  */
 int bundle_parse(struct text text, struct bundle *bundle);

@@ -136,30 +136,6 @@ void container_meta_release(struct container_meta *meta)
 		free(meta);
 }
 
-void container_image(struct text reference, struct event_container *view)
-{
-	const char *at = reference.length ? memchr(reference.data, '@', reference.length) : NULL;
-	struct text name = reference;
-	uint8_t id[EVENT_CONTAINER_ID_SIZE];
-
-	view->image_name = view->image_tag = view->image_digest = (struct text){0};
-	if (at) {
-		name.length = (size_t)(at - reference.data);
-		view->image_digest = (struct text){at + 1, reference.length - name.length - 1};
-	} else if (text_starts_with(reference, TEXT_LITERAL("sha256:")) || event_container_id_parse(reference, id)) {
-		view->image_digest = reference;
-		return;
-	}
-	/* A tag's colon comes after the last slash; one before it belongs to a registry's port. */
-	for (size_t i = name.length; i > 0 && name.data[i - 1] != '/'; i--)
-		if (name.data[i - 1] == ':') {
-			view->image_tag = (struct text){name.data + i, name.length - i};
-			name.length = i - 1;
-			break;
-		}
-	view->image_name = name;
-}
-
 /* --- the table ------------------------------------------------------------------------------------------------------- */
 
 enum phase {

@@ -50,11 +50,6 @@ bool container_meta_equal(const struct container_meta *a, const struct container
 struct container_meta *container_meta_hold(struct container_meta *meta);
 void container_meta_release(struct container_meta *meta);
 
-/*
- * Takes an image reference apart: NAME[:TAG][@DIGEST], and where it is only a digest or a bare id (64 hexadecimal
- * digits), that alone. Sets image_name, image_tag and image_digest of `view` to parts of `reference`.
- */
-void container_image(struct text reference, struct event_container *view);
 /* --- the table --------------------------------------------------------------------------------------------------- */
 
 struct container_table;

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The answers of a runtime: from bytes to views. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json_read.h"
+#include "cri/runtime.pb-c.h"
+#include "sensor/cri.h"
+
+enum { CHUNK_BYTES = 16384 };
+
+/* All memory of one answer: taken piece by piece, given back at once, and never more than CRI_DECODED_MAX. */
+struct cri_arena {
+	struct chunk *chunks;
+	size_t bytes;
+};
+
+struct chunk {
+	struct chunk *next;
+	size_t used, room;
+	_Alignas(max_align_t) char memory[];
+};
+
+static void *arena_take(void *data, size_t bytes)
+{
+	struct cri_arena *arena = data;
+	struct chunk *chunk = arena->chunks;
+	size_t wanted = (bytes + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+
+	if (wanted < bytes)
+		return NULL;
+	if (!chunk || chunk->room - chunk->used < wanted) {
+		size_t room = wanted > CHUNK_BYTES ? wanted : CHUNK_BYTES;
+
+		if (room > CRI_DECODED_MAX - arena->bytes)
+			return NULL;
+		chunk = malloc(sizeof(*chunk) + room);
+		if (!chunk)
+			return NULL;
+		*chunk = (struct chunk){.next = arena->chunks, .room = room};
+		arena->chunks = chunk;
+		arena->bytes += room;
+	}
+	chunk->used += wanted;
+	return chunk->memory + chunk->used - wanted;
+}
+
+static void arena_keep(void *data, void *pointer)
+{
+	(void)data;
+	(void)pointer;
+}
+
+static void *arena_array(struct cri_arena *arena, size_t count, size_t size)
+{
+	void *array = count <= CRI_DECODED_MAX / size ? arena_take(arena, count ? count * size : 1) : NULL;
+
+	return array ? memset(array, 0, count * size) : NULL;
+}
+
+static struct text arena_text(struct cri_arena *arena, struct text text)
+{
+	char *copy = text.length ? arena_take(arena, text.length) : NULL;
+
+	if (!copy)
+		return (struct text){0};
+	memcpy(copy, text.data, text.length);
+	return (struct text){copy, text.length};
+}
+
+/* --- pieces ---------------------------------------------------------------------------------------------------------- */
+
+static const struct event_label *labels_of(struct cri_arena *arena, Runtime__V1__Pair **pairs, size_t count)
+{
+	struct event_label *labels = arena_array(arena, count, sizeof(*labels));
+
+	for (size_t i = 0; labels && i < count; i++)
+		labels[i] = (struct event_label){text_of(pairs[i]->key), text_of(pairs[i]->value)};
+	return labels;
+}
+
+static const struct text *ips_of(
+	struct cri_arena *arena, const Runtime__V1__PodSandboxNetworkStatus *network, size_t *count)
+{
+	struct text *ips;
+
+	*count = 0;
+	if (!network)
+		return NULL;
+	ips = arena_array(arena, network->n_additional_ips + 1, sizeof(*ips));
+	if (!ips)
+		return NULL;
+	if (network->ip[0])
+		ips[(*count)++] = text_of(network->ip);
+	for (size_t i = 0; i < network->n_additional_ips; i++)
+		if (network->additional_ips[i]->ip[0])
+			ips[(*count)++] = text_of(network->additional_ips[i]->ip);
+	return ips;
+}
+
+/* A string member of the JSON object that verbose answers carry under `name`. Copied: empty where it is not there. */
+static struct text info_string(
+	struct cri_arena *arena, Runtime__V1__Pair **info, size_t count, const char *name, const char *member)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *object;
+		struct text found;
+
+		if (strcmp(info[i]->key, name) != 0 || json_read_object(text_of(info[i]->value), &object) < 0)
+			continue;
+		found = arena_text(arena, json_read_string(object, member));
+		json_object_put(object);
+		return found;
+	}
+	return (struct text){0};
+}
+
+static void name_sandbox(struct cri_sandbox *sandbox, const Runtime__V1__PodSandboxMetadata *metadata)
+{
+	if (!metadata)
+		return;
+	sandbox->name = text_of(metadata->name);
+	sandbox->namespace = text_of(metadata->namespace_);
+	sandbox->uid = text_of(metadata->uid);
+	sandbox->attempt = metadata->attempt;
+}
+
+static void name_container(struct cri_container *container, const Runtime__V1__ContainerMetadata *metadata,
+	const Runtime__V1__ImageSpec *image, const char *image_ref)
+{
+	if (metadata) {
+		container->name = text_of(metadata->name);
+		container->attempt = metadata->attempt;
+	}
+	if (image)
+		container->image = text_of(image->image);
+	container->image_ref = text_of(image_ref);
+}
+
+/* --- messages: 0, or -EBADMSG where something essential is missing, or -ENOMEM --------------------------------------- */
+
+static int take_version(const ProtobufCMessage *message, struct cri_answer *answer)
+{
+	const Runtime__V1__VersionResponse *version = (const void *)message;
+
+	answer->runtime_name = text_of(version->runtime_name);
+	answer->runtime_version = text_of(version->runtime_version);
+	return answer->runtime_name.length ? 0 : -EBADMSG;
+}
+
+static int take_status(const ProtobufCMessage *message, struct cri_answer *answer)
+{
+	const Runtime__V1__StatusResponse *status = (const void *)message;
+	/* The CRI plugin's own directory, one below containerd's. */
+	struct text directory = info_string(answer->arena, status->info, status->n_info, "config", "stateDir");
+
+	while (directory.length > 0 && directory.data[directory.length - 1] != '/')
+		directory.length--;
+	if (directory.length > 1 && directory.data[0] == '/')
+		answer->state_directory = (struct text){directory.data, directory.length - 1};
+	return 0;
+}
+
+static int take_sandboxes(const ProtobufCMessage *message, struct cri_answer *answer)
+{
+	const Runtime__V1__ListPodSandboxResponse *list = (const void *)message;
+	struct cri_sandbox *sandboxes = arena_array(answer->arena, list->n_items, sizeof(*sandboxes));
+
+	if (!sandboxes)
+		return -ENOMEM;
+	for (size_t i = 0; i < list->n_items; i++) {
+		const Runtime__V1__PodSandbox *item = list->items[i];
+
+		sandboxes[i].id = text_of(item->id);
+		name_sandbox(&sandboxes[i], item->metadata);
+		sandboxes[i].labels = labels_of(answer->arena, item->labels, item->n_labels);
+		sandboxes[i].label_count = item->n_labels;
+		if (!sandboxes[i].labels)
+			return -ENOMEM;
+	}
+	answer->sandboxes = sandboxes;
+	answer->sandbox_count = list->n_items;
+	return 0;
+}
+
+static int take_sandbox(const ProtobufCMessage *message, struct cri_answer *answer)
+{
+	const Runtime__V1__PodSandboxStatusResponse *response = (const void *)message;
+	const Runtime__V1__PodSandboxStatus *status = response->status;
+	struct cri_sandbox *sandbox = arena_array(answer->arena, 1, sizeof(*sandbox));
+
+	if (!status || !status->metadata)
+		return -EBADMSG;
+	if (!sandbox)
+		return -ENOMEM;
+	sandbox->id = text_of(status->id);
+	name_sandbox(sandbox, status->metadata);
+	sandbox->labels = labels_of(answer->arena, status->labels, status->n_labels);
+	sandbox->label_count = status->n_labels;
+	sandbox->ips = ips_of(answer->arena, status->network, &sandbox->ip_count);
+	sandbox->image = info_string(answer->arena, response->info, response->n_info, "info", "image");
+	answer->sandboxes = sandbox;
+	answer->sandbox_count = 1;
+	return sandbox->labels ? 0 : -ENOMEM;
+}
+
+static int take_containers(const ProtobufCMessage *message, struct cri_answer *answer)
+{
+	const Runtime__V1__ListContainersResponse *list = (const void *)message;
+	struct cri_container *containers = arena_array(answer->arena, list->n_containers, sizeof(*containers));
+
+	if (!containers)
+		return -ENOMEM;
+	for (size_t i = 0; i < list->n_containers; i++) {
+		const Runtime__V1__Container *item = list->containers[i];
+
+		containers[i].id = text_of(item->id);
+		containers[i].sandbox_id = text_of(item->pod_sandbox_id);
+		name_container(&containers[i], item->metadata, item->image, item->image_ref);
+	}
+	answer->containers = containers;
+	answer->container_count = list->n_containers;
+	return 0;
+}
+
+static int take_container(const ProtobufCMessage *message, struct cri_answer *answer)
+{
+	const Runtime__V1__ContainerStatus *status =
+		((const Runtime__V1__ContainerStatusResponse *)(const void *)message)->status;
+	struct cri_container *container = arena_array(answer->arena, 1, sizeof(*container));
+
+	if (!status || !status->metadata)
+		return -EBADMSG;
+	if (!container)
+		return -ENOMEM;
+	container->id = text_of(status->id);
+	name_container(container, status->metadata, status->image, status->image_ref);
+	answer->containers = container;
+	answer->container_count = 1;
+	return 0;
+}
+
+static const struct {
+	const ProtobufCMessageDescriptor *message;
+	int (*take)(const ProtobufCMessage *message, struct cri_answer *answer);
+} responses[CRI_METHODS] = {
+	[CRI_VERSION] = {&runtime__v1__version_response__descriptor, take_version},
+	[CRI_STATUS] = {&runtime__v1__status_response__descriptor, take_status},
+	[CRI_LIST_SANDBOXES] = {&runtime__v1__list_pod_sandbox_response__descriptor, take_sandboxes},
+	[CRI_SANDBOX_STATUS] = {&runtime__v1__pod_sandbox_status_response__descriptor, take_sandbox},
+	[CRI_LIST_CONTAINERS] = {&runtime__v1__list_containers_response__descriptor, take_containers},
+	[CRI_CONTAINER_STATUS] = {&runtime__v1__container_status_response__descriptor, take_container},
+};
+
+int cri_decode(enum cri_method method, const void *bytes, size_t length, struct cri_answer *answer)
+{
+	struct cri_arena *arena = calloc(1, sizeof(*arena));
+	ProtobufCAllocator allocator = {arena_take, arena_keep, arena};
+	ProtobufCMessage *message;
+	int error = -EBADMSG;
+
+	*answer = (struct cri_answer){.method = method, .arena = arena};
+	if (!arena)
+		return -ENOMEM;
+	message = length <= CRI_MESSAGE_MAX
+			  ? protobuf_c_message_unpack(responses[method].message, &allocator, length, bytes)
+			  : NULL;
+	if (message)
+		error = responses[method].take(message, answer);
+	if (error)
+		cri_answer_free(answer);
+	return error;
+}
+
+void cri_answer_free(struct cri_answer *answer)
+{
+	while (answer->arena && answer->arena->chunks) {
+		struct chunk *chunk = answer->arena->chunks;
+
+		answer->arena->chunks = chunk->next;
+		free(chunk);
+	}
+	free(answer->arena);
+	*answer = (struct cri_answer){0};
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finding the names of containers: bundles first, then the runtimes (cri.h), until all that can be known is known. Of
+ * the metadata thread: runs in its event base.
+ *
+ * A container's names come of three answers: ContainerStatus (name, image), ListContainers (which sandbox) and
+ * PodSandboxStatus of that sandbox (the pod). They are asked for at the same time, and again after 5 ms, then less and
+ * less often for a second. What a runtime lists and is not complete yet is tried again at every list.
+ */
+#ifndef TAFFRAIL_SENSOR_LOOKUP_H
+#define TAFFRAIL_SENSOR_LOOKUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "event/event.h"
+#include "sensor/container.h"
+#include "sensor/cri.h"
+
+enum {
+	LOOKUP_RUNTIMES_MAX = 16,
+	LOOKUP_STATES_MAX = 16,
+	LOOKUP_SUBJECTS_MAX = 16384, /* ids that are known; above it what is gone is forgotten at once */
+	LOOKUP_CALLS_MAX = 32,       /* calls under way for what was only listed, not asked for */
+};
+#define LOOKUP_WAIT_NS CONTAINER_WAIT_NS
+#define LOOKUP_KEEP_NS (300ull * 1000 * 1000 * 1000) /* names outlive their container so long */
+
+struct lookup;
+
+struct lookup_ops {
+	/* New, better or changed names. -EAGAIN: they are offered again at the next lookup_tick. */
+	int (*publish)(void *context, struct container_meta *meta);
+	void *context;
+};
+
+/* `ops` is copied. 0 or -ENOMEM. */
+int lookup_open(struct lookup **lookup, struct event_base *base, const struct lookup_ops *ops);
+
+/* A runtime to ask. It stays the caller's. `named`: by the configuration, so it should be there. 0 or -ENOSPC. */
+int lookup_add_runtime(struct lookup *lookup, struct cri *cri, bool named);
+/* Its state is another: ask it what is wanted, or stop waiting for it. Call it for every cri_ops.on_state. */
+void lookup_runtime_changed(struct lookup *lookup, struct cri *cri);
+/* A state directory of containerd, copied; one that is known already is not added. True if it was added. */
+bool lookup_add_state(struct lookup *lookup, const char *directory);
+
+/* Somebody waits for the names of this id: they are published, as they are now and as they become better. */
+void lookup_ask(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+/* It may be of use soon to know this id (its bundle appeared). */
+void lookup_expect(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+
+/* Asks every runtime that is up for all its pods and containers, and looks up what is new or changed. */
+void lookup_list(struct lookup *lookup);
+/* Publishes what could not be, forgets what is gone. */
+void lookup_tick(struct lookup *lookup, uint64_t now_ns);
+
+/* Every runtime has been tried, those that are up have been listed, and nothing is being asked. */
+bool lookup_settled(const struct lookup *lookup);
+
+/* Ids that are known or being looked up. */
+size_t lookup_count(const struct lookup *lookup);
+
+/* After all runtimes have been closed. NULL is allowed. */
+void lookup_close(struct lookup *lookup);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/names.h"
+
+void names_image(struct text reference, struct event_container *view)
+{
+	const char *at = reference.length ? memchr(reference.data, '@', reference.length) : NULL;
+	struct text name = reference;
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
+
+	view->image_name = view->image_tag = view->image_digest = (struct text){0};
+	if (at) {
+		name.length = (size_t)(at - reference.data);
+		view->image_digest = (struct text){at + 1, reference.length - name.length - 1};
+	} else if (text_starts_with(reference, TEXT_LITERAL("sha256:")) || event_container_id_parse(reference, id)) {
+		view->image_digest = reference;
+		return;
+	}
+	/* A tag's colon comes after the last slash; one before it belongs to a registry's port. */
+	for (size_t i = name.length; i > 0 && name.data[i - 1] != '/'; i--)
+		if (name.data[i - 1] == ':') {
+			view->image_tag = (struct text){name.data + i, name.length - i};
+			name.length = i - 1;
+			break;
+		}
+	view->image_name = name;
+}
+
+/* The name from the first that has one, the digest from `ref` rather than `image`. */
+static void name_image(
+	struct text image, struct text ref, const struct event_container *before, struct event_container *view)
+{
+	struct event_container by_ref = {0};
+
+	names_image(image, view);
+	names_image(ref, &by_ref);
+	if (by_ref.image_digest.length)
+		view->image_digest = by_ref.image_digest;
+	if (view->image_name.length)
+		return;
+	if (before && before->image_name.length) {
+		view->image_name = before->image_name;
+		view->image_tag = before->image_tag;
+	} else {
+		view->image_name = by_ref.image_name;
+		view->image_tag = by_ref.image_tag;
+	}
+}
+
+void names_bundle(const struct bundle *bundle, struct event_container *view)
+{
+	*view = (struct event_container){
+		.name = bundle->sandbox ? TEXT_LITERAL("POD") : bundle->container_name,
+		.pod_name = bundle->pod_name,
+		.pod_namespace = bundle->pod_namespace,
+		.pod_uid = bundle->pod_uid,
+		.sandbox_id = bundle->sandbox_id,
+		.sandbox = bundle->sandbox,
+	};
+	names_image(bundle->image, view);
+}
+
+void names_sandbox(
+	const struct cri_sandbox *sandbox, const struct event_container *before, struct event_container *view)
+{
+	*view = (struct event_container){
+		.name = TEXT_LITERAL("POD"),
+		.pod_name = sandbox->name,
+		.pod_namespace = sandbox->namespace,
+		.pod_uid = sandbox->uid,
+		.pod_ips = sandbox->ips,
+		.pod_ip_count = sandbox->ip_count,
+		.labels = sandbox->labels,
+		.label_count = sandbox->label_count,
+		.sandbox_id = sandbox->id,
+		.attempt = sandbox->attempt,
+		.sandbox = true,
+	};
+	name_image(sandbox->image, (struct text){0}, before, view);
+}
+
+void names_container(
+	const struct cri_container *container, const struct event_container *before, struct event_container *view)
+{
+	*view = (struct event_container){.name = container->name, .attempt = container->attempt};
+	name_image(container->image, container->image_ref, before, view);
+}
+
+void names_merge(const struct event_container *own, const struct event_container *sandbox, struct event_container *view)
+{
+	*view = *sandbox;
+	memcpy(view->id, own->id, sizeof(view->id));
+	view->name = own->name;
+	view->image_name = own->image_name;
+	view->image_tag = own->image_tag;
+	view->image_digest = own->image_digest;
+	view->attempt = own->attempt;
+	view->sandbox = false;
+}
+
+bool names_agree(const struct event_container *view, const struct cri_sandbox *sandbox)
+{
+	if (!text_equal(view->pod_name, sandbox->name) || !text_equal(view->pod_namespace, sandbox->namespace) ||
+		!text_equal(view->pod_uid, sandbox->uid) || view->label_count != sandbox->label_count)
+		return false;
+	for (size_t i = 0; i < sandbox->label_count; i++) {
+		bool found = false;
+
+		for (size_t j = 0; !found && j < view->label_count; j++)
+			found = text_equal(sandbox->labels[i].key, view->labels[j].key) &&
+				text_equal(sandbox->labels[i].value, view->labels[j].value);
+		if (!found)
+			return false;
+	}
+	return true;
+}
