@@ -52,7 +52,9 @@ $(B)/%.pb-c.o: $(B)/%.pb-c.c
 	$(CC) $(CFLAGS) -c $< -o $@
 
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
-BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I.
+# The include path of the architecture's headers (asm/types.h) is not clang's own for a bpf target.
+BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. \
+	-idirafter /usr/include/$(shell $(CC) -print-multiarch)
 BPF_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SKELETON := $(B)/bpf/taffrail.skel.h
 

@@ -25,6 +25,10 @@ struct call {
 void file_opened(const struct call *call);
 /* process.bpf.c */
 void process_exec_failed(const struct call *call);
+/* network.bpf.c */
+void network_connected(const struct call *call);
+void network_accepted(const struct call *call);
+void network_listened(const struct call *call);
 
 /*
  * Appends the path that the call was given as `argument`, and if it is a relative one and the call failed, what it
@@ -58,7 +62,8 @@ static __always_inline u32 call_path(const struct call *call, struct scratch *sc
 		from.dentry = BPF_CORE_READ(file, f_path.dentry);
 	}
 	if (path_append(scratch, &end, directory, from.mnt, from.dentry, BPF_CORE_READ(task, nsproxy, mnt_ns),
-		    KERNEL_PATH_MAX) & PATH_CUT)
+		    KERNEL_PATH_MAX) &
+		PATH_CUT)
 		*truncated |= KERNEL_CUT_DIRECTORY;
 	return end;
 }

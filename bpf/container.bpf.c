@@ -56,13 +56,27 @@ static __always_inline bool name_prefix(const char *name, u32 length, bool scope
 		NAME_HAS(name, length - (sizeof(".slice:crio:") - 1), room, ".slice:crio:"))
 		return true;
 	return length > sizeof(".slice:cri-containerd:") - 1 &&
-		NAME_HAS(name, length - (sizeof(".slice:cri-containerd:") - 1), room, ".slice:cri-containerd:");
+	       NAME_HAS(name, length - (sizeof(".slice:cri-containerd:") - 1), room, ".slice:cri-containerd:");
 }
 
 /* Values of digits, one more than they are: a table has no branches, of which the verifier would follow each. */
 static const u8 hex_plus_one[256] = {
-	['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-	['a'] = 11, 12, 13, 14, 15, 16,
+	['0'] = 1,
+	2,
+	3,
+	4,
+	5,
+	6,
+	7,
+	8,
+	9,
+	10,
+	['a'] = 11,
+	12,
+	13,
+	14,
+	15,
+	16,
 };
 
 /*
@@ -152,7 +166,7 @@ static __always_inline bool v1_contained(struct css_set *set, struct cgroup_root
 	bpf_probe_read_kernel(&state, sizeof(state), &set->subsys[controller]);
 	cgroup = BPF_CORE_READ(state, cgroup);
 	return BPF_CORE_READ(cgroup, level) > 0 && BPF_CORE_READ(cgroup, root) != v2 &&
-		cgroup_contained(cgroup, CONTAINER_V1);
+	       cgroup_contained(cgroup, CONTAINER_V1);
 }
 
 __weak int container_contains(u64 address)
@@ -170,5 +184,5 @@ __weak int container_contains(u64 address)
 		v1_contained(set, root, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id)))
 		return 1;
 	return bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id) &&
-		v1_contained(set, root, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+	       v1_contained(set, root, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
 }

@@ -63,7 +63,8 @@ static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark,
 	return true;
 }
 
-static __always_inline bool container_of_v1(struct css_set *set, struct cgroup *v2, int index, struct container *container)
+static __always_inline bool container_of_v1(
+	struct css_set *set, struct cgroup *v2, int index, struct container *container)
 {
 	struct cgroup *cgroup = set->subsys[index]->cgroup;
 
@@ -86,10 +87,12 @@ static __always_inline bool container_of_task(struct task_struct *task, struct c
 		return true;
 	if (cgroup_v1) {
 		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id) &&
-			container_of_v1(set, cgroup, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id), container))
+			container_of_v1(
+				set, cgroup, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id), container))
 			return true;
 		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id) &&
-			container_of_v1(set, cgroup, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id), container))
+			container_of_v1(
+				set, cgroup, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id), container))
 			return true;
 	}
 	container->cgroup_id = cgroup->kn->id;

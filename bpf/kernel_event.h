@@ -45,7 +45,7 @@ enum kernel_kind {
 #define KIND(name, number, text, ring) KERNEL_##name = number,
 	KERNEL_KINDS(KIND)
 #undef KIND
-	KERNEL_KINDS_END, /* one past the last */
+		KERNEL_KINDS_END, /* one past the last */
 };
 
 enum {
@@ -82,10 +82,10 @@ enum {
 struct kernel_header {
 	__u16 kind;
 	__u16 cpu;
-	__u32 size;         /* of the whole record, strings included */
-	__u64 sequence;     /* per CPU and ring, from 1; a number that does not arrive is a lost record */
-	__u64 time_ns;      /* when it happened */
-	__u64 start_ns;     /* task_struct.start_boottime of the thread group's leader */
+	__u32 size;     /* of the whole record, strings included */
+	__u64 sequence; /* per CPU and ring, from 1; a number that does not arrive is a lost record */
+	__u64 time_ns;  /* when it happened */
+	__u64 start_ns; /* task_struct.start_boottime of the thread group's leader */
 	__u32 tgid;
 	__u32 tid;
 	__u32 exec_counter; /* task_struct.self_exec_id, its low 32 bits */
@@ -146,8 +146,8 @@ struct kernel_ancestor {
  */
 struct kernel_exec {
 	struct kernel_header header;
-	__u32 vpid;     /* pid in the process's own pid namespace */
-	__u32 old_tid;  /* thread that called exec: not tgid when it was no leader */
+	__u32 vpid;    /* pid in the process's own pid namespace */
+	__u32 old_tid; /* thread that called exec: not tgid when it was no leader */
 	__u32 uid, gid, euid, egid;
 	__u32 login_uid; /* 4294967295: not set */
 	__u32 session;   /* audit session id, 4294967295: not set */
@@ -255,8 +255,8 @@ struct kernel_tuple {
  */
 struct kernel_network {
 	struct kernel_header header;
-	__u64 connection; /* socket cookie or address, unique while the socket lives; 0: none */
-	__s32 result;     /* 0, -errno, or for ACCEPT the new descriptor */
+	__u64 connection;    /* socket cookie or address, unique while the socket lives; 0: none */
+	__s32 result;        /* 0, -errno, or for ACCEPT the new descriptor */
 	__u8 result_unknown; /* CONNECT_DONE: the program gave up first */
 	__u8 zero[3];
 	struct kernel_tuple tuple;
@@ -270,7 +270,7 @@ struct kernel_disconnect {
 	__u64 connection;
 	__u64 established_ns; /* 0: before the sensor's start */
 	__u64 bytes_sent, bytes_received;
-	__s32 error; /* sk_err: 0, or ECONNRESET, ETIMEDOUT, … */
+	__s32 error;   /* sk_err: 0, or ECONNRESET, ETIMEDOUT, … */
 	__u8 accepted; /* this process's side is the server */
 	__u8 zero[3];
 	struct kernel_tuple tuple;
@@ -278,9 +278,9 @@ struct kernel_disconnect {
 
 /* What the BPF side counts, per CPU; user space reads it and owes a record for every difference. */
 struct kernel_counters {
-	__u64 sequence[KERNEL_RINGS];         /* the last number given out */
-	__u64 lost[KERNEL_LOSS_KINDS];        /* records that found their ring full, by kind */
-	__u64 unsent[KERNEL_LOSS_KINDS];      /* records that could not be built: no scratch, no map room */
+	__u64 sequence[KERNEL_RINGS];    /* the last number given out */
+	__u64 lost[KERNEL_LOSS_KINDS];   /* records that found their ring full, by kind */
+	__u64 unsent[KERNEL_LOSS_KINDS]; /* records that could not be built: no scratch, no map room */
 };
 
 #define KERNEL_ASSERT(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")

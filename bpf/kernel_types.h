@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
@@ -328,7 +329,6 @@ enum {
 };
 
 /* The last argument of container_of is a CO-RE field, so the offset is the running kernel's. */
-#define kernel_container_of(pointer, type, member)                                                                     \
-	((type *)((char *)(pointer) - bpf_core_field_offset(type, member)))
+#define kernel_container_of(pointer, type, member) ((type *)((char *)(pointer)-bpf_core_field_offset(type, member)))
 
 #endif

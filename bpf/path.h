@@ -43,10 +43,12 @@ struct path_dentry {
 
 static __always_inline void path_read_dentry(struct path_dentry *out, struct dentry *dentry)
 {
-	if (bpf_core_field_offset(struct dentry, d_name.hash_len) == bpf_core_field_offset(struct dentry, d_parent) + 8 &&
-		bpf_core_field_offset(struct dentry, d_name.name) == bpf_core_field_offset(struct dentry, d_parent) + 16) {
-		if (bpf_probe_read_kernel(out, sizeof(*out),
-			    (char *)dentry + bpf_core_field_offset(struct dentry, d_parent)) < 0)
+	if (bpf_core_field_offset(struct dentry, d_name.hash_len) ==
+			bpf_core_field_offset(struct dentry, d_parent) + 8 &&
+		bpf_core_field_offset(struct dentry, d_name.name) ==
+			bpf_core_field_offset(struct dentry, d_parent) + 16) {
+		if (bpf_probe_read_kernel(
+			    out, sizeof(*out), (char *)dentry + bpf_core_field_offset(struct dentry, d_parent)) < 0)
 			__builtin_memset(out, 0, sizeof(*out));
 		return;
 	}
@@ -153,7 +155,8 @@ static __always_inline u32 path_append(struct scratch *scratch, u32 *end, struct
 		at = KERNEL_PATH_MAX - max;
 		walk.found |= PATH_CUT;
 	}
-	if (bpf_probe_read_kernel(scratch_at(scratch, *end), length & (2 * KERNEL_PATH_MAX - 1), scratch->path + at) == 0)
+	if (bpf_probe_read_kernel(scratch_at(scratch, *end), length & (2 * KERNEL_PATH_MAX - 1), scratch->path + at) ==
+		0)
 		*end = string_note(string, *end, length);
 	return walk.found;
 }

@@ -126,14 +126,15 @@ static __noinline u32 fill_executable(struct scratch *scratch, struct file *file
 	return end;
 }
 
-static __always_inline u32 fill_directory(struct scratch *scratch, struct task_struct *task,
-	struct mnt_namespace *space, u32 end)
+static __always_inline u32 fill_directory(
+	struct scratch *scratch, struct task_struct *task, struct mnt_namespace *space, u32 end)
 {
 	struct kernel_exec *exec = (void *)scratch->record;
 	struct fs_struct *fs = BPF_CORE_READ(task, fs);
 
 	if (path_append(scratch, &end, &exec->cwd, BPF_CORE_READ(fs, pwd.mnt), BPF_CORE_READ(fs, pwd.dentry), space,
-		    KERNEL_PATH_MAX) & PATH_CUT)
+		    KERNEL_PATH_MAX) &
+		PATH_CUT)
 		exec->truncated |= KERNEL_CUT_DIRECTORY;
 	return end;
 }
@@ -178,8 +179,8 @@ static long fill_ancestor(u32 index, void *data)
 	return 0;
 }
 
-static __noinline u32 fill_ancestors(struct scratch *scratch, struct task_struct *task, struct mnt_namespace *space,
-	u32 end)
+static __noinline u32 fill_ancestors(
+	struct scratch *scratch, struct task_struct *task, struct mnt_namespace *space, u32 end)
 {
 	struct ancestor_walk walk = {.scratch = scratch, .space = space, .end = end};
 
@@ -208,8 +209,8 @@ static __always_inline u32 fill_process(struct scratch *scratch, struct task_str
 }
 
 /* User memory from `start` to `stop`, at most `max` bytes. A page that is not there ends it. */
-static __always_inline u32 append_user(struct scratch *scratch, u32 end, struct kernel_string *string, u64 start,
-	u64 stop, u32 max, bool *cut)
+static __always_inline u32 append_user(
+	struct scratch *scratch, u32 end, struct kernel_string *string, u64 start, u64 stop, u32 max, bool *cut)
 {
 	u64 size = stop > start ? stop - start : 0;
 	u32 length = size < max ? size : max;
@@ -224,8 +225,9 @@ static __always_inline u32 append_user(struct scratch *scratch, u32 end, struct 
 
 			if (got + part > length)
 				part = length - got;
-			if (part == 0 || bpf_probe_read_user(scratch->record + ((end & STRING_OFFSET_MASK) + (got & (max - 1))),
-						 part & (2 * PAGE - 1), (void *)(start + got)) < 0)
+			if (part == 0 ||
+				bpf_probe_read_user(scratch->record + ((end & STRING_OFFSET_MASK) + (got & (max - 1))),
+					part & (2 * PAGE - 1), (void *)(start + got)) < 0)
 				break;
 			got += part;
 		}

@@ -13,7 +13,7 @@
 
 enum {
 	BULK_WAKE_BYTES = 256 * 1024,
-	SCRATCH_PER_CPU = 2, /* the loader multiplies it with the CPUs */
+	SCRATCH_PER_CPU = 2,         /* the loader multiplies it with the CPUs */
 	STRING_OFFSET_MASK = 0x7fff, /* where a string may start: what comes before the arguments is shorter */
 };
 
@@ -155,8 +155,8 @@ static __always_inline u32 string_note(struct kernel_string *string, u32 end, u3
  * Appends a NUL-terminated kernel or user string of at most `max` bytes (a constant) without its NUL. What cannot be
  * read is absent. `*cut` tells that it filled all the room.
  */
-static __always_inline u32 string_kernel(struct scratch *scratch, u32 end, struct kernel_string *string,
-	const void *from, u32 max, bool *cut)
+static __always_inline u32 string_kernel(
+	struct scratch *scratch, u32 end, struct kernel_string *string, const void *from, u32 max, bool *cut)
 {
 	long length = bpf_probe_read_kernel_str(scratch_at(scratch, end), max, from);
 
@@ -164,8 +164,8 @@ static __always_inline u32 string_kernel(struct scratch *scratch, u32 end, struc
 	return string_note(string, end, length > 0 ? length - 1 : 0);
 }
 
-static __always_inline u32 string_user(struct scratch *scratch, u32 end, struct kernel_string *string,
-	const void *from, u32 max, bool *cut)
+static __always_inline u32 string_user(
+	struct scratch *scratch, u32 end, struct kernel_string *string, const void *from, u32 max, bool *cut)
 {
 	long length = bpf_probe_read_user_str(scratch_at(scratch, end), max, from);
 

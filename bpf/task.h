@@ -12,8 +12,8 @@ const volatile bool trace_host __weak = false; /* also tasks outside containers 
 const volatile __u32 sensor_tgid __weak = 0;   /* the sensor's own process: never looked at */
 
 /* Fills the process part of a header: all but kind, cpu, size, sequence and ring. */
-static __always_inline void task_fill(struct kernel_header *header, struct task_struct *task,
-	const struct container *container)
+static __always_inline void task_fill(
+	struct kernel_header *header, struct task_struct *task, const struct container *container)
 {
 	header->time_ns = bpf_ktime_get_boot_ns();
 	header->start_ns = task->group_leader->start_boottime;

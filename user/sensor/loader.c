@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/buffer.h"
+#include "base/log.h"
+/* Generated: holds an object file as one string. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Woverlength-strings"
+#include "bpf/taffrail.skel.h"
+#pragma GCC diagnostic pop
+
+enum {
+	HOOKS_MAX = 16,
+	BULK_CALL_BYTES = 256 * 1024, /* as BULK_WAKE_BYTES of bpf/ring.h */
+	LIST_READ_BYTES = 128 * 1024,
+};
+
+/* A ring as its reader sees it: libbpf 1.1 does not tell how much it holds, its two positions do. */
+struct ring {
+	struct ring_buffer *reader;
+	_Atomic unsigned long *consumed, *produced; /* bytes ever; mapped, a page each */
+	loader_callback *callback;
+	void *context;
+	size_t left; /* records that may still be given in this loader_read */
+	bool reading;
+};
+
+struct loader {
+	struct taffrail_bpf *skeleton;
+	struct ring rings[KERNEL_RINGS];
+	struct loader_hook hooks[HOOKS_MAX];
+	struct bpf_link *links[HOOKS_MAX];
+	size_t hook_count;
+	int wait_fd, cgroup_fd;
+	unsigned int cpus;
+};
+
+/* --- rings --------------------------------------------------------------------------------------------------------- */
+
+static int give_record(void *context, void *bytes, size_t size)
+{
+	struct ring *ring = context;
+	int result = ring->callback(ring->context, bytes, size);
+
+	return --ring->left == 0 || result < 0 ? -ECANCELED : 0;
+}
+
+static int ring_open(struct ring *ring, int fd)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	void *consumed = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, 0);
+	void *produced = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, page);
+
+	ring->consumed = consumed == MAP_FAILED ? NULL : consumed;
+	ring->produced = produced == MAP_FAILED ? NULL : produced;
+	if (!ring->consumed || !ring->produced)
+		return -errno;
+	ring->reader = ring_buffer__new(fd, give_record, ring, NULL);
+	return ring->reader ? 0 : -errno;
+}
+
+static void ring_close(struct ring *ring)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	ring_buffer__free(ring->reader);
+	if (ring->consumed)
+		munmap(ring->consumed, page);
+	if (ring->produced)
+		munmap(ring->produced, page);
+	*ring = (struct ring){0};
+}
+
+static size_t ring_holds(const struct ring *ring)
+{
+	return atomic_load(ring->produced) - atomic_load(ring->consumed);
+}
+
+size_t loader_read(
+	struct loader *loader, enum kernel_ring which, loader_callback *callback, void *context, size_t limit)
+{
+	struct ring *ring = &loader->rings[which];
+
+	if (ring->reading || limit == 0)
+		return 0;
+	ring->callback = callback;
+	ring->context = context;
+	ring->left = limit;
+	ring->reading = true;
+	(void)ring_buffer__consume(ring->reader);
+	ring->reading = false;
+	return limit - ring->left;
+}
+
+int loader_wait_fd(const struct loader *loader)
+{
+	return loader->wait_fd;
+}
+
+bool loader_sleep(struct loader *loader, bool asleep)
+{
+	_Atomic __u32 *flag = (_Atomic __u32 *)&loader->skeleton->bss->reader_asleep;
+
+	atomic_store(flag, asleep);
+	if (!asleep) {
+		struct epoll_event events[KERNEL_RINGS];
+
+		(void)epoll_wait(loader->wait_fd, events, KERNEL_RINGS, 0); /* takes the calls back */
+		return false;
+	}
+	return ring_holds(&loader->rings[KERNEL_RING_CRITICAL]) > 0 ||
+	       ring_holds(&loader->rings[KERNEL_RING_BULK]) >= BULK_CALL_BYTES;
+}
+
+static int rings_open(struct loader *loader)
+{
+	struct bpf_map *maps[KERNEL_RINGS] = {loader->skeleton->maps.critical, loader->skeleton->maps.bulk};
+
+	loader->wait_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loader->wait_fd < 0)
+		return -errno;
+	for (int i = 0; i < KERNEL_RINGS; i++) {
+		/* By edge: a ring that holds something but did not call does not end the wait. */
+		struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+		int fd = bpf_map__fd(maps[i]);
+		int error = ring_open(&loader->rings[i], fd);
+
+		if (error)
+			return error;
+		if (epoll_ctl(loader->wait_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* --- what the programs tell ----------------------------------------------------------------------------------------- */
+
+unsigned int loader_cpus(const struct loader *loader)
+{
+	return loader->cpus;
+}
+
+int loader_counters(const struct loader *loader, struct kernel_counters *counters, unsigned int cpus)
+{
+	__u32 zero = 0;
+
+	/* The values of all CPUs stand one after another, each rounded up to 8 bytes: so is the struct. */
+	if (cpus != loader->cpus)
+		return -EINVAL;
+	return bpf_map_lookup_elem(bpf_map__fd(loader->skeleton->maps.counters), &zero, counters) < 0 ? -errno : 0;
+}
+
+uint64_t loader_missed(const struct loader *loader)
+{
+	struct bpf_program *program;
+	uint64_t missed = 0;
+
+	bpf_object__for_each_program(program, loader->skeleton->obj)
+	{
+		struct bpf_prog_info info = {0};
+		__u32 size = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0)
+			missed += info.recursion_misses;
+	}
+	return missed;
+}
+
+const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count)
+{
+	*count = loader->hook_count;
+	return loader->hooks;
+}
+
+/* Gives the whole records at the buffer's start to `callback` and takes them away. Returns how many, or -errno. */
+static ssize_t give_listed(struct buffer *bytes, loader_callback *callback, void *context)
+{
+	ssize_t count = 0;
+	size_t at = 0;
+
+	while (bytes->length - at >= sizeof(struct kernel_header)) {
+		const struct kernel_header *header = (const void *)(bytes->data + at);
+		int result;
+
+		if (header->size < sizeof(*header) || header->size > KERNEL_RECORD_MAX)
+			return -EBADMSG;
+		if (bytes->length - at < header->size)
+			break;
+		result = callback(context, header, header->size);
+		if (result < 0)
+			return result;
+		at += header->size;
+		count++;
+	}
+	memmove(bytes->data, bytes->data + at, bytes->length - at);
+	bytes->length -= at;
+	return count;
+}
+
+ssize_t loader_processes(struct loader *loader, loader_callback *callback, void *context)
+{
+	struct bpf_link *link = bpf_program__attach_iter(loader->skeleton->progs.process_list, NULL);
+	struct buffer bytes = {0};
+	ssize_t count = 0, length;
+	int fd, error = 0;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0)
+		error = -errno;
+	while (!error) {
+		if (!buffer_reserve(&bytes, LIST_READ_BYTES)) {
+			error = -ENOMEM;
+			break;
+		}
+		length = read(fd, bytes.data + bytes.length, LIST_READ_BYTES);
+		if (length < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (length <= 0) {
+			error = length < 0 ? -errno : 0;
+			break;
+		}
+		bytes.length += (size_t)length;
+		length = give_listed(&bytes, callback, context);
+		if (length < 0)
+			error = (int)length;
+		else
+			count += length;
+	}
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	buffer_free(&bytes);
+	return error ? error : count;
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------------- */
+
+static int print_quietly(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	char line[1024];
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), format, arguments);
+	line[strcspn(line, "\n")] = '\0';
+	log_debug("%s", line);
+	return 0;
+}
+
+static size_t ring_size(size_t wanted, size_t usual)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+
+	for (wanted = wanted ? wanted : usual; size < wanted && size < 1u << 31; size *= 2)
+		;
+	return size;
+}
+
+/* Where cgroup v2 is mounted, and whether v1's pids or memory controller is in a hierarchy of its own. */
+static int find_cgroups(char *v2, size_t size, bool *v1)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "r");
+	struct mntent entry;
+	char room[8192];
+
+	*v1 = false;
+	if (*v2 == '\0' && !mounts)
+		return -errno;
+	while (mounts && getmntent_r(mounts, &entry, room, sizeof(room))) {
+		if (strcmp(entry.mnt_type, "cgroup2") == 0 && *v2 == '\0')
+			snprintf(v2, size, "%s", entry.mnt_dir);
+		else if (strcmp(entry.mnt_type, "cgroup") == 0 &&
+			 (hasmntopt(&entry, "pids") || hasmntopt(&entry, "memory")))
+			*v1 = true;
+	}
+	if (mounts)
+		endmntent(mounts);
+	return *v2 ? 0 : -ENOENT;
+}
+
+static void set_options(struct taffrail_bpf *skeleton, const struct loader_options *options, bool v1, unsigned int cpus)
+{
+	skeleton->rodata->cgroup_v1 = v1;
+	skeleton->rodata->trace_host = options->host;
+	skeleton->rodata->record_environment = options->environment;
+	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
+	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
+	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));
+	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
+}
+
+static int load(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
+{
+	char cgroup_root[4096] = "";
+	bool v1;
+	int error;
+
+	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
+		snprintf(why, why_size,
+			"this kernel does not show its types (BTF) in /sys/kernel/btf/vmlinux: "
+			"use a kernel with CONFIG_DEBUG_INFO_BTF=y and mount sysfs");
+		return -ENOENT;
+	}
+	snprintf(cgroup_root, sizeof(cgroup_root), "%s", options->cgroup_root ? options->cgroup_root : "");
+	if (find_cgroups(cgroup_root, sizeof(cgroup_root), &v1) < 0) {
+		snprintf(why, why_size,
+			"no cgroup v2 is mounted, and the network's hooks hang there: "
+			"mount -t cgroup2 none /sys/fs/cgroup/unified");
+		return -ENOENT;
+	}
+	loader->cgroup_fd = open(cgroup_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (loader->cgroup_fd < 0) {
+		error = -errno;
+		snprintf(why, why_size, "cannot open the cgroup root %s: %s", cgroup_root, strerror(-error));
+		return error;
+	}
+	loader->skeleton = taffrail_bpf__open();
+	if (!loader->skeleton) {
+		error = -errno;
+		snprintf(why, why_size, "the BPF programs cannot be opened: %s", strerror(-error));
+		return error;
+	}
+	set_options(loader->skeleton, options, v1, loader->cpus);
+	error = taffrail_bpf__load(loader->skeleton);
+	if (error == -EPERM || error == -EACCES)
+		snprintf(why, why_size,
+			"this process may not load BPF programs: run it as root, or with the capabilities CAP_BPF, "
+			"CAP_PERFMON and CAP_NET_ADMIN (and CAP_SYS_RESOURCE before Linux 5.11)");
+	else if (error)
+		snprintf(why, why_size, "this kernel does not load the BPF programs (%s): --log-level debug tells more",
+			strerror(-error));
+	return error;
+}
+
+static int attach(struct loader *loader, char *why, size_t why_size)
+{
+	const struct {
+		const char *promise;
+		struct bpf_program *program;
+		bool cgroup;
+	} wanted[] = {
+		{"exec", loader->skeleton->progs.process_exec, false},
+		{"fork", loader->skeleton->progs.process_fork, false},
+		{"end", loader->skeleton->progs.process_exit, false},
+		{"open, failed exec, connect, accept, listen", loader->skeleton->progs.syscall_exit, false},
+		{"TCP connect, listen, disconnect", loader->skeleton->progs.network_state, false},
+		{"connect over IPv4", loader->skeleton->progs.network_connect4, true},
+		{"connect over IPv6", loader->skeleton->progs.network_connect6, true},
+		{"UDP send over IPv4", loader->skeleton->progs.network_sendmsg4, true},
+		{"UDP send over IPv6", loader->skeleton->progs.network_sendmsg6, true},
+		{"the source of a UDP send", loader->skeleton->progs.network_egress, true},
+		{"the end of a socket", loader->skeleton->progs.network_release, true},
+	};
+
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		struct bpf_link *link = wanted[i].cgroup
+						? bpf_program__attach_cgroup(wanted[i].program, loader->cgroup_fd)
+						: bpf_program__attach(wanted[i].program);
+		int error = link ? 0 : -errno;
+
+		loader->hooks[i] = (struct loader_hook){
+			wanted[i].promise, bpf_program__section_name(wanted[i].program), link != NULL};
+		loader->links[i] = link;
+		loader->hook_count = i + 1;
+		if (error) {
+			snprintf(why, why_size, "the BPF program %s cannot be attached to %s: %s",
+				bpf_program__name(wanted[i].program), loader->hooks[i].hook, strerror(-error));
+			return error;
+		}
+	}
+	return 0;
+}
+
+int loader_open(struct loader **out, const struct loader_options *options, char *why, size_t why_size)
+{
+	struct loader *loader = calloc(1, sizeof(*loader));
+	int cpus = libbpf_num_possible_cpus(), error;
+
+	if (!loader || cpus <= 0) {
+		free(loader);
+		snprintf(why, why_size, "cannot tell how many CPUs there are");
+		return cpus < 0 ? cpus : -ENOMEM;
+	}
+	libbpf_set_print(print_quietly);
+	loader->wait_fd = loader->cgroup_fd = -1;
+	loader->cpus = (unsigned int)cpus;
+	error = load(loader, options, why, why_size);
+	if (!error) {
+		error = rings_open(loader);
+		if (error)
+			snprintf(why, why_size, "cannot read the rings: %s", strerror(-error));
+	}
+	if (!error)
+		error = attach(loader, why, why_size);
+	if (error) {
+		loader_close(loader);
+		return error;
+	}
+	*out = loader;
+	return 0;
+}
+
+/* --- closing -------------------------------------------------------------------------------------------------------- */
+
+void loader_detach(struct loader *loader)
+{
+	for (size_t i = 0; i < loader->hook_count; i++) {
+		bpf_link__destroy(loader->links[i]);
+		loader->links[i] = NULL;
+		loader->hooks[i].attached = false;
+	}
+}
+
+void loader_close(struct loader *loader)
+{
+	if (!loader)
+		return;
+	loader_detach(loader);
+	for (int i = 0; i < KERNEL_RINGS; i++)
+		ring_close(&loader->rings[i]);
+	if (loader->wait_fd >= 0)
+		close(loader->wait_fd);
+	if (loader->cgroup_fd >= 0)
+		close(loader->cgroup_fd);
+	taffrail_bpf__destroy(loader->skeleton);
+	free(loader);
+}
