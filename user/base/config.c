@@ -11,6 +11,7 @@
 #include <yaml.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 
 enum { FILE_SIZE_MAX = 1 << 20, DEPTH_MAX = 8, PATH_SIZE = 256, KEYS_MAX = 128 };
 
@@ -147,7 +148,8 @@ static bool is_section(const struct config_key *keys, const char *path)
 	return false;
 }
 
-int config_assign(const struct config_key *keys, const char *path, const char *value, bool more, char *why, size_t why_size)
+int config_assign(
+	const struct config_key *keys, const char *path, const char *value, bool more, char *why, size_t why_size)
 {
 	const struct config_key *key = find_key(keys, path);
 	char room[128];
@@ -181,11 +183,29 @@ struct reader {
 	yaml_parser_t parser;
 	yaml_event_t event;
 	bool event_held;
+	const unsigned char *bytes;
+	size_t length;
 	bool seen[KEYS_MAX]; /* by index into keys */
 	char path[PATH_SIZE];
 };
 
-__attribute__((format(printf, 3, 4))) static int refuse(const struct reader *reader, size_t line, const char *format, ...)
+/* Words of the file are in the reason: they must not drive a terminal. C1 controls are c2 80 to c2 9f. */
+static void defuse(char *reason)
+{
+	unsigned char *bytes = (unsigned char *)reason;
+	size_t left = strlen(reason);
+
+	for (size_t length; left > 0; bytes += length, left -= length) {
+		length = utf8_length(bytes, left);
+		if (length == 0 || bytes[0] < ' ' || bytes[0] == 127 || (bytes[0] == 0xc2 && bytes[1] < 0xa0)) {
+			length = length ? length : 1;
+			memset(bytes, '?', length);
+		}
+	}
+}
+
+__attribute__((format(printf, 3, 4))) static int refuse(
+	const struct reader *reader, size_t line, const char *format, ...)
 {
 	char reason[512];
 	va_list arguments;
@@ -193,11 +213,26 @@ __attribute__((format(printf, 3, 4))) static int refuse(const struct reader *rea
 	va_start(arguments, format);
 	vsnprintf(reason, sizeof(reason), format, arguments);
 	va_end(arguments);
-	for (char *c = reason; *c; c++) /* words of the file are in it: they must not drive a terminal */
-		if ((unsigned char)*c < ' ' || *c == 127)
-			*c = '?';
+	defuse(reason);
 	log_at(reader->file, (unsigned int)line + 1, "%s", reason);
 	return -EINVAL;
+}
+
+static const char *scalar(const struct reader *reader)
+{
+	return (const char *)reader->event.data.scalar.value;
+}
+
+/* The line of what the parser stumbled over; of bytes that are no text it tells the offset only. */
+static size_t problem_line(const struct reader *reader)
+{
+	size_t line = 0;
+
+	if (reader->parser.error != YAML_READER_ERROR)
+		return reader->parser.problem_mark.line;
+	for (size_t i = 0; i < reader->length && i < reader->parser.problem_offset; i++)
+		line += reader->bytes[i] == '\n';
+	return line;
 }
 
 /* The next event of the parser, in reader->event. */
@@ -207,18 +242,16 @@ static int next(struct reader *reader)
 		yaml_event_delete(&reader->event);
 	reader->event_held = false;
 	if (!yaml_parser_parse(&reader->parser, &reader->event))
-		return refuse(reader, reader->parser.problem_mark.line ? reader->parser.problem_mark.line : 0, "this is no YAML: %s",
+		return refuse(reader, problem_line(reader), "this is no YAML: %s",
 			reader->parser.problem ? reader->parser.problem : "it cannot be read");
 	reader->event_held = true;
+	/* Strings end at a NUL from here on: one in the midst would make another word of it. */
+	if (reader->event.type == YAML_SCALAR_EVENT && strlen(scalar(reader)) != reader->event.data.scalar.length)
+		return refuse(reader, reader->event.start_mark.line, "a word with a NUL in it is not taken here");
 	if (reader->event.type == YAML_ALIAS_EVENT)
 		return refuse(reader, reader->event.start_mark.line, "aliases (*%s) are not taken here",
 			(const char *)reader->event.data.alias.anchor);
 	return 0;
-}
-
-static const char *scalar(const struct reader *reader)
-{
-	return (const char *)reader->event.data.scalar.value;
 }
 
 static int read_list(struct reader *reader, const struct config_key *key)
@@ -277,7 +310,8 @@ static int read_section(struct reader *reader, int depth)
 			return 0;
 		if (reader->event.type != YAML_SCALAR_EVENT)
 			return refuse(reader, line, "a key must be a word");
-		length = snprintf(reader->path + base, sizeof(reader->path) - base, "%s%s", base ? "." : "", scalar(reader));
+		length = snprintf(
+			reader->path + base, sizeof(reader->path) - base, "%s%s", base ? "." : "", scalar(reader));
 		if (length >= (int)(sizeof(reader->path) - base) || depth >= DEPTH_MAX)
 			return refuse(reader, line, "there is no such key");
 		key = find_key(reader->keys, reader->path);
@@ -335,7 +369,9 @@ static unsigned char *load(const struct reader *reader, size_t *length)
 		*length = bytes ? fread(bytes, 1, FILE_SIZE_MAX + 1, file) : 0;
 		if (!bytes || ferror(file) || *length > FILE_SIZE_MAX) {
 			refuse(reader, 0, "%s",
-				!bytes ? "out of memory" : ferror(file) ? "cannot be read" : "is larger than a configuration can be (1 MiB)");
+				!bytes         ? "out of memory"
+				: ferror(file) ? "cannot be read"
+					       : "is larger than a configuration can be (1 MiB)");
 			free(bytes);
 			bytes = NULL;
 		}
@@ -358,6 +394,8 @@ int config_read(const struct config_key *keys, const char *file)
 		free(bytes);
 		return -EINVAL;
 	}
+	reader.bytes = bytes;
+	reader.length = length;
 	yaml_parser_set_input_string(&reader.parser, bytes, length);
 	error = read_document(&reader);
 	if (reader.event_held)

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/config.h"
+#include "test_capture.h"
+
+static struct {
+	bool on;
+	char *word;
+	uint64_t number, size, duration, any;
+	struct config_list list, other;
+} got;
+
+static const struct config_key keys[] = {
+	{"on", CONFIG_BOOL, &got.on, 0, 0, ""},
+	{"word", CONFIG_TEXT, &got.word, 0, 0, ""},
+	{"a.number", CONFIG_NUMBER, &got.number, 3, 100, ""},
+	{"a.size", CONFIG_SIZE, &got.size, 1024, 1ull << 34, ""},
+	{"a.b.duration", CONFIG_DURATION, &got.duration, 10, 3600000, ""},
+	{"any", CONFIG_NUMBER, &got.any, 0, 0, ""},
+	{"list", CONFIG_LIST, &got.list, 0, 0, ""},
+	{"a.list", CONFIG_LIST, &got.other, 0, 0, ""},
+	CONFIG_END,
+};
+
+static char said[8192];
+
+/* Reads `length` bytes as a file called FILE in what `said` becomes. */
+static int read_bytes(const char *yaml, size_t length)
+{
+	char path[64], *at;
+	int fd = memfd_create("config", 0), error;
+	struct capture capture;
+
+	cr_assert_eq(write(fd, yaml, length), (ssize_t)length);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	capture = capture_begin(STDERR_FILENO);
+	error = config_read(keys, path);
+	capture_end(&capture, said, sizeof(said));
+	close(fd);
+	if ((at = strstr(said, path)) == said) {
+		memmove(said + 4, said + strlen(path), strlen(said + strlen(path)) + 1);
+		memcpy(said, "FILE", 4);
+	}
+	return error;
+}
+
+static int read_text(const char *yaml)
+{
+	return read_bytes(yaml, strlen(yaml));
+}
+
+static void expect_refused(const char *yaml, const char *message)
+{
+	cr_assert_eq(read_text(yaml), -EINVAL, "taken: %s", yaml);
+	cr_assert_eq(strncmp(said, message, strlen(message)), 0, "of %s it says %s", yaml, said);
+	cr_assert_eq(strchr(said, '\n'), said + strlen(said) - 1, "not one line: %s", said);
+	config_free(keys);
+}
+
+Test(config, a_file_sets_keys_of_all_types)
+{
+	cr_assert_eq(read_text("# comment\non: yes\nword: \"two words\"\na:\n  number: 42\n  size: 16M\n  b:\n    "
+			       "duration: 250ms\n"
+			       "  list: alone\nany: 18446744073709551615\nlist:\n  - one\n  - two\n"),
+		0, "%s", said);
+	cr_assert(got.on);
+	cr_assert_str_eq(got.word, "two words");
+	cr_assert_eq(got.number, 42);
+	cr_assert_eq(got.size, 16 << 20);
+	cr_assert_eq(got.duration, 250);
+	cr_assert_eq(got.any, UINT64_MAX);
+	cr_assert_eq(got.list.count, 2);
+	cr_assert_str_eq(got.list.items[0], "one");
+	cr_assert_str_eq(got.list.items[1], "two");
+	cr_assert_eq(got.other.count, 1);
+	cr_assert_str_eq(got.other.items[0], "alone");
+	cr_assert_str_empty(said);
+	config_free(keys);
+	cr_assert_null(got.word);
+	cr_assert_eq(got.list.count, 0);
+	config_free(keys);
+}
+
+Test(config, files_that_say_nothing_are_fine)
+{
+	static const char *const empty[] = {
+		"", "\n", "# only a comment\n", "---\n", "--- {}\n", "{}", "a:\n", "~", "list: []"};
+
+	for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++)
+		cr_assert(read_text(empty[i]) == 0 || strcmp(empty[i], "~") == 0, "%s: %s", empty[i], said);
+}
+
+Test(config, a_later_list_replaces_an_earlier)
+{
+	cr_assert_eq(read_text("list: [a, b, c]"), 0);
+	cr_assert_eq(read_text("list: [d]"), 0);
+	cr_assert_eq(got.list.count, 1);
+	cr_assert_str_eq(got.list.items[0], "d");
+	cr_assert_eq(read_text("list: []"), 0);
+	cr_assert_eq(got.list.count, 0);
+	config_free(keys);
+}
+
+Test(config, what_is_wrong_is_said_with_its_line)
+{
+	expect_refused("on: yes\nnope: 1\n", "FILE:2: there is no key nope");
+	expect_refused("a:\n  number: 5\n  nope: 1\n", "FILE:3: there is no key a.nope");
+	expect_refused("\n\non: maybe\n", "FILE:3: on takes true or false, not \"maybe\"");
+	expect_refused("a:\n  number: 101", "FILE:2: a.number takes a number, from 3 to 100, not \"101\"");
+	expect_refused("on:\n  sub: 1\n", "FILE:1: on takes true or false");
+	expect_refused("word: [a]\n", "FILE:1: word takes a text");
+	expect_refused("list: {a: b}\n", "FILE:1: list takes a list of texts");
+	expect_refused("list:\n  - a\n  - [b]\n", "FILE:3: list takes a list of texts");
+	expect_refused("a: 5\n", "FILE:1: a takes keys of its own");
+	expect_refused("a: [1]\n", "FILE:1: a takes keys of its own");
+	expect_refused("- a\n", "FILE:1: a configuration is made of keys and values");
+	expect_refused("on: yes\n---\non: no\n", "FILE:2: a configuration is one document");
+	expect_refused("on: yes\nword: x\non: no\n", "FILE:3: on is said twice");
+	expect_refused("a: {number: 5}\nword: b\na: {number: 6}\n", "FILE:3: a.number is said twice");
+	expect_refused("[a, b]: c\n", "FILE:1: a key must be a word");
+	expect_refused("? [a]\n: b\n", "FILE:1: a key must be a word");
+	expect_refused("on: yes\nword: \"open\n", "FILE:3: this is no YAML");
+	expect_refused("on: yes\n\tword: x\n", "FILE:2: this is no YAML");
+	expect_refused("word: &x y\nlist: [*x]\n", "FILE:2: aliases (*x) are not taken here");
+	expect_refused("\"\": 1\n", "FILE:1: there is no key");
+	expect_refused("a.number: 5\na: {number: 6}\n", "FILE:2: a.number is said twice");
+}
+
+Test(config, bytes_that_are_no_text_are_said_with_their_line)
+{
+	expect_refused("on: yes\n# fine\nword: \xff\n", "FILE:3: this is no YAML");
+	expect_refused("on: yes\nword: a\x01\n", "FILE:2: this is no YAML");
+}
+
+Test(config, a_key_or_value_with_a_nul_is_no_other_key_or_value)
+{
+	expect_refused("\"on\\0x\": yes\n", "FILE:1: ");
+	expect_refused("on: \"yes\\0no\"\n", "FILE:1: ");
+	expect_refused("word: \"a\\0b\"\n", "FILE:1: ");
+	expect_refused("on: yes\nlist:\n  - a\n  - \"b\\0c\"\n", "FILE:4: ");
+	expect_refused("a: \"\\0x\"\n", "FILE:1: ");
+}
+
+Test(config, words_of_the_file_drive_no_terminal)
+{
+	cr_assert_eq(read_text("\"\\x1b[31m\\x07\\n\\x9b31m\\u202e\": 1\n"), -EINVAL);
+	for (const char *c = said; *c; c++) {
+		cr_assert(((unsigned char)*c >= ' ' && *c != 127) || c[1] == '\0', "byte %02x", (unsigned char)*c);
+		cr_assert(*c != '\xc2' || (unsigned char)c[1] >= 0xa0, "a C1 control");
+	}
+}
+
+Test(config, hostile_files_are_refused_quickly)
+{
+	static char bytes[(1 << 20) + 2];
+
+	memset(bytes, '#', sizeof(bytes));
+	cr_assert_eq(read_bytes(bytes, sizeof(bytes) - 1), -EINVAL);
+	cr_assert(strstr(said, "FILE:1: is larger than a configuration can be"), "%s", said);
+	cr_assert_eq(read_bytes(bytes, 1 << 20), 0, "%s", said);
+	for (size_t i = 0; i < (1 << 20) - 8; i += 3)
+		memcpy(bytes + i, "a: ", 3);
+	cr_assert_eq(read_bytes(bytes, 1 << 20), -EINVAL);
+	memset(bytes, '[', sizeof(bytes));
+	cr_assert_eq(read_bytes(bytes, 1 << 20), -EINVAL);
+	memset(bytes, '{', sizeof(bytes));
+	cr_assert_eq(read_bytes(bytes, 1 << 20), -EINVAL);
+	memset(bytes, '\n', sizeof(bytes));
+	for (int i = 0; i < 900; i++) {
+		memset(bytes + i * (i + 3) / 2, ' ', (size_t)i);
+		memcpy(bytes + i * (i + 3) / 2 + i, "a:\n", 3);
+	}
+	cr_assert_eq(read_bytes(bytes, 1 << 19), -EINVAL, "a ladder of keys");
+	memset(bytes, 'a', 1000);
+	memcpy(bytes + 1000, ": 1\n", 4);
+	cr_assert_eq(read_bytes(bytes, 1004), -EINVAL, "a long key");
+	config_free(keys);
+}
+
+Test(config, files_that_cannot_be_read_are_said_too)
+{
+	struct capture capture = capture_begin(STDERR_FILENO);
+
+	cr_assert_eq(config_read(keys, "/nonexistent/taffrail.yaml"), -EINVAL);
+	cr_assert_eq(config_read(keys, "/tmp"), -EINVAL);
+	cr_assert_str_eq(capture_end(&capture, said, sizeof(said)),
+		"/nonexistent/taffrail.yaml:1: cannot be read: No such file or directory\n"
+		"/tmp:1: cannot be read: Is a directory\n");
+}
+
+static void expect_value(const char *path, const char *value, int64_t expected, const uint64_t *target)
+{
+	char why[256] = "";
+	int error = config_assign(keys, path, value, false, why, sizeof(why));
+
+	cr_assert_eq(error, expected < 0 ? -EINVAL : 0, "%s=%s", path, value);
+	if (expected < 0)
+		cr_assert_eq(strncmp(why, path, strlen(path)), 0, "%s=%s says \"%s\"", path, value, why);
+	else
+		cr_assert_eq(*target, (uint64_t)expected, "%s=%s is %" PRIu64, path, value, *target);
+}
+
+Test(config, numbers_sizes_and_durations_have_their_bounds_and_units)
+{
+	static const struct {
+		const char *path, *value;
+		int64_t expected;
+	} cases[] = {{"a.number", "3", 3}, {"a.number", "100", 100}, {"a.number", "2", -1}, {"a.number", "101", -1},
+		{"a.number", "-5", -1}, {"a.number", "+5", -1}, {"a.number", " 5", -1}, {"a.number", "5 ", -1},
+		{"a.number", "", -1}, {"a.number", "0x10", -1}, {"a.number", "5K", -1}, {"a.number", "5.0", -1},
+		{"a.number", "1e1", -1}, {"a.number", "007", 7}, {"any", "0", 0}, {"any", "18446744073709551616", -1},
+		{"any", "99999999999999999999999999", -1}, {"a.size", "1K", 1024}, {"a.size", "1023", -1},
+		{"a.size", "16G", 1ll << 34}, {"a.size", "17179869185", -1}, {"a.size", "1k", -1},
+		{"a.size", "1KB", -1}, {"a.size", "1T", -1}, {"a.size", "18014398509481984K", -1},
+		{"a.size", "18014398509481985K", -1}, {"a.size", "17179869184G", -1}, {"a.size", "2M", 2 << 20},
+		{"a.b.duration", "10ms", 10}, {"a.b.duration", "9ms", -1}, {"a.b.duration", "5s", 5000},
+		{"a.b.duration", "5", 5000}, {"a.b.duration", "2m", 120000}, {"a.b.duration", "1h", 3600000},
+		{"a.b.duration", "2h", -1}, {"a.b.duration", "3601", -1}, {"a.b.duration", "1d", -1},
+		{"a.b.duration", "5 s", -1}, {"a.b.duration", "18446744073709552", -1}, {"a.b.duration", "0", -1}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_value(cases[i].path, cases[i].value, cases[i].expected,
+			strcmp(cases[i].path, "any") == 0        ? &got.any
+			: strcmp(cases[i].path, "a.number") == 0 ? &got.number
+			: strcmp(cases[i].path, "a.size") == 0   ? &got.size
+								 : &got.duration);
+}
+
+Test(config, a_value_that_is_refused_leaves_what_was_there)
+{
+	char why[256];
+
+	got.number = 50;
+	cr_assert_eq(config_assign(keys, "a.number", "5000", false, why, sizeof(why)), -EINVAL);
+	cr_assert_eq(got.number, 50);
+	got.on = true;
+	cr_assert_eq(config_assign(keys, "on", "", false, why, sizeof(why)), -EINVAL);
+	cr_assert(got.on);
+}
+
+Test(config, keys_that_are_none_are_refused)
+{
+	static const char *const none[] = {"", "a", "a.", ".a", "a.numbe", "a.number.", "a.number.x", "ON", "on "};
+	char why[64];
+
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		memset(why, 'x', sizeof(why));
+		cr_assert_eq(config_assign(keys, none[i], "1", false, why, sizeof(why)), -EINVAL, "%s", none[i]);
+		cr_assert(memchr(why, '\0', sizeof(why)), "the reason ends");
+		cr_assert_eq(strncmp(why, "there is no key", 15), 0);
+	}
+}
+
+Test(config, more_adds_to_a_list_and_without_it_replaces)
+{
+	char why[64];
+
+	cr_assert_eq(config_assign(keys, "list", "a", false, why, sizeof(why)), 0);
+	cr_assert_eq(config_assign(keys, "list", "b", true, why, sizeof(why)), 0);
+	cr_assert_eq(got.list.count, 2);
+	cr_assert_str_eq(got.list.items[1], "b");
+	cr_assert_eq(config_assign(keys, "list", "c", false, why, sizeof(why)), 0);
+	cr_assert_eq(got.list.count, 1);
+	cr_assert_str_eq(got.list.items[0], "c");
+	cr_assert_eq(config_assign(keys, "word", "x", true, why, sizeof(why)), 0);
+	cr_assert_eq(config_assign(keys, "word", "y", true, why, sizeof(why)), 0);
+	cr_assert_str_eq(got.word, "y");
+	config_free(keys);
+}
