@@ -55,7 +55,8 @@ static size_t make_table(const struct program_spec *program, struct option table
 {
 	size_t count = 0;
 
-	for (const struct option_spec *option = program->options; option->name && count < OPTIONS_MAX; option++, count++)
+	for (const struct option_spec *option = program->options; option->name && count < OPTIONS_MAX;
+		option++, count++)
 		table[count] = (struct option){
 			option->name, option->argument ? required_argument : no_argument, NULL, (int)count};
 	if (!program->no_file) {
@@ -90,18 +91,18 @@ static int walk(const struct program_spec *program, int argc, char **argv, enum 
 	struct option table[OPTIONS_MAX + 5];
 	bool given[OPTIONS_MAX] = {false};
 	char why[512];
-	int word;
+	int word, at = 1; /* where the word that getopt looks at stands: in the midst of -abc optind does not tell */
 
 	make_table(program, table);
 	opterr = 0;
 	optind = 0; /* glibc: start anew */
-	while ((word = getopt_long(argc, argv, "+:", table, NULL)) != -1) {
+	for (; (word = getopt_long(argc, argv, "+:", table, NULL)) != -1; at = optind) {
 		int code = -1;
 
 		if (word == '?')
-			return options_wrong("unknown option %s; try --help", argv[optind - 1]);
+			return options_wrong("unknown option %s; try --help", argv[at]);
 		if (word == ':')
-			return options_wrong("%s needs a value; try --help", argv[optind - 1]);
+			return options_wrong("%s needs a value; try --help", argv[at]);
 		if (pass == CHECK && word == HELP) {
 			print_help(program);
 			return 0;
@@ -117,7 +118,8 @@ static int walk(const struct program_spec *program, int argc, char **argv, enum 
 		if (pass == OPTIONS && word < OPTIONS_MAX) {
 			const struct option_spec *option = &program->options[word];
 
-			if (config_assign(program->keys, option->key, optarg ? optarg : "true", given[word], why, sizeof(why)) < 0)
+			if (config_assign(program->keys, option->key, optarg ? optarg : "true", given[word], why,
+				    sizeof(why)) < 0)
 				code = options_wrong("--%s: %s", option->name, why);
 			given[word] = true;
 		}
