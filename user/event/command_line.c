@@ -8,17 +8,20 @@
 static bool is_plain(unsigned char byte)
 {
 	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-		byte >= 0x80 || (byte != '\0' && strchr("_@%+=:,./-", byte));
+	       byte >= 0x80 || (byte != '\0' && strchr("_@%+=:,./-", byte));
 }
 
-/* Appends one word at `to`; returns how far it went. At most 4 bytes for each of the word's, and 2. */
-static size_t put_word(char *to, struct text word)
+/*
+ * Appends one word at `to`; returns how far it went. At most 4 bytes for each of the word's, and 2. A shell takes a
+ * first word with an = for an assignment.
+ */
+static size_t put_word(char *to, struct text word, bool first)
 {
 	bool plain = word.length > 0;
 	size_t length = 0;
 
 	for (size_t i = 0; i < word.length && plain; i++)
-		plain = is_plain((unsigned char)word.data[i]);
+		plain = is_plain((unsigned char)word.data[i]) && !(first && word.data[i] == '=');
 	if (plain) {
 		memcpy(to, word.data, word.length);
 		return word.length;
@@ -52,7 +55,7 @@ struct text command_line(struct text args, char *room, size_t room_size)
 
 		if (length > 0)
 			line[length++] = ' ';
-		length += put_word(line + length, word);
+		length += put_word(line + length, word, length == 0);
 		args.data += skip;
 		args.length -= skip;
 	}

@@ -41,6 +41,32 @@ static void put_character(struct line *line, const char *bytes, size_t length, s
 	line->columns += columns;
 }
 
+/*
+ * Columns that a terminal gives to a character: two to what East Asian scripts write wide and to pictures (UAX #11, by
+ * blocks). Marks that take none count as one: a line is cut early then, never late.
+ */
+static size_t columns_of(const unsigned char *bytes, size_t length)
+{
+	static const struct {
+		uint32_t first, last;
+	} wide[] = {{0x1100, 0x115f}, {0x231a, 0x231b}, {0x23e9, 0x23f3}, {0x25fd, 0x25fe}, {0x2614, 0x2615},
+		{0x2648, 0x2653}, {0x267f, 0x26fd}, {0x2705, 0x27bf}, {0x2b1b, 0x2b55}, {0x2e80, 0x303e},
+		{0x3041, 0x4dbf}, {0x4e00, 0xa4cf}, {0xa960, 0xa97f}, {0xac00, 0xd7a3}, {0xf900, 0xfaff},
+		{0xfe10, 0xfe19}, {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x16fe0, 0x18cff},
+		{0x1aff0, 0x1b2ff}, {0x1f004, 0x1f9ff}, {0x1fa70, 0x1faff}, {0x20000, 0x3fffd}};
+	uint32_t value;
+
+	if (length < 3) /* all before U+0800 */
+		return 1;
+	value = length == 3 ? (bytes[0] & 0x0fu) : (bytes[0] & 0x07u);
+	for (size_t i = 1; i < length; i++)
+		value = value << 6 | (bytes[i] & 0x3fu);
+	for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]) && value >= wide[i].first; i++)
+		if (value <= wide[i].last)
+			return 2;
+	return 1;
+}
+
 static void put_text(struct line *line, struct text text)
 {
 	const unsigned char *bytes = (const unsigned char *)text.data;
@@ -50,7 +76,7 @@ static void put_text(struct line *line, struct text text)
 
 		/* C0, DEL and C1 (two bytes, c2 80 to c2 9f) all drive terminals. */
 		bool control = length == 0 || bytes[i] < ' ' || bytes[i] == 127 ||
-			(length == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0);
+			       (length == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0);
 
 		if (control) {
 			for (size_t j = 0; j < (length ? length : 1); j++) {
@@ -60,7 +86,7 @@ static void put_text(struct line *line, struct text text)
 				put_character(line, shown, 4, 4);
 			}
 		} else {
-			put_character(line, text.data + i, length, 1);
+			put_character(line, text.data + i, length, columns_of(bytes + i, length));
 		}
 		i += length ? length : 1;
 	}
@@ -172,8 +198,9 @@ static void put_network(struct line *line, const struct event *event)
 	}
 	put_address(line, &network->destination);
 	if (event->action == EVENT_DISCONNECT)
-		put_format(line, " %llu B \xe2\x86\x92, %llu B \xe2\x86\x90, %.3f s", (unsigned long long)network->source_bytes,
-			(unsigned long long)network->destination_bytes, (double)network->duration_ns / 1e9);
+		put_format(line, " %llu B \xe2\x86\x92, %llu B \xe2\x86\x90, %.3f s",
+			(unsigned long long)network->source_bytes, (unsigned long long)network->destination_bytes,
+			(double)network->duration_ns / 1e9);
 }
 
 static void put_flag(void *context, const char *name)
@@ -218,12 +245,12 @@ static void put_what(struct line *line, const struct event *event)
 
 void line_write(struct buffer *out, const struct event *event, const struct line_style *style)
 {
-	static const char *const actions[EVENT_ACTIONS_END] = {"", "exec", "fork", "end", "open", "connect", "accept",
-		"listen", "send", "disconnect", "lost"};
+	static const char *const actions[EVENT_ACTIONS_END] = {
+		"", "exec", "fork", "end", "open", "connect", "accept", "listen", "send", "disconnect", "lost"};
 	struct line line = {.out = out, .style = style};
 	size_t column;
 	bool bad = event->outcome == EVENT_FAILURE || event->action == EVENT_LOST ||
-		(event->action == EVENT_END && event->end.signal);
+		   (event->action == EVENT_END && event->end.signal);
 	char room[16];
 
 	colour(&line, "\033[2m");
