@@ -282,9 +282,14 @@ struct tcp_sock {
 	u64 bytes_sent, bytes_received, bytes_retrans;
 };
 
+struct sockaddr_un {
+	u16 sun_family;
+	char sun_path[108];
+};
+
 struct unix_address {
 	int len; /* of the whole sockaddr */
-	char name[1];
+	struct sockaddr_un name[];
 };
 
 struct unix_sock {

@@ -137,7 +137,7 @@ static __always_inline void take_owner(struct kernel_header *header, const struc
 }
 
 /* CONNECT_DONE of a socket whose CONNECT was sent: once, by whoever takes the flag. */
-static __always_inline void send_outcome(struct socket_entry *entry, u64 key, struct sock *sk, int result, bool unknown)
+static __noinline void send_outcome(struct socket_entry *entry, u64 key, struct sock *sk, int result, bool unknown)
 {
 	struct kernel_network done = {};
 
@@ -152,7 +152,7 @@ static __always_inline void send_outcome(struct socket_entry *entry, u64 key, st
 }
 
 /* DISCONNECT of a connection that was told: once. */
-static __always_inline void send_end(struct socket_entry *entry, u64 key, struct sock *sk)
+static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock *sk)
 {
 	struct kernel_disconnect end = {};
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
@@ -174,7 +174,7 @@ static __always_inline void send_end(struct socket_entry *entry, u64 key, struct
 }
 
 /* SEND of the datagram that the entry remembers; `local` is where it comes from, or what of it is known. */
-static __always_inline void send_datagram(struct socket_entry *entry)
+static __noinline void send_datagram(struct socket_entry *entry)
 {
 	struct kernel_network send = {};
 
@@ -331,17 +331,23 @@ int network_release(struct bpf_sock *sk)
  * the source by its routes after this hook, and the record leaves with the packet (network_egress), or, if none came,
  * without a source when the socket sends to the next peer or is closed.
  */
-static __always_inline int datagram_begins(u64 key, struct peer *peer, const struct kernel_tuple *tuple)
+static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_network *send)
 {
 	struct socket_entry *entry;
-	struct kernel_header owner = {};
-	bool bound = *(u64 *)tuple->local.bytes || *(u64 *)(tuple->local.bytes + 8);
+	struct peer peer = {
+		.cookie = cookie,
+		.address = send->tuple.remote,
+		.family = send->tuple.family,
+		.port_be = send->tuple.remote_port_be,
+	};
+	u64 *local = (u64 *)send->tuple.local.bytes;
+	bool bound = local[0] || local[1];
 	u8 one = 1;
 
-	if (bpf_map_lookup_elem(&peers, peer) || !task_current(&owner))
+	if (bpf_map_lookup_elem(&peers, &peer) || !task_current(&send->header))
 		return 1;
 	/* Of two threads that send to one new peer at a time, one tells. */
-	if (bpf_map_update_elem(&peers, peer, &one, BPF_NOEXIST) < 0)
+	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
 		return 1;
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	if (entry && entry->flags & SOCKET_SENDS)
@@ -349,15 +355,11 @@ static __always_inline int datagram_begins(u64 key, struct peer *peer, const str
 	if (!bound)
 		entry = entry_new(key, KERNEL_SEND);
 	if (bound || !entry) {
-		struct kernel_network send = {};
-
-		send.header = owner;
-		send.tuple = *tuple;
-		ring_send(&send.header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(send));
+		ring_send(&send->header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(*send));
 		return 1;
 	}
-	entry->owner = owner;
-	entry->tuple = *tuple;
+	entry->owner = send->header;
+	entry->tuple = send->tuple;
 	__sync_fetch_and_or(&entry->flags, SOCKET_SENDS);
 	return 1;
 }
@@ -365,48 +367,46 @@ static __always_inline int datagram_begins(u64 key, struct peer *peer, const str
 SEC("cgroup/sendmsg4")
 int network_sendmsg4(struct bpf_sock_addr *address)
 {
-	struct kernel_tuple tuple = {.family = AF_INET, .protocol = address->protocol, .type = address->type};
-	struct peer peer = {.family = AF_INET};
+	struct kernel_network send = {};
 	struct bpf_sock *sk = address->sk;
 
 	if (!sk)
 		return 1;
-	*(u32 *)tuple.remote.bytes = address->user_ip4;
-	tuple.remote_port_be = address->user_port;
-	*(u32 *)tuple.local.bytes = address->msg_src_ip4;
+	send.tuple.family = AF_INET;
+	send.tuple.protocol = address->protocol;
+	send.tuple.type = address->type;
+	*(u32 *)send.tuple.remote.bytes = address->user_ip4;
+	send.tuple.remote_port_be = address->user_port;
+	*(u32 *)send.tuple.local.bytes = address->msg_src_ip4;
 	if (!address->msg_src_ip4)
-		*(u32 *)tuple.local.bytes = sk->src_ip4;
-	tuple.local_port_be = bpf_htons(sk->src_port);
-	peer.cookie = bpf_get_socket_cookie(address);
-	peer.address = tuple.remote;
-	peer.port_be = tuple.remote_port_be;
-	return datagram_begins((u64)sk, &peer, &tuple);
+		*(u32 *)send.tuple.local.bytes = sk->src_ip4;
+	send.tuple.local_port_be = bpf_htons(sk->src_port);
+	return datagram_begins((u64)sk, bpf_get_socket_cookie(address), &send);
 }
 
 SEC("cgroup/sendmsg6")
 int network_sendmsg6(struct bpf_sock_addr *address)
 {
-	struct kernel_tuple tuple = {.family = AF_INET6, .protocol = address->protocol, .type = address->type};
-	struct peer peer = {.family = AF_INET6};
+	struct kernel_network send = {};
 	struct bpf_sock *sk = address->sk;
-	u32 *words = (u32 *)tuple.remote.bytes, *local = (u32 *)tuple.local.bytes;
+	u32 *remote = (u32 *)send.tuple.remote.bytes, *local = (u32 *)send.tuple.local.bytes;
 
 	if (!sk)
 		return 1;
-	words[0] = address->user_ip6[0];
-	words[1] = address->user_ip6[1];
-	words[2] = address->user_ip6[2];
-	words[3] = address->user_ip6[3];
+	send.tuple.family = AF_INET6;
+	send.tuple.protocol = address->protocol;
+	send.tuple.type = address->type;
+	remote[0] = address->user_ip6[0];
+	remote[1] = address->user_ip6[1];
+	remote[2] = address->user_ip6[2];
+	remote[3] = address->user_ip6[3];
 	local[0] = address->msg_src_ip6[0];
 	local[1] = address->msg_src_ip6[1];
 	local[2] = address->msg_src_ip6[2];
 	local[3] = address->msg_src_ip6[3];
-	tuple.remote_port_be = address->user_port;
-	tuple.local_port_be = bpf_htons(sk->src_port);
-	peer.cookie = bpf_get_socket_cookie(address);
-	peer.address = tuple.remote;
-	peer.port_be = tuple.remote_port_be;
-	return datagram_begins((u64)sk, &peer, &tuple);
+	send.tuple.remote_port_be = address->user_port;
+	send.tuple.local_port_be = bpf_htons(sk->src_port);
+	return datagram_begins((u64)sk, bpf_get_socket_cookie(address), &send);
 }
 
 /* Reads the source of the packet if it goes to where the entry's datagram goes. */
@@ -473,8 +473,7 @@ static __always_inline u32 unix_name(struct scratch *scratch, u32 end, struct ke
 	string_note(string, 0, 0);
 	if (!length || length > KERNEL_UNIX_NAME_MAX)
 		return end;
-	/* struct unix_address: the name is a sockaddr_un, which starts with its family. */
-	if (bpf_probe_read_kernel(scratch_at(scratch, end), length & 127, address->name + 2) < 0)
+	if (bpf_probe_read_kernel(scratch_at(scratch, end), length & 127, address->name[0].sun_path) < 0)
 		return end;
 	return string_note(string, end, length);
 }

@@ -36,7 +36,8 @@ struct {
 
 /* One record in the making. Not per CPU alone: where a program can be preempted, two share the CPU. */
 struct scratch {
-	u64 busy;
+	u32 busy;
+	u32 slot; /* its key in the map */
 	char record[KERNEL_RECORD_MAX];
 	char path[2 * KERNEL_PATH_MAX]; /* built from the middle down: so any offset and any length stay inside */
 };
@@ -126,8 +127,10 @@ static __always_inline struct scratch *scratch_take(void)
 		u32 key = slot;
 		struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
 
-		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1))
+		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1)) {
+			scratch->slot = slot;
 			return scratch;
+		}
 	}
 	return NULL;
 }

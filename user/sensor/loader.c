@@ -339,12 +339,12 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 	}
 	set_options(loader->skeleton, options, v1, loader->cpus);
 	error = taffrail_bpf__load(loader->skeleton);
-	if (error == -EPERM || error == -EACCES)
+	if (error == -EPERM)
 		snprintf(why, why_size,
 			"this process may not load BPF programs: run it as root, or with the capabilities CAP_BPF, "
 			"CAP_PERFMON and CAP_NET_ADMIN (and CAP_SYS_RESOURCE before Linux 5.11)");
 	else if (error)
-		snprintf(why, why_size, "this kernel does not load the BPF programs (%s): --log-level debug tells more",
+		snprintf(why, why_size, "this kernel does not load the BPF programs (%s): see README.md for the kernels that do",
 			strerror(-error));
 	return error;
 }
