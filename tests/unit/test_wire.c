@@ -181,3 +181,25 @@ Test(wire, sequences_with_a_gap_are_refused)
 	cr_assert(strstr(why, "9"), "%s", why);
 	wire_bytes_free(up);
 }
+
+Test(wire, a_part_may_leave_sequences_out_but_never_goes_back)
+{
+	struct event events[16];
+	size_t count = make_events(events);
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+	struct buffer *up;
+
+	for (size_t i = 3; i < count; i++)
+		events[i].sequence += 5;
+	up = written(events, count);
+	cr_assert_eq(wire_read_part(&read, batch_of(up).data, batch_of(up).length, why), 0, "%s", why);
+	cr_assert_eq(read.count, count);
+	cr_assert_eq(read.events[3].sequence, events[3].sequence);
+	wire_free(&read);
+	wire_bytes_free(up);
+	events[3].sequence = events[2].sequence;
+	up = written(events, count);
+	cr_assert_eq(wire_read_part(&read, batch_of(up).data, batch_of(up).length, why), -EBADMSG);
+	wire_bytes_free(up);
+}

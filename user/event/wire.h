@@ -24,7 +24,7 @@ int wire_batch_open(struct wire_batch **batch);
 
 /*
  * Adds an event, and before it what it refers to and the batch does not hold yet: its container, its process and all
- * ancestors, each once. Sequences must follow one another. Copies everything.
+ * ancestors, each once. Sequences must ascend (for wire_read: without a gap). Copies everything.
  */
 void wire_batch_add(struct wire_batch *batch, const struct event *event);
 
@@ -61,6 +61,9 @@ struct wire_events {
  * memory is at most a small multiple of `length`.
  */
 int wire_read(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE]);
+
+/* The same of a batch from which events were left out (WatchResponse): sequences ascend from first to last. */
+int wire_read_part(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE]);
 
 /* Gives back what wire_read took. */
 void wire_free(struct wire_events *events);

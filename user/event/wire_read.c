@@ -76,6 +76,8 @@ struct defined_container {
 struct reader {
 	struct wire_arena *arena;
 	struct table processes, containers;
+	bool part;    /* sequences may be left out */
+	uint64_t due; /* the lowest sequence that may come next */
 	char *why;
 };
 
@@ -100,7 +102,7 @@ static bool process_matches(const struct table_node *node, const void *key)
 	const struct process_key *wanted = key;
 
 	return view->exec_counter == wanted->exec_counter &&
-		memcmp(view->entity, wanted->entity, sizeof(view->entity)) == 0;
+	       memcmp(view->entity, wanted->entity, sizeof(view->entity)) == 0;
 }
 
 static bool container_matches(const struct table_node *node, const void *id)
@@ -327,8 +329,10 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 {
 	switch (message->detail_case) {
 	case TAFFRAIL__V1__EVENT__DETAIL_FILE:
-		return message->action == TAFFRAIL__V1__ACTION__ACTION_OPEN || message->action == TAFFRAIL__V1__ACTION__ACTION_EXEC;
-	case TAFFRAIL__V1__EVENT__DETAIL_NETWORK: return event_action_category((enum event_action)message->action) == EVENT_NETWORK;
+		return message->action == TAFFRAIL__V1__ACTION__ACTION_OPEN ||
+		       message->action == TAFFRAIL__V1__ACTION__ACTION_EXEC;
+	case TAFFRAIL__V1__EVENT__DETAIL_NETWORK:
+		return event_action_category((enum event_action)message->action) == EVENT_NETWORK;
 	case TAFFRAIL__V1__EVENT__DETAIL_END: return message->action == TAFFRAIL__V1__ACTION__ACTION_END;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
 	default: return true;
@@ -415,9 +419,10 @@ static int read_record(struct reader *reader, struct wire_events *events, const 
 	case TAFFRAIL__V1__RECORD__RECORD_EVENT:
 		event->host = &events->host;
 		error = read_event(reader, event, record->event);
-		if (!error && event->sequence != events->first + events->count)
-			error = refuse(reader, "event %llu stands where %llu is due", (unsigned long long)event->sequence,
-				(unsigned long long)(events->first + events->count));
+		if (!error && (reader->part ? event->sequence < reader->due : event->sequence != reader->due))
+			error = refuse(reader, "event %llu stands where %llu is due",
+				(unsigned long long)event->sequence, (unsigned long long)reader->due);
+		reader->due = event->sequence + 1;
 		events->count++;
 		return error;
 	default: return 0; /* a kind that later versions add */
@@ -435,20 +440,21 @@ static int read_batch(struct reader *reader, struct wire_events *events, const T
 	if (batch->first == 0 || batch->last > UINT64_MAX - 1 || batch->last + 1 < batch->first)
 		return refuse(reader, "sequences run from %llu to %llu", (unsigned long long)batch->first,
 			(unsigned long long)batch->last);
+	reader->due = batch->first;
 	events->events = arena_zeroed(reader->arena, batch->n_record + 1, sizeof(*events->events));
 	if (!events->events)
 		return -ENOMEM;
 	for (size_t i = 0; i < batch->n_record && !error; i++)
 		error = read_record(reader, events, batch->record[i]);
-	if (!error && events->count != batch->last - batch->first + 1)
+	if (!error && (reader->part ? reader->due - 1 > batch->last : reader->due - 1 != batch->last))
 		error = refuse(reader, "%zu events stand for sequences %llu to %llu", events->count,
 			(unsigned long long)batch->first, (unsigned long long)batch->last);
 	return error;
 }
 
-int wire_read(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE])
+static int read_bytes(struct wire_events *events, const void *bytes, size_t length, bool part, char why[WIRE_WHY_SIZE])
 {
-	struct reader reader = {.why = why};
+	struct reader reader = {.why = why, .part = part};
 	ProtobufCAllocator allocator = {arena_take, arena_leave, NULL};
 	Taffrail__V1__Batch *batch;
 	int error;
@@ -471,6 +477,16 @@ int wire_read(struct wire_events *events, const void *bytes, size_t length, char
 	if (error)
 		wire_free(events);
 	return error;
+}
+
+int wire_read(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE])
+{
+	return read_bytes(events, bytes, length, false, why);
+}
+
+int wire_read_part(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE])
+{
+	return read_bytes(events, bytes, length, true, why);
 }
 
 void wire_free(struct wire_events *events)
