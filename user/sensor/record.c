@@ -3,26 +3,37 @@
 
 #include <errno.h>
 
-/* The fixed size of each kind, and where its strings are told. */
+enum { ERRNO_MAX = 4095 }; /* the kernel's MAX_ERRNO */
+
+/* The fixed size of each kind, and where its strings and its result are told. */
 struct layout {
 	size_t size;
 	size_t string_offset; /* of the first struct kernel_string */
 	size_t string_count;
+	size_t result_offset; /* of an __s32 that is -errno where it is negative; 0: none */
 };
 
+#define NETWORK_LAYOUT                                                                                                 \
+	{                                                                                                              \
+		sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1,                          \
+			offsetof(struct kernel_network, result)                                                        \
+	}
+
 static const struct layout layouts[KERNEL_KINDS_END] = {
-	[KERNEL_EXEC] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8},
-	[KERNEL_EXEC_FAILED] = {sizeof(struct kernel_exec_failed), offsetof(struct kernel_exec_failed, argument), 2},
-	[KERNEL_FORK] = {sizeof(struct kernel_fork), 0, 0},
-	[KERNEL_EXIT] = {sizeof(struct kernel_exit), 0, 0},
-	[KERNEL_OPEN] = {sizeof(struct kernel_open), offsetof(struct kernel_open, path), 3},
-	[KERNEL_CONNECT] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
-	[KERNEL_CONNECT_DONE] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
-	[KERNEL_ACCEPT] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
-	[KERNEL_LISTEN] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
-	[KERNEL_SEND] = {sizeof(struct kernel_network), offsetof(struct kernel_network, unix_name), 1},
-	[KERNEL_DISCONNECT] = {sizeof(struct kernel_disconnect), 0, 0},
-	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8},
+	[KERNEL_EXEC] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
+	[KERNEL_EXEC_FAILED] = {sizeof(struct kernel_exec_failed), offsetof(struct kernel_exec_failed, argument), 2,
+		offsetof(struct kernel_exec_failed, result)},
+	[KERNEL_FORK] = {sizeof(struct kernel_fork), 0, 0, 0},
+	[KERNEL_EXIT] = {sizeof(struct kernel_exit), 0, 0, 0},
+	[KERNEL_OPEN] = {sizeof(struct kernel_open), offsetof(struct kernel_open, path), 3,
+		offsetof(struct kernel_open, result)},
+	[KERNEL_CONNECT] = NETWORK_LAYOUT,
+	[KERNEL_CONNECT_DONE] = NETWORK_LAYOUT,
+	[KERNEL_ACCEPT] = NETWORK_LAYOUT,
+	[KERNEL_LISTEN] = NETWORK_LAYOUT,
+	[KERNEL_SEND] = NETWORK_LAYOUT,
+	[KERNEL_DISCONNECT] = {sizeof(struct kernel_disconnect), 0, 0, offsetof(struct kernel_disconnect, error)},
+	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
 };
 
 static bool string_fits(const struct kernel_string *string, size_t fixed, size_t size)
@@ -59,6 +70,13 @@ static const char *check(const void *bytes, size_t length)
 
 	if (header->size < layout->size || header->size > length || header->size > KERNEL_RECORD_MAX)
 		return "of a size that does not fit its kind";
+
+	if (layout->result_offset) {
+		const __s32 *result = (const void *)((const char *)bytes + layout->result_offset);
+
+		if (*result < -ERRNO_MAX)
+			return "of a result that is no error";
+	}
 
 	const struct kernel_string *strings = (const void *)((const char *)bytes + layout->string_offset);
 
