@@ -313,6 +313,9 @@ int container_wait(struct container *container, void *item, size_t bytes, uint64
 		container->deadline_ns = now_ns + CONTAINER_WAIT_NS;
 	container->items[container->item_count++] = item;
 	container->item_bytes += bytes;
+	/* At start nothing else may have told the time yet, and what seems not met since boot is forgotten at once. */
+	if (now_ns > container->met_ns)
+		container->met_ns = now_ns;
 	table->waiting++;
 	table->waiting_bytes += bytes;
 	return 0;
