@@ -47,7 +47,8 @@ static int read_word(char word[WORD_MAX], const char *root, const char *path)
 
 static void find_id(struct host *host, const char *root)
 {
-	if (read_word(host->id, root, "/etc/machine-id") == 0)
+	/* machine-id(5): "uninitialized" until the first boot has drawn one. */
+	if (read_word(host->id, root, "/etc/machine-id") == 0 && strcmp(host->id, "uninitialized") != 0)
 		return;
 	if (read_word(host->id, root, "/sys/class/dmi/id/product_uuid") == 0)
 		return;
