@@ -15,6 +15,7 @@ enum { CHUNK_BYTES = 16384 };
 struct cri_arena {
 	struct chunk *chunks;
 	size_t bytes;
+	bool short_of_memory; /* protobuf-c does not tell that from a broken message */
 };
 
 struct chunk {
@@ -30,21 +31,24 @@ static void *arena_take(void *data, size_t bytes)
 	size_t wanted = (bytes + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
 
 	if (wanted < bytes)
-		return NULL;
+		goto none;
 	if (!chunk || chunk->room - chunk->used < wanted) {
 		size_t room = wanted > CHUNK_BYTES ? wanted : CHUNK_BYTES;
 
 		if (room > CRI_DECODED_MAX - arena->bytes)
-			return NULL;
+			goto none;
 		chunk = malloc(sizeof(*chunk) + room);
 		if (!chunk)
-			return NULL;
+			goto none;
 		*chunk = (struct chunk){.next = arena->chunks, .room = room};
 		arena->chunks = chunk;
 		arena->bytes += room;
 	}
 	chunk->used += wanted;
 	return chunk->memory + chunk->used - wanted;
+none:
+	arena->short_of_memory = true;
+	return NULL;
 }
 
 static void arena_keep(void *data, void *pointer)
@@ -269,6 +273,8 @@ int cri_decode(enum cri_method method, const void *bytes, size_t length, struct 
 			  : NULL;
 	if (message)
 		error = responses[method].take(message, answer);
+	if (arena->short_of_memory)
+		error = -ENOMEM;
 	if (error)
 		cri_answer_free(answer);
 	return error;
