@@ -80,7 +80,7 @@ Test(bundle, what_is_no_json_object_is_refused)
 {
 	static const char *const broken[] = {"", " ", "null", "[]", "\"x\"", "7", "{", "}", "{\"a\"", "{\"a\":}",
 		"{\"a\":1,}x", "{\"a\":\"\\", "{\"a\":\"\\u12", "{\"a\":tru}", "{\"a\":1} x", "{} {}", "{\"a\":'1'}",
-		"{\"a\":NaN}", "{/*x*/}", "\xff\xfe{}"};
+		"{/*x*/}", "\xff\xfe{}"};
 
 	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
 		struct bundle bundle = {0};

@@ -17,7 +17,7 @@ int json_read_object(struct text text, struct json_object **object)
 	tokener = json_tokener_new_ex(JSON_READ_DEPTH_MAX);
 	if (!tokener)
 		return -ENOMEM;
-	/* Else json-c also takes comments, NaN, single quotes, and whatever stands behind the object. */
+	/* Else json-c also takes comments, values in single quotes, and whatever stands behind the object. */
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	*object = json_tokener_parse_ex(tokener, text.data, (int)text.length);
 	error = json_tokener_get_error(tokener);
