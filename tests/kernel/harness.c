@@ -50,7 +50,8 @@ static void make_cgroup(enum watch_mode mode)
 	cr_assert_eq(getrandom(random, sizeof(random), 0), sizeof(random));
 	for (size_t i = 0; i < sizeof(random); i++)
 		sprintf(id + 2 * i, "%02x", random[i]);
-	snprintf(group, sizeof(group), "%s/taffrail-test-%.16s", mode == WATCH_V1 ? "/sys/fs/cgroup/pids" : v2_root(), id);
+	snprintf(group, sizeof(group), "%s/taffrail-test-%.16s", mode == WATCH_V1 ? "/sys/fs/cgroup/pids" : v2_root(),
+		id);
 	snprintf(container, sizeof(container), "%s/%s", group, mode == WATCH_OUTSIDE ? "no-container" : id);
 	cr_assert_eq(mkdir(group, 0755), 0, "%s: %s", group, strerror(errno));
 	cr_assert_eq(mkdir(container, 0755), 0, "%s: %s", container, strerror(errno));
@@ -139,7 +140,8 @@ static void stop_sensor(void)
 	for (int i = 0; i < 200; i++) {
 		if (waitpid(sensor, &status, WNOHANG) == sensor) {
 			sensor = -1;
-			cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the sensor ended with status %x", status);
+			cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the sensor ended with status %x",
+				status);
 			return;
 		}
 		usleep(100 * 1000);

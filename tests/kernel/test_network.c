@@ -123,7 +123,8 @@ Test(kernel_network, so_has_one_over_ipv6)
 
 static int connect_refused(void *argument)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(1)};
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(1)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	(void)argument;
@@ -271,7 +272,8 @@ static int unix_missing(void *argument)
 Test(kernel_network, a_failed_unix_connect_names_where_it_wanted_to_go)
 {
 	cr_assert_eq(watch(unix_missing, NULL), 0);
-	expect(one("connection_attempted", "error.code", "ENOENT"), "destination.address", "/tmp/taffrail-no-such-socket");
+	expect(one("connection_attempted", "error.code", "ENOENT"), "destination.address",
+		"/tmp/taffrail-no-such-socket");
 }
 
 static struct sockaddr_in udp_peer(uint16_t port)
@@ -370,7 +372,8 @@ static int listen_twice(void *argument)
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	(void)argument;
-	return listen(fd, 1) || listen(fd, 20); /* unbound: the kernel chooses the port; then only the backlog changes */
+	return listen(fd, 1) ||
+	       listen(fd, 20); /* unbound: the kernel chooses the port; then only the backlog changes */
 }
 
 Test(kernel_network, listening_without_bind_tells_the_port_and_a_new_backlog_is_no_event)

@@ -84,7 +84,11 @@ static struct event event_of(enum event_action action)
 		sscanf("7d16dfe5e07b92cd02f6ec15acb3bf05bd2c806193006917d6f80d6ff35d829e" + 2 * i, "%2x", &byte);
 		container.id[i] = (uint8_t)byte;
 	}
-	return (struct event){.action = action, .time_ns = when, .count = 1, .host = &host, .container = &container,
+	return (struct event){.action = action,
+		.time_ns = when,
+		.count = 1,
+		.host = &host,
+		.container = &container,
 		.process = &wget};
 }
 
@@ -146,8 +150,9 @@ static void compare(struct json_object *expected, struct json_object *found, con
 		}
 		return;
 	}
-	if (strcmp(path, ".event.id") == 0 || (last && (strcmp(last, ".entity_id") == 0 || strcmp(last, ".exec_id") == 0 ||
-							strcmp(last, ".community_id") == 0)))
+	if (strcmp(path, ".event.id") == 0 ||
+		(last && (strcmp(last, ".entity_id") == 0 || strcmp(last, ".exec_id") == 0 ||
+				 strcmp(last, ".community_id") == 0)))
 		return;
 	cr_assert_str_eq(json_object_get_string(found), json_object_get_string(expected), "%s: %s, expected %s", path,
 		json_object_get_string(found), json_object_get_string(expected));
@@ -228,8 +233,11 @@ Test(ecs, open_for_reading)
 	struct event event = event_of(EVENT_OPEN);
 
 	event.count = 3;
-	event.file = (struct event_file){.path = TEXT_LITERAL("/etc/passwd"), .argument = TEXT_LITERAL("../etc//passwd"),
-		.inode = 264193, .mode = 0100644, .flags = O_RDONLY | O_CLOEXEC};
+	event.file = (struct event_file){.path = TEXT_LITERAL("/etc/passwd"),
+		.argument = TEXT_LITERAL("../etc//passwd"),
+		.inode = 264193,
+		.mode = 0100644,
+		.flags = O_RDONLY | O_CLOEXEC};
 	check(&event, 4716);
 }
 
@@ -237,8 +245,12 @@ Test(ecs, open_that_creates)
 {
 	struct event event = event_of(EVENT_OPEN);
 
-	event.file = (struct event_file){.path = TEXT_LITERAL("/tmp/q\xffx"), .argument = TEXT_LITERAL("/tmp/q\xffx"),
-		.inode = 264207, .mode = 0100600, .flags = O_WRONLY | O_CREAT | O_TRUNC, .created = true};
+	event.file = (struct event_file){.path = TEXT_LITERAL("/tmp/q\xffx"),
+		.argument = TEXT_LITERAL("/tmp/q\xffx"),
+		.inode = 264207,
+		.mode = 0100600,
+		.flags = O_WRONLY | O_CREAT | O_TRUNC,
+		.created = true};
 	check(&event, 4717);
 }
 
@@ -252,8 +264,8 @@ Test(ecs, open_that_fails)
 	check(&event, 4718);
 }
 
-static struct event network_event(enum event_action action, const char *from, uint16_t from_port, const char *to,
-	uint16_t to_port)
+static struct event network_event(
+	enum event_action action, const char *from, uint16_t from_port, const char *to, uint16_t to_port)
 {
 	struct event event = event_of(action);
 
@@ -278,8 +290,8 @@ Test(ecs, connect_to_an_abstract_unix_socket)
 {
 	struct event event = event_of(EVENT_CONNECT);
 
-	event.network = (struct event_network){.family = AF_UNIX, .type = SOCK_STREAM,
-		.unix_name = TEXT_LITERAL("\0by-abstract")};
+	event.network = (struct event_network){
+		.family = AF_UNIX, .type = SOCK_STREAM, .unix_name = TEXT_LITERAL("\0by-abstract")};
 	check(&event, 4721);
 }
 
@@ -321,8 +333,14 @@ Test(ecs, events_lost)
 {
 	struct event event = {.action = EVENT_LOST, .time_ns = when, .count = 1, .host = &host};
 
-	event.lost = (struct event_lost){.count = 512, .kinds = 1ull << EVENT_OPEN, .stage = TEXT_LITERAL("ring-bulk"),
-		.cpu = 1, .first = 88121, .last = 88632, .start_ns = 1767323044000000000ull, .end_ns = 1767323045000000000ull};
+	event.lost = (struct event_lost){.count = 512,
+		.kinds = 1ull << EVENT_OPEN,
+		.stage = TEXT_LITERAL("ring-bulk"),
+		.cpu = 1,
+		.first = 88121,
+		.last = 88632,
+		.start_ns = 1767323044000000000ull,
+		.end_ns = 1767323045000000000ull};
 	check(&event, 4726);
 }
 

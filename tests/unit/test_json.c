@@ -40,7 +40,7 @@ Test(json, bytes_that_are_no_utf8_are_shown_and_backslashes_doubled)
 {
 	expect_text("q\xffx", 3, "\"q\\\\xffx\"", true);
 	expect_text("a\\b\xfe\n", 5, "\"a\\\\\\\\b\\\\xfe\\n\"", true);
-	expect_text("\xc0\xaf", 2, "\"\\\\xc0\\\\xaf\"", true);         /* overlong */
+	expect_text("\xc0\xaf", 2, "\"\\\\xc0\\\\xaf\"", true);            /* overlong */
 	expect_text("\xed\xa0\x80", 3, "\"\\\\xed\\\\xa0\\\\x80\"", true); /* a surrogate */
 	expect_text("\xf4\x90\x80\x80", 4, "\"\\\\xf4\\\\x90\\\\x80\\\\x80\"", true);
 	expect_text("\xe2\x82", 2, "\"\\\\xe2\\\\x82\"", true); /* cut off */

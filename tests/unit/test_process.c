@@ -8,8 +8,13 @@ static _Alignas(8) char bytes[8192];
 
 static struct kernel_header header(enum kernel_kind kind, uint32_t pid, uint32_t exec_counter)
 {
-	return (struct kernel_header){.kind = (uint16_t)kind, .tgid = pid, .tid = pid, .start_ns = 1000ull * pid,
-		.exec_counter = exec_counter, .flags = KERNEL_IN_CONTAINER, .container_id = {0xab}};
+	return (struct kernel_header){.kind = (uint16_t)kind,
+		.tgid = pid,
+		.tid = pid,
+		.start_ns = 1000ull * pid,
+		.exec_counter = exec_counter,
+		.flags = KERNEL_IN_CONTAINER,
+		.container_id = {0xab}};
 }
 
 static struct kernel_string add(struct kernel_header *to, const char *data, size_t length)
@@ -45,13 +50,15 @@ static const struct event_process *do_exec(struct process_table *table, uint32_t
 	exec->args = add(&exec->header, "a\0b c\0", 6);
 	if (parent) {
 		exec->ancestor_count = 1;
-		exec->ancestors[0] = (struct kernel_ancestor){.tgid = parent, .start_ns = 1000ull * parent, .exec_counter = 1};
+		exec->ancestors[0] =
+			(struct kernel_ancestor){.tgid = parent, .start_ns = 1000ull * parent, .exec_counter = 1};
 		memcpy(exec->ancestors[0].name, parent_name, strlen(parent_name));
 	}
 	return apply(table);
 }
 
-static const struct event_process *do_fork(struct process_table *table, uint32_t parent, uint32_t counter, uint32_t child)
+static const struct event_process *do_fork(
+	struct process_table *table, uint32_t parent, uint32_t counter, uint32_t child)
 {
 	struct kernel_fork *fork = (void *)bytes;
 
@@ -65,7 +72,8 @@ static const struct event_process *do_fork(struct process_table *table, uint32_t
 	return apply(table);
 }
 
-static const struct event_process *do_exit(struct process_table *table, uint32_t pid, uint32_t counter, uint64_t time_ns)
+static const struct event_process *do_exit(
+	struct process_table *table, uint32_t pid, uint32_t counter, uint64_t time_ns)
 {
 	struct kernel_exit *exit = (void *)bytes;
 

@@ -9,29 +9,80 @@
 #include "event/ecs.h"
 #include "event/wire.h"
 
-static const struct event_host host = {.id = TEXT_STATIC("4c4c4544004b"), .name = TEXT_STATIC("node-1"),
-	.boot_id = TEXT_STATIC("0f6c2f0e"), .cluster = TEXT_STATIC("prod"), .epoch = {1, 2, 3}};
+static const struct event_host host = {.id = TEXT_STATIC("4c4c4544004b"),
+	.name = TEXT_STATIC("node-1"),
+	.boot_id = TEXT_STATIC("0f6c2f0e"),
+	.cluster = TEXT_STATIC("prod"),
+	.epoch = {1, 2, 3}};
 static const struct text ips[] = {TEXT_STATIC("10.97.0.12"), TEXT_STATIC("fd00::12")};
-static const struct event_label labels[] = {{TEXT_STATIC("app"), TEXT_STATIC("web")}, {TEXT_STATIC("x"), TEXT_STATIC("")}};
-static const struct event_container container = {.id = {0xab, 0xcd}, .name = TEXT_STATIC("main"),
-	.image_name = TEXT_STATIC("registry.example/web"), .image_tag = TEXT_STATIC("1.4"), .image_digest = TEXT_STATIC("sha256:1"),
-	.pod_name = TEXT_STATIC("web-1"), .pod_namespace = TEXT_STATIC("shop"), .pod_uid = TEXT_STATIC("u-1"), .pod_ips = ips,
-	.pod_ip_count = 2, .labels = labels, .label_count = 2};
-static struct event_process leader = {.entity = {9}, .exec_counter = 1, .pid = 10, .start_ns = 5, .name = TEXT_STATIC("sh"),
-	.args = TEXT_STATIC("sh\0-c\0x\xff\0"), .args_count = 3, .image_known = true, .entry = EVENT_ENTRY_RUNTIME_EXEC,
-	.login_uid = UINT32_MAX, .session_id = 7, .in_container = true, .container_id = {0xab, 0xcd}};
-static struct event_process child = {.entity = {8}, .exec_counter = 4, .pid = 11, .vpid = 2, .start_ns = 6,
-	.name = TEXT_STATIC("cat"), .executable = TEXT_STATIC("/bin/cat"), .script = TEXT_STATIC("/x.sh"),
-	.args = TEXT_STATIC("cat\0"), .args_count = 1, .working_directory = TEXT_STATIC("/"), .tty = TEXT_STATIC("pts0"),
-	.tty_major = 136, .tty_minor = 1, .uid = 1, .gid = 2, .real_uid = 3, .real_gid = 4, .login_uid = 5, .session_id = 6,
-	.cap_effective = 1ull << 40, .cap_permitted = 3, .fd_types = {1, 6, 7}, .upper = true, .memfd = true,
-	.image_known = true, .truncated = EVENT_CUT_ARGS, .parent = &leader, .entry_leader = &leader};
+static const struct event_label labels[] = {
+	{TEXT_STATIC("app"), TEXT_STATIC("web")}, {TEXT_STATIC("x"), TEXT_STATIC("")}};
+static const struct event_container container = {.id = {0xab, 0xcd},
+	.name = TEXT_STATIC("main"),
+	.image_name = TEXT_STATIC("registry.example/web"),
+	.image_tag = TEXT_STATIC("1.4"),
+	.image_digest = TEXT_STATIC("sha256:1"),
+	.pod_name = TEXT_STATIC("web-1"),
+	.pod_namespace = TEXT_STATIC("shop"),
+	.pod_uid = TEXT_STATIC("u-1"),
+	.pod_ips = ips,
+	.pod_ip_count = 2,
+	.labels = labels,
+	.label_count = 2};
+static struct event_process leader = {.entity = {9},
+	.exec_counter = 1,
+	.pid = 10,
+	.start_ns = 5,
+	.name = TEXT_STATIC("sh"),
+	.args = TEXT_STATIC("sh\0-c\0x\xff\0"),
+	.args_count = 3,
+	.image_known = true,
+	.entry = EVENT_ENTRY_RUNTIME_EXEC,
+	.login_uid = UINT32_MAX,
+	.session_id = 7,
+	.in_container = true,
+	.container_id = {0xab, 0xcd}};
+static struct event_process child = {.entity = {8},
+	.exec_counter = 4,
+	.pid = 11,
+	.vpid = 2,
+	.start_ns = 6,
+	.name = TEXT_STATIC("cat"),
+	.executable = TEXT_STATIC("/bin/cat"),
+	.script = TEXT_STATIC("/x.sh"),
+	.args = TEXT_STATIC("cat\0"),
+	.args_count = 1,
+	.working_directory = TEXT_STATIC("/"),
+	.tty = TEXT_STATIC("pts0"),
+	.tty_major = 136,
+	.tty_minor = 1,
+	.uid = 1,
+	.gid = 2,
+	.real_uid = 3,
+	.real_gid = 4,
+	.login_uid = 5,
+	.session_id = 6,
+	.cap_effective = 1ull << 40,
+	.cap_permitted = 3,
+	.fd_types = {1, 6, 7},
+	.upper = true,
+	.memfd = true,
+	.image_known = true,
+	.truncated = EVENT_CUT_ARGS,
+	.parent = &leader,
+	.entry_leader = &leader};
 
 /* One event of each kind, sequences 5, 6, … */
 static size_t make_events(struct event events[16])
 {
-	const struct event common = {.time_ns = 1767323045123456789ull, .count = 1, .host = &host, .container = &container,
-		.process = &child, .ring = 1, .cpu = 3, .ring_sequence = 77};
+	const struct event common = {.time_ns = 1767323045123456789ull,
+		.count = 1,
+		.host = &host,
+		.container = &container,
+		.process = &child,
+		.ring = 1,
+		.cpu = 3,
+		.ring_sequence = 77};
 	size_t count = 0;
 
 	leader.entry_leader = &leader;
@@ -43,13 +94,24 @@ static size_t make_events(struct event events[16])
 		event->sequence = 5 + count++;
 		switch (event_action_category(action)) {
 		case EVENT_NETWORK:
-			event->network = (struct event_network){.family = AF_INET6, .protocol = IPPROTO_TCP, .type = SOCK_STREAM,
-				.source = {AF_INET6, {0xfd, 1}, 1234}, .destination = {AF_INET6, {0xfd, 2}, 80}, .ingress = true,
-				.source_bytes = 10, .destination_bytes = 1ull << 40, .duration_ns = 99};
+			event->network = (struct event_network){.family = AF_INET6,
+				.protocol = IPPROTO_TCP,
+				.type = SOCK_STREAM,
+				.source = {AF_INET6, {0xfd, 1}, 1234},
+				.destination = {AF_INET6, {0xfd, 2}, 80},
+				.ingress = true,
+				.source_bytes = 10,
+				.destination_bytes = 1ull << 40,
+				.duration_ns = 99};
 			break;
 		case EVENT_FILE:
-			event->file = (struct event_file){.path = TEXT_LITERAL("/a\xff"), .argument = TEXT_LITERAL("a\xff"),
-				.flags = O_RDWR | O_CREAT, .inode = 1ull << 50, .mode = 0100640, .created = true, .foreign = true};
+			event->file = (struct event_file){.path = TEXT_LITERAL("/a\xff"),
+				.argument = TEXT_LITERAL("a\xff"),
+				.flags = O_RDWR | O_CREAT,
+				.inode = 1ull << 50,
+				.mode = 0100640,
+				.created = true,
+				.foreign = true};
 			event->pending = true;
 			event->count = 12;
 			event->truncated = EVENT_CUT_FILE_PATH;
@@ -57,8 +119,14 @@ static size_t make_events(struct event events[16])
 		case EVENT_HEALTH:
 			event->process = NULL;
 			event->container = NULL;
-			event->lost = (struct event_lost){.count = 4, .kinds = 1ull << EVENT_OPEN | 1ull << EVENT_EXEC,
-				.stage = TEXT_LITERAL("ring-bulk"), .cpu = -1, .first = 3, .last = 9, .start_ns = 1, .end_ns = 2};
+			event->lost = (struct event_lost){.count = 4,
+				.kinds = 1ull << EVENT_OPEN | 1ull << EVENT_EXEC,
+				.stage = TEXT_LITERAL("ring-bulk"),
+				.cpu = -1,
+				.first = 3,
+				.last = 9,
+				.start_ns = 1,
+				.end_ns = 2};
 			break;
 		default:
 			if (action == EVENT_END) {

@@ -19,7 +19,8 @@ char *buffer_reserve(struct buffer *buffer, size_t bytes);
 
 static inline void buffer_append(struct buffer *buffer, const void *data, size_t length)
 {
-	char *to = length <= buffer->room - buffer->length ? buffer->data + buffer->length : buffer_reserve(buffer, length);
+	char *to = length <= buffer->room - buffer->length ? buffer->data + buffer->length
+							   : buffer_reserve(buffer, length);
 
 	if (length == 0 || !to)
 		return;

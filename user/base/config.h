@@ -35,7 +35,10 @@ struct config_key {
 };
 
 /* The end of a table. */
-#define CONFIG_END {0}
+#define CONFIG_END                                                                                                     \
+	{                                                                                                              \
+		0                                                                                                      \
+	}
 
 /*
  * Reads a file into the keys' targets. Returns 0, or -EINVAL after it has logged `FILE:LINE: reason`; then some
@@ -47,7 +50,8 @@ int config_read(const struct config_key *keys, const char *file);
  * Sets one key from a word, as an option or --set does. `more`: adds to a list instead of replacing it.
  * Returns 0, or -EINVAL with the reason in `why`.
  */
-int config_assign(const struct config_key *keys, const char *path, const char *value, bool more, char *why, size_t why_size);
+int config_assign(
+	const struct config_key *keys, const char *path, const char *value, bool more, char *why, size_t why_size);
 
 /* Frees what the targets own, and sets them to nothing. */
 void config_free(const struct config_key *keys);

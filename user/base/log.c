@@ -33,7 +33,9 @@ static void write_line(const char *prefix, const char *format, va_list arguments
 {
 	char line[LINE_MAX_SIZE];
 	int start = snprintf(line, sizeof(line), "%s", prefix);
-	int length = start < (int)sizeof(line) ? vsnprintf(line + start, sizeof(line) - (size_t)start, format, arguments) : 0;
+	int length = start < (int)sizeof(line)
+			     ? vsnprintf(line + start, sizeof(line) - (size_t)start, format, arguments)
+			     : 0;
 	size_t size = (size_t)start + (size_t)(length > 0 ? length : 0);
 
 	if (size >= sizeof(line) - 1) {
@@ -90,8 +92,8 @@ void log_limited_at(struct log_limit *limit, const char *format, ...)
 	unsigned long held_back;
 	va_list arguments;
 
-	if (now < next || !__atomic_compare_exchange_n((unsigned long long *)&limit->next_ns, &next, now + limit_ns, false,
-				 __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+	if (now < next || !__atomic_compare_exchange_n((unsigned long long *)&limit->next_ns, &next, now + limit_ns,
+				  false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 		limit->held_back++;
 		return;
 	}

@@ -18,12 +18,12 @@ struct option_spec {
 };
 
 struct program_spec {
-	const char *name;    /* taffrail-sensor; what messages begin with */
-	const char *usage;   /* what follows the name in --help: "[OPTIONS]" */
-	const char *summary; /* one sentence */
+	const char *name;                  /* taffrail-sensor; what messages begin with */
+	const char *usage;                 /* what follows the name in --help: "[OPTIONS]" */
+	const char *summary;               /* one sentence */
 	const struct option_spec *options; /* ends with a NULL name */
 	const struct config_key *keys;
-	bool no_file; /* takes no --config and no --set */
+	bool no_file;      /* takes no --config and no --set */
 	const char *notes; /* printed after the options: exit codes, examples */
 };
 

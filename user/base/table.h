@@ -22,7 +22,7 @@ struct table {
 };
 
 /* The struct of type `type` that holds `node` as its member `member`. */
-#define table_entry(node, type, member) ((type *)(void *)((char *)(uintptr_t)(node) - offsetof(type, member)))
+#define table_entry(node, type, member) ((type *)(void *)((char *)(uintptr_t)(node)-offsetof(type, member)))
 
 void table_init(struct table *table);
 
@@ -46,7 +46,8 @@ struct table_node *table_next(const struct table *table, const struct table_node
 
 /* Walks over all nodes; the body may remove `node` (and free it), but no other. */
 #define table_for_each(table, node)                                                                                    \
-	for (struct table_node *table_next_ = ((node) = table_next(table, NULL), (node)) ? table_next(table, node) : NULL; \
+	for (struct table_node *table_next_ = ((node) = table_next(table, NULL), (node)) ? table_next(table, node)     \
+											 : NULL;                       \
 		(node); (node) = table_next_, table_next_ = (node) ? table_next(table, node) : NULL)
 
 /* Frees the chains; the nodes are the owner's. May run twice. */

@@ -15,7 +15,10 @@ struct text {
 
 #define TEXT_LITERAL(string) ((struct text){(string), sizeof(string) - 1})
 /* The same where the compiler wants a constant. */
-#define TEXT_STATIC(string) {(string), sizeof(string) - 1}
+#define TEXT_STATIC(string)                                                                                            \
+	{                                                                                                              \
+		(string), sizeof(string) - 1                                                                           \
+	}
 
 static inline struct text text_of(const char *string)
 {

@@ -9,7 +9,12 @@
 static inline size_t utf8_length(const unsigned char *bytes, size_t left)
 {
 	unsigned char first = bytes[0];
-	size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+	size_t length = first < 0x80   ? 1
+			: first < 0xc2 ? 0
+			: first < 0xe0 ? 2
+			: first < 0xf0 ? 3
+			: first < 0xf5 ? 4
+				       : 0;
 
 	if (length <= 1 || length > left)
 		return length > left ? 0 : length;
@@ -17,8 +22,8 @@ static inline size_t utf8_length(const unsigned char *bytes, size_t left)
 		if ((bytes[i] & 0xc0) != 0x80)
 			return 0;
 	/* The second byte rules out what is overlong, a surrogate, or too high. */
-	if ((first == 0xe0 && bytes[1] < 0xa0) || (first == 0xed && bytes[1] > 0x9f) || (first == 0xf0 && bytes[1] < 0x90) ||
-		(first == 0xf4 && bytes[1] > 0x8f))
+	if ((first == 0xe0 && bytes[1] < 0xa0) || (first == 0xed && bytes[1] > 0x9f) ||
+		(first == 0xf0 && bytes[1] < 0x90) || (first == 0xf4 && bytes[1] > 0x8f))
 		return 0;
 	return length;
 }

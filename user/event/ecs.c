@@ -16,8 +16,7 @@ void document_escaped(struct document *document, const char *field)
 		document->escaped[document->escaped_count++] = field;
 }
 
-void put_text_raw(struct document *document, const char *quoted, size_t length, const char *field,
-	struct text value)
+void put_text_raw(struct document *document, const char *quoted, size_t length, const char *field, struct text value)
 {
 	if (value.length == 0)
 		return;

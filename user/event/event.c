@@ -31,7 +31,8 @@ enum event_action event_action_find(struct text name)
 const char *event_cut_name(uint32_t bit)
 {
 	switch (bit) {
-#define CUT(name, number, text) case EVENT_CUT_##name: return text;
+#define CUT(name, number, text)                                                                                        \
+	case EVENT_CUT_##name: return text;
 		EVENT_CUTS(CUT)
 #undef CUT
 	default: return NULL;

@@ -40,7 +40,7 @@ enum event_action {
 #define ACTION(name, number, text, category) EVENT_##name = number,
 	EVENT_ACTIONS(ACTION)
 #undef ACTION
-	EVENT_ACTIONS_END,
+		EVENT_ACTIONS_END,
 };
 
 enum event_outcome { EVENT_SUCCESS = 0, EVENT_FAILURE = 1, EVENT_UNKNOWN = 2 };
@@ -64,8 +64,8 @@ enum event_cut {
 struct event_host {
 	struct text id; /* of the machine; also the sensor's name on the wire */
 	struct text name;
-	struct text boot_id; /* as /proc/sys/kernel/random/boot_id */
-	struct text cluster; /* orchestrator.cluster.name, from the configuration */
+	struct text boot_id;             /* as /proc/sys/kernel/random/boot_id */
+	struct text cluster;             /* orchestrator.cluster.name, from the configuration */
 	uint8_t epoch[EVENT_EPOCH_SIZE]; /* 128 random bits of one life of the sensor */
 };
 
@@ -100,9 +100,9 @@ struct event_process {
 	uint64_t start_ns; /* Unix time */
 	struct text name;  /* comm, as exec gave it */
 	struct text executable;
-	struct text script; /* where the executable is its interpreter */
-	struct text args;   /* NUL-separated; the last NUL may be missing */
-	uint32_t args_count; /* arguments the program was given, also those that were cut */
+	struct text script;      /* where the executable is its interpreter */
+	struct text args;        /* NUL-separated; the last NUL may be missing */
+	uint32_t args_count;     /* arguments the program was given, also those that were cut */
 	struct text environment; /* as args; only where the configuration asks for it */
 	struct text working_directory;
 	struct text tty; /* name of the controlling terminal */
@@ -115,11 +115,11 @@ struct event_process {
 	uint64_t inode;
 	uint8_t fd_types[3];
 	bool upper, copied_up, memfd, deleted, foreign; /* the executable's file */
-	bool image_known; /* false: seen as an ancestor only; credentials and arguments are not known */
+	bool image_known;   /* false: seen as an ancestor only; credentials and arguments are not known */
 	uint32_t truncated; /* enum event_cut, of this record's fields */
 	bool in_container;
 	uint8_t container_id[EVENT_CONTAINER_ID_SIZE];
-	enum event_entry entry; /* of the entry leader, set on the entry leader itself */
+	enum event_entry entry;                   /* of the entry leader, set on the entry leader itself */
 	const struct event_process *parent;       /* the image that forked it, or NULL */
 	const struct event_process *entry_leader; /* itself, an ancestor, or NULL */
 };
@@ -141,10 +141,10 @@ struct event_address {
 
 struct event_network {
 	struct event_address source, destination; /* client, server */
-	struct text unix_name; /* of the server's socket; an abstract name starts with a NUL byte */
-	uint16_t family;       /* AF_* of the socket (v4-mapped: AF_INET) */
-	uint16_t protocol;     /* IPPROTO_* */
-	uint16_t type;         /* SOCK_* */
+	struct text unix_name;                    /* of the server's socket; an abstract name starts with a NUL byte */
+	uint16_t family;                          /* AF_* of the socket (v4-mapped: AF_INET) */
+	uint16_t protocol;                        /* IPPROTO_* */
+	uint16_t type;                            /* SOCK_* */
 	bool ingress;
 	uint64_t source_bytes, destination_bytes; /* payload each end sent; disconnect only */
 	uint64_t duration_ns;                     /* disconnect only, 0: not known */
@@ -152,25 +152,25 @@ struct event_network {
 
 struct event_lost {
 	uint64_t count;
-	uint64_t kinds; /* bit 1 << enum event_action */
-	struct text stage; /* ring-critical, ring-bulk, kernel, … */
-	int32_t cpu;       /* -1: of no single CPU */
-	uint64_t first, last; /* sequence numbers of the stage's own numbering; 0, 0: not known */
+	uint64_t kinds;            /* bit 1 << enum event_action */
+	struct text stage;         /* ring-critical, ring-bulk, kernel, … */
+	int32_t cpu;               /* -1: of no single CPU */
+	uint64_t first, last;      /* sequence numbers of the stage's own numbering; 0, 0: not known */
 	uint64_t start_ns, end_ns; /* Unix time */
 };
 
 struct event {
 	enum event_action action;
 	enum event_outcome outcome;
-	int error; /* errno, positive; 0: none */
+	int error;         /* errno, positive; 0: none */
 	uint64_t sequence; /* of the sensor's epoch, from 1 */
 	uint64_t time_ns;  /* Unix time */
 	const struct event_host *host;
 	const struct event_process *process;     /* NULL: not known, or none */
 	const struct event_container *container; /* NULL: outside containers */
-	bool pending;    /* sent before the container's metadata came */
-	uint64_t count;  /* equal events this one stands for; 1 as a rule */
-	uint32_t truncated; /* enum event_cut, of the event's own fields */
+	bool pending;                            /* sent before the container's metadata came */
+	uint64_t count;                          /* equal events this one stands for; 1 as a rule */
+	uint32_t truncated;                      /* enum event_cut, of the event's own fields */
 	/* Where the kernel's numbering had it: for gaps, not for ids. */
 	uint8_t ring;
 	uint16_t cpu;
@@ -182,7 +182,7 @@ struct event {
 		struct {
 			int32_t code;   /* 0 to 255, or 128 + signal */
 			int32_t signal; /* 0: none */
-		} end; /* EVENT_END */
+		} end;                  /* EVENT_END */
 	};
 };
 

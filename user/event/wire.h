@@ -35,7 +35,8 @@ size_t wire_batch_size(const struct wire_batch *batch);
  * Ends the batch: returns a complete `Up{batch}` message, which is the caller's (wire_bytes_free), and starts a new,
  * empty one. NULL without memory: then the events are gone.
  */
-struct buffer *wire_batch_finish(struct wire_batch *batch, const struct event_host *host, uint64_t first, uint64_t last);
+struct buffer *wire_batch_finish(
+	struct wire_batch *batch, const struct event_host *host, uint64_t first, uint64_t last);
 
 void wire_bytes_free(struct buffer *bytes);
 

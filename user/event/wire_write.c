@@ -11,7 +11,7 @@
 #include "taffrail/v1/stream.pb-c.h"
 
 enum {
-	UP_BATCH = 2,     /* field numbers of stream.proto and event.proto */
+	UP_BATCH = 2, /* field numbers of stream.proto and event.proto */
 	BATCH_RECORD = 5,
 	RECORD_CONTAINER = 1,
 	RECORD_PROCESS = 2,
@@ -97,7 +97,8 @@ static bool is_new(struct wire_batch *batch, const uint8_t key[KEY_SIZE])
 			return true;
 		for (size_t i = 0; i < batch->slot_count; i++)
 			if (batch->slots[i].generation == batch->generation)
-				*find_slot(slots, 2 * batch->slot_count, batch->generation, batch->slots[i].key) = batch->slots[i];
+				*find_slot(slots, 2 * batch->slot_count, batch->generation, batch->slots[i].key) =
+					batch->slots[i];
 		free(batch->slots);
 		batch->slots = slots;
 		batch->slot_count *= 2;
@@ -171,8 +172,8 @@ static char *string_of(struct strings *strings, struct text text)
 static size_t strings_size(const struct event_container *container)
 {
 	size_t size = 8 + container->name.length + container->image_name.length + container->image_tag.length +
-		container->image_digest.length + container->pod_name.length + container->pod_namespace.length +
-		container->pod_uid.length;
+		      container->image_digest.length + container->pod_name.length + container->pod_namespace.length +
+		      container->pod_uid.length;
 
 	for (size_t i = 0; i < container->pod_ip_count; i++)
 		size += container->pod_ips[i].length + 1;
@@ -188,7 +189,7 @@ static void add_container(struct wire_batch *batch, const struct event_container
 	uint8_t key[KEY_SIZE] = {0};
 	struct strings strings = {.size = strings_size(container)};
 	size_t lists = container->pod_ip_count * sizeof(char *) +
-		container->label_count * (sizeof(Taffrail__V1__Label) + sizeof(Taffrail__V1__Label *));
+		       container->label_count * (sizeof(Taffrail__V1__Label) + sizeof(Taffrail__V1__Label *));
 	char *room;
 
 	memcpy(key, container->id, EVENT_CONTAINER_ID_SIZE);
@@ -488,7 +489,8 @@ struct buffer *wire_batch_finish(struct wire_batch *batch, const struct event_ho
 	}
 	size = bytes->length - UP_HEADER;
 	bytes->data[0] = UP_BATCH << 3 | LENGTH_DELIMITED;
-	for (int i = 0; i < 5; i++) /* five bytes whatever the length: readers take a varint that is longer than needed */
+	for (int i = 0; i < 5;
+		i++) /* five bytes whatever the length: readers take a varint that is longer than needed */
 		bytes->data[1 + i] = (char)((size >> (7 * i) & 0x7f) | (i < 4 ? 0x80 : 0));
 	batch->bytes = next;
 	return bytes;

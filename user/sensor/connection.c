@@ -13,7 +13,7 @@ struct connection {
 	struct table_node node;
 	uint64_t id;
 	struct queue *queue;
-	struct connection *older, *newer; /* in its queue */
+	struct connection *older, *newer;  /* in its queue */
 	const struct event_process *image; /* held */
 	struct kernel_network begin;       /* while it waits */
 };
@@ -26,9 +26,9 @@ struct queue {
 
 struct connection_table {
 	struct table connections;
-	struct queue waiting;  /* CONNECT has come, nothing has left yet */
-	struct queue reported; /* its document has left as unknown; the outcome will be dropped */
-	struct queue open;     /* established: keeps its image for the end */
+	struct queue waiting;             /* CONNECT has come, nothing has left yet */
+	struct queue reported;            /* its document has left as unknown; the outcome will be dropped */
+	struct queue open;                /* established: keeps its image for the end */
 	const struct event_process *last; /* image of the connection that ended last: good until the next call */
 	struct connection_ops ops;
 };
@@ -107,7 +107,8 @@ static bool keep(struct connection_table *table, const struct record *record, co
 	connection->begin = *record->network;
 	connection->begin.header.size = sizeof(connection->begin);
 	connection->begin.unix_name = (struct kernel_string){0};
-	if (table_insert(&table->connections, &connection->node, hash_bytes(&connection->id, sizeof(connection->id))) < 0) {
+	if (table_insert(&table->connections, &connection->node, hash_bytes(&connection->id, sizeof(connection->id))) <
+		0) {
 		free(connection);
 		return false;
 	}
@@ -128,7 +129,7 @@ static bool keep(struct connection_table *table, const struct record *record, co
 static bool is_established(const struct kernel_network *network)
 {
 	return network->result >= 0 && !network->result_unknown && network->connection != 0 &&
-		network->tuple.protocol == IPPROTO_TCP;
+	       network->tuple.protocol == IPPROTO_TCP;
 }
 
 static enum connection_verdict judge_begin(struct connection_table *table, const struct record *record,
@@ -165,8 +166,8 @@ static enum connection_verdict judge_done(struct connection_table *table, const 
 	return verdict;
 }
 
-static enum connection_verdict judge_end(struct connection_table *table, struct connection *open,
-	const struct event_process **image)
+static enum connection_verdict judge_end(
+	struct connection_table *table, struct connection *open, const struct event_process **image)
 {
 	if (!open)
 		return CONNECTION_SEND;
@@ -178,8 +179,8 @@ static enum connection_verdict judge_end(struct connection_table *table, struct 
 	return CONNECTION_SEND;
 }
 
-enum connection_verdict connection_judge(struct connection_table *table, const struct record *record,
-	const struct event_process **image)
+enum connection_verdict connection_judge(
+	struct connection_table *table, const struct record *record, const struct event_process **image)
 {
 	bool ends = record->header->kind == KERNEL_DISCONNECT;
 	uint64_t id = ends ? record->disconnect->connection : record->network->connection;

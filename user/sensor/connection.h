@@ -44,8 +44,8 @@ int connection_open(struct connection_table **table, const struct connection_ops
  * return it is the image to use for the document: that which opened the connection, where it is known, good until the
  * next call.
  */
-enum connection_verdict connection_judge(struct connection_table *table, const struct record *record,
-	const struct event_process **image);
+enum connection_verdict connection_judge(
+	struct connection_table *table, const struct record *record, const struct event_process **image);
 
 /* Sends each CONNECT record that is older than CONNECTION_WAIT_NS at `now_ns` (boot time), or all with UINT64_MAX. */
 void connection_expire(struct connection_table *table, uint64_t now_ns);

@@ -109,8 +109,8 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 		event->truncated |= EVENT_CUT_FILE_PATH;
 }
 
-static struct event_address address_of(const struct kernel_tuple *tuple, const struct kernel_address *address,
-	uint16_t port_be)
+static struct event_address address_of(
+	const struct kernel_tuple *tuple, const struct kernel_address *address, uint16_t port_be)
 {
 	struct event_address out = {.port = ntohs(port_be)};
 
@@ -188,9 +188,7 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	event->cpu = header->cpu;
 	event->ring_sequence = header->sequence;
 	switch ((enum kernel_kind)header->kind) {
-	case KERNEL_EXEC:
-		event->action = EVENT_EXEC;
-		break;
+	case KERNEL_EXEC: event->action = EVENT_EXEC; break;
 	case KERNEL_EXEC_FAILED: decode_exec_failed(record, event); break;
 	case KERNEL_FORK: event->action = EVENT_FORK; break;
 	case KERNEL_EXIT: decode_exit(record, event); break;

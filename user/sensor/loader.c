@@ -344,7 +344,8 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 			"this process may not load BPF programs: run it as root, or with the capabilities CAP_BPF, "
 			"CAP_PERFMON and CAP_NET_ADMIN (and CAP_SYS_RESOURCE before Linux 5.11)");
 	else if (error)
-		snprintf(why, why_size, "this kernel does not load the BPF programs (%s): see README.md for the kernels that do",
+		snprintf(why, why_size,
+			"this kernel does not load the BPF programs (%s): see README.md for the kernels that do",
 			strerror(-error));
 	return error;
 }

@@ -11,7 +11,7 @@
 #include "event/wire.h"
 
 enum {
-	LINES_FULL = 1 << 20,  /* lines that wait for the next flush */
+	LINES_FULL = 1 << 20,   /* lines that wait for the next flush */
 	BATCH_FULL = 256 << 10, /* a batch of this size leaves at once */
 };
 static const uint64_t batch_age_ns = 50ull * 1000 * 1000; /* so does one of this age */

@@ -154,7 +154,7 @@ static void send_connection(void *context, const struct record *record, const st
 static bool is_connection(const struct kernel_header *header)
 {
 	return header->kind == KERNEL_CONNECT || header->kind == KERNEL_CONNECT_DONE || header->kind == KERNEL_ACCEPT ||
-		header->kind == KERNEL_DISCONNECT;
+	       header->kind == KERNEL_DISCONNECT;
 }
 
 /* The whole way starts here: bytes of a ring. Never fails: what cannot be used is counted and left. */
@@ -181,8 +181,7 @@ static int take_record(void *context, const void *bytes, size_t size)
 
 	if (record.header->kind == KERNEL_EXIT && !image)
 		return 0;
-	if (is_connection(record.header) &&
-		connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
+	if (is_connection(record.header) && connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
 		return 0;
 	name_record(pipeline, &record, image);
 	return 0;
@@ -336,7 +335,8 @@ static int count_process(void *context, const void *bytes, size_t size)
 	}
 	census->offsets[census->count++] = census->records.length;
 	buffer_append(&census->records, bytes, size);
-	buffer_append(&census->records, "\0\0\0\0\0\0\0", -size % _Alignof(struct kernel_header)); /* the next one aligned */
+	buffer_append(
+		&census->records, "\0\0\0\0\0\0\0", -size % _Alignof(struct kernel_header)); /* the next one aligned */
 	return census->records.failed ? -ENOMEM : 0;
 }
 
@@ -367,7 +367,8 @@ static int take_census(struct pipeline *pipeline)
 			continue;
 		process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
 		if (proc_arguments(&pipeline->scratch, proc, (pid_t)record.header->tgid) == 0)
-			(void)process_set_arguments(pipeline->processes, (pid_t)record.header->tgid, record.header->start_ns,
+			(void)process_set_arguments(pipeline->processes, (pid_t)record.header->tgid,
+				record.header->start_ns,
 				(struct text){pipeline->scratch.data, pipeline->scratch.length});
 	}
 	free(census.offsets);
@@ -383,8 +384,9 @@ static int open_output(struct pipeline *pipeline)
 	if (settings->stdout_lines)
 		return output_open_lines(&pipeline->output, STDOUT_FILENO);
 
-	const struct stream_options options = {
-		.collector = settings->collector, .host = host_view(pipeline->host), .memory_bytes = settings->stream_bytes};
+	const struct stream_options options = {.collector = settings->collector,
+		.host = host_view(pipeline->host),
+		.memory_bytes = settings->stream_bytes};
 
 	error = stream_open(&pipeline->stream, &options);
 	return error ? error : output_open_stream(&pipeline->output, pipeline->stream, host_view(pipeline->host));

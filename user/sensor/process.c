@@ -10,7 +10,7 @@
 #include "sensor/image.h"
 
 enum {
-	LIVING_MAX = 1 << 18,  /* a lost exit leaves an entry behind: past this the oldest goes */
+	LIVING_MAX = 1 << 18, /* a lost exit leaves an entry behind: past this the oldest goes */
 	ENDED_MAX = 1 << 15,
 	CONTAINERS_MAX = 1 << 14,
 	IMAGES_MAX = 8, /* of one process: records of older ones have long come */
@@ -19,7 +19,7 @@ enum {
 struct process {
 	struct table_node node;
 	pid_t pid;
-	uint64_t start_ns; /* boot time */
+	uint64_t start_ns;    /* boot time */
 	struct image *images; /* newest first */
 	bool entered;         /* its entry leader is known */
 	bool ended;
@@ -151,7 +151,7 @@ static struct image *find_image(struct process *process, uint32_t exec_counter)
 bool process_knows(struct process_table *table, const struct kernel_header *header)
 {
 	return header->flags & KERNEL_NO_PROCESS ||
-		find_image(find(table, header->tgid, header->start_ns), header->exec_counter) != NULL;
+	       find_image(find(table, header->tgid, header->start_ns), header->exec_counter) != NULL;
 }
 
 /* --- how a process came in ------------------------------------------------------------------------------------------- */
@@ -213,7 +213,8 @@ static enum event_entry entry_of(struct process_table *table, const struct event
 
 static bool same_container(const struct event_process *a, const struct event_process *b)
 {
-	return a->in_container == b->in_container && memcmp(a->container_id, b->container_id, sizeof(a->container_id)) == 0;
+	return a->in_container == b->in_container &&
+	       memcmp(a->container_id, b->container_id, sizeof(a->container_id)) == 0;
 }
 
 static void enter(struct process_table *table, struct process *process, struct image *image)
@@ -232,8 +233,8 @@ static void enter(struct process_table *table, struct process *process, struct i
 /* --- records --------------------------------------------------------------------------------------------------------- */
 
 /* The image that an ancestor of an exec record names: one of the table's, or a new one that only descendants hold. */
-static struct image *ancestor_image(struct process_table *table, const struct record *record, size_t index,
-	uint64_t boot_unix_ns)
+static struct image *ancestor_image(
+	struct process_table *table, const struct record *record, size_t index, uint64_t boot_unix_ns)
 {
 	const struct kernel_exec *exec = record->exec;
 	const struct kernel_ancestor *ancestor = index < exec->ancestor_count ? &exec->ancestors[index] : NULL;
@@ -343,7 +344,8 @@ static struct image *apply_exec(struct process_table *table, const struct record
 
 	if (!image)
 		return NULL;
-	if (fill_from_exec(image, record) < 0 || (!process && !(process = add(table, header->tgid, header->start_ns)))) {
+	if (fill_from_exec(image, record) < 0 ||
+		(!process && !(process = add(table, header->tgid, header->start_ns)))) {
 		image->references = 1;
 		image_release(image);
 		return NULL;
@@ -439,7 +441,8 @@ static struct image *apply_other(struct process_table *table, const struct recor
 	return add_image(process, image);
 }
 
-const struct event_process *process_apply(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
+const struct event_process *process_apply(
+	struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
 {
 	const struct kernel_header *header = record->header;
 	struct image *image;

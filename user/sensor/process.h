@@ -33,8 +33,8 @@ bool process_knows(struct process_table *table, const struct kernel_header *head
  * Returns NULL for a record without a process, for the second EXIT of a process (two last threads may both be seen
  * as the last), and when memory is short. The image is good until the next call; process_hold keeps it.
  */
-const struct event_process *process_apply(struct process_table *table, const struct record *record,
-	uint64_t boot_unix_ns);
+const struct event_process *process_apply(
+	struct process_table *table, const struct record *record, uint64_t boot_unix_ns);
 
 /* The arguments of a process that was there before the sensor, NUL-separated, from /proc. -ESRCH if it is not known. */
 int process_set_arguments(struct process_table *table, pid_t pid, uint64_t start_ns, struct text args);

@@ -13,7 +13,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 {
 	const uint64_t ring_min = 1 << 20, ring_max = 1 << 30;
 	const struct config_key all[KEYS] = {
-		{"stdout", CONFIG_BOOL, &settings->stdout_lines, 0, 0, "write ECS JSON lines to stdout, without a collector"},
+		{"stdout", CONFIG_BOOL, &settings->stdout_lines, 0, 0,
+			"write ECS JSON lines to stdout, without a collector"},
 		{"collector", CONFIG_TEXT, &settings->collector, 0, 0, "where the collector listens"},
 		{"cri.sockets", CONFIG_LIST, &settings->cri, 0, 0, "sockets of the container runtimes"},
 		{"cri.state", CONFIG_LIST, &settings->cri_state, 0, 0, "state directories of the container runtimes"},
@@ -23,7 +24,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"host.name", CONFIG_TEXT, &settings->host_name, 0, 0, "the machine's name"},
 		{"cluster.name", CONFIG_TEXT, &settings->cluster, 0, 0, "the cluster's name"},
 		{"exec.environment", CONFIG_BOOL, &settings->environment, 0, 0, "take the environment of each exec"},
-		{"rings.critical", CONFIG_SIZE, &settings->critical_bytes, ring_min, ring_max, "size of the critical ring"},
+		{"rings.critical", CONFIG_SIZE, &settings->critical_bytes, ring_min, ring_max,
+			"size of the critical ring"},
 		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
@@ -71,7 +73,8 @@ int settings_read(struct settings *settings, int argc, char **argv)
 	if (code < 0 && settings->collector && grpc_address_parse(settings->collector, &address, why, sizeof(why)) < 0)
 		code = options_wrong("--collector \"%s\": %s", settings->collector, why);
 	if (code < 0 && settings->collector && !grpc_address_is_loopback(&address))
-		code = options_wrong("--collector \"%s\": without TLS only loopback addresses and unix sockets are allowed",
+		code = options_wrong(
+			"--collector \"%s\": without TLS only loopback addresses and unix sockets are allowed",
 			settings->collector);
 	if (code >= 0)
 		settings_free(settings);

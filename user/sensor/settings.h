@@ -9,18 +9,18 @@
 #include "base/config.h"
 
 struct settings {
-	bool stdout_lines; /* --stdout: ECS JSON lines, no collector */
-	bool host_events;  /* --host, host.events: also what happens outside containers */
-	bool environment;  /* exec.environment: take the environment of each exec */
-	struct config_list cri;       /* --cri, cri.sockets; empty: the usual ones */
-	struct config_list cri_state; /* cri.state: where runtimes keep their bundles; empty: the usual places */
-	char *collector;              /* --collector */
-	char *host_root;              /* host.root: where the host's files are seen; NULL: here */
-	char *host_id, *host_name;    /* host.id, host.name; NULL: as the machine says */
-	char *cluster;                /* cluster.name */
+	bool stdout_lines;                   /* --stdout: ECS JSON lines, no collector */
+	bool host_events;                    /* --host, host.events: also what happens outside containers */
+	bool environment;                    /* exec.environment: take the environment of each exec */
+	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
+	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
+	char *collector;                     /* --collector */
+	char *host_root;                     /* host.root: where the host's files are seen; NULL: here */
+	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
+	char *cluster;                       /* cluster.name */
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
-	uint64_t stream_bytes; /* stream.memory: batches that the collector has not acknowledged */
-	uint64_t drain_ms;     /* drain: how long SIGTERM waits for the collector */
+	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
+	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */
 };
 
 /*
