@@ -100,13 +100,15 @@ $(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
 
 # All rooms go into every target: it is the seam of its own that each one calls.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))
 ifdef FUZZ
-fuzzers: $(patsubst tests/fuzz/%.c,$(B)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzzers: $(FUZZERS)
 else
 fuzzers:
 	$(MAKE) FUZZ=1 fuzzers
 endif
-$(B)/bin/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(SENSOR_O) $(COLLECTOR_O) $(CLI_O) $(SHARED_O) $(PROTO_O)
+# Static: as a plain pattern it loses to bin/%, which needs no file that is not there yet.
+$(FUZZERS): $(B)/bin/%: $(B)/tests/fuzz/%.o $(SENSOR_O) $(COLLECTOR_O) $(CLI_O) $(SHARED_O) $(PROTO_O)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer $(filter %.o,$^) -o $@ $(LDLIBS)
 
