@@ -123,6 +123,7 @@ struct container_walk {
 
 static long container_walk_step(u32 index, void *data)
 {
+	(void)index;
 	struct container_walk *walk = data;
 	struct kernfs_node *node = walk->node;
 	struct container_entry entry = {};

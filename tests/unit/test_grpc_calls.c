@@ -288,7 +288,7 @@ Test(grpc_calls, deadline_counts_while_connecting)
 	world_until(&world, world.called.done == 1);
 	cr_expect_eq(world.called.status, GRPC_DEADLINE_EXCEEDED);
 	cr_expect_eq(world.down, 0);
-	call = world_call(&world, "/t.T/Echo");
+	(void)world_call(&world, "/t.T/Echo");
 	world_until(&world, world.down == 1);
 	cr_expect_eq(world.down_error, -ETIMEDOUT);
 	cr_expect_not_null(strstr(world.down_reason, "SETTINGS"), "%s", world.down_reason);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 void table_init(struct table *table)
 {
@@ -101,7 +102,7 @@ static void draw_seed(void)
 
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		seed[0] = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec;
-		seed[1] = (uintptr_t)&now;
+		seed[1] = (uintptr_t)&seed ^ (uint64_t)getpid();
 	}
 	seed[0] |= 1;
 }

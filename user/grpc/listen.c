@@ -190,8 +190,8 @@ static int listen_lock_folder(const char *path, char *error, size_t size)
 static int listen_unix(struct grpc_server *server, const char *path, char *error, size_t size)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct grpc_listener *listener;
-	struct stat made;
+	struct grpc_listener *listener = NULL;
+	struct stat made = {0};
 	int folder, fd, result;
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
@@ -212,7 +212,7 @@ static int listen_unix(struct grpc_server *server, const char *path, char *error
 		}
 	}
 	close(folder);
-	if (result) {
+	if (result || !listener) {
 		close(fd);
 		return result;
 	}

@@ -30,7 +30,7 @@ struct grpc_server {
 	bool closed; /* by its owner: no callback any more */
 	struct grpc_listener listeners[GRPC_LISTENERS];
 	size_t listener_count;
-	TAILQ_HEAD(, grpc_connection) connections;
+	TAILQ_HEAD(grpc_connections, grpc_connection) connections;
 	struct grpc_server_counters counters;
 	struct event *accept_again; /* after the process ran out of descriptors */
 

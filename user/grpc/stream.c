@@ -29,7 +29,7 @@ struct grpc_stream {
 	bool ended;
 
 	/* The request. */
-	STAILQ_HEAD(, stream_header) headers;
+	STAILQ_HEAD(stream_headers, stream_header) headers;
 	bool is_post, is_grpc, is_timeout_bad;
 	struct event *deadline;
 	uint64_t deadline_ms; /* when; 0: none */

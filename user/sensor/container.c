@@ -224,7 +224,7 @@ static void make_room(struct container_table *table)
 	if (oldest->item_count == 0)
 		break;
 	if (!oldest)
-		oldest = TAILQ_FIRST(&table->by_met);
+		oldest = TAILQ_FIRST(&table->by_met); /* there is one: the table is full */
 	table->counters.pending_full += oldest->item_count;
 	table->counters.evicted++;
 	forget(oldest);

@@ -129,8 +129,13 @@ bool loader_sleep(struct loader *loader, bool asleep)
 
 static int rings_open(struct loader *loader)
 {
-	struct bpf_map *maps[KERNEL_RINGS] = {loader->skeleton->maps.critical, loader->skeleton->maps.bulk};
+	struct taffrail_bpf *skeleton = loader->skeleton;
+	struct bpf_map *maps[KERNEL_RINGS];
 
+	if (!skeleton)
+		return -EINVAL;
+	maps[KERNEL_RING_CRITICAL] = skeleton->maps.critical;
+	maps[KERNEL_RING_BULK] = skeleton->maps.bulk;
 	loader->wait_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loader->wait_fd < 0)
 		return -errno;
@@ -327,13 +332,13 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 	}
 	loader->cgroup_fd = open(cgroup_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (loader->cgroup_fd < 0) {
-		error = -errno;
+		error = errno ? -errno : -EIO;
 		snprintf(why, why_size, "cannot open the cgroup root %s: %s", cgroup_root, strerror(-error));
 		return error;
 	}
 	loader->skeleton = taffrail_bpf__open();
 	if (!loader->skeleton) {
-		error = -errno;
+		error = errno ? -errno : -ENOMEM;
 		snprintf(why, why_size, "the BPF programs cannot be opened: %s", strerror(-error));
 		return error;
 	}

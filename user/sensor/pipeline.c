@@ -443,10 +443,10 @@ static int open_tables(struct pipeline *pipeline)
 int pipeline_open(struct pipeline **out, const struct settings *settings)
 {
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
-	int error = pipeline ? 0 : -ENOMEM;
+	int error = 0;
 
-	if (error)
-		return error;
+	if (!pipeline)
+		return -ENOMEM;
 	pipeline->settings = settings;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pipeline->boot_unix_ns = clock_unix_offset_ns();

@@ -355,7 +355,7 @@ static struct image *apply_exec(struct process_table *table, const struct record
 	else
 		image_set_parent(image, ancestor_image(table, record, 0, boot_unix_ns));
 	add_image(process, image);
-	if (!process->entered || !same_container(&before->view, &image->view)) {
+	if (!process->entered || !before || !same_container(&before->view, &image->view)) {
 		enter(table, process, image);
 	} else if (before->leader == before) {
 		image->view.entry = before->view.entry;
