@@ -13,9 +13,7 @@
 #ifndef TAFFRAIL_KERNEL_EVENT_H
 #define TAFFRAIL_KERNEL_EVENT_H
 
-#ifndef __bpf__
 #include <linux/types.h>
-#endif
 
 /*
  * Kinds of records. Append only: a number is never used again, for recordings outlive the build that made them.

@@ -1,30 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sockets: connect, accept, listen, the first datagram to each peer, the end of a TCP connection.
- *
- * The addresses are the kernel's: of the cgroup hooks, which get the kernel's copy, and of the socket itself. A socket
- * changes its state in whatever softirq runs, so who made the call is noted with the socket (`sockets`) by those hooks
- * that run in the caller's own context, and never taken from `current` elsewhere.
+ * Connect, accept, listen, the end of a TCP connection. The addresses are the kernel's: of the cgroup hooks, which get
+ * the kernel's copy, and of the socket itself.
  *
  * A connect has up to three witnesses: the address hook (it begins), the state of a TCP socket (it succeeded or failed),
  * and the return of the system call (it failed before it began, or is not TCP). The first that knows the outcome tells
  * it: each takes the flag SOCKET_BEGUN away before it speaks.
  */
 #include "bpf/call.h"
+#include "bpf/socket.h"
 #include "bpf/task.h"
 
 enum {
-	SOCKETS_MAX = 65536,
-	PEERS_MAX = 65536,
-
-	SOCKET_IN_CALL = 1 << 0,     /* a connect began, and its system call has not returned */
-	SOCKET_BEGUN = 1 << 1,       /* CONNECT was sent, CONNECT_DONE not yet */
-	SOCKET_FAILED = 1 << 2,      /* CONNECT_DONE told a failure that the program has still to fetch */
-	SOCKET_ESTABLISHED = 1 << 3, /* DISCONNECT will follow */
-	SOCKET_ACCEPTED = 1 << 4,
-	SOCKET_LISTENING = 1 << 5, /* it began to listen, and the system call has not returned */
-	SOCKET_SENDS = 1 << 6,     /* a datagram is on its way whose source address is not known yet */
-
 	STATE_ESTABLISHED = 1, /* TCP_ESTABLISHED, … of the kernel's tcp_states.h */
 	STATE_SYN_SENT = 2,
 	STATE_CLOSE = 7,
@@ -32,86 +19,14 @@ enum {
 
 	SOCK_RAW = 3,
 	SOCK_DONE_BIT = 1 << 1, /* enum sock_flags: a FIN has come (tcp_fin) */
-	PROTOCOL_MPTCP = 262,
-
-	IPV4_SOURCE = 12, /* offset in the IP header */
-	IPV4_DESTINATION = 16,
-	IPV6_SOURCE = 8,
-	IPV6_DESTINATION = 24,
 };
 
-/* What is known of a socket while it matters. */
-struct socket_entry {
-	struct kernel_header owner; /* who connected, accepted or sent */
-	u64 flags;
-	u64 established_ns;
-	struct kernel_tuple tuple; /* of a connect or a datagram: the remote end */
-};
+/* --- records -------------------------------------------------------------------------------------------------------- */
 
-/* By the socket's address in the kernel; sock_release and the end of a connection take entries away. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SOCKETS_MAX);
-	__type(key, u64);
-	__type(value, struct socket_entry);
-} sockets SEC(".maps");
-
-/* A peer that a socket has sent to. The cookie, not the address: it is never used again. */
-struct peer {
-	u64 cookie;
-	struct kernel_address address;
-	u16 family;
-	u16 port_be;
-	u32 zero;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, PEERS_MAX);
-	__type(key, struct peer);
-	__type(value, u8);
-} peers SEC(".maps");
-
-static const struct socket_entry no_entry = {};
-
-/* --- addresses ------------------------------------------------------------------------------------------------------ */
-
-/* ::ffff:a.b.c.d becomes a.b.c.d. True if it was one. */
-static __always_inline bool unmap(struct kernel_address *address)
+static __always_inline void take_owner(struct kernel_header *header, const struct socket_entry *entry)
 {
-	u32 *word = (u32 *)address->bytes;
-
-	if (word[0] || word[1] || word[2] != bpf_htonl(0xffff))
-		return false;
-	word[0] = word[3];
-	word[2] = word[3] = 0;
-	return true;
-}
-
-/* Both ends as the socket has them. */
-static __always_inline void read_tuple(struct kernel_tuple *tuple, struct sock *sk)
-{
-	tuple->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	tuple->protocol = BPF_CORE_READ(sk, sk_protocol);
-	tuple->type = BPF_CORE_READ(sk, sk_type);
-	if (tuple->protocol == PROTOCOL_MPTCP)
-		tuple->protocol = IPPROTO_TCP;
-	if (tuple->family != AF_INET && tuple->family != AF_INET6)
-		return;
-	tuple->local_port_be = BPF_CORE_READ((struct inet_sock *)sk, inet_sport);
-	tuple->remote_port_be = BPF_CORE_READ(sk, __sk_common.skc_dport);
-	if (tuple->family == AF_INET6) {
-		BPF_CORE_READ_INTO(&tuple->local, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&tuple->remote, sk, __sk_common.skc_v6_daddr);
-		if (!unmap(&tuple->local) && !unmap(&tuple->remote))
-			return;
-		tuple->family = AF_INET;
-		__builtin_memset(&tuple->local, 0, sizeof(tuple->local));
-		__builtin_memset(&tuple->remote, 0, sizeof(tuple->remote));
-	}
-	*(u32 *)tuple->local.bytes = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
-	*(u32 *)tuple->remote.bytes = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	*header = entry->owner;
+	header->time_ns = bpf_ktime_get_boot_ns();
 }
 
 /* The remote end of a connecting socket is the one that was asked for: the socket forgets it when it fails. */
@@ -126,14 +41,6 @@ static __always_inline void read_connecting(
 		*(u32 *)tuple->local.bytes = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
 		__builtin_memset(tuple->local.bytes + 4, 0, 12);
 	}
-}
-
-/* --- records -------------------------------------------------------------------------------------------------------- */
-
-static __always_inline void take_owner(struct kernel_header *header, const struct socket_entry *entry)
-{
-	*header = entry->owner;
-	header->time_ns = bpf_ktime_get_boot_ns();
 }
 
 /* CONNECT_DONE of a socket whose CONNECT was sent: once, by whoever takes the flag. */
@@ -171,30 +78,6 @@ static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock
 	end.accepted = !!(entry->flags & SOCKET_ACCEPTED);
 	end.tuple = entry->tuple;
 	ring_send(&end.header, KERNEL_DISCONNECT, KERNEL_RING_CRITICAL, sizeof(end));
-}
-
-/* SEND of the datagram that the entry remembers; `local` is where it comes from, or what of it is known. */
-static __noinline void send_datagram(struct socket_entry *entry)
-{
-	struct kernel_network send = {};
-
-	if (!(__sync_fetch_and_and(&entry->flags, ~(u64)SOCKET_SENDS) & SOCKET_SENDS))
-		return;
-	send.header = entry->owner;
-	send.tuple = entry->tuple;
-	ring_send(&send.header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(send));
-}
-
-/* A new entry, or the socket's own, made new. NULL where the map is full: that is counted as a loss of `kind`. */
-static __always_inline struct socket_entry *entry_new(u64 key, u32 kind)
-{
-	struct socket_entry *entry = NULL;
-
-	if (bpf_map_update_elem(&sockets, &key, &no_entry, BPF_ANY) == 0)
-		entry = bpf_map_lookup_elem(&sockets, &key);
-	if (!entry)
-		ring_unsent(kind, KERNEL_RING_CRITICAL);
-	return entry;
 }
 
 /* --- connect begins (cgroup hooks, in the caller's context) ---------------------------------------------------------- */
@@ -317,137 +200,9 @@ int network_release(struct bpf_sock *sk)
 
 	if (!entry)
 		return 1;
-	if (entry->flags & SOCKET_SENDS)
-		send_datagram(entry);
+	datagram_tell(entry);
 	if (sk->protocol != IPPROTO_TCP || sk->state == STATE_CLOSE)
 		bpf_map_delete_elem(&sockets, &key);
-	return 1;
-}
-
-/* --- datagrams -------------------------------------------------------------------------------------------------------- */
-
-/*
- * The first datagram to a peer. Where the socket is bound to an address the record leaves here; else the kernel chooses
- * the source by its routes after this hook, and the record leaves with the packet (network_egress), or, if none came,
- * without a source when the socket sends to the next peer or is closed.
- */
-static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_network *send)
-{
-	struct socket_entry *entry;
-	struct peer peer = {
-		.cookie = cookie,
-		.address = send->tuple.remote,
-		.family = send->tuple.family,
-		.port_be = send->tuple.remote_port_be,
-	};
-	u64 *local = (u64 *)send->tuple.local.bytes;
-	bool bound = local[0] || local[1];
-	u8 one = 1;
-
-	if (bpf_map_lookup_elem(&peers, &peer) || !task_current(&send->header))
-		return 1;
-	/* Of two threads that send to one new peer at a time, one tells. */
-	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
-		return 1;
-	entry = bpf_map_lookup_elem(&sockets, &key);
-	if (entry && entry->flags & SOCKET_SENDS)
-		send_datagram(entry);
-	if (!bound)
-		entry = entry_new(key, KERNEL_SEND);
-	if (bound || !entry) {
-		ring_send(&send->header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(*send));
-		return 1;
-	}
-	entry->owner = send->header;
-	entry->tuple = send->tuple;
-	__sync_fetch_and_or(&entry->flags, SOCKET_SENDS);
-	return 1;
-}
-
-SEC("cgroup/sendmsg4")
-int network_sendmsg4(struct bpf_sock_addr *address)
-{
-	struct kernel_network send = {};
-	struct bpf_sock *sk = address->sk;
-
-	if (!sk)
-		return 1;
-	send.tuple.family = AF_INET;
-	send.tuple.protocol = address->protocol;
-	send.tuple.type = address->type;
-	*(u32 *)send.tuple.remote.bytes = address->user_ip4;
-	send.tuple.remote_port_be = address->user_port;
-	*(u32 *)send.tuple.local.bytes = address->msg_src_ip4;
-	if (!address->msg_src_ip4)
-		*(u32 *)send.tuple.local.bytes = sk->src_ip4;
-	send.tuple.local_port_be = bpf_htons(sk->src_port);
-	return datagram_begins((u64)sk, bpf_get_socket_cookie(address), &send);
-}
-
-SEC("cgroup/sendmsg6")
-int network_sendmsg6(struct bpf_sock_addr *address)
-{
-	struct kernel_network send = {};
-	struct bpf_sock *sk = address->sk;
-	u32 *remote = (u32 *)send.tuple.remote.bytes, *local = (u32 *)send.tuple.local.bytes;
-
-	if (!sk)
-		return 1;
-	send.tuple.family = AF_INET6;
-	send.tuple.protocol = address->protocol;
-	send.tuple.type = address->type;
-	remote[0] = address->user_ip6[0];
-	remote[1] = address->user_ip6[1];
-	remote[2] = address->user_ip6[2];
-	remote[3] = address->user_ip6[3];
-	local[0] = address->msg_src_ip6[0];
-	local[1] = address->msg_src_ip6[1];
-	local[2] = address->msg_src_ip6[2];
-	local[3] = address->msg_src_ip6[3];
-	send.tuple.remote_port_be = address->user_port;
-	send.tuple.local_port_be = bpf_htons(sk->src_port);
-	return datagram_begins((u64)sk, bpf_get_socket_cookie(address), &send);
-}
-
-/* Reads the source of the packet if it goes to where the entry's datagram goes. */
-static __always_inline bool packet_source(struct __sk_buff *packet, struct kernel_tuple *tuple)
-{
-	struct kernel_address to = {};
-	bool v4 = packet->protocol == bpf_htons(0x0800);
-	u32 size = v4 ? 4 : 16;
-
-	if (tuple->family != (v4 ? AF_INET : AF_INET6))
-		return false;
-	if (v4) {
-		if (bpf_skb_load_bytes(packet, IPV4_DESTINATION, to.bytes, 4) < 0)
-			return false;
-	} else if (bpf_skb_load_bytes(packet, IPV6_DESTINATION, to.bytes, 16) < 0) {
-		return false;
-	}
-	for (u32 i = 0; i < 16; i++)
-		if (i < size && to.bytes[i] != tuple->remote.bytes[i])
-			return false;
-	if (v4)
-		return bpf_skb_load_bytes(packet, IPV4_SOURCE, tuple->local.bytes, 4) == 0;
-	return bpf_skb_load_bytes(packet, IPV6_SOURCE, tuple->local.bytes, 16) == 0;
-}
-
-SEC("cgroup_skb/egress")
-int network_egress(struct __sk_buff *packet)
-{
-	struct bpf_sock *sk = packet->sk;
-	struct socket_entry *entry;
-	u64 key;
-
-	if (!sk)
-		return 1;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_UDP)
-		return 1;
-	key = (u64)sk;
-	entry = bpf_map_lookup_elem(&sockets, &key);
-	if (entry && entry->flags & SOCKET_SENDS && packet_source(packet, &entry->tuple))
-		send_datagram(entry);
 	return 1;
 }
 

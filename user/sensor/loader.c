@@ -369,9 +369,9 @@ static int attach(struct loader *loader, char *why, size_t why_size)
 		{"TCP connect, listen, disconnect", loader->skeleton->progs.network_state, false},
 		{"connect over IPv4", loader->skeleton->progs.network_connect4, true},
 		{"connect over IPv6", loader->skeleton->progs.network_connect6, true},
-		{"UDP send over IPv4", loader->skeleton->progs.network_sendmsg4, true},
-		{"UDP send over IPv6", loader->skeleton->progs.network_sendmsg6, true},
-		{"the source of a UDP send", loader->skeleton->progs.network_egress, true},
+		{"UDP send over IPv4", loader->skeleton->progs.datagram_sendmsg4, true},
+		{"UDP send over IPv6", loader->skeleton->progs.datagram_sendmsg6, true},
+		{"the source of a UDP send", loader->skeleton->progs.datagram_egress, true},
 		{"the end of a socket", loader->skeleton->progs.network_release, true},
 	};
 
