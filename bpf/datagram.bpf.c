@@ -29,7 +29,7 @@ struct {
 	__type(value, u8);
 } peers SEC(".maps");
 
-__hidden void datagram_tell(struct socket_entry *entry)
+__hidden __noinline void datagram_tell(struct socket_entry *entry)
 {
 	struct kernel_network send = {};
 

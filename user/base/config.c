@@ -189,21 +189,6 @@ struct reader {
 	char path[PATH_SIZE];
 };
 
-/* Words of the file are in the reason: they must not drive a terminal. C1 controls are c2 80 to c2 9f. */
-static void defuse(char *reason)
-{
-	unsigned char *bytes = (unsigned char *)reason;
-	size_t left = strlen(reason);
-
-	for (size_t length; left > 0; bytes += length, left -= length) {
-		length = utf8_length(bytes, left);
-		if (length == 0 || bytes[0] < ' ' || bytes[0] == 127 || (bytes[0] == 0xc2 && bytes[1] < 0xa0)) {
-			length = length ? length : 1;
-			memset(bytes, '?', length);
-		}
-	}
-}
-
 __attribute__((format(printf, 3, 4))) static int refuse(
 	const struct reader *reader, size_t line, const char *format, ...)
 {
@@ -213,7 +198,7 @@ __attribute__((format(printf, 3, 4))) static int refuse(
 	va_start(arguments, format);
 	vsnprintf(reason, sizeof(reason), format, arguments);
 	va_end(arguments);
-	defuse(reason);
+	utf8_defuse(reason, strlen(reason)); /* words of the file are in it */
 	log_at(reader->file, (unsigned int)line + 1, "%s", reason);
 	return -EINVAL;
 }

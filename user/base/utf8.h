@@ -4,6 +4,7 @@
 #define TAFFRAIL_UTF8_H
 
 #include <stddef.h>
+#include <string.h>
 
 /* The length of the character that starts `bytes` (1 to 4), or 0 if none does within `left` (at least 1). */
 static inline size_t utf8_length(const unsigned char *bytes, size_t left)
@@ -26,6 +27,23 @@ static inline size_t utf8_length(const unsigned char *bytes, size_t left)
 		(first == 0xf0 && bytes[1] < 0x90) || (first == 0xf4 && bytes[1] > 0x8f))
 		return 0;
 	return length;
+}
+
+/*
+ * Makes a stranger's words harmless to logs and terminals: each byte that is no UTF-8, and each byte of a control
+ * character (C0, DEL, and C1: c2 80 to c2 9f), becomes a '?'.
+ */
+static inline void utf8_defuse(char *text, size_t left)
+{
+	unsigned char *bytes = (unsigned char *)text;
+
+	for (size_t length; left > 0; bytes += length, left -= length) {
+		length = utf8_length(bytes, left);
+		if (length == 0 || bytes[0] < ' ' || bytes[0] == 127 || (bytes[0] == 0xc2 && bytes[1] < 0xa0)) {
+			length = length ? length : 1;
+			memset(bytes, '?', length);
+		}
+	}
 }
 
 #endif

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/utf8.h"
+
 __attribute__((format(printf, 3, 4))) static int address_refuse(char *error, size_t size, const char *format, ...)
 {
 	va_list arguments;
@@ -19,16 +21,15 @@ __attribute__((format(printf, 3, 4))) static int address_refuse(char *error, siz
 		vsnprintf(error, size, format, arguments);
 	va_end(arguments);
 	/* The text may be anything that stood in a file: the sentence stays one line. */
-	for (char *c = error; size && *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	if (size)
+		utf8_defuse(error, strlen(error));
 	return -EINVAL;
 }
 
 static int address_parse_unix(
 	const char *text, const char *path, struct grpc_address *address, char *error, size_t error_size)
 {
-	if (strncmp(path, "//", 2) == 0) {
+	if (path != text && strncmp(path, "//", 2) == 0) {
 		path += 2;
 		if (*path != '/')
 			return address_refuse(
@@ -61,6 +62,8 @@ static int address_parse_port(
 	return 0;
 }
 
+static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+
 /* The brackets' inside, without its zone ("%eth0"), must be an IPv6 address. */
 static bool address_is_v6_literal(const char *host)
 {
@@ -68,7 +71,9 @@ static bool address_is_v6_literal(const char *host)
 	char bare[INET6_ADDRSTRLEN];
 	size_t length = strcspn(host, "%");
 
-	if (length >= sizeof(bare) || (host[length] == '%' && !host[length + 1]))
+	if (length >= sizeof(bare))
+		return false;
+	if (host[length] == '%' && (!host[length + 1] || host[length + 1 + strspn(host + length + 1, word)]))
 		return false;
 	memcpy(bare, host, length);
 	bare[length] = 0;
@@ -115,7 +120,7 @@ int grpc_address_parse(const char *text, struct grpc_address *address, char *err
 		return address_refuse(
 			error, error_size, "\"%.200s\": \"%.60s\" is no IPv6 address", text, address->host);
 	if (text[0] != '[' &&
-		strspn(address->host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != length)
+		strspn(address->host, word) != length)
 		return address_refuse(error, error_size, "\"%.200s\": \"%.100s\" is no host name", text, address->host);
 	address->kind = GRPC_ADDRESS_INET;
 	return address_parse_port(text, port, address, error, error_size);

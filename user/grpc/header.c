@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 static const char *const status_names[] = {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED",
 	"NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
 	"OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
@@ -135,10 +137,10 @@ void grpc_message_decode(const uint8_t *text, size_t length, char *message, size
 			c = (unsigned)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
 			i += 2;
 		}
-		/* The peer's words end up in a log: no line of its own. */
-		message[out++] = (char)(c < 0x20 || c == 0x7f ? '?' : c);
+		message[out++] = (char)c;
 	}
 	message[out] = 0;
+	utf8_defuse(message, out); /* the peer's words end up in a log */
 }
 
 bool grpc_metadata_is_allowed(const char *name, const char *value)

@@ -46,7 +46,7 @@ uint64_t grpc_timeout_parse(const uint8_t *text, size_t length, bool *valid);
 
 /* grpc-message: percent-encode up to GRPC_MESSAGE_TEXT_BYTES of `message`; `text` holds three times that and a NUL. */
 void grpc_message_encode(const char *message, char *text);
-/* Decode; what is no valid escape stays as it is, NUL and control bytes become '?'. `message` holds `size` bytes. */
+/* Decode; what is no valid escape stays as it is, what utf8_defuse takes away becomes '?'. `message` holds `size` bytes. */
 void grpc_message_decode(const uint8_t *text, size_t length, char *message, size_t size);
 
 /* A number that is no status is UNKNOWN. */
