@@ -31,6 +31,8 @@ Test(grpc_address, reads_and_writes_every_form)
 		{"unix:x.sock", "", "x.sock", "unix:x.sock", 0},
 		{"unix:///run/x.sock", "", "/run/x.sock", "unix:/run/x.sock", 0},
 		{"/run/x:y.sock", "", "/run/x:y.sock", "unix:/run/x:y.sock", 0},
+		{"//run/x", "", "//run/x", "unix:////run/x", 0},
+		{"unix:////run/x", "", "//run/x", "unix:////run/x", 0},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -70,6 +72,10 @@ Test(grpc_address, says_what_is_wrong)
 		{"unix:", "path of the unix socket is missing"},
 		{"unix://x/y", "comes an absolute path"},
 		{"a\nb:1", "a?b"},
+		{"a\xc2\x9b"
+		 "b\xff:1",
+			"a??b?"},
+		{"[::1%a b]:443", "is no IPv6 address"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

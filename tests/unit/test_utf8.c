@@ -79,3 +79,25 @@ Test(utf8, overlong_surrogates_and_truncated_ones_are_none)
 		cr_assert_eq(utf8_length((const unsigned char *)cases[i].bytes, cases[i].left), cases[i].length,
 			"case %zu", i);
 }
+
+Test(utf8, a_strangers_words_are_made_harmless)
+{
+	static const struct {
+		const char *before, *after;
+	} cases[] = {
+		{"gr\xc3\xbc\xc3\x9f, \xe5\xae\xb9 \xf0\x9f\x9a\xa2",
+			"gr\xc3\xbc\xc3\x9f, \xe5\xae\xb9 \xf0\x9f\x9a\xa2"},
+		{"\x1b[2J\n\r\t\x7f", "?[2J????"},
+		{"\xc2\x9b\xc2\x80\xc2\xa0", "????\xc2\xa0"},
+		{"\x9b\xff\xe2\x82", "????"},
+		{"", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[64];
+
+		strcpy(text, cases[i].before);
+		utf8_defuse(text, strlen(text));
+		cr_assert_str_eq(text, cases[i].after, "case %zu: %s", i, text);
+	}
+}

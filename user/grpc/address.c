@@ -119,8 +119,7 @@ int grpc_address_parse(const char *text, struct grpc_address *address, char *err
 	if (text[0] == '[' && !address_is_v6_literal(address->host))
 		return address_refuse(
 			error, error_size, "\"%.200s\": \"%.60s\" is no IPv6 address", text, address->host);
-	if (text[0] != '[' &&
-		strspn(address->host, word) != length)
+	if (text[0] != '[' && strspn(address->host, word) != length)
 		return address_refuse(error, error_size, "\"%.200s\": \"%.100s\" is no host name", text, address->host);
 	address->kind = GRPC_ADDRESS_INET;
 	return address_parse_port(text, port, address, error, error_size);
@@ -129,7 +128,8 @@ int grpc_address_parse(const char *text, struct grpc_address *address, char *err
 const char *grpc_address_format(const struct grpc_address *address, char *text, size_t size)
 {
 	if (address->kind == GRPC_ADDRESS_UNIX)
-		snprintf(text, size, "unix:%s", address->path);
+		/* A path that starts with // would read as gRPC's spelling. */
+		snprintf(text, size, "unix:%s%s", strncmp(address->path, "//", 2) == 0 ? "//" : "", address->path);
 	else if (strchr(address->host, ':'))
 		snprintf(text, size, "[%s]:%u", address->host, address->port);
 	else
