@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What lookup.c (one id's way to its names) and lookup_list.c (whom to look for) share; for no other file. */
+#ifndef TAFFRAIL_SENSOR_LOOKUP_INSIDE_H
+#define TAFFRAIL_SENSOR_LOOKUP_INSIDE_H
+
+#include <sys/queue.h>
+
+#include "base/table.h"
+#include "sensor/lookup.h"
+
+enum { LOOKUP_ID_TEXT_SIZE = 2 * EVENT_CONTAINER_ID_SIZE + 1 };
+
+/* One id, of a container or a sandbox. */
+struct subject {
+	struct table_node node;
+	TAILQ_ENTRY(subject) backlog;
+	struct lookup *lookup;
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
+	char text[LOOKUP_ID_TEXT_SIZE];
+	struct container_meta *meta;   /* the best so far, or NULL */
+	struct container_meta *status; /* of a container: its own names, without the pod's, or NULL */
+	uint8_t sandbox_id[EVENT_CONTAINER_ID_SIZE];
+	bool is_sandbox, has_sandbox_id;
+	bool asked, in_backlog, unpublished;
+	bool stale;              /* a sandbox that is listed otherwise than its names say */
+	struct runtime *runtime; /* that knows it, or NULL */
+	uint32_t seen;           /* runtime->generation when it was listed last */
+	uint64_t gone_ns;        /* when it was not listed any more, or 0 */
+	unsigned calls;
+	struct event *timer; /* the next attempt */
+	unsigned delay_ms;
+	uint64_t deadline_ns;
+};
+
+struct runtime {
+	struct cri *cri;
+	bool named, was_up, tried;
+	unsigned lists; /* answers that are still to come */
+	bool listed, list_failed;
+	uint32_t generation;
+};
+
+struct lookup {
+	struct event_base *base;
+	struct lookup_ops ops;
+	struct runtime runtimes[LOOKUP_RUNTIMES_MAX];
+	size_t runtime_count;
+	char *states[LOOKUP_STATES_MAX];
+	size_t state_count;
+	struct table subjects;
+	TAILQ_HEAD(subjects, subject) backlog;
+	size_t calls;
+};
+
+/* The subject of that id, or NULL. */
+struct subject *subject_find(const struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+/* The same, made if it is new; NULL without memory. */
+struct subject *subject_meet(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+/* Tried for a second from now on, at once, or when it is its turn. */
+void subject_start(struct subject *subject, bool at_once);
+/* Those whose turn it is. */
+void subject_start_backlog(struct lookup *lookup);
+/* The sandbox that a container says it is in. */
+void subject_take_sandbox_id(struct subject *subject, struct text sandbox_id);
+bool subject_is_complete(const struct subject *subject);
+void subject_publish(struct subject *subject);
+void subject_forget(struct subject *subject);
+
+struct runtime *lookup_runtime(struct lookup *lookup, const struct cri *cri);
+
+#endif
