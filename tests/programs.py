@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs as the suites start them; TAFFRAIL_BIN says where they are."""
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BIN = os.environ.get("TAFFRAIL_BIN", os.path.join(ROOT, "build", "bin"))
+SLOW = 4 if "/san/" in BIN else 1  # sanitizers take their time
+
+
+def program(name):
+    return os.path.join(BIN, name)
+
+
+def run(name, *arguments, timeout=20, **more):
+    """Runs a program to its end; text comes back undecoded bytes replaced."""
+    return subprocess.run([program(name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, errors="replace", timeout=timeout * SLOW, **more)
+
+
+class Running:
+    """A program that runs on: its log's lines, its output's lines, and how it ended."""
+
+    def __init__(self, name, *arguments, **more):
+        self.name = name
+        self.log, self.lines = [], []
+        self.process = subprocess.Popen([program(name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, errors="surrogateescape", **more)
+        self.readers = [threading.Thread(target=self._read, args=(stream, lines), daemon=True)
+                        for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.log))]
+        for reader in self.readers:
+            reader.start()
+
+    @staticmethod
+    def _read(stream, lines):
+        for line in stream:
+            lines.append(line.rstrip("\n"))
+
+    def wait_for(self, what, seconds=20):
+        """Until what() is true; its value. A program that ended, or the time, is a failure that shows the log."""
+        deadline = time.monotonic() + seconds * SLOW
+        while True:
+            value = what()
+            if value:
+                return value
+            ended = self.process.poll()
+            if ended is not None or time.monotonic() > deadline:
+                for reader in self.readers:
+                    reader.join(2)
+                value = what()
+                if value:
+                    return value
+                state = f"ended with {ended}" if ended is not None else "runs, but not as expected"
+                pytest.fail(f"{self.name} {state}; its log:\n" + "\n".join(self.log[-30:]))
+            time.sleep(0.01)
+
+    def ready(self):
+        """Waits for the line `NAME: ready`; what follows it (the collector's address)."""
+        start = f"{self.name}: ready"
+        line = self.wait_for(lambda: next((line for line in self.log if line.startswith(start)), None))
+        return line[len(start):].strip()
+
+    def documents(self):
+        return [json.loads(line) for line in list(self.lines)]
+
+    def end(self, number=signal.SIGTERM, seconds=20):
+        """Sends a signal, waits; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(seconds * SLOW)
+        finally:
+            for reader in self.readers:
+                reader.join(5)
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
