@@ -32,7 +32,7 @@ static char said[8192];
 /* Reads `length` bytes as a file called FILE in what `said` becomes. */
 static int read_bytes(const char *yaml, size_t length)
 {
-	char path[64], *at;
+	char path[64];
 	int fd = memfd_create("config", 0), error;
 	struct capture capture;
 
@@ -42,7 +42,7 @@ static int read_bytes(const char *yaml, size_t length)
 	error = config_read(keys, path);
 	capture_end(&capture, said, sizeof(said));
 	close(fd);
-	if ((at = strstr(said, path)) == said) {
+	if (strncmp(said, path, strlen(path)) == 0) {
 		memmove(said + 4, said + strlen(path), strlen(said + strlen(path)) + 1);
 		memcpy(said, "FILE", 4);
 	}

@@ -152,7 +152,7 @@ Test(decode, a_failed_open_has_the_arguments_normal_form_for_its_path)
 {
 	static const struct {
 		const char *directory, *argument, *path;
-	} cases[] = {{"/work", "a", "/work/a"}, {"/work", "/etc//./x/../passwd", "/etc/passwd"},
+	} cases[] = {{"/srv", "a", "/srv/a"}, {"/srv", "/etc//./x/../passwd", "/etc/passwd"},
 		{"/a/b", "../../../c", "/c"}, {"/a", "..", "/"}, {"", "x", "/x"}, {"/", "./", "/"},
 		{"/a/", "b/", "/a/b"}, {"/a", "/", "/"}};
 
@@ -178,7 +178,7 @@ Test(decode, an_open_without_path_and_argument_has_neither)
 	struct kernel_open *open = start(KERNEL_OPEN, sizeof(*open));
 
 	open->result = -EFAULT;
-	open->directory = add("/work");
+	open->directory = add("/srv");
 	decode();
 	cr_assert_eq(event.file.path.length, 0);
 	cr_assert_eq(event.error, EFAULT);
