@@ -155,7 +155,7 @@ struct kernel_exec {
 	__u32 device; /* of its file system: major << 20 | minor */
 	__u32 mode;
 	__u16 tty_major, tty_minor; /* both 0: no controlling terminal */
-	__u32 args_count;           /* arguments carried */
+	__u32 args_count;           /* arguments that the program was given; PROCESS: 0 */
 	__u32 args_size;            /* bytes of the whole argument block, carried or not */
 	__u16 truncated;
 	__u8 executable_flags;

@@ -224,6 +224,7 @@ struct task_struct {
 };
 
 struct linux_binprm {
+	int argc;
 	struct file *file;
 	const char *filename;
 	const char *interp;

@@ -277,6 +277,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	__builtin_memset(exec, 0, sizeof(*exec));
 	task_fill(&exec->header, task, &container);
 	exec->old_tid = old_pid;
+	exec->args_count = bprm->argc;
 	end = fill_process(scratch, task, bprm->file);
 	end = string_kernel(scratch, end, &exec->filename, bprm->filename, KERNEL_PATH_MAX, &cut);
 	end = string_kernel(scratch, end, &exec->interp, bprm->interp, KERNEL_PATH_MAX, &cut);

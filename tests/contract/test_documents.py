@@ -23,7 +23,7 @@ TEXT, NUMBER, TEXTS, FLAG = "text", "number", "texts", "flag"
 
 # Every field that a document of this version may have, with its type in JSON.
 FIELDS = {
-    TEXT: """@timestamp event.id event.kind event.action event.outcome event.module event.dataset event.start event.end host.id host.name
+    TEXT: """@timestamp event.id event.kind event.action event.outcome event.module event.dataset event.start event.end event.reason host.id host.name
         host.boot.id host.os.type container.id container.name container.image.name orchestrator.type orchestrator.cluster.name
         orchestrator.namespace orchestrator.resource.name orchestrator.resource.id orchestrator.resource.type process.entity_id
         process.name process.executable process.command_line process.working_directory process.user.id process.group.id process.start
@@ -31,15 +31,17 @@ FIELDS = {
         process.entry_leader.entity_id process.entry_leader.name process.entry_leader.entry_meta.type file.path file.name
         file.directory file.extension file.inode file.mode file.type source.ip destination.ip source.address destination.address
         network.transport network.type network.direction network.community_id error.code taffrail.file.argument
-        taffrail.process.exec_id taffrail.process.script taffrail.process.tty taffrail.lost.stage taffrail.lost.first taffrail.lost.last""",
+        taffrail.process.exec_id taffrail.process.script taffrail.process.tty process.real_user.id process.real_group.id
+        taffrail.process.login_uid taffrail.process.session_id taffrail.lost.stage taffrail.lost.first taffrail.lost.last""",
     NUMBER: """event.sequence event.duration process.pid process.vpid process.args_count process.exit_code process.parent.pid
         process.entry_leader.pid process.tty.char_device.major process.tty.char_device.minor source.port destination.port source.bytes
         destination.bytes network.bytes taffrail.count taffrail.process.exit_signal taffrail.lost.count taffrail.lost.cpu""",
     TEXTS: """event.category event.type container.image.tag container.image.hash.all orchestrator.resource.ip process.args
-        taffrail.file.flags taffrail.truncated taffrail.escaped taffrail.lost.kinds process.env_vars
+        taffrail.file.flags taffrail.truncated taffrail.escaped taffrail.process.descriptors taffrail.lost.kinds process.env_vars
         process.thread.capabilities.effective process.thread.capabilities.permitted""",
     FLAG: """taffrail.pending taffrail.file.foreign taffrail.file.deleted taffrail.file.upper_layer taffrail.file.copied_up
-        taffrail.file.unsure taffrail.process.deleted taffrail.process.memfd""",
+        taffrail.file.unsure taffrail.process.deleted taffrail.process.memfd taffrail.process.upper_layer taffrail.process.copied_up
+        taffrail.process.foreign""",
 }
 TYPES = {path: kind for kind, paths in FIELDS.items() for path in paths.split()}
 ALWAYS = """@timestamp event.id event.kind event.category event.type event.action event.outcome event.sequence event.module

@@ -151,6 +151,12 @@ static void put_event(struct document *document)
 	put_name(json, event_action_name(event->action));
 	json_key(json, "outcome");
 	put_name(json, outcomes[event->outcome]);
+	if (event->error && event->outcome != EVENT_FAILURE) { /* a connection that did end, but by a reset or a time-out */
+		char room[16];
+
+		json_key(json, "reason");
+		put_name(json, name_of_error(event->error, room));
+	}
 	json_key(json, "sequence");
 	json_unsigned(json, event->sequence);
 	json_key(json, "module");
@@ -351,7 +357,7 @@ void ecs_write(struct buffer *out, const struct event *event)
 	}
 	if (event->process)
 		put_process(&document);
-	if (event->error) {
+	if (event->error && event->outcome == EVENT_FAILURE) {
 		char room[16];
 
 		json_key(json, "error");

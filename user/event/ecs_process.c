@@ -134,23 +134,30 @@ static void put_image(struct document *document, const struct event_process *pro
 	}
 }
 
+/* An empty set is an absent field. */
+static void put_capabilities(struct json *json, const char *key, uint64_t set)
+{
+	if (!set)
+		return;
+	json_key_text(json, text_of(key));
+	json_array_begin(json);
+	name_capabilities(set, put_name, json);
+	json_array_end(json);
+}
+
 /* Only an exec tells all of the credentials: they are its own, and the other documents stay small. */
 static void put_exec_credentials(struct json *json, const struct event_process *process)
 {
 	put_id_object(json, "real_user", process->real_uid);
 	put_id_object(json, "real_group", process->real_gid);
+	if (!process->cap_effective && !process->cap_permitted)
+		return;
 	json_key(json, "thread");
 	json_object_begin(json);
 	json_key(json, "capabilities");
 	json_object_begin(json);
-	json_key(json, "effective");
-	json_array_begin(json);
-	name_capabilities(process->cap_effective, put_name, json);
-	json_array_end(json);
-	json_key(json, "permitted");
-	json_array_begin(json);
-	name_capabilities(process->cap_permitted, put_name, json);
-	json_array_end(json);
+	put_capabilities(json, "effective", process->cap_effective);
+	put_capabilities(json, "permitted", process->cap_permitted);
 	json_object_end(json);
 	json_object_end(json);
 }

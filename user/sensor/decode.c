@@ -135,6 +135,14 @@ static void set_ends(struct event_network *network, const struct kernel_tuple *t
 	network->ingress = server;
 }
 
+/* A path ends at its NUL, if it has one; an abstract name starts with one and has the length that it was given. */
+static struct text socket_name(struct text name)
+{
+	if (name.length > 0 && name.data[0] != '\0')
+		name.length = strnlen(name.data, name.length);
+	return name;
+}
+
 static void decode_network(const struct record *record, struct event *event)
 {
 	const struct kernel_network *from = record->network;
@@ -143,7 +151,7 @@ static void decode_network(const struct record *record, struct event *event)
 
 	set_result(event, from->result);
 	set_ends(network, &from->tuple, server);
-	network->unix_name = record_text(record, from->unix_name);
+	network->unix_name = socket_name(record_text(record, from->unix_name));
 	switch (from->header.kind) {
 	case KERNEL_CONNECT:
 		event->action = EVENT_CONNECT;
