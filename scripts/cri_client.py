@@ -83,15 +83,19 @@ class Runtime:
 class Pod:
     """A pod sandbox and its containers; kubelet's labels and cgroups, so that a runtime's other clients see no difference."""
 
-    def __init__(self, runtime, name, namespace, labels=None, annotations=None, uid=None):
+    def __init__(self, runtime, name, namespace, labels=None, annotations=None, uid=None, shared_processes=False):
         self.runtime, self.name, self.namespace = runtime, name, namespace
         self.uid = uid or str(uuid.uuid4())
         self.labels = {**(labels or {}), "io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace,
                        "io.kubernetes.pod.uid": self.uid}
         parent = f"{runtime.cgroup}/kubepods/besteffort/pod{self.uid}" if runtime.cgroup else ""
+        # Kubelet's default is a pid namespace for each container; the CRI's is one for the pod.
+        self.pid_namespace = cri.NamespaceOption(pid=cri.POD if shared_processes else cri.CONTAINER)
+        linux = cri.LinuxPodSandboxConfig(
+            cgroup_parent=parent, security_context=cri.LinuxSandboxSecurityContext(namespace_options=self.pid_namespace))
         self.config = cri.PodSandboxConfig(
             metadata=cri.PodSandboxMetadata(name=name, uid=self.uid, namespace=namespace), hostname=name, labels=self.labels,
-            annotations=annotations or {}, linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent))
+            annotations=annotations or {}, linux=linux)
         self.id = runtime.call("RunPodSandbox", config=self.config).pod_sandbox_id
 
     @property
@@ -106,6 +110,7 @@ class Pod:
             mounts=[cri.Mount(host_path=host, container_path=inside, readonly=True) for host, inside in mounts],
             labels={"io.kubernetes.container.name": name, "io.kubernetes.pod.name": self.name,
                     "io.kubernetes.pod.namespace": self.namespace, "io.kubernetes.pod.uid": self.uid})
+        config.linux.security_context.namespace_options.CopyFrom(self.pid_namespace)
         if user is not None:
             config.linux.security_context.run_as_user.value = user
         reply = self.runtime.call("CreateContainer", pod_sandbox_id=self.id, config=config, sandbox_config=self.config)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real containers over the real CRI: a private containerd (scripts/lab.sh), pods as kubelet would make them.
+
+One sensor watches all tests; each test looks at the documents of its own containers.
+"""
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(os.path.dirname(HERE)), "scripts")]
+from cri_client import IMAGE, Runtime  # noqa: E402
+from programs import ROOT, SLOW, Running  # noqa: E402
+
+BUILD = os.environ.get("TAFFRAIL_BUILD", os.path.join(ROOT, "build"))
+PAUSE = "example.test/taffrail/pause:1"
+
+
+def get(document, path):
+    for part in path.split("."):
+        document = document.get(part) if isinstance(document, dict) else None
+    return document
+
+
+class Documents:
+    """What a sensor has written, by container; every line is parsed once."""
+
+    def __init__(self, running, lines=None):
+        self.running, self.lines = running, running.lines if lines is None else lines
+        self.read, self.by_container = 0, {}
+
+    def of(self, container, action=None, **where):
+        """A container's documents, in order; fields are named with two underscores for a dot."""
+        end = len(self.lines)
+        for line in self.lines[self.read:end]:
+            document = json.loads(line)
+            self.by_container.setdefault(get(document, "container.id"), []).append(document)
+        self.read = end
+        found = self.by_container.get(container if isinstance(container, str) else container.id, [])
+        return [document for document in found if action in (None, document["event"]["action"])
+                and all(get(document, path.replace("__", ".")) == value for path, value in where.items())]
+
+    def wait(self, container, action, count=1, seconds=10, **where):
+        """Until there are so many, and a moment longer, so that one too many is seen too."""
+        self.running.wait_for(lambda: len(self.of(container, action, **where)) >= count, seconds)
+        time.sleep(0.3)
+        found = self.of(container, action, **where)
+        assert len(found) == count, f"{len(found)} documents of {action} {where}:\n" + "\n".join(map(json.dumps, found[:20]))
+        return found
+
+    def one(self, container, action, **where):
+        return self.wait(container, action, **where)[0]
+
+    def none(self, container, action, **where):
+        found = self.of(container, action, **where)
+        assert found == [], found[:20]
+
+
+def named(document, pod, name, image=IMAGE, image_id=None):
+    """Every name that the runtime has for a container, and that nothing is left open."""
+    repository, tag = image.rsplit(":", 1)
+    assert document["container"]["name"] == name
+    assert document["container"]["image"]["name"] == repository
+    assert document["container"]["image"]["tag"] == [tag]
+    assert document["container"]["image"]["hash"] == {"all": [image_id or pod.runtime.image_id(image)]}
+    assert document["orchestrator"]["type"] == "kubernetes"
+    assert document["orchestrator"]["namespace"] == pod.namespace
+    assert document["orchestrator"]["resource"]["type"] == "pod"
+    assert document["orchestrator"]["resource"]["name"] == pod.name
+    assert document["orchestrator"]["resource"]["id"] == pod.uid
+    assert document["kubernetes"]["labels"] == pod.labels
+    assert get(document, "taffrail.pending") is None
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The folder of a running laboratory."""
+    folder = os.path.join(BUILD, "test", "lab")
+    script = os.path.join(ROOT, "scripts", "lab.sh")
+    subprocess.run([script, "down", folder], check=True)
+    try:
+        subprocess.run([script, "up", folder], check=True, stdout=subprocess.DEVNULL)
+        yield folder
+    finally:
+        subprocess.run([script, "down", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def socket_path(lab):
+    """The CRI's; lab.sh says where it is, and puts it there when the folder's path is short."""
+    with open(os.path.join(lab, "config.toml"), encoding="ascii") as config:
+        return next(line.split('"')[1] for line in config if line.strip().startswith("address = "))
+
+
+@pytest.fixture(scope="session")
+def runtime(socket_path):
+    runtime = Runtime(socket_path)
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture(scope="session")
+def workload(lab):
+    """The program of workload.c, as a mount for a container."""
+    target = os.path.join(lab, "workload")
+    try:
+        subprocess.run(["gcc", "-D_GNU_SOURCE", "-static", "-O1", "-o", target, os.path.join(HERE, "workload.c")], check=True)
+        yield (target, "/workload")
+    finally:
+        if os.path.exists(target):
+            os.unlink(target)
+
+
+@pytest.fixture(scope="session")
+def sensor(socket_path):
+    """The documents of the sensor that watches all tests; at its end it must have lost nothing."""
+    running = Running("taffrail-sensor", "--stdout", "--cri", socket_path)
+    try:
+        running.ready()
+        yield Documents(running)
+        assert running.end() == 0, running.log
+        lost = [line for line in running.lines if '"action":"events_lost"' in line]
+        assert lost == [] and not any("Sanitizer" in line for line in running.log), running.log
+    finally:
+        running.kill()
+
+
+@pytest.fixture
+def start():
+    """Starts programs that do not outlive the test."""
+    running = []
+
+    def starter(name, *arguments, **more):
+        running.append(Running(name, *arguments, **more))
+        return running[-1]
+
+    yield starter
+    for one in reversed(running):
+        one.kill()
+
+
+@pytest.fixture
+def pods(runtime):
+    """Makes pods that do not outlive the test."""
+    made = []
+
+    def make(name=None, namespace="tests", **more):
+        made.append(runtime.pod(name or f"pod-{secrets.token_hex(4)}", namespace, **more))
+        return made[-1]
+
+    yield make
+    for pod in made:
+        pod.remove()
+
+
+@pytest.fixture
+def idle(pods):
+    """A container of a pod of its own that only sleeps: for what is executed in it."""
+    return pods().run("main", "/bin/sleep", "1000000")
+
+
+__all__ = ["SLOW", "PAUSE", "Documents", "get", "named"]

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The right name, from the first exec."""
+import concurrent.futures
+import time
+
+from conftest import PAUSE, SLOW, Documents, get, named
+
+
+def test_first_exec_of_the_first_container_is_named(sensor, pods):
+    pod = pods("first", "shop", labels={"app": "web", "app.kubernetes.io/part-of": "shop"})
+    container = pod.run("main", "/bin/true", "here")
+    assert container.wait() == 0
+    document = sensor.one(container, "exec")
+    named(document, pod, "main")
+    assert document["container"]["id"] == container.id
+    assert document["orchestrator"]["resource"]["ip"] == [pod.ip]
+    process = document["process"]
+    assert process["name"] == "true" and process["executable"] == "/bin/busybox"
+    assert process["args"] == ["/bin/true", "here"] and process["args_count"] == 2 and process["command_line"] == "/bin/true here"
+    assert process["vpid"] == 1 and process["working_directory"] == "/"
+    assert process["user"]["id"] == "0" and process["group"]["id"] == "0"
+    assert process["entry_leader"]["entity_id"] == process["entity_id"] and process["entry_leader"]["pid"] == process["pid"]
+    assert process["entry_leader"]["name"] == "true" and process["entry_leader"]["entry_meta"]["type"] == "container"
+    # The runtime's own processes pass through the container's cgroup, and end there too.
+    named(sensor.one(container, "end", process__entity_id=process["entity_id"]), pod, "main")
+
+
+def test_pause_container_has_its_pods_names(sensor, pods):
+    pod = pods("paused", "shop", labels={"app": "web"})
+    document = sensor.one(pod.id, "exec")
+    assert document["process"]["args"] == ["/pause"] and document["process"]["executable"] == "/pause"
+    assert document["orchestrator"]["resource"]["name"] == "paused" and document["orchestrator"]["namespace"] == "shop"
+    assert document["orchestrator"]["resource"]["id"] == pod.uid
+    assert document["kubernetes"]["labels"] == pod.labels
+    repository, tag = PAUSE.rsplit(":", 1)
+    assert document["container"]["image"]["name"] == repository and document["container"]["image"]["tag"] == [tag]
+    assert get(document, "taffrail.pending") is None
+
+
+def test_200_short_containers_are_200_named_execs(sensor, pods, runtime):
+    image_id = runtime.image_id()
+    before = len(sensor.lines)
+    made = [pods(f"short-{number}", "batch", labels={"number": str(number)}) for number in range(10)]
+
+    def run(number):
+        pod = made[number % len(made)]
+        container = pod.run(f"task-{number}", "/bin/true", f"task-{number}")
+        assert container.wait(60) == 0
+        container.remove()
+        return container, pod, number
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        ran = list(pool.map(run, range(200)))
+    sensor.running.wait_for(lambda: all(sensor.of(container, "end", process__name="true") for container, _, _ in ran))
+    time.sleep(0.5)
+    for container, pod, number in ran:
+        execs, ends = sensor.of(container, "exec"), sensor.of(container, "end", process__name="true")
+        assert [document["process"]["args"] for document in execs] == [["/bin/true", f"task-{number}"]]
+        assert len(ends) == 1 and ends[0]["process"]["entity_id"] == execs[0]["process"]["entity_id"]
+        for document in sensor.of(container):
+            named(document, pod, f"task-{number}", image_id=image_id)
+    lines = sensor.lines[before:]
+    execs = [line for line in lines if '"action":"exec"' in line and '"task-' in line]
+    assert len(execs) == 200 and not any('"pending":true' in line for line in lines)
+    sequences = [int(line.split('"sequence":')[1].split(",")[0]) for line in lines]
+    assert sequences == list(range(sequences[0], sequences[0] + len(lines)))
+
+
+def test_containers_that_ran_before_the_sensor(start, socket_path, pods):
+    """Their names and their processes' lineage are known though no exec of theirs was ever seen."""
+    pod = pods("before", "shop", labels={"app": "web"})
+    script = "while [ ! -e /tmp/go ]; do /bin/usleep 20000; done; /bin/true after; /bin/usleep 100000; exec /bin/true last"
+    container = pod.run("main", "/bin/sh", "-c", script)
+    time.sleep(0.3)
+    running = start("taffrail-sensor", "--stdout", "--cri", socket_path)
+    running.ready()
+    assert container.execute("/bin/touch", "/tmp/go")[0] == 0
+    assert container.wait() == 0
+    documents = Documents(running)
+    after = documents.one(container, "exec", process__args=["/bin/true", "after"])
+    last = documents.one(container, "exec", process__args=["/bin/true", "last"])
+    for document in documents.of(container):
+        named(document, pod, "main")
+    parent = after["process"]["parent"]
+    assert parent["entity_id"] == last["process"]["entity_id"] and parent["pid"] == last["process"]["pid"]
+    assert parent["name"] == "sh" and parent["executable"] == "/bin/busybox"
+    assert parent["command_line"].startswith("/bin/sh -c ")
+    for document in (after, last):
+        leader = document["process"]["entry_leader"]
+        assert leader["entity_id"] == parent["entity_id"] and leader["entry_meta"]["type"] == "container"
+    assert last["process"]["vpid"] == 1
+    assert running.end() == 0
+
+
+def test_labels_with_odd_keys_and_values(sensor, pods):
+    labels = {"a.b.c/d-e_f": "1", "with blank": " ", "quote\"back\\slash": "'\"", "new\nline": "a\nb\tc", "schlüssel": "größe 数",
+              "empty": "", "app": "x" * 300, "__proto__": "constructor", "\x7f\x1b[31m": "\x01"}
+    pod = pods(labels=labels)
+    container = pod.run("main", "/bin/true")
+    document = sensor.one(container, "exec")
+    named(document, pod, "main")
+    assert {key: document["kubernetes"]["labels"][key] for key in labels} == labels
+
+
+def test_pods_of_one_name_in_two_namespaces(sensor, pods):
+    one, two = pods("twin", "east", labels={"side": "e"}), pods("twin", "west", labels={"side": "w"})
+    for pod in (one, two):
+        container = pod.run("main", "/bin/true", pod.namespace)
+        named(sensor.one(container, "exec", process__args=["/bin/true", pod.namespace]), pod, "main")
+    assert one.uid != two.uid
+
+
+def test_pod_that_comes_again_has_its_new_uid(sensor, runtime):
+    """The same name and namespace, a moment later: the names of the one before are not its own."""
+    for number in range(3):
+        with runtime.pod("again", "shop", labels={"generation": str(number)}) as pod:
+            container = pod.run("main", "/bin/true", str(number))
+            assert container.wait() == 0
+            named(sensor.one(container, "exec"), pod, "main")
+
+
+def test_second_container_of_a_pod(sensor, pods):
+    pod = pods()
+    containers = [pod.run(name, "/bin/true", name) for name in ("main", "side-car")]
+    for container in containers:
+        assert container.wait() == 0
+        named(sensor.one(container, "exec", process__args=["/bin/true", container.name]), pod, container.name)
+
+
+def test_pod_that_shares_its_pid_namespace(sensor, pods):
+    """The first process of a container is then not process 1; it is the container's entry all the same."""
+    pod = pods(shared_processes=True)
+    for name in ("main", "side-car"):
+        container = pod.run(name, "/bin/sh", "-c", "/bin/true child; exit 0")
+        assert container.wait() == 0
+        shell = sensor.one(container, "exec", process__name="sh")
+        child = sensor.one(container, "exec", process__args=["/bin/true", "child"])
+        assert shell["process"]["vpid"] > 1
+        for document in (shell, child):
+            named(document, pod, name)
+            leader = document["process"]["entry_leader"]
+            assert leader["entity_id"] == shell["process"]["entity_id"] and leader["entry_meta"]["type"] == "container"
+
+
+def test_document_is_there_within_a_second(sensor, pods, idle):
+    began = time.monotonic()
+    assert idle.execute("/bin/true", "soon")[0] == 0
+    sensor.running.wait_for(lambda: sensor.of(idle, "exec", process__args=["/bin/true", "soon"]), 2)
+    assert time.monotonic() - began < 1 * SLOW
