@@ -25,7 +25,7 @@ ORDINARY = [
     "/bin/cat /srv/www/price-list",  # is not there
 ]
 SUSPICIOUS = [
-    "/bin/cp /bin/busybox /tmp/.x && /bin/chmod 755 /tmp/.x && /tmp/.x sh -c : ; /bin/rm -f /tmp/.x",
+    "/bin/cp /bin/busybox /tmp/busybox.x && /tmp/busybox.x sh -c : ; /bin/rm -f /tmp/busybox.x",
     "/bin/cat /etc/shadow > /dev/null",
     "/bin/timeout 2 /bin/nc -w 1 192.0.2.1 6881 < /dev/null",
     "for n in 7 21 84 133 201; do /bin/timeout 1 /bin/tftp -g -r x -l /dev/null 198.51.100.$n 6881; done",

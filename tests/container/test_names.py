@@ -3,6 +3,7 @@
 import concurrent.futures
 import time
 
+import pytest
 from conftest import PAUSE, SLOW, Documents, get, named
 
 
@@ -10,7 +11,7 @@ def test_first_exec_of_the_first_container_is_named(sensor, pods):
     pod = pods("first", "shop", labels={"app": "web", "app.kubernetes.io/part-of": "shop"})
     container = pod.run("main", "/bin/true", "here")
     assert container.wait() == 0
-    document = sensor.one(container, "exec")
+    document = sensor.one(container, "exec", process__name="true")
     named(document, pod, "main")
     assert document["container"]["id"] == container.id
     assert document["orchestrator"]["resource"]["ip"] == [pod.ip]
@@ -27,7 +28,7 @@ def test_first_exec_of_the_first_container_is_named(sensor, pods):
 
 def test_pause_container_has_its_pods_names(sensor, pods):
     pod = pods("paused", "shop", labels={"app": "web"})
-    document = sensor.one(pod.id, "exec")
+    document = sensor.one(pod.id, "exec", process__name="pause")
     assert document["process"]["args"] == ["/pause"] and document["process"]["executable"] == "/pause"
     assert document["orchestrator"]["resource"]["name"] == "paused" and document["orchestrator"]["namespace"] == "shop"
     assert document["orchestrator"]["resource"]["id"] == pod.uid
@@ -37,33 +38,60 @@ def test_pause_container_has_its_pods_names(sensor, pods):
     assert get(document, "taffrail.pending") is None
 
 
-def test_200_short_containers_are_200_named_execs(sensor, pods, runtime):
-    image_id = runtime.image_id()
+@pytest.fixture(scope="module")
+def short(sensor, runtime):
+    """200 containers that execute one program each, in 10 pods, 4 at a time, and are removed at once; the lines of that time."""
     before = len(sensor.lines)
-    made = [pods(f"short-{number}", "batch", labels={"number": str(number)}) for number in range(10)]
+    pods = [runtime.pod(f"short-{number}", "batch", labels={"number": str(number)}) for number in range(10)]
 
     def run(number):
-        pod = made[number % len(made)]
+        pod = pods[number % len(pods)]
         container = pod.run(f"task-{number}", "/bin/true", f"task-{number}")
         assert container.wait(60) == 0
         container.remove()
-        return container, pod, number
+        return container, pod
 
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        ran = list(pool.map(run, range(200)))
-    sensor.running.wait_for(lambda: all(sensor.of(container, "end", process__name="true") for container, _, _ in ran))
-    time.sleep(0.5)
-    for container, pod, number in ran:
-        execs, ends = sensor.of(container, "exec"), sensor.of(container, "end", process__name="true")
-        assert [document["process"]["args"] for document in execs] == [["/bin/true", f"task-{number}"]]
-        assert len(ends) == 1 and ends[0]["process"]["entity_id"] == execs[0]["process"]["entity_id"]
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            ran = list(pool.map(run, range(200)))
+        sensor.running.wait_for(lambda: all(sensor.of(container, "end", process__name="true") for container, _ in ran))
+        time.sleep(0.5)
+        yield ran, sensor.lines[before:]
+    finally:
+        for pod in pods:
+            pod.remove()
+
+
+def test_200_short_containers_are_200_named_execs(sensor, short, runtime):
+    ran, lines = short
+    image_id = runtime.image_id()
+    for container, pod in ran:
+        execs = sensor.of(container, "exec", process__name="true")
+        assert [document["process"]["args"] for document in execs] == [["/bin/true", container.name]]
+        ends = sensor.of(container, "end", process__name="true")
+        assert [document["process"]["entity_id"] for document in ends] == [execs[0]["process"]["entity_id"]]
         for document in sensor.of(container):
-            named(document, pod, f"task-{number}", image_id=image_id)
-    lines = sensor.lines[before:]
-    execs = [line for line in lines if '"action":"exec"' in line and '"task-' in line]
-    assert len(execs) == 200 and not any('"pending":true' in line for line in lines)
+            named(document, pod, container.name, image_id=image_id)
+    assert sum('"action":"exec"' in line and '"args":["/bin/true","task-' in line for line in lines) == 200
+    assert not any('"pending":true' in line for line in lines)
     sequences = [int(line.split('"sequence":')[1].split(",")[0]) for line in lines]
     assert sequences == list(range(sequences[0], sequences[0] + len(lines)))
+
+
+def test_first_process_is_the_entry_of_each_of_200(sensor, short):
+    """Whatever of the runtime passed through the container's cgroup before it."""
+    for container, _ in short[0]:
+        for document in sensor.of(container, "exec", process__name="true"):
+            leader = document["process"]["entry_leader"]
+            assert leader["entity_id"] == document["process"]["entity_id"] and leader["name"] == "true"
+            assert leader["entry_meta"]["type"] == "container"
+
+
+def test_runtimes_own_init_is_no_exec_of_the_container(sensor, short):
+    """runc joins its init to the cgroup while that is still executing itself: now before, now after that exec is reported."""
+    execs = [document["process"]["command_line"] for container, _ in short[0] for document in sensor.of(container, "exec")]
+    others = [line for line in execs if not line.startswith("/bin/true ")]
+    assert others == [], f"{len(others)} of {len(execs)}"
 
 
 def test_containers_that_ran_before_the_sensor(start, socket_path, pods):
@@ -77,8 +105,8 @@ def test_containers_that_ran_before_the_sensor(start, socket_path, pods):
     assert container.execute("/bin/touch", "/tmp/go")[0] == 0
     assert container.wait() == 0
     documents = Documents(running)
-    after = documents.one(container, "exec", process__args=["/bin/true", "after"])
-    last = documents.one(container, "exec", process__args=["/bin/true", "last"])
+    after = documents.one(container, "exec", process__name="true", process__args=["/bin/true", "after"])
+    last = documents.one(container, "exec", process__name="true", process__args=["/bin/true", "last"])
     for document in documents.of(container):
         named(document, pod, "main")
     parent = after["process"]["parent"]
@@ -97,7 +125,7 @@ def test_labels_with_odd_keys_and_values(sensor, pods):
               "empty": "", "app": "x" * 300, "__proto__": "constructor", "\x7f\x1b[31m": "\x01"}
     pod = pods(labels=labels)
     container = pod.run("main", "/bin/true")
-    document = sensor.one(container, "exec")
+    document = sensor.one(container, "exec", process__name="true")
     named(document, pod, "main")
     assert {key: document["kubernetes"]["labels"][key] for key in labels} == labels
 
@@ -116,7 +144,7 @@ def test_pod_that_comes_again_has_its_new_uid(sensor, runtime):
         with runtime.pod("again", "shop", labels={"generation": str(number)}) as pod:
             container = pod.run("main", "/bin/true", str(number))
             assert container.wait() == 0
-            named(sensor.one(container, "exec"), pod, "main")
+            named(sensor.one(container, "exec", process__name="true"), pod, "main")
 
 
 def test_second_container_of_a_pod(sensor, pods):

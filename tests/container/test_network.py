@@ -70,12 +70,13 @@ def test_connection_that_nobody_answers(sensor, pods, workload):
     """To an address outside, where the laboratory's bridge drops it: said after 5 s, and only once."""
     pod = pods()
     began = time.monotonic()
-    container = pod.run("main", "/bin/timeout", "9", "/workload", "fetch", "192.0.2.1", "6881", "1", "1", mounts=[workload])
+    command = "/bin/timeout 7 /workload fetch 192.0.2.1 6881 1 1; exit 0"
+    container = pod.run("main", "/bin/sh", "-c", command, mounts=[workload])
     document = sensor.one(container, "connection_attempted", seconds=8)
     assert time.monotonic() - began > 4.5
     assert document["event"]["outcome"] == "unknown" and "error" not in document
     assert document["destination"] == {"ip": "192.0.2.1", "port": 6881}
-    container.wait()
+    assert container.wait() == 0
     time.sleep(0.5)
     assert len(sensor.of(container, "connection_attempted")) == 1
     sensor.none(container, "disconnect_received")

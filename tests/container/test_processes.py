@@ -58,7 +58,7 @@ def test_parent_of_an_entry_is_the_runtimes(sensor, idle):
 def test_user_of_the_container(sensor, pods):
     pod = pods()
     container = pod.run("main", "/bin/true", user=1000)
-    document = sensor.one(container, "exec")
+    document = sensor.one(container, "exec", process__name="true")
     assert document["process"]["user"]["id"] == "1000" and document["process"]["group"]["id"] == "1000"
 
 
@@ -96,9 +96,9 @@ def test_script_names_its_interpreter_and_itself(sensor, idle):
 
 
 def test_program_that_was_written_and_deleted(sensor, idle):
-    command = "/bin/cp /bin/busybox /tmp/dropped && exec /tmp/dropped sh -c '/bin/rm /tmp/dropped; exec /proc/self/exe true gone'"
-    assert idle.execute("/bin/sh", "-c", command)[0] == 0
-    dropped = sensor.wait(idle, "exec", 2, process__executable="/tmp/dropped")
+    name = "/tmp/busybox-dropped"  # busybox wants its name at the beginning, so the second exec is one without success
+    assert idle.execute("/bin/sh", "-c", f"/bin/cp /bin/busybox {name} && exec {name} sh -c '/bin/rm {name}; exec /proc/self/exe'")[0] == 127
+    dropped = sensor.wait(idle, "exec", 2, process__executable=name)
     assert [get(document, "taffrail.process.deleted") for document in dropped] == [None, True]
 
 
@@ -109,9 +109,9 @@ def test_hostile_arguments(sensor, idle):
     document = sensor.one(idle, "exec", process__args_count=len(plain))
     assert document["process"]["args"] == plain
     assert get(document, "taffrail.escaped") is None and get(document, "taffrail.truncated") is None
-    assert idle.execute("/bin/sh", "-c", "exec /bin/true invalid \"$(printf 'a\\377b\\200')\" 'back\\slash'")[0] == 0
+    assert idle.execute("/bin/sh", "-c", "exec /bin/true invalid \"$(printf 'a\\377b\\200\\134')\" 'back\\slash'")[0] == 0
     document = marked(sensor, idle, "invalid", process__name="true")
-    assert document["process"]["args"] == ["/bin/true", "invalid", "a\\xffb\\x80", "back\\\\slash"]
+    assert document["process"]["args"] == ["/bin/true", "invalid", "a\\xffb\\x80\\\\", "back\\slash"]
     assert "process.args" in document["taffrail"]["escaped"]
 
 

@@ -45,7 +45,7 @@ def test_runtime_that_is_not_there(start, pods, tmp_path):
     for number in range(3):
         container = pod.run(f"main-{number}", "/bin/true", str(number))
         assert container.wait() == 0
-        document = documents.one(container, "exec", seconds=3)
+        document = documents.one(container, "exec", process__name="true", seconds=3)
         assert document["container"] == {"id": container.id}
         assert not {"kubernetes"} & document.keys() and get(document, "orchestrator.resource") is None
     assert running.end() == 0
@@ -61,7 +61,7 @@ def test_bundle_gives_names_where_the_runtime_does_not(start, lab, pods, tmp_pat
     container = pod.create("main", "/bin/true")
     container.start()
     assert container.wait() == 0
-    document = documents.one(container, "exec", seconds=3)
+    document = documents.one(container, "exec", process__name="true", seconds=3)
     assert document["container"]["name"] == "main" and document["container"]["image"]["name"] == "example.test/taffrail/busybox"
     assert document["orchestrator"]["namespace"] == "shop" and document["orchestrator"]["resource"]["name"] == "known"
     assert document["orchestrator"]["resource"]["id"] == pod.uid
@@ -86,8 +86,8 @@ def test_runtime_that_hangs(start, lab, pods, hanging):
     assert 0.9 < time.monotonic() - began < 3 * SLOW
     time.sleep(0.3)
     for number, (container, _) in enumerate(ran):
-        execs = documents.of(container, "exec")
-        assert [document["process"]["args"][-1] for document in execs][1:] == ["1", "2", "3", "4", "5"]
+        execs = documents.of(container, "exec", process__name="true")
+        assert [document["process"]["args"][1] for document in execs] == ["1", "2", "3", "4", "5"]
         for document in execs:
             assert document["taffrail"]["pending"] is True and "kubernetes" not in document
             assert document["container"]["name"] == f"main-{number}"
@@ -104,11 +104,11 @@ def test_runtime_that_comes_later(start, socket_path, pods, tmp_path):
     documents = Documents(running)
     pod = pods("late", "shop", labels={"app": "web"})
     early = pod.run("early", "/bin/sleep", "1000000")
-    assert documents.one(early, "exec", seconds=3)["container"] == {"id": early.id}
+    assert documents.one(early, "exec", seconds=3, process__name="sleep")["container"] == {"id": early.id}
     os.link(socket_path, late)  # a second name for the runtime's own socket
     running.wait_for(lambda: any("containerd" in line and "late.sock" in line for line in running.log), 10)
     container = pod.run("main", "/bin/true")
-    named(documents.one(container, "exec"), pod, "main")
+    named(documents.one(container, "exec", process__name="true"), pod, "main")
     assert early.execute("/bin/true", "now")[0] == 0
     named(documents.one(early, "exec", process__args=["/bin/true", "now"]), pod, "early")
     assert running.end() == 0
