@@ -73,13 +73,13 @@ pack_pause() {
 pack_busybox() {
 	local root=$dir/images/busybox.root busybox applet
 	busybox=$(command -v busybox) || die "busybox is not installed. Run: sudo make deps"
-	mkdir -p "$root"/{bin,sbin,etc,tmp,root,home/user,srv/www,proc,sys,dev,usr/bin}
+	mkdir -p "$root"/{bin,sbin,etc,tmp,root,srv/www,proc,sys,dev,usr/bin}
 	chmod 1777 "$root/tmp"
 	cp "$busybox" "$root/bin/busybox"
 	for applet in $("$busybox" --list); do
 		[ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 	done
-	printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n' >"$root/etc/passwd"
+	printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/srv/www:/bin/sh\n' >"$root/etc/passwd"
 	printf 'root:x:0:\nuser:x:1000:\n' >"$root/etc/group"
 	printf 'root:*:19000:0:99999:7:::\nuser:*:19000:0:99999:7:::\n' >"$root/etc/shadow"
 	chmod 600 "$root/etc/shadow"
