@@ -257,6 +257,49 @@ static __noinline u32 fill_user_memory(struct scratch *scratch, struct task_stru
 
 /* --- the hooks ----------------------------------------------------------------------------------------------------- */
 
+/* Has the process come from outside, by the hand of the runtime? Where it moved itself, it has not. */
+static __always_inline bool comes_from_runtime(struct task_struct *task, struct file *executable)
+{
+	struct task_struct *parent = BPF_CORE_READ(task, group_leader, real_parent);
+
+	return executable && arrival_name(executable) && !container_contains((u64)parent);
+}
+
+/*
+ * Is this exec the runtime's own once more? It is in the runtime's mount namespace then, where it came from; what the
+ * container is for is executed in the container's.
+ */
+static __always_inline bool exec_arrives(struct task_struct *task, struct file *file)
+{
+	struct container container;
+	struct mnt_namespace *space, *parents;
+
+	if (!arrival_count && !arrival_name(file))
+		return false;
+	if (!container_of_task(task, &container))
+		return false;
+	space = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	parents = BPF_CORE_READ(task, group_leader, real_parent, nsproxy, mnt_ns);
+	if (space == parents && comes_from_runtime(task, file)) {
+		arrival_note(task); /* it may have come in so lately that it was not noted yet */
+		return true;
+	}
+	arrival_end(task);
+	return false;
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct task_struct *task, bool threadgroup)
+{
+	struct container container;
+
+	if (bpf_get_current_task_btf()->tgid == task->tgid || !container_of_task(task, &container))
+		return 0;
+	if (comes_from_runtime(task, BPF_CORE_READ(task, mm, exe_file)))
+		arrival_note(task);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -266,6 +309,8 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	bool cut;
 	u32 end;
 
+	if (exec_arrives(task, bprm->file))
+		return 0;
 	if (!task_wanted(task, &container))
 		return 0;
 	scratch = scratch_take();
@@ -308,7 +353,13 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	struct kernel_fork fork = {};
 	struct container container;
 
-	if (child->pid != child->tgid || !task_wanted(child, &container))
+	if (child->pid != child->tgid)
+		return 0;
+	if (arrival_is(parent)) {
+		arrival_note(child);
+		return 0;
+	}
+	if (!task_wanted(child, &container))
 		return 0;
 	task_fill(&fork.header, child, &container);
 	fork.parent_start_ns = parent->group_leader->start_boottime;
@@ -334,7 +385,13 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	struct kernel_exit exit = {};
 	struct container container;
 
-	if (task->signal->live.counter != 0 || !task_wanted(task, &container))
+	if (task->signal->live.counter != 0)
+		return 0;
+	if (arrival_is(task)) {
+		arrival_end(task);
+		return 0;
+	}
+	if (!task_wanted(task, &container))
 		return 0;
 	task_fill(&exit.header, task, &container);
 	if (task->signal->flags & SIGNAL_GROUP_EXIT)

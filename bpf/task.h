@@ -3,6 +3,7 @@
 #ifndef TAFFRAIL_TASK_H
 #define TAFFRAIL_TASK_H
 
+#include "bpf/arrival.h"
 #include "bpf/container.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
@@ -28,9 +29,11 @@ static __always_inline void task_fill(
 /* Is the task to be recorded? Then `container` is filled. */
 static __always_inline bool task_wanted(struct task_struct *task, struct container *container)
 {
-	if (!container_of_task(task, container) && !trace_host)
+	bool inside = container_of_task(task, container);
+
+	if (!inside && !trace_host)
 		return false;
-	return (u32)task->tgid != sensor_tgid;
+	return (u32)task->tgid != sensor_tgid && !(inside && arrival_is(task));
 }
 
 /* The same for the task that runs now, filling `header`. */

@@ -230,3 +230,21 @@ Test(process, a_process_that_nobody_announced_has_its_ids)
 	cr_assert(process_knows(table, &unknown));
 	process_close(table);
 }
+
+Test(process, a_late_record_of_an_older_image_changes_nothing_for_the_next)
+{
+	struct process_table *table = opened();
+	const struct event_process *second, *third;
+
+	do_exec(table, 1, 1, "sh", 1, 0, NULL);
+	do_exec(table, 10, 5, "sh", 7, 9, "runc");
+	do_open(table, 10, 4); /* the runtime's own, told by the bulk ring */
+	second = do_exec(table, 10, 6, "cat", 7, 9, "runc");
+	cr_assert_eq(second->entry_leader, second);
+	cr_assert_eq(second->entry, EVENT_ENTRY_RUNTIME_EXEC);
+	do_open(table, 10, 3);
+	third = do_exec(table, 10, 7, "true", 7, 9, "runc");
+	cr_assert_eq(third->entry_leader, third);
+	cr_assert_eq(third->entry, EVENT_ENTRY_RUNTIME_EXEC);
+	process_close(table);
+}

@@ -363,6 +363,7 @@ static int attach(struct loader *loader, char *why, size_t why_size)
 		bool cgroup;
 	} wanted[] = {
 		{"exec", loader->skeleton->progs.process_exec, false},
+		{"arrivals in containers", loader->skeleton->progs.process_arrives, false},
 		{"fork", loader->skeleton->progs.process_fork, false},
 		{"end", loader->skeleton->progs.process_exit, false},
 		{"open, failed exec, connect, accept, listen", loader->skeleton->progs.syscall_exit, false},

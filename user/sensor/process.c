@@ -123,14 +123,19 @@ static struct process *add(struct process_table *table, uint32_t pid, uint64_t s
 	return process;
 }
 
-/* The process becomes the owner of `image`, its newest. */
+/* The process becomes the owner of `image`: its newest, or, where a late record tells of it, in its place by exec. */
 static struct image *add_image(struct process *process, struct image *image)
 {
-	struct image *last = image;
+	struct image **place = &process->images, *last;
 
+	while (*place && (*place)->view.exec_counter > image->view.exec_counter)
+		place = &(*place)->older;
 	image->references++;
-	image->older = process->images;
-	process->images = image;
+	image->older = *place;
+	*place = image;
+	if (process->images != image)
+		return image;
+	last = process->images;
 	for (int kept = 1; kept < IMAGES_MAX && last; kept++)
 		last = last->older;
 	if (last && last->older) {

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Arrivals: the container runtime's own process on its way into a container.
+ *
+ * runc puts its `init` into the container's cgroup first, from outside, and that goes on to unpack itself, to open some
+ * seventy files and to fork twice before it executes what the container is for. None of that is the container's doing.
+ * An arrival is recognised when it enters, by who moves it and by its executable's name, which nobody inside the
+ * container can bring about; it ends with the first exec that is not the runtime's own once more.
+ */
+#ifndef TAFFRAIL_ARRIVAL_H
+#define TAFFRAIL_ARRIVAL_H
+
+#include "bpf/kernel_types.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);   /* tgid */
+	__type(value, u64); /* start_boottime: tgids are used again */
+} arrivals SEC(".maps") __weak;
+
+/* How many there are: mostly none, and then nobody needs to look. */
+__u32 arrival_count __weak = 0;
+
+static __always_inline bool arrival_is(struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+	u64 *start;
+
+	if (!arrival_count)
+		return false;
+	start = bpf_map_lookup_elem(&arrivals, &tgid);
+	return start && *start == task->group_leader->start_boottime;
+}
+
+static __always_inline void arrival_note(struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+	u64 start = task->group_leader->start_boottime;
+
+	if (bpf_map_update_elem(&arrivals, &tgid, &start, BPF_NOEXIST) == 0)
+		__sync_fetch_and_add(&arrival_count, 1);
+}
+
+static __always_inline void arrival_end(struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+
+	if (arrival_count && bpf_map_delete_elem(&arrivals, &tgid) == 0)
+		__sync_fetch_and_add(&arrival_count, -1);
+}
+
+/* Is that the name of an OCI runtime's executable, or of the copy that runc makes of itself? */
+static __always_inline bool arrival_name(struct file *executable)
+{
+	const unsigned char *from = BPF_CORE_READ(executable, f_path.dentry, d_name.name);
+	char name[16] = {};
+	u64 *words = (u64 *)name;
+
+	bpf_probe_read_kernel_str(name, sizeof(name), from);
+	/* "runc", "crun", "youki", "runc_cloned:…": compared as little-endian words */
+	return words[0] == 0x636e7572ull || words[0] == 0x6e757263ull || words[0] == 0x696b756f79ull ||
+	       (words[0] == 0x6f6c635f636e7572ull && (words[1] & 0xffffffff) == 0x3a64656e);
+}
+
+#endif
