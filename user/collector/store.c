@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/store_inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static const uint64_t segment_bytes_default = 64ull << 20;
+
+/* --- sources --------------------------------------------------------------------------------------------------------- */
+
+struct source_key {
+	struct text host;
+	const uint8_t *epoch;
+};
+
+static bool source_matches(const struct table_node *node, const void *wanted)
+{
+	const struct store_source *source = table_entry(node, struct store_source, node);
+	const struct source_key *key = wanted;
+
+	return memcmp(source->epoch, key->epoch, EVENT_EPOCH_SIZE) == 0 && source->host_length == key->host.length &&
+	       memcmp(source->host, key->host.data, key->host.length) == 0;
+}
+
+/* An epoch alone is as good as unique. */
+struct store_source *store_find(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	const struct source_key key = {host, epoch};
+	struct table_node *node =
+		table_find(&store->sources, hash_bytes(epoch, EVENT_EPOCH_SIZE), source_matches, &key);
+
+	return node ? table_entry(node, struct store_source, node) : NULL;
+}
+
+struct store_source *store_find_or_add(struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	struct store_source *source = store_find(store, host, epoch);
+
+	if (source)
+		return source;
+	source = calloc(1, sizeof(*source) + host.length);
+	if (!source)
+		return NULL;
+	memcpy(source->epoch, epoch, EVENT_EPOCH_SIZE);
+	memcpy(source->host, host.data, host.length);
+	source->host_length = host.length;
+	if (table_insert(&store->sources, &source->node, hash_bytes(epoch, EVENT_EPOCH_SIZE)) < 0) {
+		free(source);
+		return NULL;
+	}
+	return source;
+}
+
+uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	const struct store_source *source = store_find(store, host, epoch);
+
+	return source ? source->synced : 0;
+}
+
+uint64_t store_appended(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	const struct store_source *source = store_find(store, host, epoch);
+
+	return source ? source->appended : 0;
+}
+
+/* --- files ----------------------------------------------------------------------------------------------------------- */
+
+void store_name(char name[STORE_NAME_SIZE], uint64_t segment)
+{
+	snprintf(name, STORE_NAME_SIZE, "%016llu.seg", (unsigned long long)segment % 10000000000000000ull);
+}
+
+int store_note_segment(struct store *store, uint64_t segment)
+{
+	if (store->segment_count == store->segment_room) {
+		size_t room = store->segment_room ? 2 * store->segment_room : 64;
+		uint64_t *segments = reallocarray(store->segments, room, sizeof(*segments));
+
+		if (!segments)
+			return -ENOMEM;
+		store->segments = segments;
+		store->segment_room = room;
+	}
+	store->segments[store->segment_count++] = segment;
+	return 0;
+}
+
+/* Makes the next file, with its header. 0 or -errno, and nothing has changed. */
+static int new_segment(struct store *store)
+{
+	uint64_t number = store->segment_count ? store->segments[store->segment_count - 1] + 1 : 1;
+	uint8_t header[SEGMENT_HEADER_SIZE];
+	char name[STORE_NAME_SIZE];
+	int fd, error = 0;
+
+	store_name(name, number);
+	segment_header(header);
+	fd = openat(store->directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return -errno;
+	errno = 0;
+	if (pwrite(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+		error = errno ? -errno : -EIO;
+	error = error ? error : store_note_segment(store, number);
+	if (error) {
+		close(fd);
+		unlinkat(store->directory, name, 0);
+		return error;
+	}
+	store->fd = fd;
+	store->segment = number;
+	store->offset = sizeof(header);
+	store->torn = false;
+	store->new_names = true;
+	return 0;
+}
+
+/* Cuts what an append left behind that failed half way. */
+static int cut_torn(struct store *store)
+{
+	if (store->torn && ftruncate(store->fd, (off_t)store->offset) < 0)
+		return -errno;
+	store->torn = false;
+	return 0;
+}
+
+/* Room for `bytes` in a file that is not too large. */
+static int make_room(struct store *store, uint64_t bytes)
+{
+	int error, full = store->fd;
+
+	if (store->fd >= 0 && (store->offset == SEGMENT_HEADER_SIZE || store->offset + bytes <= store->segment_bytes ||
+				      store->full_count + 1 == SYNC_JOB_FILES))
+		return cut_torn(store);
+	error = store->fd < 0 ? 0 : cut_torn(store);
+	error = error ? error : new_segment(store);
+	if (!error && full >= 0)
+		store->full[store->full_count++] = full;
+	return error;
+}
+
+static int write_at(int fd, struct iovec *parts, int count, uint64_t offset)
+{
+	while (count > 0) {
+		ssize_t written = pwritev(fd, parts, count, (off_t)offset);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			return written < 0 ? -errno : -EIO;
+		offset += (uint64_t)written;
+		for (; count > 0 && (size_t)written >= parts->iov_len; parts++, count--)
+			written -= (ssize_t)parts->iov_len;
+		if (count > 0) {
+			parts->iov_base = (char *)parts->iov_base + written;
+			parts->iov_len -= (size_t)written;
+		}
+	}
+	return 0;
+}
+
+int store_append(struct store *store, const struct segment_frame *frame, struct store_position *end)
+{
+	uint8_t head[SEGMENT_FRAME_HEAD_MAX];
+	int head_length = segment_frame_head(head, frame), error;
+	struct store_source *source;
+	uint64_t size;
+
+	if (head_length < 0)
+		return head_length;
+	source = store_find_or_add(store, frame->host, frame->epoch);
+	if (!source)
+		return -ENOMEM;
+	if (frame->first <= source->appended)
+		return -EINVAL;
+	size = (uint64_t)head_length + frame->batch.length;
+	error = make_room(store, size);
+	if (error)
+		return error;
+
+	struct iovec parts[] = {
+		{head, (size_t)head_length}, {(void *)(uintptr_t)frame->batch.data, frame->batch.length}};
+
+	error = write_at(store->fd, parts, 2, store->offset);
+	if (error) {
+		store->torn = true;
+		(void)cut_torn(store); /* else before the next append */
+		return error;
+	}
+	store->offset += size;
+	store->appended_count++;
+	source->appended = frame->last;
+	if (!source->dirty)
+		LIST_INSERT_HEAD(&store->dirty, source, dirty_entry);
+	source->dirty = true;
+	*end = (struct store_position){store->segment, store->offset};
+	return 0;
+}
+
+/* --- syncing --------------------------------------------------------------------------------------------------------- */
+
+void store_sync_begin(struct store *store)
+{
+	struct store_source *source;
+
+	if (store->syncing || store->appended_count == store->synced_count)
+		return;
+	store->job = (struct sync_job){.directory = store->new_names ? store->directory : -1};
+	for (size_t i = 0; i < store->full_count; i++)
+		store->job.files[store->job.count++] = store->full[i];
+	store->job.files[store->job.count++] = store->fd;
+	store->full_count = 0;
+	store->new_names = false;
+	store->syncing_count = store->appended_count;
+	store->syncing_end = (struct store_position){store->segment, store->offset};
+	while ((source = LIST_FIRST(&store->dirty))) {
+		LIST_REMOVE(source, dirty_entry);
+		LIST_INSERT_HEAD(&store->in_sync, source, syncing_entry);
+		source->dirty = false;
+		source->syncing = source->appended;
+	}
+	store->syncing = true;
+	syncer_start(store->syncer, &store->job);
+}
+
+bool store_is_syncing(const struct store *store)
+{
+	return store->syncing;
+}
+
+int store_sync_fd(const struct store *store)
+{
+	return syncer_fd(store->syncer);
+}
+
+static void take_back_sources(struct store *store)
+{
+	struct store_source *source;
+
+	while ((source = LIST_FIRST(&store->dirty))) {
+		LIST_REMOVE(source, dirty_entry);
+		source->dirty = false;
+		source->appended = source->synced;
+	}
+}
+
+/*
+ * After a failed fdatasync nobody knows which pages reached the disk, and a second one would call them clean
+ * (https://lwn.net/Articles/752063/): back to where the last good one ended, and on in a new file.
+ */
+static void take_back(struct store *store)
+{
+	const struct store_position *good = &store->synced_end;
+	char name[STORE_NAME_SIZE];
+
+	for (size_t i = 0; i < store->full_count; i++)
+		close(store->full[i]);
+	store->full_count = 0;
+	if (store->fd >= 0)
+		close(store->fd);
+	store->fd = -1;
+	store->torn = false;
+	for (size_t i = store->segment_count; i-- > 0 && store->segments[i] >= good->segment;) {
+		uint64_t keep = store->segments[i] == good->segment ? good->offset : SEGMENT_HEADER_SIZE;
+		int fd;
+
+		store_name(name, store->segments[i]);
+		fd = openat(store->directory, name, O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || ftruncate(fd, (off_t)keep) < 0)
+			log_error("%s/segments/%s: cannot be cut to what is surely on the disk: %s", store->path, name,
+				strerror(errno));
+		if (fd >= 0)
+			close(fd);
+	}
+	store->appended_count = store->synced_count;
+	take_back_sources(store);
+}
+
+int store_sync_end(struct store *store)
+{
+	struct store_source *source;
+	int error;
+
+	if (!store->syncing)
+		return 0;
+	error = syncer_finish(store->syncer);
+	store->syncing = false;
+	/* All but the last are full for good; that one is the current file, or has become a full one since. */
+	for (size_t i = 0; i + 1 < store->job.count; i++)
+		close(store->job.files[i]);
+	while ((source = LIST_FIRST(&store->in_sync))) {
+		LIST_REMOVE(source, syncing_entry);
+		if (!error) {
+			source->synced = source->syncing;
+			continue;
+		}
+		if (!source->dirty)
+			LIST_INSERT_HEAD(&store->dirty, source, dirty_entry);
+		source->dirty = true;
+	}
+	if (error) {
+		take_back(store);
+		return error;
+	}
+	store->synced_count = store->syncing_count;
+	store->synced_end = store->syncing_end;
+	return 0;
+}
+
+uint64_t store_appended_count(const struct store *store)
+{
+	return store->appended_count;
+}
+
+uint64_t store_synced_count(const struct store *store)
+{
+	return store->synced_count;
+}
+
+struct store_position store_end(const struct store *store)
+{
+	return store->synced_end;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+static int refuse(char *why, size_t why_size, int error, const char *path, const char *what)
+{
+	snprintf(why, why_size, "%s: %s%s", path, what, error ? strerror(-error) : "");
+	return error;
+}
+
+/* One collector at a time; its pid stands in the file for whoever comes second. */
+static int take_lock(struct store *store, int root, char *why, size_t why_size)
+{
+	char text[32] = "";
+	ssize_t length;
+
+	store->lock = openat(root, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (store->lock < 0)
+		return refuse(why, why_size, -errno, store->path, "cannot make the file lock: ");
+	if (flock(store->lock, LOCK_EX | LOCK_NB) < 0) {
+		int error = errno == EWOULDBLOCK ? -EBUSY : -errno;
+
+		if (error != -EBUSY)
+			return refuse(why, why_size, error, store->path, "cannot be locked: ");
+		length = pread(store->lock, text, sizeof(text) - 1, 0);
+		text[length > 0 ? length : 0] = '\0';
+		text[strspn(text, "0123456789")] = '\0';
+		snprintf(why, why_size, "%s is in use by pid %s", store->path, text[0] ? text : "?");
+		return error;
+	}
+	snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(store->lock, 0) < 0 || pwrite(store->lock, text, strlen(text), 0) < 0)
+		log_warning("%s/lock: %s", store->path, strerror(errno)); /* held all the same */
+	return 0;
+}
+
+static int open_directories(struct store *store, char *why, size_t why_size)
+{
+	int root, error;
+
+	if (mkdir(store->path, 0750) < 0 && errno != EEXIST)
+		return refuse(why, why_size, -errno, store->path, "cannot be made: ");
+	root = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return refuse(why, why_size, -errno, store->path, "");
+	error = take_lock(store, root, why, why_size);
+	if (!error && mkdirat(root, "segments", 0750) < 0 && errno != EEXIST)
+		error = refuse(why, why_size, -errno, store->path, "the directory segments cannot be made: ");
+	if (!error) {
+		store->directory = openat(root, "segments", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (store->directory < 0 || faccessat(root, "segments", W_OK | X_OK, AT_EACCESS) < 0)
+			error = refuse(why, why_size, -errno, store->path, "the directory segments: ");
+		else if (fsync(root) < 0)
+			error = refuse(why, why_size, -errno, store->path, "");
+	}
+	close(root);
+	return error;
+}
+
+int store_open(struct store **out, const char *path, uint64_t segment_bytes, char *why, size_t why_size)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	int error;
+
+	if (!store)
+		return refuse(why, why_size, -ENOMEM, path, "");
+	store->lock = store->directory = store->fd = -1;
+	store->segment_bytes = segment_bytes ? segment_bytes : segment_bytes_default;
+	table_init(&store->sources);
+	LIST_INIT(&store->dirty);
+	LIST_INIT(&store->in_sync);
+	store->path = strdup(path);
+	error = store->path ? open_directories(store, why, why_size) : refuse(why, why_size, -ENOMEM, path, "");
+	error = error ? error : store_load(store, why, why_size);
+	if (!error) {
+		error = syncer_open(&store->syncer);
+		if (error)
+			refuse(why, why_size, error, path, "a thread cannot be started: ");
+	}
+	if (error) {
+		store_close(store);
+		return error;
+	}
+	*out = store;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	struct table_node *node;
+
+	if (!store)
+		return;
+	if (store->syncer) {
+		(void)store_sync_end(store);
+		store_sync_begin(store);
+		if (store_sync_end(store) < 0)
+			log_error("%s: what came last is not on the disk", store->path);
+	}
+	syncer_close(store->syncer);
+	for (size_t i = 0; i < store->full_count; i++)
+		close(store->full[i]);
+	if (store->fd >= 0)
+		close(store->fd);
+	if (store->directory >= 0)
+		close(store->directory);
+	if (store->lock >= 0)
+		close(store->lock);
+	table_for_each(&store->sources, node)
+		free(table_entry(node, struct store_source, node));
+	table_free(&store->sources);
+	free(store->segments);
+	free(store->path);
+	free(store);
+}

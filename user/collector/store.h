@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was received, on disk: DIR/segments/NNNNNNNNNNNNNNNN.seg (a decimal number, from 1), append only; the format is
+ * segment.h's. DIR/lock is held by the one collector that uses DIR.
+ *
+ * A frame counts as stored once it is synced, and only then is it read. What fails before that is taken back: the file
+ * ends again where it ended, and the caller may try again.
+ */
+#ifndef TAFFRAIL_COLLECTOR_STORE_H
+#define TAFFRAIL_COLLECTOR_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/segment.h"
+
+struct store;
+
+/* A place between two frames. All zero: the start of the store. */
+struct store_position {
+	uint64_t segment, offset;
+};
+
+/*
+ * Opens or makes the store in `path`, whose parent exists; reads all of it. `segment_bytes`: how large a file becomes
+ * (0: 64 MiB). 0, or -errno with a sentence in `why`; -EBUSY: another process uses it. What is damaged is logged.
+ */
+int store_open(struct store **store, const char *path, uint64_t segment_bytes, char *why, size_t why_size);
+
+/* The last sequence of a sensor's epoch that is synced; appended, synced or not. 0: none. */
+uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
+uint64_t store_appended(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
+
+/*
+ * Appends a frame, to be synced later. `end` becomes the place behind it. 0; -EINVAL: no such frame can be;
+ * -ENOSPC, -EIO, … from the disk: then nothing has changed.
+ */
+int store_append(struct store *store, const struct segment_frame *frame, struct store_position *end);
+
+/*
+ * Syncing, in a thread, of all that was appended until then. store_sync_begin does nothing while one sync is under
+ * way, or without anything to sync. store_sync_end waits for it to end: 0, or -errno, and then every frame that was not
+ * synced before is gone from the store, those too that came after store_sync_begin.
+ */
+void store_sync_begin(struct store *store);
+bool store_is_syncing(const struct store *store);
+int store_sync_fd(const struct store *store); /* readable (POLLIN) once it has ended */
+int store_sync_end(struct store *store);
+
+/* Frames that were appended since store_open, and how many of them are synced; those that were taken back do not count. */
+uint64_t store_appended_count(const struct store *store);
+uint64_t store_synced_count(const struct store *store);
+
+/* The place behind the last synced frame. */
+struct store_position store_end(const struct store *store);
+
+/* What store_read calls for each frame, `end` being the place behind it. False: it does not want to go on. */
+struct store_reader {
+	bool (*each)(void *context, const struct segment_frame *frame, struct store_position end);
+	void *context;
+};
+
+/*
+ * Reads synced frames from `position` on, which moves along; a place that is not there any more is taken as the next one
+ * that is. Returns 0 at the end of the store, 1 if the reader did not want to go on, or -errno. Damaged frames, and what
+ * follows them in their file, are logged and passed over.
+ */
+int store_read(const struct store *store, struct store_position *position, const struct store_reader *reader);
+
+/* Syncs what was appended; NULL is allowed. */
+void store_close(struct store *store);
+
+#endif
