@@ -6,6 +6,7 @@
 #   make format     rewrite the sources in the project's format
 #   make lint       clang-format, clang-tidy, cppcheck and the project's own checks; changes nothing
 #   make deps       install the Debian packages that all this needs (once)
+#   make bench      what the sensor adds to system calls (root)
 #   make fuzzers    the fuzz targets, in build/fuzz/bin
 #
 # A room is a folder of user/; its .c files are found, so a new file needs no line here. main.c is a program's own.
@@ -99,6 +100,10 @@ $(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
 
+$(B)/bin/bench-calls: $(B)/tests/bench/bench_calls.o
+bench: all $(B)/bin/bench-calls
+	tests/bench/run.py
+
 # All rooms go into every target: it is the seam of its own that each one calls.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))
 ifdef FUZZ
@@ -134,6 +139,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B)/user $(B)/tests $(B)/proto -name '*.d' 2>/dev/null)
-.PHONY: all fuzzers generated flags bpf-flags test run deps format lint clean
+.PHONY: all bench fuzzers generated flags bpf-flags test run deps format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:
