@@ -40,6 +40,8 @@
 enum {
 	BULK_SLICE = 4096, /* bulk records between two looks at everything else */
 	SLEEP_MS = 10,     /* bulk records below the ring's wake-up mark wait no longer */
+	NAP_MS = 2,        /* as long as records come they are looked for so often, and none needs to call */
+	NAPS = 10,         /* that brought nothing; then it sleeps until one calls */
 	SETTLE_MS = 2000,  /* at start: for the names of what runs already */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
@@ -65,6 +67,7 @@ struct pipeline {
 	uint64_t sequence;
 	uint64_t bulk_ns; /* records of the bulk ring up to this time have been read */
 	uint64_t next_tick_ns, next_clock_check_ns;
+	unsigned int naps_left;
 	uint64_t malformed;
 	int stop_fd;
 	atomic_bool stopping;
@@ -211,12 +214,14 @@ static void report_loss(void *context, const struct event_lost *lost)
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
 static bool read_rings(struct pipeline *pipeline)
 {
-	size_t bulk;
+	size_t critical, bulk;
 
 	if (!output_room(pipeline->output))
 		return false;
-	loader_read(pipeline->loader, KERNEL_RING_CRITICAL, take_record, pipeline, SIZE_MAX);
+	critical = loader_read(pipeline->loader, KERNEL_RING_CRITICAL, take_record, pipeline, SIZE_MAX);
 	bulk = loader_read(pipeline->loader, KERNEL_RING_BULK, take_record, pipeline, BULK_SLICE);
+	if (critical + bulk > 0)
+		pipeline->naps_left = NAPS;
 	if (bulk < BULK_SLICE)
 		pipeline->bulk_ns = clock_boottime_ns();
 	return bulk < BULK_SLICE;
@@ -241,18 +246,28 @@ static void tick(struct pipeline *pipeline, uint64_t now_ns, bool final)
 	pipeline->next_tick_ns = now_ns + tick_ns;
 }
 
-/* Sleeps until a ring, the metadata or pipeline_stop calls, or a bulk record may have waited long enough. */
-static void sleep_until_called(struct pipeline *pipeline)
+/*
+ * Waits for the metadata, the stream or pipeline_stop to call, and for records. To call the reader costs a program far
+ * more than its record does, so the first record after a silence calls, and those that follow closely are found by
+ * naps.
+ */
+static void wait_for_more(struct pipeline *pipeline)
 {
 	struct pollfd fds[] = {
-		{.fd = loader_wait_fd(pipeline->loader), .events = POLLIN},
 		{.fd = metadata_fd(pipeline->metadata), .events = POLLIN},
 		{.fd = pipeline->stop_fd, .events = POLLIN},
 		{.fd = pipeline->stream ? stream_fd(pipeline->stream) : -1, .events = POLLIN},
+		{.fd = loader_wait_fd(pipeline->loader), .events = POLLIN},
 	};
+	nfds_t count = sizeof(fds) / sizeof(fds[0]);
 
+	if (pipeline->naps_left > 0) {
+		pipeline->naps_left--;
+		(void)poll(fds, count - 1, NAP_MS);
+		return;
+	}
 	if (!loader_sleep(pipeline->loader, true))
-		(void)poll(fds, sizeof(fds) / sizeof(fds[0]), SLEEP_MS);
+		(void)poll(fds, count, SLEEP_MS);
 	loader_sleep(pipeline->loader, false);
 }
 
@@ -285,7 +300,7 @@ int pipeline_run(struct pipeline *pipeline)
 			tick(pipeline, now_ns, false);
 		error = output_flush(pipeline->output, now_ns, false);
 		if (empty || !output_room(pipeline->output))
-			sleep_until_called(pipeline);
+			wait_for_more(pipeline);
 	}
 	if (error)
 		return error;
