@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/collector.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/utf8.h"
+#include "collector/output.h"
+#include "collector/query.h"
+#include "collector/receive.h"
+#include "collector/store.h"
+#include "grpc/server.h"
+
+enum {
+	STOP_GRACE_MS = 2000,  /* for streams to end */
+	STOP_OUTPUT_MS = 2000, /* for each output's reader */
+};
+
+struct collector {
+	struct event_base *base;
+	struct store *store;
+	struct receiver *receiver;
+	struct query *query;
+	struct grpc_server *server;
+	struct output **outputs;
+	size_t output_count;
+	struct event *signals[2];
+	bool broken; /* an output's reader went away */
+};
+
+/* --- the way of what was stored --------------------------------------------------------------------------------------- */
+
+static void on_stored(void *context, const struct received *received)
+{
+	struct collector *collector = context;
+
+	for (size_t i = 0; i < collector->output_count; i++)
+		output_add(collector->outputs[i], received->events, received->first, received->end);
+	query_events(collector->query, received->events, received->first);
+}
+
+static void on_synced(void *context)
+{
+	struct collector *collector = context;
+
+	for (size_t i = 0; i < collector->output_count; i++)
+		output_flush(collector->outputs[i]);
+}
+
+/* --- stopping --------------------------------------------------------------------------------------------------------- */
+
+static void on_stopped(void *context)
+{
+	struct collector *collector = context;
+
+	event_base_loopbreak(collector->base);
+}
+
+static void stop(struct collector *collector)
+{
+	grpc_server_stop(collector->server, STOP_GRACE_MS, on_stopped, collector);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+	(void)number;
+	(void)what;
+	stop(context);
+}
+
+static void on_broken(void *context)
+{
+	struct collector *collector = context;
+
+	collector->broken = true;
+	if (collector->server) /* else it ends already */
+		stop(collector);
+}
+
+static void on_trouble(void *context, const char *peer, const char *reason)
+{
+	(void)context;
+	log_limited("%s: %s", peer, reason);
+}
+
+/* --- opening ---------------------------------------------------------------------------------------------------------- */
+
+static int open_outputs(struct collector *collector, const struct settings *settings, char *why, size_t why_size)
+{
+	struct output_options options = {
+		.data = settings->data,
+		.base = collector->base,
+		.store = collector->store,
+		.on_broken = on_broken,
+		.context = collector,
+	};
+
+	collector->outputs = calloc(settings->outputs.count + 1, sizeof(struct output *));
+	if (!collector->outputs)
+		return -ENOMEM;
+	for (size_t i = 0; i < settings->outputs.count; i++) {
+		int error;
+
+		options.spec = settings->outputs.items[i];
+		error = output_open(&collector->outputs[i], &options, why, why_size);
+		if (error)
+			return error;
+		collector->output_count++;
+	}
+	return 0;
+}
+
+static int open_rooms(struct collector *collector)
+{
+	const struct receiver_options options = {
+		.base = collector->base,
+		.store = collector->store,
+		.on_stored = on_stored,
+		.on_synced = on_synced,
+		.context = collector,
+	};
+	const int numbers[] = {SIGTERM, SIGINT};
+	int error = receiver_open(&collector->receiver, &options);
+
+	error = error ? error : query_open(&collector->query);
+	for (size_t i = 0; i < 2 && !error; i++) {
+		collector->signals[i] = evsignal_new(collector->base, numbers[i], on_signal, collector);
+		if (!collector->signals[i] || event_add(collector->signals[i], NULL) < 0)
+			error = -ENOMEM;
+	}
+	return error;
+}
+
+static int open_server(struct collector *collector, const struct settings *settings, char *why, size_t why_size)
+{
+	const struct grpc_handler handlers[] = {
+		receiver_handler(collector->receiver),
+		query_watch_handler(collector->query),
+	};
+	const struct grpc_server_options options = {
+		.handlers = handlers,
+		.handler_count = sizeof(handlers) / sizeof(handlers[0]),
+		.on_trouble = on_trouble,
+	};
+	char text[GRPC_ADDRESS_TEXT_SIZE];
+	struct grpc_address bound;
+	int error = grpc_server_open(collector->base, &options, &collector->server);
+
+	error = error ? error : grpc_server_listen(collector->server, &settings->address, &bound, why, why_size);
+	if (!error)
+		log_info("ready %s", grpc_address_format(&bound, text, sizeof(text)));
+	return error;
+}
+
+int collector_open(struct collector **out, const struct settings *settings)
+{
+	struct collector *collector = calloc(1, sizeof(*collector));
+	char why[1024] = "out of memory";
+	int error = collector ? 0 : -ENOMEM;
+
+	if (collector) {
+		collector->base = event_base_new();
+		error = collector->base ? 0 : -ENOMEM;
+	}
+	error = error ? error : store_open(&collector->store, settings->data, 0, why, sizeof(why));
+	error = error ? error : open_outputs(collector, settings, why, sizeof(why));
+	error = error ? error : open_rooms(collector);
+	error = error ? error : open_server(collector, settings, why, sizeof(why));
+	if (error) {
+		log_error("%s", why);
+		collector_close(collector);
+		return error;
+	}
+	*out = collector;
+	return 0;
+}
+
+int collector_run(struct collector *collector)
+{
+	event_base_dispatch(collector->base);
+	grpc_server_close(collector->server);
+	collector->server = NULL;
+	receiver_finish(collector->receiver);
+	for (size_t i = 0; i < collector->output_count; i++)
+		output_finish(collector->outputs[i], STOP_OUTPUT_MS);
+	return collector->broken ? -EPIPE : 0;
+}
+
+void collector_close(struct collector *collector)
+{
+	if (!collector)
+		return;
+	grpc_server_close(collector->server);
+	receiver_close(collector->receiver);
+	query_close(collector->query);
+	for (size_t i = 0; i < collector->output_count; i++)
+		output_close(collector->outputs[i]);
+	free(collector->outputs);
+	store_close(collector->store);
+	for (size_t i = 0; i < 2; i++)
+		if (collector->signals[i])
+			event_free(collector->signals[i]);
+	if (collector->base)
+		event_base_free(collector->base);
+	free(collector);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/cursor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "collector/crc32c.h"
+
+enum { LINE_SIZE = 64 }; /* SEGMENT OFFSET CRC, each of fixed width: a newer line covers the older one */
+
+static int format(char line[LINE_SIZE], struct store_position at)
+{
+	int length = snprintf(line, LINE_SIZE, "%016" PRIu64 " %020" PRIu64, at.segment, at.offset);
+
+	return length + snprintf(line + length, LINE_SIZE - (size_t)length, " %08x\n", crc32c(0, line, (size_t)length));
+}
+
+static bool parse(const char *line, size_t length, struct store_position *at)
+{
+	char again[LINE_SIZE], *end;
+	size_t size;
+
+	at->segment = strtoull(line, &end, 10);
+	at->offset = strtoull(end, NULL, 10);
+	size = (size_t)format(again, *at);
+	return length >= size && memcmp(line, again, size) == 0;
+}
+
+/* The file's name: the kind, and a sum of the whole, for a path is no name of a file. */
+static void make_path(char *path, size_t size, const char *data, const char *spec)
+{
+	snprintf(
+		path, size, "%s/outputs/%.*s-%08x", data, (int)strcspn(spec, ":"), spec, crc32c(0, spec, strlen(spec)));
+}
+
+static int refuse(struct cursor *cursor, const char *path, char *why, size_t why_size)
+{
+	int error = -errno;
+
+	snprintf(why, why_size, "%s: %s", path, strerror(-error));
+	cursor_close(cursor);
+	return error;
+}
+
+int cursor_open(struct cursor *cursor, const char *data, const char *spec, bool *fresh, char *why, size_t why_size)
+{
+	char path[4200], line[LINE_SIZE] = "";
+	ssize_t length;
+
+	*cursor = (struct cursor){.fd = -1};
+	if ((size_t)snprintf(path, sizeof(path), "%s/outputs", data) + LINE_SIZE > sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return refuse(cursor, data, why, why_size);
+	}
+	if (mkdir(path, 0750) < 0 && errno != EEXIST)
+		return refuse(cursor, path, why, why_size);
+	make_path(path, sizeof(path), data, spec);
+	cursor->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (cursor->fd < 0)
+		return refuse(cursor, path, why, why_size);
+	length = pread(cursor->fd, line, sizeof(line) - 1, 0);
+	if (length < 0)
+		return refuse(cursor, path, why, why_size);
+	*fresh = length == 0;
+	if (length > 0 && !parse(line, (size_t)length, &cursor->at)) {
+		log_warning("%s: it cannot be read: %s gets everything again", path, spec);
+		cursor->at = (struct store_position){0};
+	}
+	return 0;
+}
+
+int cursor_move(struct cursor *cursor, struct store_position at)
+{
+	char line[LINE_SIZE];
+	int length = format(line, at);
+
+	if (at.segment == cursor->at.segment && at.offset == cursor->at.offset)
+		return 0;
+	errno = EIO;
+	if (pwrite(cursor->fd, line, (size_t)length, 0) != length)
+		return -errno;
+	cursor->at = at;
+	return 0;
+}
+
+void cursor_close(struct cursor *cursor)
+{
+	if (cursor->fd >= 0)
+		close(cursor->fd);
+	cursor->fd = -1;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where stored events go: a table of kinds, one row and one file of sinks/ each.
+ *
+ * An output is a cursor over the store. While it keeps up it is handed events as they are stored; when it does not (a
+ * reader is slow, a disk is full, the collector was away) it goes on from the store. DIR/outputs/ remembers how far it
+ * is, so that nothing is left out, and after a crash at most the last lines come twice. A new output begins with what is
+ * stored from then on.
+ */
+#ifndef TAFFRAIL_COLLECTOR_OUTPUT_H
+#define TAFFRAIL_COLLECTOR_OUTPUT_H
+
+#include "collector/store.h"
+#include "event/wire.h"
+
+struct event_base;
+struct output;
+
+/* A kind of output. `sink` is what its open made. */
+struct output_kind {
+	const char *name;    /* what stands before the colon */
+	const char *targets; /* what may stand behind it */
+	/* 0, or -errno with a sentence in `why`. */
+	int (*open)(void **sink, const char *target, char *why, size_t why_size);
+	/* Adds an event to what the next flush writes. 0 or -ENOMEM. */
+	int (*add)(void *sink, const struct event *event);
+	/* Bytes that wait to be written. */
+	size_t (*waiting)(const void *sink);
+	/* Writes without blocking. 0: nothing waits any more; -EAGAIN: try again when `fd` is writable; or -errno. */
+	int (*flush)(void *sink);
+	int (*fd)(const void *sink);
+	void (*close)(void *sink);
+};
+
+struct output_options {
+	const char *spec; /* KIND:TARGET */
+	const char *data; /* the data directory */
+	struct event_base *base;
+	const struct store *store;
+	void (*on_broken)(void *context); /* its reader went away for good */
+	void *context;
+};
+
+/* Is `spec` a kind and a target? 0, or -EINVAL with what is wrong in `why`. */
+int output_check(const char *spec, char *why, size_t why_size);
+
+/* 0, or -errno with a sentence in `why`. */
+int output_open(struct output **output, const struct output_options *options, char *why, size_t why_size);
+
+/* Events that were stored now, those before `first` not among them; `end`: the place in the store behind them. */
+void output_add(struct output *output, const struct wire_events *events, uint64_t first, struct store_position end);
+
+/* Writes what can be written; what cannot is tried again from the loop. */
+void output_flush(struct output *output);
+
+/* The last flush: waits for a slow reader, and catches up with the store, for at most so long. */
+void output_finish(struct output *output, unsigned timeout_ms);
+
+/* NULL is allowed. */
+void output_close(struct output *output);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/sinks/ecs_json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "event/ecs.h"
+
+struct ecs_json {
+	int fd;
+	bool may_block; /* a pipe, a terminal: written in pieces that it has room for */
+	struct buffer lines;
+	size_t written; /* of the lines */
+};
+
+/* A file whose last line was cut by a crash: the next one must not be glued to it. */
+static bool ends_within_a_line(const char *path, off_t size)
+{
+	int fd = size > 0 ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+	char last = '\n';
+
+	if (fd < 0)
+		return false;
+	(void)!pread(fd, &last, 1, size - 1);
+	close(fd);
+	return last != '\n';
+}
+
+static int open_target(struct ecs_json *sink, const char *target)
+{
+	bool is_stdout = strcmp(target, "-") == 0;
+	struct stat stat;
+
+	if (is_stdout)
+		sink->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	else /* non-blocking: a FIFO that nobody reads is refused, not waited for */
+		sink->fd = open(target, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0640);
+	if (sink->fd < 0 || fstat(sink->fd, &stat) < 0)
+		return -errno;
+	sink->may_block = !S_ISREG(stat.st_mode);
+	if (!sink->may_block && !is_stdout && ends_within_a_line(target, stat.st_size))
+		buffer_append(&sink->lines, "\n", 1);
+	return 0;
+}
+
+static void close_sink(void *context)
+{
+	struct ecs_json *sink = context;
+
+	if (!sink)
+		return;
+	if (sink->fd >= 0) {
+		(void)fdatasync(sink->fd); /* a pipe cannot */
+		close(sink->fd);
+	}
+	buffer_free(&sink->lines);
+	free(sink);
+}
+
+static int open_sink(void **out, const char *target, char *why, size_t why_size)
+{
+	struct ecs_json *sink = calloc(1, sizeof(*sink));
+	int error = -ENOMEM;
+
+	if (sink) {
+		sink->fd = -1;
+		error = open_target(sink, target);
+	}
+	if (error) {
+		snprintf(why, why_size, "%s: %s", strcmp(target, "-") == 0 ? "stdout" : target, strerror(-error));
+		close_sink(sink);
+		return error;
+	}
+	*out = sink;
+	return 0;
+}
+
+static int add(void *context, const struct event *event)
+{
+	struct ecs_json *sink = context;
+	size_t before = sink->lines.length;
+
+	ecs_write(&sink->lines, event);
+	buffer_append(&sink->lines, "\n", 1);
+	if (!sink->lines.failed)
+		return 0;
+	sink->lines.length = before;
+	sink->lines.failed = false;
+	return -ENOMEM;
+}
+
+static size_t waiting(const void *context)
+{
+	const struct ecs_json *sink = context;
+
+	return sink->lines.length - sink->written;
+}
+
+/*
+ * What polls writable has room for PIPE_BUF bytes (pipe(7)). The descriptor of stdout is others' too, so it is not made
+ * non-blocking.
+ */
+static ssize_t write_piece(const struct ecs_json *sink)
+{
+	size_t left = sink->lines.length - sink->written;
+	struct pollfd ready = {.fd = sink->fd, .events = POLLOUT};
+
+	if (sink->may_block) {
+		if (poll(&ready, 1, 0) <= 0) {
+			errno = EAGAIN;
+			return -1;
+		}
+		left = left < PIPE_BUF ? left : PIPE_BUF;
+	}
+	return write(sink->fd, sink->lines.data + sink->written, left);
+}
+
+static int flush(void *context)
+{
+	struct ecs_json *sink = context;
+
+	while (sink->written < sink->lines.length) {
+		ssize_t written = write_piece(sink);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return -errno;
+		sink->written += (size_t)written;
+	}
+	buffer_clear(&sink->lines);
+	sink->written = 0;
+	return 0;
+}
+
+static int descriptor(const void *context)
+{
+	const struct ecs_json *sink = context;
+
+	return sink->fd;
+}
+
+const struct output_kind ecs_json_kind = {
+	.name = "ecs-json",
+	.targets = "PATH, or - for stdout",
+	.open = open_sink,
+	.add = add,
+	.waiting = waiting,
+	.flush = flush,
+	.fd = descriptor,
+	.close = close_sink,
+};
