@@ -214,7 +214,6 @@ static void queue_batch(struct session *session, struct batch *batch)
 	batch->after = store_appended_count(receiver->options.store);
 	session->references++;
 	session->batches++;
-	session->ack_due = true;
 	STAILQ_INSERT_TAIL(&receiver->batches, batch, entry);
 	/* Behind the callbacks that are due in this turn: they may bring more for the same sync. */
 	event_active(receiver->sync_due, EV_TIMEOUT, 0);
@@ -323,6 +322,7 @@ static void finish_synced(struct receiver *receiver)
 
 		if (batch->is_new)
 			options->on_stored(options->context, &received);
+		batch->session->ack_due = true;
 		count++;
 	}
 	options->on_synced(options->context);

@@ -59,7 +59,7 @@ int settings_read(struct settings *settings, int argc, char **argv)
 		.summary = "stores what sensors send, and hands it on",
 		.options = options,
 		.keys = keys,
-		.notes = "Ready when stderr says \"taffrail-collector: ready ADDR\". SIGTERM ends it gently.\n"
+		.notes = "Ready when stderr says \"taffrail-collector: ready ADDR\". SIGTERM ends it.\n"
 			 "Exit: 0 ended by a signal; 1 DIR, ADDR or an output cannot be used, or stdout's\n"
 			 "reader went away; 2 wrong usage or configuration.",
 	};
