@@ -21,7 +21,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 }
 
 static const struct option_spec options[] = {
-	{"listen", "ADDR", "listen", "listen for sensors and watchers: HOST:PORT or unix:PATH"},
+	{"listen", "ADDR", "listen", "listen here: HOST:PORT or unix:PATH"},
 	{"data", "DIR", "data", "store what comes in DIR; made if its parent is there"},
 	{"output", "KIND:TARGET", "output",
 		"hand on what is stored; may be repeated:\necs-json:PATH or ecs-json:- (stdout)"},

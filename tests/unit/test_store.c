@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+
+#include "collector/crc32c.h"
+#include "collector/cursor.h"
+#include "collector/store.h"
+#include "test_capture.h"
+
+static const uint8_t epoch_a[EVENT_EPOCH_SIZE] = {1, 2, 3}, epoch_b[EVENT_EPOCH_SIZE] = {9};
+static const struct text host = TEXT_STATIC("node-1");
+
+/* A data directory that goes with the test; each file's path by its segment. */
+struct place {
+	char path[64];
+	char file[120];
+};
+
+static struct place make_place(void)
+{
+	struct place place = {.path = "/tmp/taffrail-store-XXXXXX"};
+
+	cr_assert_not_null(mkdtemp(place.path));
+	return place;
+}
+
+static const char *file_of(struct place *place, unsigned segment)
+{
+	snprintf(place->file, sizeof(place->file), "%s/segments/%016u.seg", place->path, segment);
+	return place->file;
+}
+
+static void remove_place(const struct place *place)
+{
+	char command[120];
+
+	snprintf(command, sizeof(command), "rm -r '%s'", place->path);
+	cr_assert_eq(system(command), 0);
+}
+
+static struct store *opened(const struct place *place, uint64_t segment_bytes)
+{
+	struct store *store;
+	char why[256] = "";
+
+	cr_assert_eq(store_open(&store, place->path, segment_bytes, why, sizeof(why)), 0, "%s", why);
+	return store;
+}
+
+static int append(struct store *store, const uint8_t *epoch, uint64_t first, uint64_t last, const char *batch)
+{
+	struct segment_frame frame = {.first = first, .last = last, .host = host, .batch = text_of(batch)};
+	struct store_position end;
+
+	memcpy(frame.epoch, epoch, EVENT_EPOCH_SIZE);
+	return store_append(store, &frame, &end);
+}
+
+static void synced(struct store *store)
+{
+	store_sync_begin(store);
+	cr_assert_eq(store_sync_end(store), 0);
+	cr_assert_eq(store_synced_count(store), store_appended_count(store));
+}
+
+static off_t size_of(const char *file)
+{
+	struct stat stat_of_it;
+
+	cr_assert_eq(stat(file, &stat_of_it), 0, "%s", file);
+	return stat_of_it.st_size;
+}
+
+static void flip(const char *file, off_t at)
+{
+	int fd = open(file, O_RDWR);
+	uint8_t byte;
+
+	cr_assert_eq(pread(fd, &byte, 1, at), 1);
+	byte ^= 1;
+	cr_assert_eq(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
+/* What a reader saw: the batches one after another. */
+struct seen {
+	char text[4096];
+	int frames, stop_after;
+};
+
+static bool see(void *context, const struct segment_frame *frame, struct store_position end)
+{
+	struct seen *seen = context;
+
+	(void)end;
+	snprintf(seen->text + strlen(seen->text), sizeof(seen->text) - strlen(seen->text), "%.*s ",
+		(int)frame->batch.length, frame->batch.data);
+	return ++seen->frames != seen->stop_after;
+}
+
+static int read_on(struct store *store, struct store_position *position, struct seen *seen)
+{
+	const struct store_reader reader = {see, seen};
+
+	return store_read(store, position, &reader);
+}
+
+static void assert_holds(struct store *store, const char *expected)
+{
+	struct store_position position = {0};
+	struct seen seen = {0};
+
+	cr_assert_eq(read_on(store, &position, &seen), 0);
+	cr_assert_str_eq(seen.text, expected);
+}
+
+Test(crc32c, known_sums)
+{
+	uint8_t zeros[32] = {0}, rising[32];
+
+	for (uint8_t i = 0; i < 32; i++)
+		rising[i] = i;
+	cr_assert_eq(crc32c(0, "123456789", 9), 0xe3069283);
+	cr_assert_eq(crc32c(0, zeros, 32), 0x8a9136aa, "RFC 3720, B.4");
+	cr_assert_eq(crc32c(0, rising, 32), 0x46dd794e, "RFC 3720, B.4");
+	cr_assert_eq(crc32c(crc32c(0, rising, 5), rising + 5, 27), 0x46dd794e, "in two pieces");
+}
+
+Test(store, reopened_it_knows_what_is_stored)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+
+	cr_assert_eq(append(store, epoch_a, 1, 3, "one"), 0);
+	cr_assert_eq(append(store, epoch_b, 1, 1, "other"), 0);
+	cr_assert_eq(append(store, epoch_a, 4, 9, "two"), 0);
+	cr_assert_eq(append(store, epoch_a, 9, 10, "again"), -EINVAL, "9 is there");
+	cr_assert_eq(store_appended(store, host, epoch_a), 9);
+	cr_assert_eq(store_synced(store, host, epoch_a), 0, "not on the disk yet");
+	synced(store);
+	cr_assert_eq(store_synced(store, host, epoch_a), 9);
+	store_close(store);
+	store = opened(&place, 0);
+	cr_assert_eq(store_synced(store, host, epoch_a), 9);
+	cr_assert_eq(store_synced(store, host, epoch_b), 1);
+	cr_assert_eq(store_synced(store, TEXT_LITERAL("node-2"), epoch_a), 0);
+	assert_holds(store, "one other two ");
+	cr_assert_eq(append(store, epoch_a, 10, 10, "three"), 0);
+	assert_holds(store, "one other two ");
+	synced(store);
+	assert_holds(store, "one other two three ");
+	cr_assert_eq(access(file_of(&place, 2), F_OK), -1, "the file is gone on with");
+	store_close(store);
+	remove_place(&place);
+}
+
+Test(store, torn_tail_is_cut_at_every_length)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+	off_t whole, longer;
+	char why[256];
+
+	cr_assert_eq(append(store, epoch_a, 1, 1, "kept"), 0);
+	synced(store);
+	whole = size_of(file_of(&place, 1));
+	cr_assert_eq(append(store, epoch_a, 2, 2, "torn"), 0);
+	synced(store);
+	longer = size_of(file_of(&place, 1));
+	store_close(store);
+	for (off_t size = longer - 1; size > whole; size--) {
+		struct capture capture;
+		char log[1024];
+
+		cr_assert_eq(truncate(file_of(&place, 1), size), 0);
+		capture = capture_begin(STDERR_FILENO);
+		cr_assert_eq(store_open(&store, place.path, 0, why, sizeof(why)), 0);
+		capture_end(&capture, log, sizeof(log));
+		snprintf(why, sizeof(why), "torn: %d bytes are cut", (int)(size - whole));
+		cr_assert(strstr(log, why), "%s", log);
+		cr_assert_eq(store_synced(store, host, epoch_a), 1);
+		cr_assert_eq(size_of(file_of(&place, 1)), whole);
+		cr_assert_eq(append(store, epoch_a, 2, 2, "torn"), 0);
+		store_close(store);
+	}
+	store = opened(&place, 0);
+	assert_holds(store, "kept torn ");
+	store_close(store);
+	remove_place(&place);
+}
+
+/* After a power cut a file may have its length and not its bytes. */
+Test(store, tail_of_zeros_and_a_file_without_a_header_are_torn_too)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+	off_t whole;
+
+	cr_assert_eq(append(store, epoch_a, 1, 1, "kept"), 0);
+	store_close(store);
+	whole = size_of(file_of(&place, 1));
+	cr_assert_eq(truncate(file_of(&place, 1), whole + 5000), 0);
+	close(open(file_of(&place, 2), O_CREAT | O_WRONLY, 0600));
+	store = opened(&place, 0);
+	assert_holds(store, "kept ");
+	cr_assert_eq(append(store, epoch_a, 2, 2, "more"), 0);
+	store_close(store);
+	cr_assert_eq(size_of(file_of(&place, 1)), whole + 5000, "not the last file: it stays as it is");
+	store = opened(&place, 0);
+	assert_holds(store, "kept more ");
+	store_close(store);
+	remove_place(&place);
+}
+
+Test(store, damage_in_the_middle_is_no_torn_tail)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+	off_t first, whole;
+
+	cr_assert_eq(append(store, epoch_a, 1, 1, "one"), 0);
+	synced(store);
+	first = size_of(file_of(&place, 1));
+	cr_assert_eq(append(store, epoch_a, 2, 2, "two"), 0);
+	cr_assert_eq(append(store, epoch_a, 3, 3, "three"), 0);
+	store_close(store);
+	whole = size_of(file_of(&place, 1));
+	for (off_t at = first; at < first + 40; at += 13) { /* its length, its sequences, its epoch, its batch */
+		flip(file_of(&place, 1), at);
+		store = opened(&place, 0);
+		cr_assert_eq(size_of(file_of(&place, 1)), whole, "nothing is cut");
+		cr_assert_eq(store_synced(store, host, epoch_a), 1);
+		assert_holds(store, "one ");
+		store_close(store);
+		flip(file_of(&place, 1), at);
+	}
+	flip(file_of(&place, 1), first + 45);
+	store = opened(&place, 0);
+	cr_assert_eq(append(store, epoch_a, 2, 3, "again"), 0, "in a new file");
+	store_close(store);
+	cr_assert_eq(size_of(file_of(&place, 1)), whole);
+	store = opened(&place, 0);
+	cr_assert_eq(store_synced(store, host, epoch_a), 3);
+	assert_holds(store, "one again ");
+	store_close(store);
+	remove_place(&place);
+}
+
+Test(store, segments_follow_one_another)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 200);
+	struct store_position position = {0};
+	struct seen seen = {.stop_after = 2};
+
+	for (uint64_t i = 1; i <= 9; i++)
+		cr_assert_eq(append(store, epoch_a, i, i, "0123456789012345678901234567890"), 0);
+	synced(store);
+	cr_assert_eq(append(store, epoch_a, 10, 10, "ten"), 0);
+	store_close(store);
+	cr_assert_leq(size_of(file_of(&place, 1)), 200);
+	cr_assert_eq(access(file_of(&place, 4), F_OK), 0);
+	store = opened(&place, 200);
+	cr_assert_eq(store_synced(store, host, epoch_a), 10);
+	cr_assert_eq(read_on(store, &position, &seen), 1, "there is more");
+	cr_assert_eq(seen.frames, 2);
+	seen.stop_after = 0;
+	cr_assert_eq(read_on(store, &position, &seen), 0);
+	cr_assert_eq(seen.frames, 10, "each once");
+	cr_assert_eq(read_on(store, &position, &seen), 0);
+	cr_assert_eq(seen.frames, 10);
+	position = (struct store_position){4711, 12};
+	cr_assert_eq(read_on(store, &position, &seen), 0);
+	cr_assert_eq(position.segment, store_end(store).segment, "a place that is not there any more");
+	store_close(store);
+	remove_place(&place);
+}
+
+Test(store, a_second_one_is_told_who_has_it)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+	char why[256], expected[100];
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		struct store *second;
+		int error = store_open(&second, place.path, 0, why, sizeof(why));
+
+		snprintf(expected, sizeof(expected), "%s is in use by pid %d", place.path, (int)getppid());
+		_exit(error == -EBUSY && strcmp(why, expected) == 0 ? 0 : 1);
+	}
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
+	store_close(store);
+	store_close(opened(&place, 0));
+	remove_place(&place);
+}
+
+Test(store, what_is_no_directory_is_said)
+{
+	struct store *store;
+	char why[256];
+
+	cr_assert_eq(store_open(&store, "/dev/null", 0, why, sizeof(why)), -ENOTDIR);
+	cr_assert(strstr(why, "/dev/null") && strstr(why, "Not a directory"), "%s", why);
+	cr_assert_eq(store_open(&store, "/tmp/no/such/parent", 0, why, sizeof(why)), -ENOENT);
+}
+
+/* A tmpfs of this test's own mount namespace, so small that it is full soon. */
+static bool make_small_disk(const char *path, const char *size)
+{
+	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("taffrail-test", path, "tmpfs", 0, size) == 0;
+}
+
+Test(store, full_disk_leaves_no_torn_frame_and_room_heals_it)
+{
+	struct place place = make_place();
+	static char large[100001];
+	struct store *store;
+	char filler[100];
+	uint64_t next = 1;
+	off_t size;
+	int fd;
+
+	if (!make_small_disk(place.path, "size=1m"))
+		cr_skip_test("no rights to mount a tmpfs");
+	memset(large, 'x', sizeof(large) - 1);
+	snprintf(filler, sizeof(filler), "%s/filler", place.path);
+	fd = open(filler, O_CREAT | O_WRONLY, 0600);
+	cr_assert_eq(posix_fallocate(fd, 0, 300000), 0);
+	close(fd);
+	store = opened(&place, 0);
+	while (append(store, epoch_a, next, next, large) == 0)
+		next++;
+	cr_assert_gt(next, 3);
+	cr_assert_eq(append(store, epoch_a, next, next, large), -ENOSPC);
+	cr_assert_eq(store_appended(store, host, epoch_a), next - 1);
+	synced(store);
+	cr_assert_eq(store_synced(store, host, epoch_a), next - 1);
+	size = size_of(file_of(&place, 1));
+	unlink(filler);
+	cr_assert_eq(append(store, epoch_a, next, next, large), 0, "there is room again");
+	store_close(store);
+	cr_assert_gt(size_of(file_of(&place, 1)), size);
+	store = opened(&place, 0);
+	cr_assert_eq(store_synced(store, host, epoch_a), next);
+	store_close(store);
+	umount(place.path);
+	rmdir(place.path);
+}
+
+Test(cursor, it_is_where_it_was_put)
+{
+	struct place place = make_place();
+	struct cursor cursor;
+	char why[256], file[200];
+	bool fresh;
+
+	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/a", &fresh, why, sizeof(why)), 0, "%s", why);
+	cr_assert(fresh);
+	cr_assert_eq(cursor_move(&cursor, (struct store_position){12345678901, 5}), 0);
+	cr_assert_eq(cursor_move(&cursor, (struct store_position){3, 77}), 0);
+	cursor_close(&cursor);
+	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/b", &fresh, why, sizeof(why)), 0);
+	cr_assert(fresh, "another output");
+	cursor_close(&cursor);
+	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/a", &fresh, why, sizeof(why)), 0);
+	cr_assert_not(fresh);
+	cr_assert_eq(cursor.at.segment, 3);
+	cr_assert_eq(cursor.at.offset, 77);
+	cursor_close(&cursor);
+	snprintf(file, sizeof(file), "%s/outputs/ecs-json-%08x", place.path, crc32c(0, "ecs-json:/a", 11));
+	flip(file, 20);
+	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/a", &fresh, why, sizeof(why)), 0);
+	cr_assert_not(fresh);
+	cr_assert_eq(cursor.at.segment, 0, "not known: from the start");
+	cursor_close(&cursor);
+	remove_place(&place);
+}
