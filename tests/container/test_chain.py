@@ -58,6 +58,7 @@ def test_watch_shows_one_pod(start, chain, pods):
     address, collector, _, _ = chain
     watched, other = pods("watched", "shop"), pods("other", "shop")
     elsewhere = pods("watched", "elsewhere")
+    time.sleep(1)  # the execs of the pods' own pause containers have passed
     watch = start("taffrail", "watch", "--collector", address, "--pod", "watched", "--namespace", "shop", "--kind", "exec", "--json")
     lines = start("taffrail", "watch", "--collector", address, "--pod", "watched", "--kind", "exec")
     time.sleep(1)

@@ -74,7 +74,7 @@ test("a Node sensor's batches are acknowledged, stored and filed with their name
 	assert.equal(document.orchestrator.namespace, "shop");
 	assert.deepEqual(document.kubernetes.labels, { app: "web" });
 	assert.deepEqual(document.process.args, ["sh", "-c", "\\xff\n"]);
-	assert.deepEqual(document.taffrail.escaped, ["process.args"]);
+	assert.deepEqual(document.taffrail.escaped, ["process.args", "process.command_line"]);
 });
 
 test("what is sent twice is filed once, and a new connection is told where to go on", async () => {

@@ -276,8 +276,8 @@ int watch_run(int argc, char **argv)
 		.keys = keys,
 		.no_file = true,
 		.notes = "In colour on a terminal; NO_COLOR=1 turns it off. Ctrl-C ends it.\n"
-			 "Exit: 0 ended by a signal or by stdout's reader; 1 no collector, or it went away;\n"
-			 "2 wrong usage.",
+			 "Exit: 0 ended by a signal or by stdout's reader; 1 no collector, or it went\n"
+			 "away; 2 wrong usage.",
 	};
 	struct grpc_address address;
 	char why[256];

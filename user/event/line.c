@@ -14,7 +14,8 @@
 #include "event/command_line.h"
 #include "event/names.h"
 
-enum { WHERE_WIDTH = 36, WHO_WIDTH = 20, ACTION_WIDTH = 10 };
+/* Columns; on a narrow terminal the first two are smaller, so that something is left for what happened. */
+enum { WHERE_WIDTH = 36, WHO_WIDTH = 20, ACTION_WIDTH = 10, WIDE = 120, WHERE_NARROW = 18, WHO_NARROW = 16 };
 
 /* A line being written: what stands in it, and how many columns it fills. */
 struct line {
@@ -248,6 +249,7 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 	static const char *const actions[EVENT_ACTIONS_END] = {
 		"", "exec", "fork", "end", "open", "connect", "accept", "listen", "send", "disconnect", "lost"};
 	struct line line = {.out = out, .style = style};
+	bool narrow = style->width && style->width < WIDE;
 	size_t column;
 	bool bad = event->outcome == EVENT_FAILURE || event->action == EVENT_LOST ||
 		   (event->action == EVENT_END && event->end.signal);
@@ -259,12 +261,12 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 	pad(&line, 0);
 	column = line.columns;
 	put_where(&line, event->container);
-	pad(&line, column += WHERE_WIDTH);
+	pad(&line, column += narrow ? WHERE_NARROW : WHERE_WIDTH);
 	if (event->process) {
 		put_text(&line, event->process->name);
 		put_format(&line, "[%u]", event->process->pid);
 	}
-	pad(&line, column += WHO_WIDTH);
+	pad(&line, column += narrow ? WHO_NARROW : WHO_WIDTH);
 	colour(&line, bad ? "\033[31m" : event->action == EVENT_EXEC ? "\033[32m" : "\033[36m");
 	put(&line, actions[event->action]);
 	colour(&line, "\033[0m");
