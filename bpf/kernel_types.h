@@ -241,6 +241,13 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	u32 fd;
+	struct file *file;
+};
+
 /* --- sockets ------------------------------------------------------------------------------------------------------- */
 struct in6_addr {
 	struct {

@@ -14,6 +14,7 @@
 enum {
 	STATE_ESTABLISHED = 1, /* TCP_ESTABLISHED, … of the kernel's tcp_states.h */
 	STATE_SYN_SENT = 2,
+	STATE_SYN_RECEIVED = 3,
 	STATE_CLOSE = 7,
 	STATE_LISTEN = 10,
 
@@ -204,6 +205,48 @@ int network_release(struct bpf_sock *sk)
 	if (sk->protocol != IPPROTO_TCP || sk->state == STATE_CLOSE)
 		bpf_map_delete_elem(&sockets, &key);
 	return 1;
+}
+
+/* --- connections that are there already ------------------------------------------------------------------------------ */
+
+/* Which end is the server is not kept anywhere: it is taken to be the one with the smaller port. */
+static __always_inline bool is_server(const struct kernel_tuple *tuple)
+{
+	return bpf_ntohs(tuple->local_port_be) < bpf_ntohs(tuple->remote_port_be);
+}
+
+/* Open TCP connections from before the programs: read once by the loader, so that their ends are told. */
+SEC("iter/task_file")
+int network_list(struct bpf_iter__task_file *iterator)
+{
+	struct task_struct *task = iterator->task;
+	struct file *file = iterator->file;
+	struct container container;
+	struct socket_entry *entry;
+	struct socket *socket;
+	struct sock *sk;
+	u64 key;
+	u8 state;
+
+	if (!task || !file || task->pid != task->tgid)
+		return 0;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK || !task_wanted(task, &container))
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	key = (u64)sk;
+	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || bpf_map_lookup_elem(&sockets, &key))
+		return 0;
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == STATE_CLOSE || state == STATE_LISTEN || state == STATE_SYN_SENT || state == STATE_SYN_RECEIVED)
+		return 0;
+	entry = entry_new(key, KERNEL_DISCONNECT);
+	if (!entry)
+		return 0;
+	task_fill(&entry->owner, task, &container);
+	read_tuple(&entry->tuple, sk);
+	__sync_fetch_and_or(&entry->flags, SOCKET_ESTABLISHED | (is_server(&entry->tuple) ? SOCKET_ACCEPTED : 0));
+	return 0;
 }
 
 /* --- system calls that have returned ----------------------------------------------------------------------------------- */

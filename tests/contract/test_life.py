@@ -124,6 +124,35 @@ def test_process_that_was_there_before(start, container):
         assert child["process"]["parent"]["entity_id"] == execs[0]["process"]["entity_id"]
 
 
+def test_connection_that_was_there_before(start, container, tmp_path):
+    """Its begin was never seen; its end is told all the same, of the process that holds it."""
+    go = tmp_path / "go"
+    before = container.start("/usr/bin/python3", "-I", "-S", "-c", """
+import os, socket, sys, time
+server = socket.create_server(("127.0.0.1", 20000 + os.getpid() % 10000)); client = socket.create_connection(server.getsockname())
+accepted = server.accept()[0]
+print("open", flush=True)
+while not os.path.exists(sys.argv[1]): time.sleep(0.05)
+client.send(b"12345"); accepted.recv(5); client.close(); accepted.recv(1); accepted.close()
+""", str(go), stdout=subprocess.PIPE)
+    try:
+        assert before.stdout.readline() == b"open\n"
+        sensor = start("taffrail-sensor", "--stdout")
+        sensor.ready()
+        go.touch()
+        assert before.wait(10) == 0
+        ends = sensor.wait_for(lambda: len(of(sensor.documents(), container, "disconnect_received")) == 2 and
+                               of(sensor.documents(), container, "disconnect_received"), 5)
+    finally:
+        before.kill()
+        before.stdout.close()
+    assert {end["network"]["direction"] for end in ends} == {"egress", "ingress"}
+    for end in ends:
+        assert end["process"]["pid"] == before.pid and end["source"]["bytes"] == 5 and end["destination"]["bytes"] == 0
+        assert "duration" not in end["event"]
+    assert sensor.end() == 0
+
+
 def test_collector_says_its_real_port(start, tmp_path):
     collector = start("taffrail-collector", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"))
     match = re.fullmatch(r"127\.0\.0\.1:(\d+)", collector.ready())

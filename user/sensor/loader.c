@@ -217,6 +217,30 @@ static ssize_t give_listed(struct buffer *bytes, loader_callback *callback, void
 	return count;
 }
 
+/* Runs an iterator to its end for what it does, not for what it tells. 0 or -errno. */
+static int run_iterator(struct bpf_program *program)
+{
+	struct bpf_link *link = bpf_program__attach_iter(program, NULL);
+	char nothing[64];
+	ssize_t length = -1;
+	int fd, error = 0;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0)
+		error = -errno;
+	while (!error && length != 0) {
+		length = read(fd, nothing, sizeof(nothing));
+		if (length < 0 && errno != EAGAIN && errno != EINTR)
+			error = -errno;
+	}
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	return error;
+}
+
 ssize_t loader_processes(struct loader *loader, loader_callback *callback, void *context)
 {
 	struct bpf_link *link = bpf_program__attach_iter(loader->skeleton->progs.process_list, NULL);
@@ -416,6 +440,8 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	}
 	if (!error)
 		error = attach(loader, why, why_size);
+	if (!error && run_iterator(loader->skeleton->progs.network_list) < 0)
+		log_warning("connections that are open already cannot be listed: their ends will not be told");
 	if (error) {
 		loader_close(loader);
 		return error;

@@ -40,7 +40,7 @@ typedef int loader_callback(void *context, const void *bytes, size_t size);
 
 /*
  * Loads and attaches everything. Returns 0, or -errno with one sentence in `why`: what is missing and what to do.
- * From then on records arrive.
+ * From then on records arrive. Of connections that are open already the end will be told.
  */
 int loader_open(struct loader **loader, const struct loader_options *options, char *why, size_t why_size);
 
