@@ -9,7 +9,7 @@ int main(int argc, char **argv)
 {
 	struct collector *collector;
 	struct settings settings;
-	int code = settings_read(&settings, argc, argv);
+	int code = collector_settings_read(&settings, argc, argv);
 	int error;
 
 	if (code >= 0)
@@ -20,6 +20,6 @@ int main(int argc, char **argv)
 		error = collector_run(collector);
 		collector_close(collector);
 	}
-	settings_free(&settings);
+	collector_settings_free(&settings);
 	return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

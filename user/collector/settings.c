@@ -50,7 +50,7 @@ static int check(struct settings *settings)
 	return -1;
 }
 
-int settings_read(struct settings *settings, int argc, char **argv)
+int collector_settings_read(struct settings *settings, int argc, char **argv)
 {
 	struct config_key keys[KEYS];
 	const struct program_spec program = {
@@ -71,11 +71,11 @@ int settings_read(struct settings *settings, int argc, char **argv)
 	if (code < 0)
 		code = check(settings);
 	if (code >= 0)
-		settings_free(settings);
+		collector_settings_free(settings);
 	return code;
 }
 
-void settings_free(struct settings *settings)
+void collector_settings_free(struct settings *settings)
 {
 	struct config_key keys[KEYS];
 

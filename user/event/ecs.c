@@ -151,7 +151,8 @@ static void put_event(struct document *document)
 	put_name(json, event_action_name(event->action));
 	json_key(json, "outcome");
 	put_name(json, outcomes[event->outcome]);
-	if (event->error && event->outcome != EVENT_FAILURE) { /* a connection that did end, but by a reset or a time-out */
+	if (event->error &&
+		event->outcome != EVENT_FAILURE) { /* a connection that did end, but by a reset or a time-out */
 		char room[16];
 
 		json_key(json, "reason");

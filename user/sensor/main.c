@@ -17,7 +17,7 @@ static void on_signal(int signal_number)
 int main(int argc, char **argv)
 {
 	struct settings settings;
-	int code = settings_read(&settings, argc, argv);
+	int code = sensor_settings_read(&settings, argc, argv);
 	int error;
 
 	if (code >= 0)
@@ -25,7 +25,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	error = pipeline_open(&running, &settings);
 	if (error) {
-		settings_free(&settings);
+		sensor_settings_free(&settings);
 		return EXIT_FAILURE;
 	}
 
@@ -36,6 +36,6 @@ int main(int argc, char **argv)
 	log_info("ready");
 	error = pipeline_run(running);
 	pipeline_close(running);
-	settings_free(&settings);
+	sensor_settings_free(&settings);
 	return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -6,7 +6,7 @@
  *	              → process: which image did it
  *	              → connection: two records of a connect become one
  *	name_record   → container: which container; without names yet, it waits in the container's queue
- *	send_record   → decode: the event's own fields → output
+ *	send_record   → decode: the event's own fields → encoder
  *
  * Only this file sees all stages; they know nothing of one another.
  */
@@ -31,7 +31,7 @@
 #include "sensor/loader.h"
 #include "sensor/loss.h"
 #include "sensor/metadata.h"
-#include "sensor/output.h"
+#include "sensor/encode.h"
 #include "sensor/proc.h"
 #include "sensor/process.h"
 #include "sensor/record.h"
@@ -57,7 +57,7 @@ struct pipeline {
 	struct container_table *containers;
 	struct metadata *metadata;
 	struct stream *stream;
-	struct output *output;
+	struct encoder *encoder;
 	struct host *host;
 
 	struct buffer scratch;
@@ -93,7 +93,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
-	output_event(pipeline->output, &event);
+	encode_event(pipeline->encoder, &event);
 }
 
 static void send_waiting(void *context, void *item, const struct event_container *names, bool pending)
@@ -206,7 +206,7 @@ static void report_loss(void *context, const struct event_lost *lost)
 
 	event.lost.start_ns += pipeline->boot_unix_ns;
 	event.lost.end_ns += pipeline->boot_unix_ns;
-	output_event(pipeline->output, &event);
+	encode_event(pipeline->encoder, &event);
 	log_limited("%llu records lost in %.*s of CPU %d", (unsigned long long)lost->count, (int)lost->stage.length,
 		lost->stage.data, lost->cpu);
 }
@@ -216,7 +216,7 @@ static bool read_rings(struct pipeline *pipeline)
 {
 	size_t critical, bulk;
 
-	if (!output_room(pipeline->output))
+	if (!encode_room(pipeline->encoder))
 		return false;
 	critical = loader_read(pipeline->loader, KERNEL_RING_CRITICAL, take_record, pipeline, SIZE_MAX);
 	bulk = loader_read(pipeline->loader, KERNEL_RING_BULK, take_record, pipeline, BULK_SLICE);
@@ -274,14 +274,14 @@ static void wait_for_more(struct pipeline *pipeline)
 static void drain(struct pipeline *pipeline)
 {
 	loader_detach(pipeline->loader);
-	while (!read_rings(pipeline) && output_flush(pipeline->output, clock_boottime_ns(), true) == 0)
-		if (!output_room(pipeline->output))
+	while (!read_rings(pipeline) && encode_flush(pipeline->encoder, clock_boottime_ns(), true) == 0)
+		if (!encode_room(pipeline->encoder))
 			(void)poll(NULL, 0, SLEEP_MS);
 	/* What waits for names has its deadline still to come: give the runtime that time. */
 	while (container_waiting(pipeline->containers) > 0) {
 		metadata_answers(pipeline->metadata, pipeline->containers);
 		container_expire(pipeline->containers, clock_boottime_ns());
-		(void)output_flush(pipeline->output, clock_boottime_ns(), true);
+		(void)encode_flush(pipeline->encoder, clock_boottime_ns(), true);
 		(void)poll(NULL, 0, SLEEP_MS);
 	}
 	tick(pipeline, clock_boottime_ns(), true);
@@ -298,14 +298,14 @@ int pipeline_run(struct pipeline *pipeline)
 		metadata_answers(pipeline->metadata, pipeline->containers);
 		if (now_ns >= pipeline->next_tick_ns)
 			tick(pipeline, now_ns, false);
-		error = output_flush(pipeline->output, now_ns, false);
-		if (empty || !output_room(pipeline->output))
+		error = encode_flush(pipeline->encoder, now_ns, false);
+		if (empty || !encode_room(pipeline->encoder))
 			wait_for_more(pipeline);
 	}
 	if (error)
 		return error;
 	drain(pipeline);
-	error = output_flush(pipeline->output, clock_boottime_ns(), true);
+	error = encode_flush(pipeline->encoder, clock_boottime_ns(), true);
 	if (pipeline->stream)
 		stream_finish(pipeline->stream, pipeline->settings->drain_ms);
 	return error;
@@ -391,20 +391,20 @@ static int take_census(struct pipeline *pipeline)
 	return count < 0 ? (int)count : 0;
 }
 
-static int open_output(struct pipeline *pipeline)
+static int open_encoder(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
 	int error;
 
 	if (settings->stdout_lines)
-		return output_open_lines(&pipeline->output, STDOUT_FILENO);
+		return encode_open_lines(&pipeline->encoder, STDOUT_FILENO);
 
 	const struct stream_options options = {.collector = settings->collector,
 		.host = host_view(pipeline->host),
 		.memory_bytes = settings->stream_bytes};
 
 	error = stream_open(&pipeline->stream, &options);
-	return error ? error : output_open_stream(&pipeline->output, pipeline->stream, host_view(pipeline->host));
+	return error ? error : encode_open_stream(&pipeline->encoder, pipeline->stream, host_view(pipeline->host));
 }
 
 static int open_metadata(struct pipeline *pipeline)
@@ -482,7 +482,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	if (!error)
 		error = open_metadata(pipeline);
 	if (!error)
-		error = open_output(pipeline);
+		error = open_encoder(pipeline);
 	if (!error)
 		error = take_census(pipeline);
 	if (error) {
@@ -503,7 +503,7 @@ void pipeline_close(struct pipeline *pipeline)
 	metadata_close(pipeline->metadata);
 	container_close(pipeline->containers);
 	connection_close(pipeline->connections);
-	output_close(pipeline->output);
+	encode_close(pipeline->encoder);
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);

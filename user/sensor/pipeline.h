@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sensor's one event thread, from the rings to the output. */
+/* The sensor's one event thread, from the rings to the stream. */
 #ifndef TAFFRAIL_SENSOR_PIPELINE_H
 #define TAFFRAIL_SENSOR_PIPELINE_H
 
@@ -15,7 +15,7 @@ int pipeline_open(struct pipeline **pipeline, const struct settings *settings);
 
 /*
  * Carries events until pipeline_stop, then drains the rings and everything that waits. Returns 0, or -errno when the
- * output's reader has gone.
+ * stdout's reader has gone.
  */
 int pipeline_run(struct pipeline *pipeline);
 

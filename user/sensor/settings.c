@@ -45,7 +45,7 @@ static const struct option_spec options[] = {
 	{0},
 };
 
-int settings_read(struct settings *settings, int argc, char **argv)
+int sensor_settings_read(struct settings *settings, int argc, char **argv)
 {
 	struct config_key keys[KEYS];
 	const struct program_spec program = {
@@ -77,11 +77,11 @@ int settings_read(struct settings *settings, int argc, char **argv)
 			"--collector \"%s\": without TLS only loopback addresses and unix sockets are allowed",
 			settings->collector);
 	if (code >= 0)
-		settings_free(settings);
+		sensor_settings_free(settings);
 	return code;
 }
 
-void settings_free(struct settings *settings)
+void sensor_settings_free(struct settings *settings)
 {
 	struct config_key keys[KEYS];
 

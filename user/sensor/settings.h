@@ -27,8 +27,8 @@ struct settings {
  * Reads everything into `settings`. Returns -1 to go on, or the exit code to leave with at once: 0 after --help and
  * --version, 2 after it has said what is wrong.
  */
-int settings_read(struct settings *settings, int argc, char **argv);
+int sensor_settings_read(struct settings *settings, int argc, char **argv);
 
-void settings_free(struct settings *settings);
+void sensor_settings_free(struct settings *settings);
 
 #endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/encode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/log.h"
+#include "event/ecs.h"
+#include "event/wire.h"
+
+enum {
+	LINES_FULL = 1 << 20,   /* lines that wait for the next flush */
+	BATCH_FULL = 256 << 10, /* a batch of this size leaves at once */
+};
+static const uint64_t batch_age_ns = 50ull * 1000 * 1000; /* so does one of this age */
+
+struct encoder {
+	int fd; /* of the lines, or -1 */
+	struct buffer lines;
+	int error; /* the lines' reader has gone */
+
+	struct stream *stream;
+	const struct event_host *host;
+	struct wire_batch *batch;
+	uint64_t first, last; /* sequences in the batch; none if last < first */
+	uint64_t oldest_ns;   /* when its first event was added, 0: not noted yet */
+};
+
+static int encode_new(struct encoder **out)
+{
+	*out = calloc(1, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	(*out)->fd = -1;
+	(*out)->first = 1;
+	return 0;
+}
+
+int encode_open_lines(struct encoder **out, int fd)
+{
+	int error = encode_new(out);
+
+	if (error == 0)
+		(*out)->fd = fd;
+	return error;
+}
+
+int encode_open_stream(struct encoder **out, struct stream *stream, const struct event_host *host)
+{
+	int error = encode_new(out);
+
+	if (error)
+		return error;
+	error = wire_batch_open(&(*out)->batch);
+	if (error) {
+		free(*out);
+		*out = NULL;
+		return error;
+	}
+	(*out)->stream = stream;
+	(*out)->host = host;
+	return 0;
+}
+
+bool encode_room(struct encoder *encoder)
+{
+	if (encoder->stream)
+		return stream_room(encoder->stream);
+	return encoder->lines.length < LINES_FULL;
+}
+
+void encode_event(struct encoder *encoder, const struct event *event)
+{
+	if (encoder->stream) {
+		if (encoder->last < encoder->first)
+			encoder->first = event->sequence;
+		encoder->last = event->sequence;
+		wire_batch_add(encoder->batch, event);
+		return;
+	}
+	ecs_write(&encoder->lines, event);
+	buffer_append(&encoder->lines, "\n", 1);
+}
+
+static int flush_lines(struct encoder *encoder)
+{
+	struct buffer *lines = &encoder->lines;
+
+	for (size_t done = 0; done < lines->length && encoder->error == 0;) {
+		ssize_t written = write(encoder->fd, lines->data + done, lines->length - done);
+
+		if (written >= 0)
+			done += (size_t)written;
+		else if (errno != EINTR)
+			encoder->error = -errno;
+	}
+	buffer_clear(lines);
+	return encoder->error;
+}
+
+/* Hands the batch to the stream. */
+static void flush_batch(struct encoder *encoder)
+{
+	struct buffer *bytes = wire_batch_finish(encoder->batch, encoder->host, encoder->first, encoder->last);
+
+	if (!bytes || stream_send(encoder->stream, bytes, encoder->first, encoder->last) < 0)
+		log_limited("out of memory: events %llu to %llu could not be sent", (unsigned long long)encoder->first,
+			(unsigned long long)encoder->last);
+	encoder->first = encoder->last + 1;
+	encoder->oldest_ns = 0;
+}
+
+int encode_flush(struct encoder *encoder, uint64_t now_ns, bool final)
+{
+	if (!encoder->stream)
+		return flush_lines(encoder);
+	if (encoder->last < encoder->first)
+		return 0;
+	if (encoder->oldest_ns == 0)
+		encoder->oldest_ns = now_ns;
+	if (final || wire_batch_size(encoder->batch) >= BATCH_FULL || now_ns - encoder->oldest_ns >= batch_age_ns ||
+		stream_idle(encoder->stream))
+		flush_batch(encoder);
+	return 0;
+}
+
+void encode_close(struct encoder *encoder)
+{
+	if (!encoder)
+		return;
+	wire_batch_close(encoder->batch);
+	buffer_free(&encoder->lines);
+	free(encoder);
+}
