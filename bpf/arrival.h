@@ -22,6 +22,17 @@ struct {
 /* How many there are: mostly none, and then nobody needs to look. */
 __u32 arrival_count __weak = 0;
 
+/*
+ * Processes that came in and have executed what they came for: they never are arrivals again, whatever they execute and
+ * whichever mount namespace they enter. Only those whose parent is outside; of the others none is ever taken for one.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);   /* tgid */
+	__type(value, u64); /* start_boottime */
+} settlers SEC(".maps") __weak;
+
 static __always_inline bool arrival_is(struct task_struct *task)
 {
 	u32 tgid = task->tgid;

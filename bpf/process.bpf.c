@@ -257,12 +257,20 @@ static __noinline u32 fill_user_memory(struct scratch *scratch, struct task_stru
 
 /* --- the hooks ----------------------------------------------------------------------------------------------------- */
 
-/* Has the process come from outside, by the hand of the runtime? Where it moved itself, it has not. */
+/* Has the process come from outside, by the hand of the runtime, which is its parent? */
 static __always_inline bool comes_from_runtime(struct task_struct *task, struct file *executable)
 {
 	struct task_struct *parent = BPF_CORE_READ(task, group_leader, real_parent);
+	struct file *parents = BPF_CORE_READ(parent, mm, exe_file);
+	u32 tgid = task->tgid;
+	u64 *settled;
 
-	return executable && arrival_name(executable) && !container_contains((u64)parent);
+	if (!executable || !parents || !arrival_name(executable) || !arrival_name(parents))
+		return false;
+	settled = bpf_map_lookup_elem(&settlers, &tgid);
+	if (settled && *settled == task->group_leader->start_boottime)
+		return false;
+	return !container_contains((u64)parent);
 }
 
 /*
@@ -274,8 +282,6 @@ static __always_inline bool exec_arrives(struct task_struct *task, struct file *
 	struct container container;
 	struct mnt_namespace *space, *parents;
 
-	if (!arrival_count && !arrival_name(file))
-		return false;
 	if (!container_of_task(task, &container))
 		return false;
 	space = BPF_CORE_READ(task, nsproxy, mnt_ns);
@@ -285,6 +291,12 @@ static __always_inline bool exec_arrives(struct task_struct *task, struct file *
 		return true;
 	}
 	arrival_end(task);
+	if (!container_contains((u64)BPF_CORE_READ(task, group_leader, real_parent))) {
+		u32 tgid = task->tgid;
+		u64 start = task->group_leader->start_boottime;
+
+		bpf_map_update_elem(&settlers, &tgid, &start, BPF_ANY);
+	}
 	return false;
 }
 
@@ -293,6 +305,9 @@ int BPF_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct ta
 {
 	struct container container;
 
+	(void)cgroup;
+	(void)path;
+	(void)threadgroup;
 	if (bpf_get_current_task_btf()->tgid == task->tgid || !container_of_task(task, &container))
 		return 0;
 	if (comes_from_runtime(task, BPF_CORE_READ(task, mm, exe_file)))

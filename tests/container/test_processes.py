@@ -48,6 +48,21 @@ def test_entry_lasts_over_execs(sensor, idle):
         assert {get(document, "process.entry_leader.entity_id") for document in images} == {last["process"]["entity_id"]}
 
 
+def test_program_called_runc_is_as_visible_as_any(sensor, pods):
+    """What the real runc does on its way in is left out; a name does not make a program the runtime."""
+    pod = pods()
+    container = pod.run("main", "/bin/sh", "-c", "/bin/cp /bin/busybox /tmp/runc && /tmp/runc init own; exec /tmp/runc init first")
+    container.wait()
+    assert marked(sensor, container, "own")["process"]["executable"] == "/tmp/runc"
+    assert marked(sensor, container, "first")["process"]["vpid"] == 1
+    other = pod.run("other", "/bin/sh", "-c", "/bin/cp /bin/busybox /tmp/runc && exec /bin/sleep 1000000")
+    sensor.one(other, "exec", process__name="sleep")
+    other.execute("/bin/sh", "-c", "exec /tmp/runc init entered")
+    other.execute("/tmp/runc", "init", "at-once")
+    assert marked(sensor, other, "entered")["process"]["entry_leader"]["entry_meta"]["type"] == "runtime-exec"
+    assert marked(sensor, other, "at-once")["process"]["executable"] == "/tmp/runc"
+
+
 def test_parent_of_an_entry_is_the_runtimes(sensor, idle):
     """The ancestors outside the container, as they were at the exec, though runc has gone since."""
     assert idle.execute("/bin/true", "parent")[0] == 0

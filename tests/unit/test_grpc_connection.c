@@ -304,29 +304,29 @@ Test(grpc_connection, server_asks_a_silent_peer_and_gives_it_up)
 	ssize_t length;
 	int fd;
 
-	options.keepalive_ms = 60;
-	options.keepalive_timeout_ms = 60;
+	options.keepalive_ms = 150;
+	options.keepalive_timeout_ms = 300;
 	world_serve(&world, "unix", &options);
 	fd = raw_connect(&world);
 	raw_hello(fd);
-	world_for(&world, 100);
+	world_for(&world, 250);
 	length = raw_receive(fd, bytes, sizeof(bytes));
 	cr_assert_gt(length, 0);
 	cr_expect_not(has_frame(bytes, (size_t)length, RAW_PING, 0), "no stream, no PING");
 	raw_headers(fd, 1, 0, RAW_REQUEST("/t.T/Slow"));
-	world_for(&world, 100);
+	world_for(&world, 250);
 	length = raw_receive(fd, bytes, sizeof(bytes));
 	cr_assert_gt(length, 0);
 	cr_expect(has_frame(bytes, (size_t)length, RAW_PING, 0));
 	cr_expect_eq(world.served.closed, 0);
 	raw_frame(fd, RAW_PING, 1, 0, "\0\0\0\0\0\0\0\0", 8);
-	world_for(&world, 40);
+	world_for(&world, 100);
 	cr_expect_eq(world.served.closed, 0, "it has answered");
 	world_until(&world, world.served.closed == 1);
 	cr_expect_eq(world.served.status, GRPC_UNAVAILABLE);
 	cr_expect_str_eq(world.served.reason, "the peer does not answer");
 	cr_expect_str_eq(world.trouble + strcspn(world.trouble, " "), " the peer does not answer");
-	cr_expect(raw_is_closed(fd));
+	world_until(&world, raw_is_closed(fd));
 	close(fd);
 	world_close(&world);
 }

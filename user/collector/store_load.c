@@ -155,7 +155,7 @@ static int finish_last(struct store *store, uint64_t segment, struct segment_rea
 static int load_segment(struct store *store, size_t index, struct progress *progress)
 {
 	bool is_last = index + 1 == store->segment_count;
-	uint64_t segment = store->segments[index], size;
+	uint64_t segment = store->segments[index], size = 0;
 	struct segment_reader reader = {0};
 	struct segment_frame frame;
 	int fd = open_segment(store, segment, is_last ? O_RDWR : O_RDONLY, &size), result, error = 0;

@@ -313,9 +313,12 @@ static int read_network(struct reader *reader, struct event_network *network, co
 static void read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message)
 {
 	lost->count = message->count;
-	for (size_t i = 0; i < message->n_kind; i++)
-		if (message->kind[i] > 0 && (int)message->kind[i] < EVENT_ACTIONS_END)
-			lost->kinds |= 1ull << message->kind[i];
+	for (size_t i = 0; i < message->n_kind; i++) {
+		int kind = (int)message->kind[i]; /* proto3's enums are open: any number may stand there */
+
+		if (kind > 0 && kind < EVENT_ACTIONS_END)
+			lost->kinds |= 1ull << kind;
+	}
 	lost->stage = text_of(message->stage);
 	lost->cpu = message->cpu;
 	lost->first = message->first;
