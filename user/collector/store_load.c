@@ -251,7 +251,7 @@ int store_read(const struct store *store, struct store_position *position, const
 	const struct store_position end = store->synced_end;
 
 	for (size_t i = find_segment(store, position->segment); i < store->segment_count; i++) {
-		uint64_t segment = store->segments[i], size;
+		uint64_t segment = store->segments[i], size = 0;
 		int fd, result;
 
 		if (segment > end.segment ||

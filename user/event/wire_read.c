@@ -223,7 +223,7 @@ static void read_image(struct event_process *view, const Taffrail__V1__Process *
 	view->foreign = message->foreign;
 	view->image_known = message->image_known;
 	view->truncated = message->truncated;
-	view->entry = message->entry <= TAFFRAIL__V1__ENTRY__ENTRY_RUNTIME_EXEC ? (enum event_entry)message->entry : 0;
+	view->entry = (unsigned int)message->entry <= EVENT_ENTRY_RUNTIME_EXEC ? (enum event_entry)message->entry : 0;
 }
 
 /* A parent must have been defined before: so parents make no circle. The entry leader may be the process itself. */
@@ -362,9 +362,9 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 {
 	struct defined_process *process = NULL;
 
-	if (message->action <= 0 || (int)message->action >= EVENT_ACTIONS_END)
+	if ((int)message->action <= 0 || (int)message->action >= EVENT_ACTIONS_END)
 		return refuse(reader, "action %d is not known here", (int)message->action);
-	if (message->outcome < 0 || message->outcome > TAFFRAIL__V1__OUTCOME__OUTCOME_UNKNOWN || message->error < 0)
+	if ((unsigned int)message->outcome > EVENT_UNKNOWN || message->error < 0)
 		return refuse(reader, "an event's outcome is %d, its error %d", (int)message->outcome, message->error);
 	event->action = (enum event_action)message->action;
 	event->outcome = (enum event_outcome)message->outcome;
