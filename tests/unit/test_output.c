@@ -2,7 +2,6 @@
 /* Outputs: cursors over the store that neither leave out nor repeat, whatever the reader does. */
 #include <fcntl.h>
 #include <signal.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

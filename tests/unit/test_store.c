@@ -361,6 +361,58 @@ Test(store, full_disk_leaves_no_torn_frame_and_room_heals_it)
 	rmdir(place.path);
 }
 
+/* Puts something in the place of the file that is appended to which cannot be synced. Returns false if it is not open. */
+static bool break_sync(const char *file)
+{
+	char link[64], target[200];
+
+	for (int fd = 3; fd < 256; fd++) {
+		ssize_t length;
+		int pipes[2];
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		length = readlink(link, target, sizeof(target) - 1);
+		target[length > 0 ? length : 0] = '\0';
+		if (strcmp(target, file) != 0)
+			continue;
+		cr_assert_eq(pipe(pipes), 0);
+		cr_assert_eq(dup2(pipes[1], fd), fd);
+		close(pipes[0]);
+		close(pipes[1]);
+		return true;
+	}
+	return false;
+}
+
+Test(store, failed_sync_takes_back_what_was_not_synced)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+	off_t good;
+
+	cr_assert_eq(append(store, epoch_a, 1, 2, "good"), 0);
+	synced(store);
+	good = size_of(file_of(&place, 1));
+	cr_assert_eq(append(store, epoch_a, 3, 4, "lost"), 0);
+	cr_assert_eq(append(store, epoch_b, 1, 1, "lost too"), 0);
+	cr_assert(break_sync(file_of(&place, 1)));
+	store_sync_begin(store);
+	cr_assert_lt(store_sync_end(store), 0);
+	cr_assert_eq(store_appended(store, host, epoch_a), 2);
+	cr_assert_eq(store_appended(store, host, epoch_b), 0);
+	cr_assert_eq(store_appended_count(store), store_synced_count(store));
+	cr_assert_eq(size_of(file_of(&place, 1)), good);
+	cr_assert_eq(append(store, epoch_a, 3, 4, "again"), 0);
+	synced(store);
+	cr_assert_eq(access(file_of(&place, 2), F_OK), 0, "in a new file");
+	store_close(store);
+	store = opened(&place, 0);
+	cr_assert_eq(store_synced(store, host, epoch_a), 4);
+	assert_holds(store, "good again ");
+	store_close(store);
+	remove_place(&place);
+}
+
 Test(cursor, it_is_where_it_was_put)
 {
 	struct place place = make_place();
