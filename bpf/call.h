@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System calls that have returned. One program (syscall.bpf.c) hangs on the exit of all of them, for every further one
- * would tax every call of the machine; it sorts out those that matter and hands them to the rooms as a struct call.
+ * Calls that have returned, whichever way they came: from the exit of system calls (syscall.bpf.c, one program, for every
+ * further one would tax every call of the machine), from function hooks, or from io_uring. Whoever saw one hands it to
+ * the rooms as a struct call, with as much of the kernel's own as its hook has.
  */
 #ifndef TAFFRAIL_CALL_H
 #define TAFFRAIL_CALL_H
@@ -14,8 +15,10 @@
 struct call {
 	struct kernel_header header; /* its process part is filled */
 	s64 result;
+	u64 object;  /* the struct file that was opened, or the struct sock; 0: not known, look behind the descriptor */
+	u64 name;    /* the kernel's own copy of the path or sockaddr; 0: there is only what is at `address` */
 	u64 address; /* user memory: a path, a sockaddr or a msghdr */
-	u32 length;  /* of what is at `address` */
+	u32 length;  /* of the sockaddr */
 	s32 fd;      /* the socket, or the directory that a relative path starts from */
 	u32 flags;
 	u32 mode;
@@ -44,7 +47,9 @@ static __always_inline u32 call_path(const struct call *call, struct scratch *sc
 
 	string_note(argument, 0, 0);
 	string_note(directory, 0, 0);
-	if (call->address)
+	if (call->name)
+		end = string_kernel(scratch, end, argument, (void *)call->name, KERNEL_PATH_MAX, &cut);
+	else if (call->address)
 		end = string_user(scratch, end, argument, (void *)call->address, KERNEL_PATH_MAX, &cut);
 	if (cut && call->result == -ENAMETOOLONG)
 		*truncated |= KERNEL_CUT_ARGUMENT;

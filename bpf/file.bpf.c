@@ -31,7 +31,7 @@ enum {
  */
 static __always_inline bool file_unsure(struct task_struct *task, struct file *file, const struct call *call, u32 flags)
 {
-	if (BPF_CORE_READ(task, files, count.counter) < 2)
+	if (call->object || BPF_CORE_READ(task, files, count.counter) < 2)
 		return false;
 	if (compat_file_references(file) > 1)
 		return true;
@@ -42,7 +42,7 @@ static __always_inline u32 fill_file(struct scratch *scratch, const struct call 
 {
 	struct kernel_open *open = (void *)scratch->record;
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct file *file = file_of_descriptor(task, call->result);
+	struct file *file = call->object ? (void *)call->object : file_of_descriptor(task, call->result);
 	struct inode *inode;
 	u32 found, flags;
 	u8 layer;

@@ -251,11 +251,15 @@ int network_list(struct bpf_iter__task_file *iterator)
 
 /* --- system calls that have returned ----------------------------------------------------------------------------------- */
 
-static __always_inline struct sock *socket_of_descriptor(u32 fd)
+/* The socket of the call: the one that its hook had, or the one behind the descriptor. */
+static __always_inline struct sock *socket_of_call(const struct call *call, u32 fd)
 {
-	struct file *file = file_of_descriptor(bpf_get_current_task_btf(), fd);
+	struct file *file;
 	struct socket *socket;
 
+	if (call->object)
+		return (void *)call->object;
+	file = file_of_descriptor(bpf_get_current_task_btf(), fd);
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
@@ -276,7 +280,15 @@ static __always_inline u32 unix_name(struct scratch *scratch, u32 end, struct ke
 	return string_note(string, end, length);
 }
 
-/* What a call that failed was given: claimed, but there is nothing else. */
+/* Bytes of the sockaddr from `offset`: of the kernel's copy, or, claimed, of user memory. */
+static __always_inline long read_sockaddr(const struct call *call, void *to, u32 offset, u32 size)
+{
+	if (call->name)
+		return bpf_probe_read_kernel(to, size, (void *)(call->name + offset));
+	return bpf_probe_read_user(to, size, (void *)(call->address + offset));
+}
+
+/* What a call that failed was given: claimed where it comes from user memory, but there is nothing else. */
 static __always_inline u32 claimed_address(struct scratch *scratch, const struct call *call, u32 end)
 {
 	struct kernel_network *network = (void *)scratch->record;
@@ -287,13 +299,13 @@ static __always_inline u32 claimed_address(struct scratch *scratch, const struct
 	} given = {};
 	u32 length = call->length;
 
-	if (bpf_probe_read_user(&given, sizeof(u16) + sizeof(u16) + sizeof(u32), (void *)call->address) < 0)
+	if (read_sockaddr(call, &given, 0, sizeof(u16) + sizeof(u16) + sizeof(u32)) < 0)
 		return end;
 	if (given.family == AF_UNIX && length > 2) {
 		length -= 2;
 		if (length > KERNEL_UNIX_NAME_MAX)
 			length = KERNEL_UNIX_NAME_MAX;
-		if (bpf_probe_read_user(scratch_at(scratch, end), length & 127, (void *)(call->address + 2)) < 0)
+		if (read_sockaddr(call, scratch_at(scratch, end), 2, length & 127) < 0)
 			return end;
 		network->tuple.family = AF_UNIX;
 		return string_note(&network->unix_name, end, length);
@@ -306,7 +318,7 @@ static __always_inline u32 claimed_address(struct scratch *scratch, const struct
 		*(u32 *)network->tuple.remote.bytes = given.words[0];
 		return end;
 	}
-	bpf_probe_read_user(&network->tuple.remote, 16, (void *)(call->address + 8));
+	read_sockaddr(call, &network->tuple.remote, 8, 16);
 	if (unmap(&network->tuple.remote))
 		network->tuple.family = AF_INET;
 	return end;
@@ -363,7 +375,7 @@ static __noinline void connect_alone(const struct call *call, struct sock *sk)
 
 __hidden void network_connected(const struct call *call)
 {
-	struct sock *sk = socket_of_descriptor(call->fd);
+	struct sock *sk = socket_of_call(call, call->fd);
 	u64 key = (u64)sk;
 	struct socket_entry *entry;
 	u16 family, type;
@@ -398,7 +410,7 @@ __hidden void network_connected(const struct call *call)
 
 __hidden void network_accepted(const struct call *call)
 {
-	struct sock *sk = socket_of_descriptor(call->result);
+	struct sock *sk = socket_of_call(call, call->result);
 	u64 key = (u64)sk;
 	struct scratch *scratch;
 	struct kernel_network *network;
@@ -441,7 +453,7 @@ __hidden void network_accepted(const struct call *call)
 
 __hidden void network_listened(const struct call *call)
 {
-	struct sock *sk = socket_of_descriptor(call->fd);
+	struct sock *sk = socket_of_call(call, call->fd);
 	u64 key = (u64)sk;
 	struct socket_entry *entry;
 	struct scratch *scratch;
