@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first look at a cgroup: does its name, or one above, tell a container? */
 #include "bpf/container.h"
+#include "bpf/loop.h"
 
 enum {
 	CGROUP_DEPTH = 24, /* levels that are looked at */
@@ -143,7 +144,7 @@ __weak int container_learn(u64 node, u64 key)
 {
 	struct container_walk walk = {.node = (void *)node};
 
-	bpf_loop(CGROUP_DEPTH, container_walk_step, &walk, 0);
+	loop(CGROUP_DEPTH, container_walk_step, &walk);
 	bpf_map_update_elem(&containers, &key, &walk.entry, BPF_ANY);
 	return walk.entry.found;
 }

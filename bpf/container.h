@@ -9,6 +9,7 @@
 #include "bpf/compat.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
+#include "bpf/read.h"
 
 #define CONTAINER_V1 (1ull << 63) /* in a cache key: the id is of a v1 hierarchy */
 
@@ -46,7 +47,7 @@ int container_contains(u64 task);
 /* True, and `container` filled, if the cgroup is a container's or inside one. */
 static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark, struct container *container)
 {
-	u64 id = cgroup->kn->id;
+	u64 id = kernel_read(cgroup, kn, id);
 	u64 key = id | mark;
 	struct container_entry *entry = bpf_map_lookup_elem(&containers, &key);
 
@@ -66,9 +67,17 @@ static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark,
 static __always_inline bool container_of_v1(
 	struct css_set *set, struct cgroup *v2, int index, struct container *container)
 {
-	struct cgroup *cgroup = set->subsys[index]->cgroup;
+#ifdef TAFFRAIL_CLASSIC
+	struct cgroup_subsys_state *state = NULL;
+	struct cgroup *cgroup;
 
-	if (cgroup->level == 0 || cgroup->root == v2->root)
+	bpf_probe_read_kernel(&state, sizeof(state), &set->subsys[index]);
+	cgroup = BPF_CORE_READ(state, cgroup);
+#else
+	struct cgroup *cgroup = set->subsys[index]->cgroup;
+#endif
+
+	if (kernel_read(cgroup, level) == 0 || kernel_read(cgroup, root) == kernel_read(v2, root))
 		return false;
 	return container_of_cgroup(cgroup, CONTAINER_V1, container);
 }
@@ -80,10 +89,10 @@ static __always_inline bool container_of_v1(
  */
 static __always_inline bool container_of_task(struct task_struct *task, struct container *container)
 {
-	struct css_set *set = task->cgroups;
-	struct cgroup *cgroup = set->dfl_cgrp;
+	struct css_set *set = kernel_read(task, cgroups);
+	struct cgroup *cgroup = kernel_read(set, dfl_cgrp);
 
-	if (cgroup->level > 0 && container_of_cgroup(cgroup, 0, container))
+	if (kernel_read(cgroup, level) > 0 && container_of_cgroup(cgroup, 0, container))
 		return true;
 	if (cgroup_v1) {
 		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id) &&
@@ -95,7 +104,7 @@ static __always_inline bool container_of_task(struct task_struct *task, struct c
 				set, cgroup, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id), container))
 			return true;
 	}
-	container->cgroup_id = cgroup->kn->id;
+	container->cgroup_id = kernel_read(cgroup, kn, id);
 	container->flags = 0;
 	__builtin_memset(container->id, 0, sizeof(container->id));
 	return false;

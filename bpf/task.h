@@ -7,6 +7,7 @@
 #include "bpf/container.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
+#include "bpf/read.h"
 
 /* Set by the loader. */
 const volatile bool trace_host __weak = false; /* also tasks outside containers */
@@ -17,10 +18,10 @@ static __always_inline void task_fill(
 	struct kernel_header *header, struct task_struct *task, const struct container *container)
 {
 	header->time_ns = bpf_ktime_get_boot_ns();
-	header->start_ns = task->group_leader->start_boottime;
-	header->tgid = task->tgid;
-	header->tid = task->pid;
-	header->exec_counter = task->self_exec_id;
+	header->start_ns = kernel_read(task, group_leader, start_boottime);
+	header->tgid = kernel_read(task, tgid);
+	header->tid = kernel_read(task, pid);
+	header->exec_counter = kernel_read(task, self_exec_id);
 	header->flags = container->flags;
 	header->cgroup_id = container->cgroup_id;
 	__builtin_memcpy(header->container_id, container->id, sizeof(header->container_id));
@@ -33,7 +34,7 @@ static __always_inline bool task_wanted(struct task_struct *task, struct contain
 
 	if (!inside && !trace_host)
 		return false;
-	return (u32)task->tgid != sensor_tgid && !(inside && arrival_is(task));
+	return (u32)kernel_read(task, tgid) != sensor_tgid && !(inside && arrival_is(task));
 }
 
 /* The same for the task that runs now, filling `header`. */
