@@ -11,7 +11,6 @@
 #define TAFFRAIL_ARRIVAL_H
 
 #include "bpf/kernel_types.h"
-#include "bpf/read.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -81,28 +81,35 @@ struct {
 	__type(value, u8);
 } flags_set_now SEC(".maps") __weak;
 
-/* An address as a number: a pointer on the stack is no key for the verifier before 5.12. */
-static __always_inline u64 flags_key(const u64 *flags)
+/* A function for itself: the stack is short. */
+static __noinline void flags_mark(u64 *flags, u64 number)
 {
-	return (u64)flags;
-}
-
-/* `bits` are a constant here and below. */
-static __always_inline void flags_set(u64 *flags, u64 bits)
-{
+	struct flag_set key = {(u64)flags, number};
 	u8 one = 1;
 
-#pragma unroll
-	for (u32 i = 0; i < FLAGS_MAX; i++) {
-		struct flag_set key = {flags_key(flags), i};
-
-		if (!(bits & FLAG(i)))
-			continue;
-		bpf_map_update_elem(&flags_set_now, &key, &one, BPF_ANY);
-		((volatile u8 *)flags)[i] = 1;
-	}
+	bpf_map_update_elem(&flags_set_now, &key, &one, BPF_ANY);
+	((volatile u8 *)flags)[number & (FLAGS_MAX - 1)] = 1;
 }
 
+static __always_inline bool flags_unmark(u64 *flags, u64 number)
+{
+	struct flag_set key = {(u64)flags, number};
+
+	if (bpf_map_delete_elem(&flags_set_now, &key) < 0)
+		return false;
+	((volatile u8 *)flags)[number & (FLAGS_MAX - 1)] = 0;
+	return true;
+}
+
+static __always_inline void flags_set(u64 *flags, u64 bits)
+{
+#pragma unroll
+	for (u32 i = 0; i < FLAGS_MAX; i++)
+		if (bits & FLAG(i))
+			flags_mark(flags, i);
+}
+
+/* `bits` are a constant here, and in flags_take. */
 static __always_inline void flags_clear(u64 *flags, u64 bits)
 {
 #pragma unroll
@@ -114,18 +121,7 @@ static __always_inline void flags_clear(u64 *flags, u64 bits)
 /* Clears one flag. True for exactly one of those that find it set. */
 static __always_inline bool flags_take(u64 *flags, u64 bit)
 {
-	struct flag_set key = {flags_key(flags), 0};
-
-	if (!(*(volatile u64 *)flags & bit))
-		return false;
-#pragma unroll
-	for (u32 i = 0; i < FLAGS_MAX; i++)
-		if (bit == FLAG(i))
-			key.number = i;
-	if (bpf_map_delete_elem(&flags_set_now, &key) < 0)
-		return false;
-	flags_clear(flags, bit);
-	return true;
+	return *(volatile u64 *)flags & bit && flags_unmark(flags, (__builtin_ffsll(bit) - 1) / 8);
 }
 #else
 #define FLAG(number) (1ull << (number))

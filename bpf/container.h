@@ -9,7 +9,6 @@
 #include "bpf/compat.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
-#include "bpf/read.h"
 
 #define CONTAINER_V1 (1ull << 63) /* in a cache key: the id is of a v1 hierarchy */
 

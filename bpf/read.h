@@ -7,8 +7,6 @@
 #ifndef TAFFRAIL_READ_H
 #define TAFFRAIL_READ_H
 
-#include "bpf/kernel_types.h"
-
 /* kernel_read(task, group_leader, start_boottime) is task->group_leader->start_boottime. */
 #ifdef TAFFRAIL_CLASSIC
 #define kernel_read(from, ...) BPF_CORE_READ(from, __VA_ARGS__)

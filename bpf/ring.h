@@ -28,10 +28,20 @@ struct {
 	__uint(max_entries, 16 * 1024 * 1024);
 } bulk SEC(".maps") __weak;
 
+/* A path on its way from a file upwards (path.bpf.c). */
+struct path_walk {
+	struct dentry *start, *dentry;
+	struct dentry *root; /* of the mount */
+	struct mount *mount;
+	u32 at; /* where the path begins in scratch.path */
+	u32 found;
+};
+
 /* One record in the making. Not per CPU alone: where a program can be preempted, two share the CPU. */
 struct scratch {
 	u32 busy;
 	u32 slot; /* its key in the map */
+	struct path_walk walk;
 	char record[KERNEL_RECORD_MAX];
 	char path[2 * KERNEL_PATH_MAX]; /* built from the middle down: so any offset and any length stay inside */
 };

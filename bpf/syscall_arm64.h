@@ -4,7 +4,6 @@
 #define TAFFRAIL_SYSCALL_ARM64_H
 
 #include "bpf/kernel_types.h"
-#include "bpf/read.h"
 
 /* include/uapi/asm-generic/unistd.h */
 enum {

@@ -4,7 +4,6 @@
 #define TAFFRAIL_SYSCALL_X86_H
 
 #include "bpf/kernel_types.h"
-#include "bpf/read.h"
 
 /* arch/x86/entry/syscalls/syscall_64.tbl */
 enum {

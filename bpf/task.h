@@ -7,7 +7,6 @@
 #include "bpf/container.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
-#include "bpf/read.h"
 
 /* Set by the loader. */
 const volatile bool trace_host __weak = false; /* also tasks outside containers */
