@@ -6,6 +6,7 @@
 #   KERNEL             5.10, 6.1, 6.12, sid (or 7: Debian's newest), 6.1-v1 (the containers in cgroup v1); default: all
 #   --mode MODE        only with these hooks: tracepoint or function, or auto, what the sensor picks by itself
 #   --filter PATTERN   only these tests, as Criterion names them: 'kernel_file/*'
+#   --run COMMAND      run this shell command in each guest instead of the tests, and show the console
 #   --arch ARCH        amd64 or arm64; default: this machine's
 #   --limit SECONDS    kill a guest that has not ended by then (1200)
 #   --tap FILE         write there every test of every guest as a line of TAP
@@ -21,13 +22,14 @@ cd "$(dirname "$0")/.." || exit 1
 . scripts/guest/boot.sh
 export PATH=$PATH:/usr/sbin:/sbin
 
-arch=$(dpkg --print-architecture) kernels=() modes=() filter=() limit=1200 tap=
+arch=$(dpkg --print-architecture) kernels=() modes=() filter=() limit=1200 tap='' command=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--gaps) exec scripts/guest/judge.py gaps ;;
-	--mode | --filter | --arch | --limit | --tap) [ $# -ge 2 ] || die "$1 needs a value" ;;&
+	--mode | --filter | --run | --arch | --limit | --tap) [ $# -ge 2 ] || die "$1 needs a value" ;;&
 	--mode) modes+=("$2") && shift ;;
 	--filter) filter=(--filter "$2") && shift ;;
+	--run) command=$2 && shift ;;
 	--arch) arch=$2 && shift ;;
 	--limit) limit=$2 && shift ;;
 	--tap) tap=$2 && shift ;;
@@ -85,9 +87,10 @@ run_guest() {
 	folder=build/kernels/$(suite_of "$kernel")-$arch
 	case $kernel in *-v1) words+=(CGROUPS=v1 TAFFRAIL_CGROUP=v1) ;; esac
 	[ "$mode" = auto ] || words+=("TAFFRAIL_HOOKS=$mode")
-	pack_modules "$folder" "$archives/modules.cpio"
+	pack_modules "$folder" "$command" "$archives/modules.cpio"
 	cat "$archives/modules.cpio" "$archives/programs.cpio" >"$archives/initramfs.$$"
 	boot "$arch" "$folder/vmlinuz" "$archives/initramfs.$$" "$limit" "$logs/$name.log" "${words[@]}" -- "${filter[@]}"
+	[ -z "$command" ] || { cat "$logs/$name.log" && return; }
 	scripts/guest/judge.py guest "$kernel" "$mode" "$logs/$name.log" "$logs/$name.tap" $((SECONDS - started))
 }
 
@@ -100,5 +103,6 @@ for kernel in "${kernels[@]}"; do
 		taps+=("$logs/$kernel-$mode.tap")
 	done
 done
+[ -z "$command" ] || exit 0
 [ -z "$tap" ] || cat "${taps[@]}" >"$tap"
 exec scripts/guest/judge.py table "${taps[@]}"

@@ -68,6 +68,7 @@ pack_programs() {
 	for folder in bin sbin lib lib64; do ln -s "usr/$folder" "$root/$folder"; done
 	cp "$bin/test-kernel" "$bin/taffrail-sensor" "$root/usr/bin/"
 	cp "build/guest/$arch/init" "$root/init"
+	cp "${bin%/bin}/bpf/taffrail.o" "$root/taffrail.o" # for bpftool, to read what the verifier says
 	mapfile -t programs < <(words tests/guest/programs)
 	put "$sysroot" "$root" "${programs[@]}"
 	# The users are root and nobody: names of this machine's are nobody's business.
@@ -80,9 +81,10 @@ pack_programs() {
 	archive "$root" "$output"
 }
 
-# pack_modules KERNEL_FOLDER OUTPUT: the modules of tests/guest/modules and what they need, numbered in loading order.
+# pack_modules KERNEL_FOLDER COMMAND OUTPUT: the modules of tests/guest/modules and what they need, numbered in loading
+# order; and the command that init runs instead of the tests, if it is not empty.
 pack_modules() {
-	local folder=$1 output=$2 version name path number=100 root=$1/packed
+	local folder=$1 command=$2 output=$3 version name path number=100 root=$1/packed
 	version=$(cat "$folder/version")
 	rm -rf "$root"
 	mkdir -p "$root/modules"
@@ -98,6 +100,7 @@ pack_modules() {
 		*) cp "$path" "$root/modules/$number-$name" ;;
 		esac
 	done
+	[ -z "$command" ] || printf '%s\n' "$command" >"$root/command"
 	archive "$root" "$output"
 	rm -rf "$root"
 }

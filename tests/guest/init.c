@@ -4,7 +4,7 @@
  * the console between two lines that scripts/test-kernels.sh looks for, and switches the machine off.
  *
  * The kernel hands over what stands on its command line: words behind "--" as arguments, NAME=VALUE as environment.
- * CGROUPS=v1 mounts v1 hierarchies for the containers, as an old machine does.
+ * A shell script /command in the initramfs is run instead of the tests. CGROUPS=v1 mounts v1 hierarchies for the containers, as an old machine does.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -120,25 +120,32 @@ static void raise_loopback(void)
 	close(fd);
 }
 
-/* Runs /bin/test-kernel with the options that init got. */
-static int run_tests(int count, char **options)
+/* Runs a program and waits for it. Returns what wait() says. */
+static int run(char *const arguments[])
 {
-	char *arguments[40] = {"test-kernel", "-j1", "--verbose", "--color=never", "--json=" REPORT};
-	int status = -1, used = 5;
-	pid_t child;
+	int status = -1;
+	pid_t child = fork();
 
-	for (int i = 1; i < count && used < 39; i++)
-		arguments[used++] = options[i];
-	child = fork();
 	if (child == 0) {
-		execv("/bin/test-kernel", arguments);
-		complain("/bin/test-kernel");
+		execv(arguments[0], arguments);
+		complain(arguments[0]);
 		_exit(127);
 	}
 	/* As the first process it also inherits what the tests leave behind. */
 	for (pid_t ended = 0; child > 0 && ended != child;)
 		ended = wait(&status);
 	return status;
+}
+
+/* The tests, with the options that init got. */
+static int run_tests(int count, char **options)
+{
+	char *arguments[40] = {"/bin/test-kernel", "-j1", "--verbose", "--color=never", "--json=" REPORT};
+	int used = 5;
+
+	for (int i = 1; i < count && used < 39; i++)
+		arguments[used++] = options[i];
+	return run(arguments);
 }
 
 static void print_report(int status)
@@ -163,7 +170,10 @@ int main(int argc, char **argv)
 	raise_loopback();
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("TAFFRAIL_SENSOR", "/bin/taffrail-sensor", 1);
-	print_report(run_tests(argc, argv));
+	if (access("/command", R_OK) == 0)
+		run((char *const[]){"/bin/sh", "/command", NULL});
+	else
+		print_report(run_tests(argc, argv));
 	sync();
 	reboot(RB_POWER_OFF);
 	for (;;)
