@@ -6,22 +6,25 @@ enum {
 	CGROUP_DEPTH = 24, /* levels that are looked at */
 	CGROUP_NAME = 256, /* NAME_MAX and a NUL */
 	ID_DIGITS = 64,
+	ROOM = 24, /* how much of a name is looked at at once: the stack is narrow, below all that ask (512 bytes together) */
 };
+
+#define VALID (1ull << 32) /* beside what was read */
 
 /* --- a cgroup's name ----------------------------------------------------------------------------------------------- */
 
-/* How many bytes the name has; CGROUP_NAME or more if it is too long. `digits` is room to count in. */
-static __always_inline u32 name_length(const char *name, char *digits)
+/* How many bytes the name has; CGROUP_NAME or more if it is too long. `room` is where to count. */
+static __always_inline u32 name_length(const char *name, char *room)
 {
 	u32 length = 0;
 
-	for (int part = 0; part < CGROUP_NAME / (ID_DIGITS - 1) + 1; part++) {
-		long read = bpf_probe_read_kernel_str(digits, ID_DIGITS, name + length);
+	for (int part = 0; part < CGROUP_NAME / (ROOM - 1) + 1; part++) {
+		long read = bpf_probe_read_kernel_str(room, ROOM, name + length);
 
 		if (read <= 0)
 			return 0;
 		length += read - 1;
-		if (read < ID_DIGITS)
+		if (read < ROOM)
 			break;
 	}
 	return length;
@@ -79,6 +82,39 @@ static const u8 hex_plus_one[256] = {
 	16,
 };
 
+/* The value of 8 digits, and VALID if they are all digits. */
+static __noinline u64 read_part(const char *name)
+{
+	u64 value = 0, valid = VALID;
+	u64 digits = 0;
+
+	if (bpf_probe_read_kernel(&digits, sizeof(digits), name) < 0)
+		return 0;
+	for (u32 i = 0; i < sizeof(digits); i++) {
+		u64 digit = hex_plus_one[digits >> 8 * i & 0xff];
+
+		if (!digit)
+			valid = 0;
+		value = value << 4 | ((digit - 1) & 0xf);
+	}
+	return value | valid;
+}
+
+/* Reads 64 digits into the entry, or leaves it as it is: false if they are none. */
+static __always_inline bool read_digits(const char *name, struct container_entry *entry)
+{
+	u64 valid = VALID;
+
+	for (u32 i = 0; i < ID_DIGITS / 8; i++)
+		valid &= read_part(name + 8 * i);
+	if (!valid)
+		return false;
+	barrier_var(name); /* else the compiler keeps the eight addresses on the stack */
+	for (u32 i = 0; i < ID_DIGITS / 8; i++)
+		((__be32 *)entry->id)[i] = bpf_htonl((u32)read_part(name + 8 * i));
+	return true;
+}
+
 /*
  * Reads a container's id out of a cgroup's name: 64 digits, bare, or as cri-containerd-ID, crio-ID, docker-ID,
  * libpod-ID, each with or without .scope, or as X.slice:cri-containerd:ID and X.slice:crio:ID.
@@ -86,32 +122,20 @@ static const u8 hex_plus_one[256] = {
  */
 static __noinline bool container_parse(const char *name, struct container_entry *entry)
 {
-	char digits[ID_DIGITS];
-	u32 length = name_length(name, digits);
+	char room[ROOM];
+	u32 length = name_length(name, room);
 	bool scope = false;
 
 	if (length < ID_DIGITS || length >= CGROUP_NAME)
 		return false;
-	if (NAME_HAS(name, length - (sizeof(".scope") - 1), digits, ".scope")) {
+	if (NAME_HAS(name, length - (sizeof(".scope") - 1), room, ".scope")) {
 		scope = true;
 		length -= sizeof(".scope") - 1;
 		if (length < ID_DIGITS)
 			return false;
 	}
 	length -= ID_DIGITS;
-	if (!name_prefix(name, length, scope, digits))
-		return false;
-	if (bpf_probe_read_kernel(digits, sizeof(digits), name + length) < 0)
-		return false;
-	bool valid = true;
-
-	for (u32 i = 0; i < KERNEL_CONTAINER_ID_SIZE; i++) {
-		u8 high = hex_plus_one[(u8)digits[2 * i]], low = hex_plus_one[(u8)digits[2 * i + 1]];
-
-		valid &= (high != 0) & (low != 0);
-		entry->id[i] = (u8)(high - 1) << 4 | (u8)(low - 1);
-	}
-	return valid;
+	return name_prefix(name, length, scope, room) && read_digits(name + length, entry);
 }
 
 /* --- a cgroup's place ---------------------------------------------------------------------------------------------- */
@@ -126,15 +150,12 @@ static long container_walk_step(u32 index, void *data)
 	(void)index;
 	struct container_walk *walk = data;
 	struct kernfs_node *node = walk->node;
-	struct container_entry entry = {};
 
 	if (!node)
 		return 1;
 	/* The outermost match wins: a container may name its own cgroups as it likes. */
-	if (container_parse(BPF_CORE_READ(node, name), &entry)) {
-		walk->entry = entry;
+	if (container_parse(BPF_CORE_READ(node, name), &walk->entry))
 		walk->entry.found = 1;
-	}
 	walk->node = compat_kernfs_parent(node);
 	return 0;
 }
