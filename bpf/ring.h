@@ -90,6 +90,12 @@ static __always_inline void ring_send(struct kernel_header *header, u32 kind, en
 
 	if (!count)
 		return;
+	/* Whoever calls has bounded it, but a compiler may have compared a copy; 6.1 does not know one for the other. */
+	if (!__builtin_constant_p(size)) {
+		barrier_var(size);
+		if (size > KERNEL_RECORD_MAX)
+			return;
+	}
 	header->kind = kind;
 	header->cpu = bpf_get_smp_processor_id();
 	header->size = size;
