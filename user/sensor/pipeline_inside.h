@@ -18,6 +18,7 @@
 #include "sensor/pipeline.h"
 #include "sensor/process.h"
 #include "sensor/record.h"
+#include "sensor/recording.h"
 #include "sensor/stream.h"
 
 struct pipeline {
@@ -31,10 +32,14 @@ struct pipeline {
 	struct stream *stream;
 	struct encoder *encoder;
 	struct host *host;
+	struct recording *recording; /* NULL: none is made */
+	struct recording_reader
+		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */
 
 	struct buffer scratch;
 	struct kernel_counters *counters; /* one per CPU */
 	unsigned int cpus;
+	uint64_t now_ns; /* the pipeline's clock, boot time */
 	uint64_t boot_unix_ns;
 	uint64_t sequence;
 	uint64_t bulk_ns; /* records of the bulk ring up to this time have been read */
@@ -44,6 +49,16 @@ struct pipeline {
 	int stop_fd;
 	atomic_bool stopping;
 };
+
+/* What comes in; a recording brings the same. */
+int pipeline_take_record(void *context, const void *bytes, size_t size);
+void pipeline_take_process(void *context, const struct record *record, struct text args);
+void pipeline_take_names(void *context, struct container_meta *meta);
+void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *counters, bool final);
+
+/* Takes what pipeline->reader brings, to its end or to pipeline_stop. 0, or -errno when stdout's reader has gone, or
+ * -EBADMSG after it has said what of the recording cannot be read. */
+int pipeline_replay(struct pipeline *pipeline);
 
 /* container_ops.send: a record that has waited for its container's names. */
 void pipeline_send_waiting(void *context, void *item, const struct event_container *names, bool pending);
