@@ -16,7 +16,8 @@
 enum {
 	HAND_OVER = 256 << 10, /* frames for one write */
 	FULL = 8 << 20,        /* frames that wait for the disk */
-	PATIENCE_S = 1,        /* so long the event thread waits for it */
+	PATIENCE_S = 1,        /* so long the event thread waits for it … */
+	LAST_PATIENCE_S = 10,  /* … and so long at the end */
 };
 
 struct recording {
@@ -57,6 +58,7 @@ static void *run(void *context)
 {
 	struct recording *recording = context;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_mutex_lock(&recording->lock);
 	for (;;) {
 		int error;
@@ -66,7 +68,9 @@ static void *run(void *context)
 		if (recording->writing.length == 0)
 			break;
 		pthread_mutex_unlock(&recording->lock);
+		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL); /* a disk that hangs must not keep the sensor */
 		error = write_all(recording->fd, &recording->writing);
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		pthread_mutex_lock(&recording->lock);
 		buffer_clear(&recording->writing);
 		if (error)
@@ -86,12 +90,13 @@ static void stop(struct recording *recording, const char *why)
 	buffer_free(&recording->frames);
 }
 
-static bool wait_for_disk(struct recording *recording)
+/* Until the writer has nothing to do. False if the time is over first. Under the lock. */
+static bool wait_for_disk(struct recording *recording, time_t seconds)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PATIENCE_S;
+	until.tv_sec += seconds;
 	while (recording->writing.length > 0)
 		if (pthread_cond_timedwait(&recording->changed, &recording->lock, &until) == ETIMEDOUT)
 			return recording->writing.length == 0;
@@ -106,7 +111,7 @@ static void hand_over(struct recording *recording)
 
 	pthread_mutex_lock(&recording->lock);
 	if (recording->frames.length >= FULL)
-		slow = !wait_for_disk(recording);
+		slow = !wait_for_disk(recording, PATIENCE_S);
 	error = recording->error;
 	if (!error && recording->writing.length == 0) {
 		struct buffer empty = recording->writing;
@@ -363,24 +368,34 @@ int recording_create(struct recording **out, const char *path)
 	return 0;
 }
 
+/* The rest; false if the disk did not take it in time. */
+static bool write_rest(struct recording *recording)
+{
+	bool done = true;
+
+	for (int i = 0; i < 2 && done && !recording->ended; i++) { /* what is being written, then what is left */
+		pthread_mutex_lock(&recording->lock);
+		done = wait_for_disk(recording, LAST_PATIENCE_S);
+		pthread_mutex_unlock(&recording->lock);
+		if (done)
+			hand_over(recording);
+	}
+	return done;
+}
+
 void recording_close(struct recording *recording)
 {
 	if (!recording)
 		return;
-	while (!recording->ended && recording->frames.length > 0) {
-		pthread_mutex_lock(&recording->lock);
-		while (recording->writing.length > 0)
-			pthread_cond_wait(&recording->changed, &recording->lock);
-		pthread_mutex_unlock(&recording->lock);
-		hand_over(recording);
-	}
+	if (!write_rest(recording))
+		stop(recording, "the disk is too slow");
 	pthread_mutex_lock(&recording->lock);
 	recording->ending = true;
 	pthread_cond_broadcast(&recording->changed);
 	pthread_mutex_unlock(&recording->lock);
+	if (recording->ended)
+		pthread_cancel(recording->thread);
 	pthread_join(recording->thread, NULL);
-	if (!recording->ended && recording->error)
-		stop(recording, strerror(-recording->error));
 	pthread_mutex_destroy(&recording->lock);
 	pthread_cond_destroy(&recording->changed);
 	free_recording(recording);
