@@ -228,6 +228,7 @@ struct linux_binprm {
 	struct file *file;
 	const char *filename;
 	const char *interp;
+	const char *fdpath; /* the filename, where it was made from a descriptor */
 };
 
 struct seq_file;
