@@ -283,10 +283,11 @@ static __noinline u32 fill_script(
 	struct file *file = file_of_descriptor(task, descriptor_of(fdpath, &length));
 	bool cut;
 
-	if (!file)
+	if (file)
+		path_append(scratch, &end, &exec->filename, BPF_CORE_READ(file, f_path.mnt),
+			BPF_CORE_READ(file, f_path.dentry), space, KERNEL_PATH_MAX);
+	if (!exec->filename.length)
 		return string_kernel(scratch, end, &exec->filename, fdpath, KERNEL_PATH_MAX, &cut);
-	path_append(scratch, &end, &exec->filename, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry),
-		space, KERNEL_PATH_MAX);
 	end = string_kernel(scratch, end, &below, fdpath + length, KERNEL_PATH_MAX, &cut);
 	exec->filename.length += below.length;
 	return end;

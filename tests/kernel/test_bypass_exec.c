@@ -388,3 +388,99 @@ Test(bypass_exec, scripts_loaders_and_odd_arguments)
 	expect(exec, "process.group.id", file_system.f_flag & ST_NOSUID ? "0" : "1006");
 	expect(exec, "process.real_user.id", "0");
 }
+
+/* --- binfmt_misc -------------------------------------------------------------------------------------------------------- */
+
+enum { NO_BINFMT = 77 };
+
+/* Its own, of a new user namespace (6.7+): the machine's is left alone. */
+static int by_binfmt(void *argument)
+{
+	char rule[500];
+
+	(void)argument;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) || text_make("/proc/self/uid_map", "0 0 1\n", 0) ||
+		text_make("/proc/self/setgroups", "deny", 0) || text_make("/proc/self/gid_map", "0 0 1\n", 0) ||
+		mount("none", scratch("binfmt"), "binfmt_misc", 0, NULL))
+		return NO_BINFMT;
+	snprintf(rule, sizeof(rule), ":taffrail:M::TAFFRAIL-TEST::%s:", scratch("interpreter"));
+	if (text_make(scratch("binfmt/register"), rule, 0))
+		return errno == EACCES ? NO_BINFMT : 1;
+	return exec_path(scratch("foreign-format"), "by-binfmt");
+}
+
+Test(bypass_exec, a_file_that_binfmt_misc_gives_to_an_interpreter)
+{
+	cr_assert(program_make(scratch("interpreter")) == 0 && mkdir(scratch("binfmt"), 0755) == 0);
+	cr_assert_eq(text_make(scratch("foreign-format"), "TAFFRAIL-TEST", 0755), 0);
+
+	int result = watch(by_binfmt, NULL);
+
+	if (result == NO_BINFMT)
+		cr_skip_test("no binfmt_misc of a user namespace here");
+	cr_assert_eq(result, 0);
+
+	struct json_object *exec = one("exec", "taffrail.process.script", scratch("foreign-format"));
+
+	expect(exec, "process.executable", scratch("interpreter"));
+	expect(exec, "process.args.1", scratch("foreign-format"));
+}
+
+/* --- what fails ---------------------------------------------------------------------------------------------------------- */
+
+static int fail_by_descriptor(const char *name)
+{
+	(void)name;
+	exec_at(open(scratch("no-program"), O_RDONLY), "", "x", AT_EMPTY_PATH);
+	return errno != EACCES;
+}
+
+static int fail_by_format(const char *name)
+{
+	exec_path(scratch("no-format"), name);
+	return errno != ENOEXEC;
+}
+
+static int fail_busy(const char *name)
+{
+	int fd = open(scratch("busy"), O_WRONLY | O_CREAT, 0755);
+
+	exec_path(scratch("busy"), name);
+	return fd < 0 || errno != ETXTBSY;
+}
+
+static int fail_interpreter(const char *name)
+{
+	exec_path(scratch("no-interpreter"), name);
+	return errno != ENOENT;
+}
+
+static int fail_pointer(const char *name)
+{
+	(void)name;
+	syscall(SYS_execve, 1, NULL, NULL);
+	return errno != EFAULT;
+}
+
+static const struct way failing_ways[] = {
+	{"by-descriptor", fail_by_descriptor},
+	{"by-format", fail_by_format},
+	{"busy", fail_busy},
+	{"no-interpreter", fail_interpreter},
+	{"pointer", fail_pointer},
+	{NULL, NULL},
+};
+
+Test(bypass_exec, what_fails_is_told_with_its_reason_however_it_was_named)
+{
+	cr_assert_eq(text_make(scratch("no-program"), "no program", 0644), 0);
+	cr_assert_eq(text_make(scratch("no-format"), "no format", 0755), 0);
+	cr_assert_eq(text_make(scratch("no-interpreter"), "#!/no/such/interpreter\n", 0755), 0);
+	cr_assert_eq(watch(run_all, (void *)(uintptr_t)failing_ways), 0);
+	cr_assert_eq(count("exec", "event.outcome", "failure"), 5);
+	expect(one("exec", "error.code", "EACCES"), "file.path", scratch("no-program"));
+	expect(one("exec", "error.code", "ENOEXEC"), "taffrail.file.argument", scratch("no-format"));
+	expect(one("exec", "error.code", "ETXTBSY"), "taffrail.file.argument", scratch("busy"));
+	expect(one("exec", "error.code", "ENOENT"), "taffrail.file.argument", scratch("no-interpreter"));
+	expect(one("exec", "error.code", "EFAULT"), "taffrail.file.argument", "");
+}

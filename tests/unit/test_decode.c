@@ -111,8 +111,25 @@ Test(decode, a_failed_exec_tells_its_argument_and_error)
 	cr_assert_eq(event.action, EVENT_EXEC);
 	cr_assert_eq(event.outcome, EVENT_FAILURE);
 	cr_assert_eq(event.error, ENOEXEC);
+	failed->directory = add("/srv/data");
+	decode();
 	EXPECT_TEXT(event.file.argument, "./x y");
-	cr_assert_eq(event.truncated, EVENT_CUT_FILE_ARGUMENT);
+	EXPECT_TEXT(event.file.path, "/srv/data/x y");
+	cr_assert_eq(event.truncated, EVENT_CUT_FILE_ARGUMENT | EVENT_CUT_FILE_PATH);
+}
+
+Test(decode, a_failed_exec_by_descriptor_tells_the_descriptors_file)
+{
+	struct kernel_exec_failed *failed = start(KERNEL_EXEC_FAILED, sizeof(*failed));
+
+	failed->result = -EACCES;
+	failed->directory = add("/tmp/x");
+	decode();
+	EXPECT_TEXT(event.file.argument, "");
+	EXPECT_TEXT(event.file.path, "/tmp/x");
+	failed->directory = (struct kernel_string){0};
+	decode();
+	EXPECT_TEXT(event.file.path, "");
 }
 
 Test(decode, an_open_tells_all_that_the_kernel_said)
