@@ -2,6 +2,7 @@
 #include "sensor/decode.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -103,7 +104,9 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 	file->flags = open->flags;
 	file->inode = open->inode;
 	file->mode = open->mode;
-	file->created = open->file_flags & KERNEL_FILE_CREATED;
+	/* The kernel does not count a file without a name as created; but nobody had it before. */
+	file->created = open->file_flags & KERNEL_FILE_CREATED ||
+		(open->result >= 0 && (open->flags & O_TMPFILE) == O_TMPFILE);
 	file->foreign = open->file_flags & KERNEL_FILE_FOREIGN;
 	file->deleted = open->file_flags & KERNEL_FILE_DELETED;
 	file->upper = open->file_flags & KERNEL_FILE_UPPER;

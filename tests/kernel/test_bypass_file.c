@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ways to open so that the file is not seen, or seems to be another: each is told with the file that the kernel opened. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "bypass.h"
+#include "harness.h"
+
+TestSuite(bypass_file, .init = scratch_make, .fini = scratch_remove);
+
+static int open2(int directory, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = {.flags = flags, .resolve = resolve};
+
+	return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
+/* --- calls ------------------------------------------------------------------------------------------------------------ */
+
+static int in_root(const char *name)
+{
+	int directory = open(scratch(""), O_PATH | O_DIRECTORY);
+
+	return open2(directory, "/../in-root", O_RDONLY, RESOLVE_IN_ROOT) < 0 || rename(scratch(name), scratch("kept"));
+}
+
+static int beneath(const char *name)
+{
+	return open2(open(scratch(""), O_PATH), name, O_RDONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) < 0;
+}
+
+static int by_handle(const char *name)
+{
+	union {
+		struct file_handle handle;
+		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} file = {.handle.handle_bytes = MAX_HANDLE_SZ};
+	int mount_id;
+
+	if (name_to_handle_at(AT_FDCWD, scratch(name), &file.handle, &mount_id, 0))
+		return 1;
+	return open_by_handle_at(open(scratch(""), O_RDONLY), &file.handle, O_RDONLY) < 0;
+}
+
+static int path_then_proc(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", open(scratch(name), O_PATH));
+	return open(path, O_RDONLY) < 0;
+}
+
+static int path_then_dev(const char *name)
+{
+	char path[64];
+
+	if (access("/dev/fd", F_OK) != 0) /* a guest may not have it: then there is nothing to hide behind */
+		return open(scratch(name), O_PATH) < 0 || open(scratch(name), O_RDONLY) < 0;
+	snprintf(path, sizeof(path), "/dev/fd/../fd/%d", open(scratch(name), O_PATH));
+	return open(path, O_RDONLY) < 0;
+}
+
+static int temporary(const char *name)
+{
+	char path[64];
+	int fd = open(scratch(""), O_TMPFILE | O_RDWR, 0601);
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return fd < 0 || linkat(AT_FDCWD, path, AT_FDCWD, scratch("linked-later"), AT_SYMLINK_FOLLOW) ||
+	       unlink(scratch(name));
+}
+
+static int symlinked(const char *name)
+{
+	int directory = open(scratch(""), O_PATH);
+
+	if (symlink(name, scratch("link")) || symlink(scratch(""), scratch("parent")))
+		return 1;
+	return openat(directory, "parent//./link", O_RDONLY) < 0 || unlink(scratch("parent"));
+}
+
+static int renamed_parent(const char *name)
+{
+	int directory, file;
+
+	if (mkdir(scratch("before"), 0755) || rename(scratch(name), scratch("before/renamed-parent")))
+		return 1;
+	directory = open(scratch("before"), O_RDONLY | O_DIRECTORY);
+	if (rename(scratch("before"), scratch("after")))
+		return 2;
+	file = openat(directory, "renamed-parent", O_RDONLY);
+	return file < 0;
+}
+
+static int deleted(const char *name)
+{
+	char path[64];
+	int fd = open(scratch(name), O_PATH);
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return unlink(scratch(name)) || open(path, O_WRONLY | O_TRUNC) < 0;
+}
+
+static int memfd(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd_create(name, 0));
+	return open(path, O_RDONLY) < 0;
+}
+
+static int slashes(const char *name)
+{
+	char path[400];
+
+	snprintf(path, sizeof(path), "//.//../%s/////.//././%s", scratch(""), name);
+	return syscall(SYS_open, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) < 0;
+}
+
+static const struct way calls[] = {
+	{"in-root", in_root},
+	{"beneath", beneath},
+	{"by-handle", by_handle},
+	{"path-then-proc", path_then_proc},
+	{"path-then-dev", path_then_dev},
+	{"temporary", temporary},
+	{"symlinked", symlinked},
+	{"renamed-parent", renamed_parent},
+	{"deleted", deleted},
+	{"memfd", memfd},
+	{"slashes", slashes},
+	{NULL, NULL},
+};
+
+static int run_all(void *argument)
+{
+	return run_ways(argument);
+}
+
+Test(bypass_file, whatever_the_call_the_file_is_the_kernels)
+{
+	struct json_object *found;
+
+	for (const struct way *way = calls; way->name; way++)
+		cr_assert_eq(text_make(scratch(way->name), way->name, 0640), 0);
+	cr_assert_eq(watch(run_all, (void *)(uintptr_t)calls), 0);
+
+	found = one("open", "taffrail.file.argument", "/../in-root");
+	expect(found, "file.path", scratch("in-root"));
+	expect(found, "file.inode", inode_text(scratch("kept")));
+
+	expect(one("open", "taffrail.file.argument", "beneath"), "file.path", scratch("beneath"));
+
+	found = one("open", "file.path", scratch("by-handle"));
+	expect(found, "taffrail.file.argument", "");
+	expect(found, "file.inode", inode_text(scratch("by-handle")));
+	expect(found, "taffrail.file.flags.0", "O_RDONLY");
+
+	cr_assert_eq(count("open", "file.path", scratch("path-then-proc")), 2);
+	cr_assert_eq(count("open", "file.path", scratch("path-then-dev")), 2);
+
+	found = one("open", "file.inode", inode_text(scratch("linked-later")));
+	expect(found, "taffrail.file.argument", scratch(""));
+	expect(found, "event.type.0", "creation");
+	expect(found, "taffrail.file.deleted", "true");
+	expect(found, "file.mode", "0601");
+	cr_assert(strncmp(at(found, "file.path"), scratch("#"), strlen(scratch("#"))) == 0, "%s",
+		at(found, "file.path"));
+
+	expect(one("open", "taffrail.file.argument", "parent//./link"), "file.path", scratch("symlinked"));
+	expect(one("open", "taffrail.file.argument", "renamed-parent"), "file.path", scratch("after/renamed-parent"));
+
+	cr_assert_eq(count("open", "file.path", scratch("deleted")), 2);
+	found = one("open", "event.type.0", "change");
+	expect(found, "file.path", scratch("deleted"));
+	expect(found, "taffrail.file.deleted", "true");
+
+	found = one("open", "file.path", "memfd:memfd");
+	expect(found, "taffrail.file.foreign", "");
+	expect(one("open", "file.path", scratch("slashes")), "taffrail.file.flags.1", "O_NONBLOCK");
+}
