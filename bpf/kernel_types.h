@@ -51,9 +51,14 @@ struct hlist_bl_node {
 	struct hlist_bl_node **pprev;
 };
 
+struct file_system_type {
+	const char *name;
+};
+
 struct super_block {
 	u32 s_dev;
 	unsigned long s_magic;
+	struct file_system_type *s_type;
 };
 
 struct inode {

@@ -61,6 +61,27 @@ static __always_inline bool path_prepend(struct path_walk *walk, const struct pa
 	return true;
 }
 
+/*
+ * A file that hangs nowhere has the name that its maker gave it ("memfd:x"). Where it has none (a namespace's, a pipe's;
+ * open_by_handle_at of one whose directory is not known) its file system's stands for it: "nsfs:", never "/".
+ */
+static __always_inline void path_detached(struct path_walk *walk, struct path_dentry *dentry)
+{
+	struct dentry *of = walk->dentry;
+	char name[32] = {};
+
+	bpf_probe_read_kernel_str(name, 2, dentry->name);
+	if (name[0] && name[0] != '/') {
+		path_prepend(walk, dentry, false);
+		return;
+	}
+	dentry->name = (void *)BPF_CORE_READ(of, d_inode, i_sb, s_type, name);
+	dentry->hash_len = (u64)(bpf_probe_read_kernel_str(name, sizeof(name), dentry->name) - 1) << 32;
+	walk->scratch->path[KERNEL_PATH_MAX - 1] = ':';
+	walk->at--;
+	path_prepend(walk, dentry, false);
+}
+
 static long path_step(u32 index, void *data)
 {
 	struct path_walk *walk = data;
@@ -83,7 +104,7 @@ static long path_step(u32 index, void *data)
 		if (index == 0) {
 			walk->found |= PATH_DETACHED;
 			walk->found &= ~(PATH_DELETED | PATH_FOREIGN);
-			path_prepend(walk, &dentry, false);
+			path_detached(walk, &dentry);
 		} else {
 			walk->found |= PATH_FOREIGN;
 		}
