@@ -194,3 +194,132 @@ Test(bypass_file, whatever_the_call_the_file_is_the_kernels)
 	expect(found, "taffrail.file.foreign", "");
 	expect(one("open", "file.path", scratch("slashes")), "taffrail.file.flags.1", "O_NONBLOCK");
 }
+
+/* --- descriptors that came another way, and what fails ------------------------------------------------------------------ */
+
+/* A descriptor from outside the container: nobody opened it here, until it is opened again. */
+static int outside_descriptor = -1;
+
+static int inherited(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", outside_descriptor);
+	return open(path, O_RDONLY | O_NOCTTY) < 0 || !name;
+}
+
+static int send_descriptor(int to, int fd)
+{
+	char byte = 0, room[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec bytes = {&byte, 1};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
+
+	*control = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(control), &fd, sizeof(fd));
+	return sendmsg(to, &message, 0) == 1 ? 0 : -1;
+}
+
+static int receive_descriptor(int from)
+{
+	char byte, room[CMSG_SPACE(sizeof(int))];
+	struct iovec bytes = {&byte, 1};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+	int fd = -1;
+
+	if (recvmsg(from, &message, 0) == 1 && CMSG_FIRSTHDR(&message))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	return fd;
+}
+
+static int passed(const char *name)
+{
+	char path[64];
+	int pair[2];
+	pid_t child = socketpair(AF_UNIX, SOCK_STREAM, 0, pair) ? -1 : fork();
+
+	if (child == 0)
+		_exit(send_descriptor(pair[0], open(scratch(name), O_PATH)) != 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", receive_descriptor(pair[1]));
+	return child_end(child) != 0 || open(path, O_RDONLY | O_NOATIME) < 0;
+}
+
+static int pipe_again(const char *name)
+{
+	char path[64];
+	int fds[2];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pipe(fds) ? -1 : fds[0]);
+	return open(path, O_WRONLY) < 0 || !name;
+}
+
+static void wake(int signal)
+{
+	(void)signal;
+}
+
+static int interrupted(const char *name)
+{
+	struct sigaction action = {.sa_handler = wake};
+	struct itimerval soon = {.it_value.tv_usec = 50 * 1000};
+
+	if (unlink(scratch(name)) || mkfifo(scratch(name), 0600) || sigaction(SIGALRM, &action, NULL) ||
+		setitimer(ITIMER_REAL, &soon, NULL))
+		return 1;
+	return open(scratch(name), O_RDONLY) >= 0 || errno != EINTR;
+}
+
+static int too_long(const char *name)
+{
+	static char path[5000];
+
+	(void)name;
+	memset(path, '/', sizeof(path) - 1);
+	return open(path, O_RDONLY) >= 0 || errno != ENAMETOOLONG;
+}
+
+static int refused(const char *name)
+{
+	if (symlink("loop", scratch("loop")) || open(scratch("loop"), O_RDONLY) >= 0 || errno != ELOOP)
+		return 1;
+	if (syscall(SYS_openat, AT_FDCWD, 1, O_RDONLY) >= 0 || errno != EFAULT)
+		return 2;
+	if (openat(-1, name, O_RDONLY) >= 0 || errno != EBADF)
+		return 3;
+	return open2(open(scratch(""), O_PATH), "../x", O_RDONLY, RESOLVE_BENEATH) >= 0 || errno != EXDEV;
+}
+
+static const struct way descriptor_ways[] = {
+	{"inherited", inherited},
+	{"passed", passed},
+	{"pipe", pipe_again},
+	{"interrupted", interrupted},
+	{"too-long", too_long},
+	{"refused", refused},
+	{NULL, NULL},
+};
+
+Test(bypass_file, descriptors_from_elsewhere_and_what_fails)
+{
+	for (const struct way *way = descriptor_ways; way->name; way++)
+		cr_assert_eq(text_make(scratch(way->name), "", 0644), 0);
+	outside_descriptor = open(scratch("inherited"), O_RDONLY);
+	cr_assert_eq(watch(run_all, (void *)(uintptr_t)descriptor_ways), 0);
+
+	expect(one("open", "taffrail.file.flags.1", "O_NOCTTY"), "file.path", scratch("inherited"));
+	cr_assert_eq(count("open", "file.path", scratch("passed")), 2);
+	expect(one("open", "taffrail.file.flags.1", "O_NOATIME"), "file.path", scratch("passed"));
+	expect(one("open", "file.path", "pipefs:"), "file.type", "fifo");
+
+	expect(one("open", "error.code", "EINTR"), "file.path", scratch("interrupted"));
+	expect(one("open", "error.code", "ENAMETOOLONG"), "taffrail.truncated.0", "file.path");
+	expect(one("open", "error.code", "ELOOP"), "file.path", scratch("loop"));
+	expect(one("open", "error.code", "EFAULT"), "file.path", "");
+	expect(one("open", "error.code", "EBADF"), "taffrail.file.argument", "refused");
+	expect(one("open", "error.code", "EBADF"), "file.path", ""); /* relative to nothing */
+	expect(one("open", "error.code", "EXDEV"), "taffrail.file.argument", "../x");
+	cr_assert_eq(count("open", "event.outcome", "failure"), 6);
+}

@@ -2,6 +2,7 @@
 #include "sensor/decode.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,8 +52,13 @@ uint32_t decode_exec_truncated(const struct kernel_exec *exec)
 	return cuts;
 }
 
+/* A call that a signal interrupted has the kernel's own number, for it may start again: that is nobody else's. */
 static void set_result(struct event *event, int result)
 {
+	enum { RESTARTS = 512, RESTARTS_LAST = 516 };
+
+	if (result <= -RESTARTS && result >= -RESTARTS_LAST)
+		result = -EINTR;
 	event->outcome = result < 0 ? EVENT_FAILURE : EVENT_SUCCESS;
 	event->error = result < 0 ? -result : 0;
 }
@@ -60,7 +66,7 @@ static void set_result(struct event *event, int result)
 /* The path of a call that opened nothing: the argument, made absolute. */
 static struct text claimed_path(struct buffer *scratch, struct text directory, struct text argument)
 {
-	if (argument.length == 0 && directory.length == 0)
+	if (directory.length == 0 && (argument.length == 0 || argument.data[0] != '/'))
 		return (struct text){0};
 	buffer_clear(scratch);
 	decode_normalise(scratch, directory, argument);
