@@ -228,7 +228,7 @@ int network_list(struct bpf_iter__task_file *iterator)
 	u64 key;
 	u8 state;
 
-	if (!task || !file || task->pid != task->tgid)
+	if (!task || !file || !task_stands(task))
 		return 0;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK || !task_wanted(task, &container))
 		return 0;

@@ -491,7 +491,7 @@ int process_list(struct bpf_iter__task *iterator)
 	struct file *file;
 	u32 end;
 
-	if (!task || task->pid != task->tgid || !task_wanted(task, &container))
+	if (!task || !task_stands(task) || !task_wanted(task, &container))
 		return 0;
 	file = BPF_CORE_READ(task, mm, exe_file);
 	if (!file) /* it has ended, or is the kernel's */
