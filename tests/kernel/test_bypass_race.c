@@ -54,7 +54,7 @@ static struct seen {
 
 static struct made *made;
 static char files[FILES][320]; /* <directory>/file-a, … */
-static char unix_path[320];
+static char unix_path[100];
 
 static void prepare(void)
 {
@@ -270,4 +270,132 @@ Test(bypass_race, what_is_rewritten_during_the_call_is_told_as_the_kernel_took_i
 			seen.streams[i]);
 		cr_assert_gt(made->connects[i], 0, "there was no race");
 	}
+}
+
+/* --- the descriptor ------------------------------------------------------------------------------------------------------ */
+
+static atomic_int target = -1; /* the descriptor that the first thread is about to get, or to use */
+static int other_file, other_socket;
+
+static void *swap(void *argument)
+{
+	while (!atomic_load_explicit(&done, memory_order_relaxed)) {
+		int fd = atomic_load_explicit(&target, memory_order_relaxed);
+
+		if (fd < 0)
+			continue;
+		dup2(fd % 2 ? other_file : other_socket, fd);
+		close(fd);
+		dup2(other_file, fd);
+		close(fd);
+	}
+	return argument;
+}
+
+/* A descriptor number that open and accept will give out next. */
+static int next_descriptor(void)
+{
+	int fd = dup(other_file);
+
+	close(fd);
+	return fd;
+}
+
+static void open_while_swapped(void)
+{
+	time_t end = 0;
+
+	atomic_store(&target, next_descriptor());
+	for (int i = 0; i < SWAPPED_OPENS && (i % 256 || time_is_left(&end)); i++) {
+		int fd = open(files[0], O_RDONLY | O_CLOEXEC);
+
+		made->swapped += fd >= 0;
+		close(fd);
+	}
+	atomic_store(&target, -1);
+	usleep(1000);
+}
+
+static int connect_while_swapped(int server)
+{
+	struct sockaddr_un there = {.sun_family = AF_UNIX};
+	time_t end = 0;
+
+	snprintf(there.sun_path, sizeof(there.sun_path), "%s", unix_path);
+	for (int i = 0; i < SWAPPED_CONNECTS && (i % 256 || time_is_left(&end)); i++) {
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0), accepted;
+
+		atomic_store(&target, fd);
+		if (connect(fd, (void *)&there, sizeof(there)) == 0)
+			made->unix_connects++;
+		close(fd);
+		atomic_store(&target, -1);
+		usleep(1);
+		/* One for a connect, whoever has its descriptor by now. */
+		atomic_store(&target, next_descriptor());
+		accepted = accept(server, NULL, NULL);
+		made->accepts += accepted >= 0;
+		close(accepted);
+		atomic_store(&target, -1);
+	}
+	return 0;
+}
+
+static int swapped(void *argument)
+{
+	struct sockaddr_un there = {.sun_family = AF_UNIX};
+	int server = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	pthread_t thread;
+
+	(void)argument;
+	snprintf(there.sun_path, sizeof(there.sun_path), "%s", unix_path);
+	other_file = open(files[1], O_RDONLY);
+	other_socket = socket(AF_INET, SOCK_DGRAM, 0);
+	if (other_file < 0 || bind(server, (void *)&there, sizeof(there)) || listen(server, 64) ||
+		pthread_create(&thread, NULL, swap, NULL))
+		return 1;
+	open_while_swapped();
+	connect_while_swapped(server);
+	atomic_store(&done, true);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+static bool look_at_swapped(struct json_object *document)
+{
+	const char *action = at(document, "event.action");
+
+	if (strcmp(action, "events_lost") == 0) {
+		look_at_loss(document);
+	} else if (strcmp(at(document, "taffrail.file.argument"), files[0]) == 0) {
+		bool unsure = *at(document, "taffrail.file.unsure"), right = strcmp(at(document, "file.path"), files[0]) == 0;
+
+		seen.swapped += count_of(document);
+		seen.unsure += unsure ? count_of(document) : 0;
+		seen.wrong += !unsure && !right ? count_of(document) : 0;
+	} else if (strcmp(at(document, "destination.address"), unix_path) == 0) {
+		bool done_well = strcmp(at(document, "event.outcome"), "success") == 0;
+
+		seen.unix_connects += strcmp(action, "connection_attempted") == 0 && done_well;
+		seen.accepts += strcmp(action, "connection_accepted") == 0;
+	}
+	return false;
+}
+
+Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .timeout = 300)
+{
+	const char *hooks = getenv("TAFFRAIL_HOOKS");
+
+	watch_filter(look_at_swapped);
+	cr_assert_eq(watch(swapped, NULL), 0);
+	cr_log_info("%ld opens, %ld told, of which %ld unsure, %ld lost; %ld unix connects, %ld told; %ld accepts, %ld told; %ld lost",
+		made->swapped, seen.swapped, seen.unsure, seen.lost, made->unix_connects, seen.unix_connects,
+		made->accepts, seen.accepts, seen.lost_critical);
+	cr_assert_eq(seen.wrong, 0, "%ld opens told as sure with another file", seen.wrong);
+	cr_assert_eq(seen.swapped + seen.lost, made->swapped, "%ld opens, %ld told", made->swapped, seen.swapped);
+	cr_assert_eq(seen.unix_connects + seen.accepts + seen.lost_critical, made->unix_connects + made->accepts,
+		"%ld connects, %ld told; %ld accepts, %ld told; %ld lost", made->unix_connects, seen.unix_connects,
+		made->accepts, seen.accepts, seen.lost_critical);
+	if (hooks && strcmp(hooks, "function") == 0)
+		cr_assert_eq(seen.unsure + seen.lost_critical, 0);
 }
