@@ -378,8 +378,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	exec->args_count = bprm->argc;
 	end = fill_process(scratch, task, bprm->file);
 	if (bprm->fdpath && bprm->interp != bprm->filename)
-		end = fill_script(
-			scratch, task, bprm->fdpath, BPF_CORE_READ(task, nsproxy, mnt_ns), end);
+		end = fill_script(scratch, task, bprm->fdpath, BPF_CORE_READ(task, nsproxy, mnt_ns), end);
 	else
 		end = string_kernel(scratch, end, &exec->filename, bprm->filename, KERNEL_PATH_MAX, &cut);
 	end = string_kernel(scratch, end, &exec->interp, bprm->interp, KERNEL_PATH_MAX, &cut);

@@ -198,8 +198,8 @@ Test(bypass_exec, whatever_name_it_is_given_the_file_is_told)
 	cr_assert_eq(watch(run_all, (void *)(uintptr_t)ways), 0);
 	cr_assert_eq(count("exec", "event.action", "exec"), sizeof(ways) / sizeof(ways[0]) - 1);
 
-	const char *const plain[] = {"by-empty-path", "by-directory", "by-proc", "by-thread-proc", "symlinked",
-		"symlinked-parent"};
+	const char *const plain[] = {
+		"by-empty-path", "by-directory", "by-proc", "by-thread-proc", "symlinked", "symlinked-parent"};
 
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
 		struct json_object *exec = expect_program(plain[i], scratch(plain[i]));

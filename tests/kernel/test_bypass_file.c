@@ -179,8 +179,8 @@ Test(bypass_file, whatever_the_call_the_file_is_the_kernels)
 	expect(found, "event.type.0", "creation");
 	expect(found, "taffrail.file.deleted", "true");
 	expect(found, "file.mode", "0601");
-	cr_assert(strncmp(at(found, "file.path"), scratch("#"), strlen(scratch("#"))) == 0, "%s",
-		at(found, "file.path"));
+	cr_assert(
+		strncmp(at(found, "file.path"), scratch("#"), strlen(scratch("#"))) == 0, "%s", at(found, "file.path"));
 
 	expect(one("open", "taffrail.file.argument", "parent//./link"), "file.path", scratch("symlinked"));
 	expect(one("open", "taffrail.file.argument", "renamed-parent"), "file.path", scratch("after/renamed-parent"));
@@ -216,8 +216,8 @@ static int send_descriptor(int to, int fd)
 		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
 	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
 
-	*control = (struct cmsghdr){
-		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	*control =
+		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(control), &fd, sizeof(fd));
 	return sendmsg(to, &message, 0) == 1 ? 0 : -1;
 }

@@ -153,8 +153,8 @@ static int exec_in_clone(void *name)
 static int by_sharing(const char *name)
 {
 	static char stack[65536] __attribute__((aligned(16)));
-	pid_t child = clone(exec_in_clone, stack + sizeof(stack), CLONE_FILES | CLONE_FS | CLONE_VM | CLONE_VFORK | SIGCHLD,
-		(void *)(uintptr_t)name);
+	pid_t child = clone(exec_in_clone, stack + sizeof(stack),
+		CLONE_FILES | CLONE_FS | CLONE_VM | CLONE_VFORK | SIGCHLD, (void *)(uintptr_t)name);
 
 	return child_end(child);
 }
@@ -261,8 +261,7 @@ Test(bypass_identity, names_threads_and_ways_to_make_a_process)
 static int clone_into(enum place place, const char *name)
 {
 	int fd = open(place_cgroup(place), O_RDONLY | O_DIRECTORY);
-	struct clone_args arguments = {
-		.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)fd};
+	struct clone_args arguments = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)fd};
 	pid_t child = fd < 0 ? -1 : (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
 
 	if (child == 0)

@@ -84,7 +84,7 @@ static pid_t stranger(const char *file)
 
 	if (child == 0) {
 		int failed = own_namespace() || mount("taffrail", scratch("mounted"), "tmpfs", 0, NULL) ||
-			text_make(file, "", 0600);
+			     text_make(file, "", 0600);
 
 		if (failed || write(done[1], "x", 1) != 1)
 			_exit(1);
@@ -171,7 +171,8 @@ Test(bypass_mount, a_path_is_that_of_the_mount_namespace_and_the_inode_that_of_t
 	expect(one("open", "taffrail.file.flags.1", "O_SYNC"), "file.path", scratch("data/file"));
 	expect(one("open", "taffrail.file.flags.1", "O_DSYNC"), "file.path", scratch("data/file"));
 
-	cr_assert_eq(count("open", "file.path", scratch("mounted/hidden")), 2, "in its own namespace, and from outside");
+	cr_assert_eq(
+		count("open", "file.path", scratch("mounted/hidden")), 2, "in its own namespace, and from outside");
 	cr_assert_eq(count("open", "taffrail.file.foreign", "true"), 5,
 		"what is covered, three that are detached, one of another namespace");
 	expect_foreign("taffrail.file.flags.0", "O_RDWR", "");
@@ -197,8 +198,7 @@ static int open_layers(struct here *here)
 	if (!here->overlay)
 		return 0;
 	return open(scratch("mounted/file"), O_RDONLY) < 0 || open(scratch("mounted/changed"), O_RDWR) < 0 ||
-	       open(scratch("mounted/new"), O_CREAT | O_WRONLY, 0600) < 0 ||
-	       open(scratch("mounted/new"), O_RDONLY) < 0;
+	       open(scratch("mounted/new"), O_CREAT | O_WRONLY, 0600) < 0 || open(scratch("mounted/new"), O_RDONLY) < 0;
 }
 
 static int open_in_new_root(struct here *here)
@@ -232,7 +232,7 @@ Test(bypass_mount, overlays_and_new_roots)
 	char path[400];
 
 	cr_assert(mkdir(scratch("data"), 0755) == 0 && mkdir(scratch("mounted"), 0755) == 0 &&
-		mkdir(scratch("layers"), 0755) == 0);
+		  mkdir(scratch("layers"), 0755) == 0);
 	cr_assert_eq(text_make(scratch("data/file"), "", 0644), 0);
 	cr_assert_eq(text_make(scratch("data/changed"), "x", 0644), 0);
 	cr_assert_eq(watch(layers_and_root, here), 0);

@@ -49,9 +49,8 @@ TestSuite(bypass_network, .init = make_notes);
 
 static struct sockaddr_in peer(int port)
 {
-	return (struct sockaddr_in){.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	return (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static struct sockaddr_in6 peer6(const char *ip, int port)
@@ -175,8 +174,8 @@ static int pass(int to, int fd)
 		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
 	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
 
-	*control = (struct cmsghdr){
-		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	*control =
+		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(control), &fd, sizeof(fd));
 	return sendmsg(to, &message, 0) == 1 ? 0 : -1;
 }
@@ -286,7 +285,8 @@ static int to_itself(const char *name)
 
 static int multipath(const char *name)
 {
-	int server = listening(IPPROTO_MPTCP, &notes[MULTIPATH].port), client = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	int server = listening(IPPROTO_MPTCP, &notes[MULTIPATH].port),
+	    client = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
 
 	(void)name;
 	if (server < 0 || client < 0) { /* then nobody can hide behind it */

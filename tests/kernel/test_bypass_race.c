@@ -29,7 +29,7 @@ enum {
 	SWAPPED_OPENS = 30000,
 	SWAPPED_CONNECTS = 5000,
 	SECONDS = 20, /* each; a slow guest does fewer, and says how many */
-	FILES = 3, /* a and b are there, c is not */
+	FILES = 3,    /* a and b are there, c is not */
 };
 
 /* What the deed did, as the kernel told it. */
@@ -250,8 +250,8 @@ Test(bypass_race, what_is_rewritten_during_the_call_is_told_as_the_kernel_took_i
 	watch_filter(look);
 	cr_assert_eq(watch(rewritten, NULL), 0);
 	cr_log_info("%ld+%ld opens, %ld that failed, %ld+%ld UDP and %ld+%ld TCP connects; %ld lost", made->opens[0],
-		made->opens[1], made->opens[2], made->connects[0], made->connects[1], made->streams[0], made->streams[1],
-		seen.lost);
+		made->opens[1], made->opens[2], made->connects[0], made->connects[1], made->streams[0],
+		made->streams[1], seen.lost);
 	cr_assert_eq(seen.unsure, 0);
 	cr_assert_eq(seen.other_opens, 0);
 	cr_assert_eq(seen.other_connects, 0);
@@ -368,7 +368,8 @@ static bool look_at_swapped(struct json_object *document)
 	if (strcmp(action, "events_lost") == 0) {
 		look_at_loss(document);
 	} else if (strcmp(at(document, "taffrail.file.argument"), files[0]) == 0) {
-		bool unsure = *at(document, "taffrail.file.unsure"), right = strcmp(at(document, "file.path"), files[0]) == 0;
+		bool unsure = *at(document, "taffrail.file.unsure"),
+		     right = strcmp(at(document, "file.path"), files[0]) == 0;
 
 		seen.swapped += count_of(document);
 		seen.unsure += unsure ? count_of(document) : 0;
@@ -388,7 +389,8 @@ Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .
 
 	watch_filter(look_at_swapped);
 	cr_assert_eq(watch(swapped, NULL), 0);
-	cr_log_info("%ld opens, %ld told, of which %ld unsure, %ld lost; %ld unix connects, %ld told; %ld accepts, %ld told; %ld lost",
+	cr_log_info("%ld opens, %ld told, of which %ld unsure, %ld lost; %ld unix connects, %ld told; %ld accepts, %ld "
+		    "told; %ld lost",
 		made->swapped, seen.swapped, seen.unsure, seen.lost, made->unix_connects, seen.unix_connects,
 		made->accepts, seen.accepts, seen.lost_critical);
 	cr_assert_eq(seen.wrong, 0, "%ld opens told as sure with another file", seen.wrong);

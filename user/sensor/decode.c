@@ -111,8 +111,8 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 	file->inode = open->inode;
 	file->mode = open->mode;
 	/* The kernel does not count a file without a name as created; but nobody had it before. */
-	file->created = open->file_flags & KERNEL_FILE_CREATED ||
-		(open->result >= 0 && (open->flags & O_TMPFILE) == O_TMPFILE);
+	file->created =
+		open->file_flags & KERNEL_FILE_CREATED || (open->result >= 0 && (open->flags & O_TMPFILE) == O_TMPFILE);
 	file->foreign = open->file_flags & KERNEL_FILE_FOREIGN;
 	file->deleted = open->file_flags & KERNEL_FILE_DELETED;
 	file->upper = open->file_flags & KERNEL_FILE_UPPER;
