@@ -323,3 +323,36 @@ Test(bypass_file, descriptors_from_elsewhere_and_what_fails)
 	expect(one("open", "error.code", "EXDEV"), "taffrail.file.argument", "../x");
 	cr_assert_eq(count("open", "event.outcome", "failure"), 6);
 }
+
+/* --- what looks like a repeat ------------------------------------------------------------------------------------------ */
+
+/*
+ * Two paths that are not there, made to look equal to a hash that only multiplies and shifts: a flipped top bit of one
+ * word comes out as two flipped bits, whatever the key is, and the next word flips them back.
+ */
+static const char hidden_path[] = "/taffrail/no/such/secret";
+
+static int hide_behind_decoy(const char *name)
+{
+	char decoy[sizeof(hidden_path)];
+
+	(void)name;
+	memcpy(decoy, hidden_path, sizeof(decoy));
+	decoy[7] ^= (char)0x80;
+	decoy[8 + 7] ^= (char)0x80;
+	decoy[8 + 4] ^= 0x04;
+	return open(decoy, O_RDONLY) >= 0 || open(hidden_path, O_RDONLY) >= 0;
+}
+
+static const struct way seeming_repeats[] = {
+	{"decoy", hide_behind_decoy},
+	{NULL, NULL},
+};
+
+Test(bypass_file, what_only_looks_like_a_repeat_is_told)
+{
+	for (const struct way *way = seeming_repeats; way->name; way++)
+		cr_assert_eq(text_make(scratch(way->name), "", 0640), 0);
+	cr_assert_eq(watch(run_all, (void *)(uintptr_t)seeming_repeats), 0);
+	expect(one("open", "file.path", hidden_path), "taffrail.count", "");
+}
