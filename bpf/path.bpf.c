@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The walk from a file up to the top of its mount namespace. */
 #include "bpf/path.h"
+#include "bpf/repeat.h"
 
 enum {
 	PATH_STEPS = KERNEL_PATH_MAX / 2 + 256, /* names of one letter, and the mounts between */
 	PATH_NAME_MASK = 255,
+	PATH_MIXED = 32, /* directories above a file that path_mix looks at */
 	PATH_INTERNAL = -22, /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL): a mount of the kernel's own, as memfd's */
 };
 
@@ -141,4 +143,18 @@ __weak int path_build(u32 slot, u64 vfsmount, u64 address, u64 space)
 		walk.at--;
 	}
 	return walk.found << PATH_FOUND_SHIFT | walk.at;
+}
+
+__weak u64 path_mix(u64 address, u64 hash)
+{
+	struct path_dentry dentry;
+
+	for (int i = 0; i < PATH_MIXED; i++) {
+		path_read_dentry(&dentry, (struct dentry *)address);
+		hash = repeat_mix(hash, dentry.hash_len ^ (u64)dentry.parent);
+		if ((u64)dentry.parent == address || !dentry.parent)
+			break;
+		address = (u64)dentry.parent;
+	}
+	return hash;
 }

@@ -29,6 +29,12 @@ enum { PATH_FOUND_SHIFT = 16 };
 int path_build(u32 slot, u64 vfsmount, u64 dentry, u64 space);
 
 /*
+ * path.bpf.c: mixes where a struct dentry is into a hash: its names and directories up to the root of its file system, as
+ * far as PATH_MIXED. So a file that was renamed, or one of its directories, is not taken for what it was.
+ */
+u64 path_mix(u64 dentry, u64 hash);
+
+/*
  * Appends a path, as seen in mount namespace `space`, to the record in `scratch`: the last `max` bytes of it. Returns
  * PATH_* bits.
  */

@@ -344,8 +344,22 @@ static int hide_behind_decoy(const char *name)
 	return open(decoy, O_RDONLY) >= 0 || open(hidden_path, O_RDONLY) >= 0;
 }
 
+/* The same call opens the same file twice, but meanwhile that is somewhere else. */
+static int moved_meanwhile(const char *name)
+{
+	int directory;
+
+	if (mkdir(scratch("harmless"), 0755) || rename(scratch(name), scratch("harmless/moved")))
+		return 1;
+	directory = open(scratch("harmless"), O_PATH);
+	if (openat(directory, "moved", O_RDONLY) < 0 || rename(scratch("harmless"), scratch("cron.d")))
+		return 2;
+	return openat(directory, "moved", O_RDONLY) < 0;
+}
+
 static const struct way seeming_repeats[] = {
 	{"decoy", hide_behind_decoy},
+	{"moved", moved_meanwhile},
 	{NULL, NULL},
 };
 
@@ -355,4 +369,6 @@ Test(bypass_file, what_only_looks_like_a_repeat_is_told)
 		cr_assert_eq(text_make(scratch(way->name), "", 0640), 0);
 	cr_assert_eq(watch(run_all, (void *)(uintptr_t)seeming_repeats), 0);
 	expect(one("open", "file.path", hidden_path), "taffrail.count", "");
+	expect(one("open", "file.path", scratch("harmless/moved")), "taffrail.count", "");
+	expect(one("open", "file.path", scratch("cron.d/moved")), "taffrail.count", "");
 }
