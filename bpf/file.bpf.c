@@ -32,9 +32,10 @@ enum {
  */
 static __always_inline bool file_unsure(const struct file_facts *facts, const struct call *call)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct file *file = facts->file;
 
-	if (call->object || bpf_get_current_task_btf()->files->count.counter < 2)
+	if (call->object || kernel_read(task, files, count.counter) < 2)
 		return false;
 	if (compat_file_references(file) > 1)
 		return true;

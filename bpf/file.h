@@ -28,11 +28,12 @@ static __always_inline struct file *file_of_descriptor(struct task_struct *task,
 /* The same of the task that runs now, which the verifier knows as one, so that its fields are read directly. */
 static __always_inline struct file *file_of_current(u32 fd)
 {
-	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
-	struct file **files = table->fd;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *table = kernel_read(task, files, fdt);
+	struct file **files = kernel_read(table, fd);
 	struct file *file = NULL;
 
-	if (fd >= table->max_fds)
+	if (fd >= kernel_read(table, max_fds))
 		return NULL;
 	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
 	return file;

@@ -56,6 +56,8 @@ enum {
 	KERNEL_UNIX_NAME_MAX = 108, /* sun_path */
 	KERNEL_RECORD_MAX = 65536,
 	KERNEL_LOSS_KINDS = 64, /* room of the loss counters, indexed by kind */
+	KERNEL_LANES = 4,       /* lanes of numbers that a CPU has before Linux 5.17; after it, one */
+	KERNEL_LANE_SHIFT = 13, /* the lane, above the CPU's number */
 };
 
 /* A string of a record: bytes, not NUL-terminated, at `offset` from the record's start. length 0: absent. */
@@ -79,9 +81,9 @@ enum {
  */
 struct kernel_header {
 	__u16 kind;
-	__u16 cpu;
+	__u16 cpu;      /* with the lane of its numbers above KERNEL_LANE_SHIFT */
 	__u32 size;     /* of the whole record, strings included */
-	__u64 sequence; /* per CPU and ring, from 1; a number that does not arrive is a lost record */
+	__u64 sequence; /* per CPU, lane and ring, from 1; a number that does not arrive is a lost record */
 	__u64 time_ns;  /* when it happened */
 	__u64 start_ns; /* task_struct.start_boottime of the thread group's leader */
 	__u32 tgid;
@@ -275,7 +277,7 @@ struct kernel_disconnect {
 	struct kernel_tuple tuple;
 };
 
-/* What the BPF side counts, per CPU; user space reads it and owes a record for every difference. */
+/* What the BPF side counts, per CPU and lane; user space reads it and owes a record for every difference. */
 struct kernel_counters {
 	__u64 sequence[KERNEL_RINGS];    /* the last number given out */
 	__u64 lost[KERNEL_LOSS_KINDS];   /* records that found their ring full, by kind */

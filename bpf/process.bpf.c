@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes: exec, fork, exit, and those that are there already. */
 #include "bpf/call.h"
+#include "bpf/loop.h"
 #include "bpf/path.h"
 #include "bpf/ring.h"
 #include "bpf/task.h"
@@ -185,7 +186,7 @@ static __noinline u32 fill_ancestors(
 	struct ancestor_walk walk = {.scratch = scratch, .space = space, .end = end};
 
 	bpf_probe_read_kernel(&walk.task, sizeof(walk.task), &task->group_leader);
-	bpf_loop(KERNEL_ANCESTORS + 1, fill_ancestor, &walk, 0);
+	loop(KERNEL_ANCESTORS + 1, fill_ancestor, &walk);
 	return walk.end;
 }
 
@@ -346,7 +347,7 @@ int BPF_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct ta
 	(void)cgroup;
 	(void)path;
 	(void)threadgroup;
-	if (bpf_get_current_task_btf()->tgid == task->tgid || !container_of_task(task, &container))
+	if (kernel_read(bpf_get_current_task_btf(), tgid) == task->tgid || !container_of_task(task, &container))
 		return 0;
 	if (comes_from_runtime(task, BPF_CORE_READ(task, mm, exe_file)))
 		arrival_note(task);

@@ -7,6 +7,7 @@ enum {
 	REPEAT_TEXT_WORDS = KERNEL_PATH_MAX / 8,
 };
 
+#ifndef TAFFRAIL_CLASSIC
 /* Shared with user space, which maps it. */
 struct kernel_repeats repeats = {};
 
@@ -73,7 +74,8 @@ static __always_inline u64 repeat_take(u64 *word, u64 number)
 
 __weak int repeat_withdraw(u64 number)
 {
-	struct kernel_counters *count = ring_counters();
+	u32 zero = 0;
+	struct kernel_counters *count = bpf_map_lookup_elem(&counters, &zero);
 	u64 lost = repeat_take(&repeats.words[KERNEL_REPEAT_FIRST(number)], number) +
 		   repeat_take(&repeats.words[KERNEL_REPEAT_SECOND(number)], number);
 
@@ -81,3 +83,4 @@ __weak int repeat_withdraw(u64 number)
 		__sync_fetch_and_add(&count->lost_repeats, lost);
 	return 0;
 }
+#endif

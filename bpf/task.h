@@ -16,10 +16,10 @@ const volatile __u32 sensor_tgid __weak = 0;   /* the sensor's own process: neve
 static __always_inline void task_fill(
 	struct kernel_header *header, struct task_struct *task, const struct container *container)
 {
-	header->start_ns = task->group_leader->start_boottime;
-	header->tgid = task->tgid;
-	header->tid = task->pid;
-	header->exec_counter = task->self_exec_id;
+	header->start_ns = kernel_read(task, group_leader, start_boottime);
+	header->tgid = kernel_read(task, tgid);
+	header->tid = kernel_read(task, pid);
+	header->exec_counter = kernel_read(task, self_exec_id);
 	header->flags = container->flags;
 	header->cgroup_id = container->cgroup_id;
 	__builtin_memcpy(header->container_id, container->id, sizeof(header->container_id));
@@ -32,7 +32,7 @@ static __always_inline bool task_wanted(struct task_struct *task, struct contain
 
 	if (!inside && !trace_host)
 		return false;
-	return (u32)task->tgid != sensor_tgid && !(inside && arrival_is(task));
+	return (u32)kernel_read(task, tgid) != sensor_tgid && !(inside && arrival_is(task));
 }
 
 /* The same for the task that runs now, filling `header`, all but its time: to ask the clock is a cost of its own. */
