@@ -67,7 +67,16 @@ struct inode {
 	struct super_block *i_sb;
 };
 
+typedef struct {
+	u32 sequence;
+} seqcount_t;
+
+typedef struct {
+	seqcount_t seqcount;
+} seqcount_spinlock_t;
+
 struct dentry {
+	seqcount_spinlock_t d_seq; /* odd while its name or parent is being changed */
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;

@@ -14,25 +14,37 @@ enum {
 
 /* What one step needs of a dentry. The kernel has had them side by side ever since, so one read gets all. */
 struct path_dentry {
+	u32 flags;
+	u32 sequence;
+	u64 hash[2];
 	struct dentry *parent;
 	u64 hash_len;
 	const unsigned char *name;
 };
 
+#define DENTRY_AT(field) bpf_core_field_offset(struct dentry, field)
+
 static __always_inline void path_read_dentry(struct path_dentry *out, struct dentry *dentry)
 {
-	if (bpf_core_field_offset(struct dentry, d_name.hash_len) ==
-			bpf_core_field_offset(struct dentry, d_parent) + 8 &&
-		bpf_core_field_offset(struct dentry, d_name.name) ==
-			bpf_core_field_offset(struct dentry, d_parent) + 16) {
-		if (bpf_probe_read_kernel(
-			    out, sizeof(*out), (char *)dentry + bpf_core_field_offset(struct dentry, d_parent)) < 0)
+	if (DENTRY_AT(d_parent) == 24 && DENTRY_AT(d_seq) == 4 && DENTRY_AT(d_name.hash_len) == 32 &&
+		DENTRY_AT(d_name.name) == 40) {
+		if (bpf_probe_read_kernel(out, sizeof(*out), dentry) < 0)
 			__builtin_memset(out, 0, sizeof(*out));
 		return;
 	}
+	out->sequence = BPF_CORE_READ(dentry, d_seq.seqcount.sequence);
 	out->parent = BPF_CORE_READ(dentry, d_parent);
 	out->hash_len = BPF_CORE_READ(dentry, d_name.hash_len);
 	out->name = BPF_CORE_READ(dentry, d_name.name);
+}
+
+/*
+ * Was it renamed while it was read? A name is written over in its place, so half of the old one and half of the new one
+ * may have been read: one that never was.
+ */
+static __always_inline bool path_torn(const struct path_dentry *read, struct dentry *dentry)
+{
+	return read->sequence & 1 || BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != read->sequence;
 }
 
 /* Puts a name, and a slash if asked, before the path. False where there is no room: the path keeps its tail. */
@@ -84,6 +96,7 @@ static __always_inline bool path_step(struct scratch *scratch)
 {
 	struct path_walk *walk = &scratch->walk;
 	struct path_dentry dentry;
+	u32 before = walk->at;
 
 	if (walk->dentry == walk->root) {
 		struct mount *mount = walk->mount;
@@ -110,7 +123,10 @@ static __always_inline bool path_step(struct scratch *scratch)
 	}
 	if (!path_prepend(scratch, &dentry, true))
 		return false;
-	walk->dentry = dentry.parent;
+	if (path_torn(&dentry, walk->dentry))
+		walk->at = before; /* once more */
+	else
+		walk->dentry = dentry.parent;
 	return true;
 }
 

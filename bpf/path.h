@@ -3,7 +3,8 @@
  * A file's path as the kernel has it: from the file up over its directories and mounts to the top of the mount
  * namespace, not only to the process's root, so a chroot hides nothing.
  *
- * Nothing is locked: a directory that is renamed at this very moment may give a path that never was.
+ * Nothing is locked: each name is one that its directory had, but where two of them are renamed at this very moment their
+ * path may never have been.
  */
 #ifndef TAFFRAIL_PATH_H
 #define TAFFRAIL_PATH_H

@@ -27,6 +27,8 @@ enum {
 	DATAGRAM_CONNECTS = 20000,
 	STREAM_CONNECTS = 1000,
 	SWAPPED_OPENS = 30000,
+	RENAMED_OPENS = 100000,
+	ARGUMENTS = 500,
 	SWAPPED_CONNECTS = 5000,
 	SECONDS = 20, /* each; a slow guest does fewer, and says how many */
 	FILES = 3,    /* a and b are there, c is not */
@@ -400,4 +402,79 @@ Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .
 		made->accepts, seen.accepts, seen.lost_critical);
 	if (hooks && strcmp(hooks, "function") == 0)
 		cr_assert_eq(seen.unsure + seen.lost_critical, 0);
+}
+
+/* --- the directory -------------------------------------------------------------------------------------------------------- */
+
+/* The directory has two names by turns; no other path ever is. */
+static char places[2][2][340]; /* the directory and the file, before and after */
+static long places_told[2], places_never;
+
+static void *rename_places(void *argument)
+{
+	while (!atomic_load_explicit(&done, memory_order_relaxed)) {
+		rename(places[0][0], places[0][1]);
+		rename(places[0][1], places[0][0]);
+	}
+	return argument;
+}
+
+static int open_while_renamed(void *argument)
+{
+	static char slashes[ARGUMENTS + 8]; /* as many different arguments: so they are no repeats, and each is walked */
+	int directory = open(places[0][0], O_PATH | O_DIRECTORY);
+	pthread_t thread;
+	time_t end = 0;
+
+	(void)argument;
+	memset(slashes, '/', ARGUMENTS);
+	memcpy(slashes + ARGUMENTS, "./file", 7);
+	if (directory < 0 || pthread_create(&thread, NULL, rename_places, NULL))
+		return 1;
+	for (int i = 0; i < RENAMED_OPENS && (i % 256 || time_is_left(&end)); i++) {
+		char relative[ARGUMENTS + 8];
+		int fd;
+
+		snprintf(relative, sizeof(relative), ".%s", slashes + i % ARGUMENTS);
+		fd = openat(directory, relative, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return 2;
+		made->opens[0]++;
+		close(fd);
+	}
+	atomic_store(&done, true);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+static bool look_at_places(struct json_object *document)
+{
+	const char *is = at(document, "file.path");
+
+	if (strncmp(at(document, "taffrail.file.argument"), "./", 2) != 0)
+		return false;
+	for (int i = 0; i < 2; i++)
+		if (strcmp(is, places[1][i]) == 0) {
+			places_told[i] += count_of(document);
+			return false;
+		}
+	places_never += count_of(document);
+	fprintf(stderr, "%s\n", is);
+	return false;
+}
+
+Test(bypass_race, a_directory_that_is_renamed_meanwhile_has_one_of_its_names, .timeout = 300)
+{
+	for (int i = 0; i < 2; i++) {
+		snprintf(places[0][i], sizeof(places[0][i]), "%s", scratch(i ? "public-bbbbbbbbbbbbbbbb" : "secret-aaaaaaaaaaaaaaaa"));
+		snprintf(places[1][i], sizeof(places[1][i]), "%.300s/file", places[0][i]);
+	}
+	cr_assert(mkdir(places[0][0], 0755) == 0 && text_make(places[1][0], "", 0644) == 0);
+	watch_filter(look_at_places);
+	cr_assert_eq(watch(open_while_renamed, NULL), 0);
+	cr_log_info("%ld opens: %ld and %ld told, %ld of a path that never was", made->opens[0], places_told[0],
+		places_told[1], places_never);
+	cr_assert_eq(places_never, 0);
+	cr_assert_eq(places_told[0] + places_told[1], made->opens[0]);
+	cr_assert(places_told[0] > 0 && places_told[1] > 0, "there was no race");
 }
