@@ -3,6 +3,7 @@
 #include "bpf/call.h"
 #include "bpf/file.h"
 #include "bpf/path.h"
+#include "bpf/policy.h"
 #include "bpf/ring.h"
 
 enum {
@@ -38,7 +39,8 @@ static __always_inline bool file_unsure(struct task_struct *task, struct file *f
 	return !((call->flags | flags) & OPEN_PATH) && ((call->flags ^ flags) & OPEN_ACCESS);
 }
 
-static __always_inline u32 fill_file(struct scratch *scratch, const struct call *call, u32 end)
+/* Returns the record's end, or 0 where the open is left out; `rules` would leave it out by its mode or path. */
+static __always_inline u32 fill_file(struct scratch *scratch, const struct call *call, u32 end, u64 rules)
 {
 	struct kernel_open *open = (void *)scratch->record;
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -62,6 +64,8 @@ static __always_inline u32 fill_file(struct scratch *scratch, const struct call 
 	open->device = BPF_CORE_READ(inode, i_sb, s_dev);
 	if (BPF_CORE_READ(file, f_mode) & FMODE_CREATED)
 		open->file_flags |= KERNEL_FILE_CREATED;
+	if (policy_file_leaves_out(&rules, open->flags, open->file_flags))
+		return 0;
 	layer = file_layer(inode, BPF_CORE_READ(inode, i_sb, s_magic));
 	if (layer)
 		open->file_flags |= layer == KERNEL_EXE_UPPER ? KERNEL_FILE_UPPER : KERNEL_FILE_COPIED_UP;
@@ -73,15 +77,22 @@ static __always_inline u32 fill_file(struct scratch *scratch, const struct call 
 		open->file_flags |= KERNEL_FILE_FOREIGN;
 	if (found & PATH_DELETED)
 		open->file_flags |= KERNEL_FILE_DELETED;
+	if (policy_path_leaves_out(rules, scratch, scratch_at(scratch, open->path.offset), open->path.length,
+		    open->truncated, open->file_flags))
+		return 0;
 	return end;
 }
 
 __hidden void file_opened(const struct call *call)
 {
-	struct scratch *scratch = scratch_take();
+	struct scratch *scratch;
 	struct kernel_open *open;
 	u32 end = sizeof(*open);
+	u64 rules;
 
+	if (policy_open_leaves_out(&call->header, call->result, call->flags, &rules))
+		return;
+	scratch = scratch_take();
 	if (!scratch) {
 		ring_unsent(KERNEL_OPEN, KERNEL_RING_BULK);
 		return;
@@ -95,7 +106,11 @@ __hidden void file_opened(const struct call *call)
 	if (call->flags & (OPEN_CREATE | OPEN_TEMPORARY))
 		open->created_mode = call->mode;
 	if (call->result >= 0)
-		end = fill_file(scratch, call, end);
+		end = fill_file(scratch, call, end, rules);
+	if (end == 0) {
+		scratch_give(scratch);
+		return;
+	}
 	end = call_path(call, scratch, end, &open->argument, &open->directory, &open->truncated);
 	if (end <= KERNEL_RECORD_MAX)
 		ring_send(&open->header, KERNEL_OPEN, KERNEL_RING_BULK, end);

@@ -24,6 +24,7 @@ enum {
 	SOCKET_ACCEPTED = 1 << 4,
 	SOCKET_LISTENING = 1 << 5, /* it began to listen, and the system call has not returned */
 	SOCKET_SENDS = 1 << 6,     /* a datagram is on its way whose source address is not known yet */
+	SOCKET_LEFT_OUT = 1 << 16, /* CONNECT was left out, and counted: CONNECT_DONE will not be told either */
 };
 
 /* What is known of a socket while it matters. */

@@ -6,7 +6,7 @@
  *	              → process: which image did it
  *	              → connection: two records of a connect become one
  *	name_record   → container: which container; without names yet, it waits in the container's queue
- *	send_record   → decode: the event's own fields → encoder
+ *	send_record   → decode: the event's own fields → policy: is it recorded? → encoder
  *
  * pipeline_open.c opens the stages. Only these two files see them all; the stages know nothing of one another.
  */
@@ -46,11 +46,13 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	struct event event;
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
-	event.sequence = ++pipeline->sequence;
 	event.host = host_view(pipeline->host);
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
+	if (policy_leaves_out(pipeline->policy, &event))
+		return;
+	event.sequence = ++pipeline->sequence;
 	encode_event(pipeline->encoder, &event);
 }
 
@@ -142,8 +144,14 @@ static int take_record(void *context, const void *bytes, size_t size)
 
 	if (record.header->kind == KERNEL_EXIT && !image)
 		return 0;
-	if (is_connection(record.header) && connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
-		return 0;
+	if (is_connection(record.header)) {
+		bool held = connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND;
+
+		if (policy_stops(pipeline->policy, KERNEL_DISCONNECT, record.header))
+			connection_forget(pipeline->connections, &record);
+		if (held)
+			return 0;
+	}
 	name_record(pipeline, &record, image);
 	return 0;
 }
@@ -167,6 +175,24 @@ static void report_loss(void *context, const struct event_lost *lost)
 	encode_event(pipeline->encoder, &event);
 	log_limited("%llu records lost in %.*s of CPU %d", (unsigned long long)lost->count, (int)lost->stage.length,
 		lost->stage.data, lost->cpu);
+}
+
+/* Tells what the configuration left out, if it is time and there is anything. */
+static void report_filtered(struct pipeline *pipeline, uint64_t now_ns, bool final)
+{
+	uint64_t kernel[KERNEL_KINDS_END];
+	struct event event = {.action = EVENT_FILTERED, .count = 1};
+
+	if (!policy_due(pipeline->policy, now_ns, final) || loader_policy_counts(pipeline->loader, kernel) < 0 ||
+		!policy_tell(pipeline->policy, kernel, now_ns, &event.filtered))
+		return;
+	event.time_ns = pipeline->boot_unix_ns + now_ns;
+	event.sequence = ++pipeline->sequence;
+	event.host = host_view(pipeline->host);
+	event.filtered.start_ns += pipeline->boot_unix_ns;
+	event.filtered.end_ns += pipeline->boot_unix_ns;
+	encode_event(pipeline->encoder, &event);
+	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
 }
 
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
@@ -195,6 +221,7 @@ static void tick(struct pipeline *pipeline, uint64_t now_ns, bool final)
 	connection_expire(pipeline->connections, final ? UINT64_MAX : now_ns);
 	container_expire(pipeline->containers, final ? UINT64_MAX : now_ns);
 	loss_declare(pipeline->loss, counters, now_ns, final, report_loss, pipeline);
+	report_filtered(pipeline, now_ns, final);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
 	if (now_ns >= pipeline->next_clock_check_ns) {

@@ -16,6 +16,7 @@
 #include "sensor/loss.h"
 #include "sensor/metadata.h"
 #include "sensor/pipeline.h"
+#include "sensor/policy.h"
 #include "sensor/process.h"
 #include "sensor/record.h"
 #include "sensor/stream.h"
@@ -31,6 +32,7 @@ struct pipeline {
 	struct stream *stream;
 	struct encoder *encoder;
 	struct host *host;
+	struct policy *policy;
 
 	struct buffer scratch;
 	struct kernel_counters *counters; /* one per CPU */

@@ -71,14 +71,43 @@ static int open_metadata(struct pipeline *pipeline)
 	return metadata_open(&pipeline->metadata, &options);
 }
 
+/* The kernel leaves out what it can of a container's events as soon as its names are known. */
+static void container_named(void *context, const struct event_container *names)
+{
+	struct pipeline *pipeline = context;
+	uint64_t rules;
+	int error;
+
+	if (!policy_name(pipeline->policy, names, &rules))
+		return;
+	error = loader_policy_container(pipeline->loader, names->id, rules);
+	if (error) /* not the events' matter: they are left out in user space */
+		log_limited("the kernel cannot be told what of a container is not recorded: %s", strerror(-error));
+}
+
+static void container_forgotten(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	struct pipeline *pipeline = context;
+
+	if (policy_forget(pipeline->policy, id))
+		(void)loader_policy_container(pipeline->loader, id, 0);
+}
+
 static int open_loader(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
+	const struct kernel_prefix *prefixes;
+	const uint64_t *prefix_rules;
+	size_t prefix_count = policy_prefixes(pipeline->policy, &prefixes, &prefix_rules);
 	const struct loader_options options = {
 		.host = settings->host_events,
 		.environment = settings->environment,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
+		.policy = policy_masks(pipeline->policy),
+		.prefixes = prefixes,
+		.prefix_rules = prefix_rules,
+		.prefix_count = prefix_count,
 	};
 	char why[512];
 	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));
@@ -95,11 +124,15 @@ static int open_loader(struct pipeline *pipeline)
 static int open_tables(struct pipeline *pipeline)
 {
 	const struct connection_ops connections = {process_hold, process_release, pipeline_send_connection, pipeline};
-	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline};
+	const struct container_ops containers = {
+		ask_for_names, pipeline_send_waiting, pipeline, container_named, container_forgotten};
+	const uint64_t needed_kinds = 0; /* by rules and detectors: there are none yet */
 	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
 
 	if (!error)
 		error = connection_open(&pipeline->connections, &connections);
+	if (!error)
+		error = policy_open(&pipeline->policy, &pipeline->settings->rules, needed_kinds, clock_boottime_ns());
 	if (!error)
 		error = container_open(&pipeline->containers, &containers);
 	return error;
@@ -158,6 +191,7 @@ void pipeline_close(struct pipeline *pipeline)
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);
 	loader_close(pipeline->loader);
+	policy_close(pipeline->policy);
 	host_close(pipeline->host);
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);

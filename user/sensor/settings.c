@@ -6,7 +6,7 @@
 #include "base/options.h"
 #include "grpc/address.h"
 
-enum { KEYS = 16 };
+enum { KEYS = 17 };
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -30,6 +30,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
 		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
+		{"record", CONFIG_TREE, &settings->record, 0, 0, "what is recorded"},
 		CONFIG_END,
 	};
 
@@ -66,6 +67,8 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .drain_ms = 5000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
+	if (code < 0 && policy_rules_read(&settings->rules, &settings->record) < 0)
+		code = 2;
 	if (code < 0 && settings->stdout_lines && settings->collector)
 		code = options_wrong("--stdout and --collector exclude each other");
 	if (code < 0 && !settings->stdout_lines && !settings->collector)

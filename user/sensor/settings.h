@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/config.h"
+#include "sensor/policy_rules.h"
 
 struct settings {
 	bool stdout_lines;                   /* --stdout: ECS JSON lines, no collector */
@@ -20,6 +21,8 @@ struct settings {
 	char *cluster;                       /* cluster.name */
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
+	struct config_tree record;           /* record: what is recorded, as it was said … */
+	struct policy_rules rules;           /* … and as it was understood */
 	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */
 };
 
