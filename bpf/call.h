@@ -22,6 +22,8 @@ struct call {
 	s32 fd;      /* the socket, or the directory that a relative path starts from */
 	u32 flags;
 	u32 mode;
+	bool unknown; /* it was asked for, and its result will not be told */
+	bool gone;    /* the object is out of reach: nothing behind a descriptor of `current` may be taken for it */
 };
 
 /* file.bpf.c */
@@ -32,10 +34,18 @@ void process_exec_failed(const struct call *call);
 void network_connected(const struct call *call);
 void network_accepted(const struct call *call);
 void network_listened(const struct call *call);
+/* vsock.bpf.c: the same for AF_VSOCK; the socket is at hand */
+void vsock_connected(const struct call *call, struct sock *sk);
+void vsock_told(const struct call *call, struct sock *sk, u32 kind);
+/* raw.bpf.c */
+void socket_created(const struct call *call, u32 family, u32 type, u32 protocol);
+void socket_sent(struct call *call);
+/* unix.bpf.c: a datagram to a name, where no hook of its own is there */
+void unix_sent(const struct call *call, struct sock *sk);
 
 /*
- * Appends the path that the call was given as `argument`, and if it is a relative one and the call failed, what it
- * starts from as `directory`. Notes what was cut in `truncated`. Returns the record's end.
+ * Appends the path that the call was given as `argument`, and if it is a relative one and the call failed or came through
+ * io_uring, what it starts from as `directory`. Notes what was cut in `truncated`. Returns the record's end.
  */
 static __always_inline u32 call_path(const struct call *call, struct scratch *scratch, u32 end,
 	struct kernel_string *argument, struct kernel_string *directory, u16 *truncated)
@@ -53,7 +63,10 @@ static __always_inline u32 call_path(const struct call *call, struct scratch *sc
 		end = string_user(scratch, end, argument, (void *)call->address, KERNEL_PATH_MAX, &cut);
 	if (cut && call->result == -ENAMETOOLONG)
 		*truncated |= KERNEL_CUT_ARGUMENT;
-	if (call->result >= 0 || (argument->length > 0 && *scratch_at(scratch, start) == '/'))
+	/* Through io_uring the descriptor is looked at late: user space compares the path with what was asked for. */
+	if (call->result >= 0 && !(call->header.flags & KERNEL_URING))
+		return end;
+	if (argument->length > 0 && *scratch_at(scratch, start) == '/')
 		return end;
 	if (call->fd == AT_FDCWD) {
 		from.mnt = BPF_CORE_READ(task, fs, pwd.mnt);

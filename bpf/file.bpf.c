@@ -47,7 +47,7 @@ static __always_inline u32 fill_file(struct scratch *scratch, const struct call 
 	u32 found, flags;
 	u8 layer;
 
-	if (!file) {
+	if (!file || call->gone) {
 		open->file_flags |= KERNEL_FILE_UNSURE;
 		return end;
 	}
@@ -94,7 +94,9 @@ __hidden void file_opened(const struct call *call)
 	open->count = 1;
 	if (call->flags & (OPEN_CREATE | OPEN_TEMPORARY))
 		open->created_mode = call->mode;
-	if (call->result >= 0)
+	if (call->unknown)
+		open->file_flags |= KERNEL_FILE_UNKNOWN;
+	else if (call->result >= 0)
 		end = fill_file(scratch, call, end);
 	end = call_path(call, scratch, end, &open->argument, &open->directory, &open->truncated);
 	if (end <= KERNEL_RECORD_MAX)

@@ -3,20 +3,26 @@
  * The one program at the exit of system calls. Every call of the machine passes here, so the number is tested first,
  * then the container; only then anything is read.
  */
+#include "bpf/address.h"
 #include "bpf/call.h"
+#include "bpf/raw.h"
 #include "bpf/task.h"
 
 #if defined(__TARGET_ARCH_x86)
 enum {
 	CALL_OPEN = 2,
+	CALL_SOCKET = 41,
 	CALL_CONNECT = 42,
 	CALL_ACCEPT = 43,
+	CALL_SENDTO = 44,
+	CALL_SENDMSG = 46,
 	CALL_LISTEN = 50,
 	CALL_EXECVE = 59,
 	CALL_CREAT = 85,
 	CALL_OPENAT = 257,
 	CALL_ACCEPT4 = 288,
 	CALL_OPEN_BY_HANDLE = 304,
+	CALL_SENDMMSG = 307,
 	CALL_EXECVEAT = 322,
 	CALL_OPENAT2 = 437,
 
@@ -27,33 +33,50 @@ enum {
 	COMPAT_SOCKETCALL = 102,
 	COMPAT_OPENAT = 295,
 	COMPAT_OPEN_BY_HANDLE = 342,
+	COMPAT_SENDMMSG = 345,
 	COMPAT_EXECVEAT = 358,
+	COMPAT_SOCKET = 359,
 	COMPAT_CONNECT = 362,
 	COMPAT_LISTEN = 363,
 	COMPAT_ACCEPT4 = 364,
+	COMPAT_SENDTO = 369,
+	COMPAT_SENDMSG = 370,
 
 	TS_COMPAT = 2, /* thread_info.status: in a 32-bit system call */
 
 	/* The first argument of socketcall (linux/net.h). */
+	SOCKETCALL_SOCKET = 1,
 	SOCKETCALL_CONNECT = 3,
 	SOCKETCALL_LISTEN = 4,
 	SOCKETCALL_ACCEPT = 5,
+	SOCKETCALL_SENDTO = 11,
+	SOCKETCALL_SENDMSG = 16,
 	SOCKETCALL_ACCEPT4 = 18,
+	SOCKETCALL_SENDMMSG = 20,
 };
 #endif
+
+enum { MESSAGES_MAX = 16 }; /* of one sendmmsg */
+
+/* Set by the loader: is there no hook on datagrams to unix sockets? Then they are looked at here. */
+const volatile bool unix_by_exit = false;
 
 static __always_inline bool native_matters(u64 number)
 {
 	switch (number) {
 	case CALL_OPEN:
+	case CALL_SOCKET:
 	case CALL_CONNECT:
 	case CALL_ACCEPT:
+	case CALL_SENDTO:
+	case CALL_SENDMSG:
 	case CALL_LISTEN:
 	case CALL_EXECVE:
 	case CALL_CREAT:
 	case CALL_OPENAT:
 	case CALL_ACCEPT4:
 	case CALL_OPEN_BY_HANDLE:
+	case CALL_SENDMMSG:
 	case CALL_EXECVEAT:
 	case CALL_OPENAT2: return true;
 	default: return false;
@@ -70,37 +93,47 @@ static __always_inline u64 compat_number(u64 number)
 	case COMPAT_SOCKETCALL: return COMPAT_SOCKETCALL;
 	case COMPAT_OPENAT: return CALL_OPENAT;
 	case COMPAT_OPEN_BY_HANDLE: return CALL_OPEN_BY_HANDLE;
+	case COMPAT_SENDMMSG: return CALL_SENDMMSG;
 	case COMPAT_EXECVEAT: return CALL_EXECVEAT;
+	case COMPAT_SOCKET: return CALL_SOCKET;
 	case COMPAT_CONNECT: return CALL_CONNECT;
 	case COMPAT_LISTEN: return CALL_LISTEN;
 	case COMPAT_ACCEPT4: return CALL_ACCEPT4;
+	case COMPAT_SENDTO: return CALL_SENDTO;
+	case COMPAT_SENDMSG: return CALL_SENDMSG;
 	case CALL_OPENAT2: return CALL_OPENAT2; /* newer calls have one number in all tables */
 	default: return 0;
 	}
 }
 
 struct call_arguments {
-	u64 at[4];
+	u64 at[6];
 };
 
 /* socketcall(2): a number of its own, and where its arguments are. */
 static __always_inline u64 read_socketcall(struct call_arguments *arguments)
 {
-	u32 given[3] = {};
+	u64 number;
+	u32 given[6] = {}, count = 3;
 
-	bpf_probe_read_user(given, sizeof(given), (void *)arguments->at[1]);
+	if (arguments->at[0] == SOCKETCALL_SENDTO)
+		count = 6;
+	else if (arguments->at[0] == SOCKETCALL_SENDMMSG)
+		count = 4;
+	bpf_probe_read_user(given, count * sizeof(u32), (void *)arguments->at[1]);
 	switch (arguments->at[0]) {
-	case SOCKETCALL_CONNECT: arguments->at[0] = CALL_CONNECT; break;
-	case SOCKETCALL_LISTEN: arguments->at[0] = CALL_LISTEN; break;
+	case SOCKETCALL_SOCKET: number = CALL_SOCKET; break;
+	case SOCKETCALL_SENDTO: number = CALL_SENDTO; break;
+	case SOCKETCALL_SENDMSG: number = CALL_SENDMSG; break;
+	case SOCKETCALL_SENDMMSG: number = CALL_SENDMMSG; break;
+	case SOCKETCALL_CONNECT: number = CALL_CONNECT; break;
+	case SOCKETCALL_LISTEN: number = CALL_LISTEN; break;
 	case SOCKETCALL_ACCEPT:
-	case SOCKETCALL_ACCEPT4: arguments->at[0] = CALL_ACCEPT; break;
+	case SOCKETCALL_ACCEPT4: number = CALL_ACCEPT; break;
 	default: return 0;
 	}
-	u64 number = arguments->at[0];
-
-	arguments->at[0] = given[0];
-	arguments->at[1] = given[1];
-	arguments->at[2] = given[2];
+	for (u32 i = 0; i < 6; i++)
+		arguments->at[i] = given[i];
 	return number;
 }
 
@@ -109,10 +142,11 @@ static __always_inline u64 read_registers(
 	struct pt_regs *regs, u64 number, bool compat, struct call_arguments *arguments)
 {
 	if (!compat) {
-		*arguments = (struct call_arguments){{regs->di, regs->si, regs->dx, regs->r10}};
+		*arguments = (struct call_arguments){{regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9}};
 		return number;
 	}
-	*arguments = (struct call_arguments){{(u32)regs->bx, (u32)regs->cx, (u32)regs->dx, (u32)regs->si}};
+	*arguments = (struct call_arguments){
+		{(u32)regs->bx, (u32)regs->cx, (u32)regs->dx, (u32)regs->si, (u32)regs->di, (u32)regs->bp}};
 	return number == COMPAT_SOCKETCALL ? read_socketcall(arguments) : compat_number(number);
 }
 
@@ -157,6 +191,81 @@ static __always_inline void call_file(struct call *call, u64 number, const struc
 	file_opened(call);
 }
 
+/* The arguments are registers; socketcall's are memory that another thread may change, so there the socket is asked. */
+static __noinline void call_socket(struct call *call, const struct call_arguments *arguments)
+{
+	u32 family = arguments->at[0], type = arguments->at[1], protocol = arguments->at[2];
+
+	if (call->header.flags & KERNEL_COMPAT && call->result >= 0) {
+		struct sock *sk = socket_of_call(call, call->result);
+
+		if (sk) {
+			family = BPF_CORE_READ(sk, __sk_common.skc_family);
+			type = BPF_CORE_READ(sk, sk_type);
+			if (family != AF_PACKET) /* which does not keep it there */
+				protocol = BPF_CORE_READ(sk, sk_protocol);
+		}
+	}
+	socket_created(call, family, type, protocol);
+}
+
+/* Does anybody want to know of sends by this number? Of most never. */
+static __always_inline bool send_matters(struct pt_regs *regs, u64 number)
+{
+	if (packet_socket_seen || unix_by_exit)
+		return true;
+	return (number == CALL_SENDMSG ? regs->dx : regs->r10) & MSG_FASTOPEN;
+}
+
+/* Reads where a struct msghdr says that its message goes. */
+static __always_inline void read_message(struct call *call, u64 message)
+{
+	u64 native[2] = {};
+	u32 compat[2] = {};
+
+	if (call->header.flags & KERNEL_COMPAT) {
+		bpf_probe_read_user(compat, sizeof(compat), (void *)message);
+		call->address = compat[0];
+		call->length = compat[1];
+	} else {
+		bpf_probe_read_user(native, sizeof(native), (void *)message);
+		call->address = native[0];
+		call->length = native[1];
+	}
+}
+
+static __noinline void call_send(struct call *call, u64 number, const struct call_arguments *arguments)
+{
+	const u64 *at = arguments->at;
+	u32 size = call->header.flags & KERNEL_COMPAT ? 32 : 64; /* struct mmsghdr */
+	s64 sent = call->result;
+
+	call->fd = at[0];
+	switch (number) {
+	case CALL_SENDTO:
+		call->flags = at[3];
+		call->address = at[4];
+		call->length = at[5];
+		socket_sent(call);
+		break;
+	case CALL_SENDMSG:
+		call->flags = at[2];
+		read_message(call, at[1]);
+		socket_sent(call);
+		break;
+	default:
+		call->flags = at[3];
+		for (u32 i = 0; i < MESSAGES_MAX; i++) {
+			if (i && i >= sent)
+				break;
+			call->result = sent;
+			read_message(call, at[1] + i * size);
+			socket_sent(call);
+		}
+		break;
+	}
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
@@ -170,6 +279,9 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		return 0;
 	compat = bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
 	if (compat ? !compat_number(number) : !native_matters(number))
+		return 0;
+	if (!compat && (number == CALL_SENDTO || number == CALL_SENDMSG || number == CALL_SENDMMSG) &&
+		!send_matters(regs, number))
 		return 0;
 	if (!task_current(&call.header))
 		return 0;
@@ -195,6 +307,10 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		if (result < 0)
 			process_exec_failed(&call);
 		break;
+	case CALL_SOCKET: call_socket(&call, &arguments); break;
+	case CALL_SENDTO:
+	case CALL_SENDMSG:
+	case CALL_SENDMMSG: call_send(&call, number, &arguments); break;
 	case CALL_CONNECT:
 		call.fd = arguments.at[0];
 		call.address = arguments.at[1];
