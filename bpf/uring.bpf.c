@@ -149,12 +149,17 @@ static __always_inline struct sock *socket_of_request(struct io_kiocb *request, 
 	return socket_of_file(file_of_descriptor(bpf_get_current_task_btf(), fd));
 }
 
-/* The socket that a request was for, once it has completed. */
-static __always_inline struct sock *socket_of_completed(u64 key)
+/* The socket that a request is for: its file once it was issued; before, what its descriptor means now. */
+static __noinline struct sock *socket_of_key(u64 key)
 {
 	struct io_kiocb *request = (void *)key;
+	struct file *file = BPF_CORE_READ(request, file);
+	u32 flags = 0;
 
-	return socket_of_file(BPF_CORE_READ(request, file));
+	if (file)
+		return socket_of_file(file);
+	bpf_probe_read_kernel(&flags, sizeof(flags), (char *)request + bpf_core_field_offset(struct io_kiocb, flags));
+	return socket_of_request(request, flags);
 }
 
 /* --- telling ------------------------------------------------------------------------------------------------------------ */
@@ -240,7 +245,7 @@ static __always_inline void tell_accept(struct call *call, const struct uring_ca
 		return;
 	}
 	/* Closed already: who came is not known any more, that somebody came is. */
-	call->object = (u64)socket_of_completed(key);
+	call->object = (u64)socket_of_key(key);
 	call->unknown = true;
 	tell_unknown(call, OP_ACCEPT);
 }
@@ -265,7 +270,7 @@ static __noinline void tell(const struct uring_call *from, u64 key, s32 result, 
 		tell_accept(&call, from, key);
 		return;
 	}
-	call.object = (u64)socket_of_completed(key);
+	call.object = (u64)socket_of_key(key);
 	call.name = (u64)from->address;
 	call.length = from->length;
 	if (unknown) {
