@@ -34,8 +34,11 @@ enum {
 	CQE_MORE = 1 << 1,
 	ACCEPT_MULTISHOT = 1 << 0,
 
+#if defined(__TARGET_ARCH_arm64)
+	OPEN_LARGE = 0400000,
+#else
 	OPEN_LARGE = 0100000,
-
+#endif
 	FILE_POINTER_FLAGS = 7, /* in the low bits of io_rsrc_node.file_ptr */
 };
 
@@ -210,11 +213,13 @@ static __noinline void tell_unknown(const struct call *call, u32 opcode)
 /* The object behind the result: in the ring's table, or behind a descriptor of the process that submitted the request. */
 static __always_inline void find_object(struct call *call, const struct uring_call *from)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+
 	if (from->slot) {
 		call->object = (u64)file_of_slot(from->ring, from->slot == SLOT_ALLOC ? call->result : from->slot - 1);
 		call->gone = !call->object;
 	} else {
-		call->gone = from->header.tgid != (u32)bpf_get_current_task_btf()->tgid;
+		call->gone = from->header.tgid != (u32)kernel_read(task, tgid);
 	}
 }
 
@@ -257,7 +262,6 @@ static __noinline void tell(const struct uring_call *from, u64 key, s32 result, 
 	struct call call = {.result = result, .unknown = unknown};
 
 	call.header = from->header;
-	call.header.time_ns = bpf_ktime_get_boot_ns();
 	if (opens(opcode)) {
 		tell_open(&call, from, key);
 		return;

@@ -47,9 +47,10 @@ static __always_inline struct sock *socket_plain(u64 socket)
 /* KERNEL_URING, if what a hook sees the socket at `key` do was asked for through io_uring. */
 static __always_inline u8 uring_flag(u64 key)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	u64 *known;
 
-	if (bpf_get_current_task_btf()->flags & TASK_IO_WORKER)
+	if (kernel_read(task, flags) & TASK_IO_WORKER)
 		return KERNEL_URING;
 	if (!uring_socket_seen)
 		return 0;
