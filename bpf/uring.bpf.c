@@ -49,11 +49,11 @@ struct uring_call {
 	struct kernel_header header;
 	u64 ring, user_data;
 	u32 opcode;
-	s32 fd;                        /* of an open: what a relative path starts from */
-	u32 flags, mode;               /* of an open */
-	u32 family, type, protocol;    /* of a new socket */
-	u32 slot;                      /* of the ring's own table, counted from 1; 0: an ordinary descriptor */
-	u32 length;                    /* of the address */
+	s32 fd;                     /* of an open: what a relative path starts from */
+	u32 flags, mode;            /* of an open */
+	u32 family, type, protocol; /* of a new socket */
+	u32 slot;                   /* of the ring's own table, counted from 1; 0: an ordinary descriptor */
+	u32 length;                 /* of the address */
 	u32 zero;
 	char address[URING_ADDRESS_MAX]; /* of a connect */
 };
@@ -500,6 +500,7 @@ struct search {
 
 static long search_call(void *map, const u64 *key, struct uring_call *call, struct search *search)
 {
+	(void)map;
 	if (call->ring != search->shot.ring || call->user_data != search->shot.user_data)
 		return 0;
 	if (search->found) {

@@ -49,7 +49,10 @@ static long compat(long number, long a, long b, long c, long d, long e)
 {
 	long result;
 
-	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory", "r8", "r9", "r10", "r11");
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e)
+			 : "memory", "r8", "r9", "r10", "r11");
 	return (int)result;
 }
 
@@ -141,8 +144,8 @@ static int open_every_way(void *argument)
 		return 2;
 	if (compat(COMPAT_OPENAT, AT_FDCWD, low_text(below("openat")), O_WRONLY | O_CREAT, 0640, 0) < 0)
 		return 3;
-	if (compat(COMPAT_OPENAT2, AT_FDCWD, low_text(below("openat2")), (long)low(&how, sizeof(how)), sizeof(how),
-		    0) < 0)
+	if (compat(COMPAT_OPENAT2, AT_FDCWD, low_text(below("openat2")), (long)low(&how, sizeof(how)), sizeof(how), 0) <
+		0)
 		return 4;
 	return compat(COMPAT_OPEN, low_text("/tmp/taffrail-no-such-file"), O_RDONLY, 0, 0, 0) != -ENOENT;
 }
@@ -299,15 +302,17 @@ static int send_datagrams(void *argument)
 	if (compat(COMPAT_SENDMMSG, fd, (long)low(&message, sizeof(message)), 1, 0, 0) != 1)
 		return 3;
 	to.sin_port = htons(40044);
-	memcpy(arguments, (uint32_t[]){(uint32_t)fd, (uint32_t)low_text("x"), 1, 0,
-				  (uint32_t)(uintptr_t)low(&to, sizeof(to)), sizeof(to)},
+	memcpy(arguments,
+		(uint32_t[]){(uint32_t)fd, (uint32_t)low_text("x"), 1, 0, (uint32_t)(uintptr_t)low(&to, sizeof(to)),
+			sizeof(to)},
 		sizeof(arguments));
 	if (compat(COMPAT_SOCKETCALL, SYS_SENDTO, (long)low(arguments, sizeof(arguments)), 0, 0, 0) != 1)
 		return 4;
 	/* Fast open, to nobody. */
 	to.sin_port = htons(1);
-	memcpy(arguments, (uint32_t[]){(uint32_t)tcp, (uint32_t)low_text("x"), 1, MSG_FASTOPEN,
-				  (uint32_t)(uintptr_t)low(&to, sizeof(to)), sizeof(to)},
+	memcpy(arguments,
+		(uint32_t[]){(uint32_t)tcp, (uint32_t)low_text("x"), 1, MSG_FASTOPEN,
+			(uint32_t)(uintptr_t)low(&to, sizeof(to)), sizeof(to)},
 		sizeof(arguments));
 	if (compat(COMPAT_SOCKETCALL, SYS_SENDTO, (long)low(arguments, sizeof(arguments)), 0, 0, 0) != -ECONNREFUSED)
 		return 5;

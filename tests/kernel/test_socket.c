@@ -111,10 +111,12 @@ static uint16_t checksum(const void *bytes, size_t length)
 static int ping(void *argument)
 {
 	struct sockaddr_in first = loopback("127.0.0.1", 0), second = loopback("127.0.0.2", 0);
-	struct icmphdr request = {.type = ICMP_ECHO};
+	struct icmphdr request;
 	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
 
 	(void)argument;
+	memset(&request, 0, sizeof(request));
+	request.type = ICMP_ECHO;
 	request.checksum = checksum(&request, sizeof(request));
 	for (int i = 0; i < 5; i++)
 		if (sendto(fd, &request, sizeof(request), 0, (void *)&first, sizeof(first)) < 0)
@@ -240,7 +242,8 @@ Test(kernel_socket, the_first_frame_of_a_packet_socket_is_told_with_its_device)
 
 static int unix_datagrams(void *argument)
 {
-	struct sockaddr_un path = {.sun_family = AF_UNIX}, abstract = {.sun_family = AF_UNIX, .sun_path = "\0taffrail-dgram"};
+	struct sockaddr_un path = {.sun_family = AF_UNIX},
+			   abstract = {.sun_family = AF_UNIX, .sun_path = "\0taffrail-dgram"};
 	socklen_t length = offsetof(struct sockaddr_un, sun_path) + 15;
 	struct iovec bytes = {"x", 1};
 	struct mmsghdr many[2] = {
@@ -253,7 +256,8 @@ static int unix_datagrams(void *argument)
 	if (!mkdtemp(directory))
 		return 1;
 	snprintf(path.sun_path, sizeof(path.sun_path), "%s/log", directory);
-	if (bind(server, (void *)&path, sizeof(path)) || bind(socket(AF_UNIX, SOCK_DGRAM, 0), (void *)&abstract, length))
+	if (bind(server, (void *)&path, sizeof(path)) ||
+		bind(socket(AF_UNIX, SOCK_DGRAM, 0), (void *)&abstract, length))
 		result = 2;
 	for (int i = 0; i < 3 && !result; i++)
 		if (sendto(client, "x", 1, 0, (void *)&path, sizeof(path)) != 1)
@@ -306,7 +310,8 @@ static int fast_open(void *argument)
 {
 	struct sockaddr_in address, nobody = loopback("127.0.0.1", 1);
 	struct iovec bytes = {"x", 1};
-	struct msghdr message = {.msg_name = &nobody, .msg_namelen = sizeof(nobody), .msg_iov = &bytes, .msg_iovlen = 1};
+	struct msghdr message = {
+		.msg_name = &nobody, .msg_namelen = sizeof(nobody), .msg_iov = &bytes, .msg_iovlen = 1};
 	int server = listener(&address), fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	(void)argument;

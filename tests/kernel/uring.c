@@ -9,7 +9,8 @@
 
 int uring_open(struct uring *ring, unsigned int entries, unsigned int cq_entries, unsigned int flags)
 {
-	struct io_uring_params params = {.flags = flags | (cq_entries ? IORING_SETUP_CQSIZE : 0), .cq_entries = cq_entries};
+	struct io_uring_params params = {
+		.flags = flags | (cq_entries ? IORING_SETUP_CQSIZE : 0), .cq_entries = cq_entries};
 	size_t sq, cq;
 	char *queues;
 

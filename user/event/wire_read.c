@@ -281,8 +281,8 @@ static void read_file(struct event_file *file, const Taffrail__V1__File *message
 	file->unsure = message->unsure;
 }
 
-static int read_address(struct reader *reader, struct event_address *address, const Taffrail__V1__Address *message,
-	bool vsock)
+static int read_address(
+	struct reader *reader, struct event_address *address, const Taffrail__V1__Address *message, bool vsock)
 {
 	if (!message)
 		return 0;

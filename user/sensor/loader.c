@@ -406,8 +406,7 @@ static void choose_variants(struct taffrail_bpf *skeleton, const struct btf *typ
 	bpf_program__set_autoload(skeleton->progs.uring_complete_before, uring && complete == 7);
 	bpf_program__set_autoload(skeleton->progs.uring_overflow, uring);
 	bpf_program__set_autoload(skeleton->progs.unix_sendmsg, unix_hook);
-	bpf_program__set_expected_attach_type(
-		skeleton->progs.unix_sendmsg, (enum bpf_attach_type)ATTACH_UNIX_SENDMSG);
+	bpf_program__set_expected_attach_type(skeleton->progs.unix_sendmsg, (enum bpf_attach_type)ATTACH_UNIX_SENDMSG);
 	skeleton->rodata->unix_by_exit = !unix_hook;
 }
 
