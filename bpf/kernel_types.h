@@ -230,6 +230,10 @@ struct linux_binprm {
 	const char *interp;
 };
 
+struct kernel_siginfo {
+	int si_code;
+};
+
 struct seq_file;
 
 struct bpf_iter_meta {

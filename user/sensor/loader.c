@@ -25,7 +25,7 @@
 #pragma GCC diagnostic pop
 
 enum {
-	HOOKS_MAX = 16,
+	HOOKS_MAX = 32,
 	BULK_CALL_BYTES = 256 * 1024, /* as BULK_WAKE_BYTES of bpf/ring.h */
 	LIST_READ_BYTES = 128 * 1024,
 };
@@ -45,6 +45,7 @@ struct loader {
 	struct ring rings[KERNEL_RINGS];
 	struct loader_hook hooks[HOOKS_MAX];
 	struct bpf_link *links[HOOKS_MAX];
+	bool gone[HOOKS_MAX]; /* told by loader_gone */
 	size_t hook_count;
 	int wait_fd, cgroup_fd;
 	unsigned int cpus;
@@ -279,6 +280,47 @@ ssize_t loader_processes(struct loader *loader, loader_callback *callback, void 
 	return error ? error : count;
 }
 
+/* --- the sensor itself ---------------------------------------------------------------------------------------------- */
+
+/* Runs a raw_tp program here and now. 0 or -errno. */
+static int run_program(struct bpf_program *program)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(program), &options) < 0 ? -errno : 0;
+}
+
+int loader_canary_enter(const struct loader *loader)
+{
+	return run_program(loader->skeleton->progs.canary_enter);
+}
+
+void loader_canary_leave(struct loader *loader)
+{
+	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->canary_tgid, 0);
+}
+
+size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < loader->hook_count; i++) {
+		struct bpf_link_info info = {0};
+		__u32 size = sizeof(info);
+
+		if (!loader->links[i] || loader->gone[i])
+			continue;
+		/* A link to a cgroup that was detached keeps its descriptor and loses its cgroup. */
+		if (bpf_obj_get_info_by_fd(bpf_link__fd(loader->links[i]), &info, &size) == 0 &&
+			(info.type != BPF_LINK_TYPE_CGROUP || info.cgroup.cgroup_id != 0))
+			continue;
+		loader->gone[i] = true;
+		count++;
+		each(context, &loader->hooks[i]);
+	}
+	return count;
+}
+
 /* --- opening -------------------------------------------------------------------------------------------------------- */
 
 static int print_quietly(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -329,7 +371,6 @@ static void set_options(struct taffrail_bpf *skeleton, const struct loader_optio
 	skeleton->rodata->cgroup_v1 = v1;
 	skeleton->rodata->trace_host = options->host;
 	skeleton->rodata->record_environment = options->environment;
-	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
 	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
 	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
@@ -398,6 +439,7 @@ static int attach(struct loader *loader, char *why, size_t why_size)
 		{"UDP send over IPv6", loader->skeleton->progs.datagram_sendmsg6, true},
 		{"the source of a UDP send", loader->skeleton->progs.datagram_egress, true},
 		{"the end of a socket", loader->skeleton->progs.network_release, true},
+		{"signals to the sensor", loader->skeleton->progs.guard_signal, false},
 	};
 
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
@@ -437,6 +479,11 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 		error = rings_open(loader);
 		if (error)
 			snprintf(why, why_size, "cannot read the rings: %s", strerror(-error));
+	}
+	if (!error) {
+		error = run_program(loader->skeleton->progs.sensor_enter);
+		if (error)
+			snprintf(why, why_size, "the BPF program sensor_enter cannot be run: %s", strerror(-error));
 	}
 	if (!error)
 		error = attach(loader, why, why_size);

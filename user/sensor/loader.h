@@ -21,7 +21,6 @@ struct loader_options {
 	bool host;                         /* also tasks outside containers */
 	bool environment;                  /* exec records carry the environment */
 	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
-	pid_t sensor_tgid;                 /* left out of all records; 0: this process */
 	const char *cgroup_root;           /* where cgroup v2 is mounted; NULL: looked up in /proc/self/mountinfo */
 };
 
@@ -82,6 +81,17 @@ uint64_t loader_missed(const struct loader *loader);
 
 /* What is attached, for the coverage record. Good as long as the loader. */
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count);
+
+/*
+ * For the sensor's canary (canary.h), a child of this process: called by the child itself, it makes the programs record
+ * what the child and its children do, with KERNEL_CANARY set. 0 or -errno.
+ */
+int loader_canary_enter(const struct loader *loader);
+/* Called by the sensor before it reaps the child, whose number may be another's after that. */
+void loader_canary_leave(struct loader *loader);
+
+/* Calls `each` once for each hook that somebody has detached since the last call. Returns how many. */
+size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context);
 
 /* No record comes any more; what the rings hold can still be read. */
 void loader_detach(struct loader *loader);
