@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "sensor/guard.h"
 #include "sensor/pipeline.h"
 #include "sensor/settings.h"
 
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
+	guard_harden();
 	error = pipeline_open(&running, &settings);
 	if (error) {
 		sensor_settings_free(&settings);

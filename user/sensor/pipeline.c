@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sensor/guard.h"
 #include "sensor/decode.h"
 
 enum {
@@ -43,6 +44,7 @@ struct waiting {
 static void send_record(struct pipeline *pipeline, const struct record *record, const struct event_process *image,
 	const struct event_container *names, bool pending)
 {
+	struct guard_alert alert;
 	struct event event;
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
@@ -51,6 +53,11 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
+	if (record->header->kind == KERNEL_TAMPER) {
+		guard_signal(&alert, record, image);
+		event.rule = &alert.rule;
+		log_limited("%s", alert.message);
+	}
 	encode_event(pipeline->encoder, &event);
 }
 
@@ -131,6 +138,11 @@ static int take_record(void *context, const void *bytes, size_t size)
 		return 0;
 	}
 	loss_seen(pipeline->loss, record.header);
+	if (record.header->flags & KERNEL_CANARY) {
+		if (pipeline->coverage)
+			coverage_take(pipeline->coverage, &record);
+		return 0;
+	}
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
 		/* Its fork or exec was sent before it, into the other ring. */
@@ -197,6 +209,8 @@ static void tick(struct pipeline *pipeline, uint64_t now_ns, bool final)
 	loss_declare(pipeline->loss, counters, now_ns, final, report_loss, pipeline);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
+	if (pipeline->coverage && !final)
+		pipeline_watch_health(pipeline, now_ns);
 	if (now_ns >= pipeline->next_clock_check_ns) {
 		pipeline->boot_unix_ns = clock_unix_offset_ns();
 		pipeline->next_clock_check_ns = now_ns + clock_check_ns;

@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "sensor/connection.h"
 #include "sensor/container.h"
+#include "sensor/coverage.h"
 #include "sensor/encode.h"
 #include "sensor/host.h"
 #include "sensor/loader.h"
@@ -31,6 +32,7 @@ struct pipeline {
 	struct stream *stream;
 	struct encoder *encoder;
 	struct host *host;
+	struct coverage *coverage;
 
 	struct buffer scratch;
 	struct kernel_counters *counters; /* one per CPU */
@@ -41,6 +43,9 @@ struct pipeline {
 	uint64_t next_tick_ns, next_clock_check_ns;
 	unsigned int naps_left;
 	uint64_t malformed;
+	uint64_t next_guard_ns;
+	int status_fd; /* /proc/self/status, or -errno */
+	pid_t tracer;  /* the last that was told */
 	int stop_fd;
 	atomic_bool stopping;
 };
@@ -50,5 +55,8 @@ void pipeline_send_waiting(void *context, void *item, const struct event_contain
 
 /* connection_ops.send: a connect whose outcome is not known in time. */
 void pipeline_send_connection(void *context, const struct record *record, const struct event_process *image);
+
+/* pipeline_health.c: coverage, and attacks on the sensor; at every tick. */
+void pipeline_watch_health(struct pipeline *pipeline, uint64_t now_ns);
 
 #endif

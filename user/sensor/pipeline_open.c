@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sensor/census.h"
+#include "sensor/guard.h"
 
 enum { SETTLE_MS = 2000 }; /* at start: for the names of what runs already */
 
@@ -105,6 +106,27 @@ static int open_tables(struct pipeline *pipeline)
 	return error;
 }
 
+static int canary_enters(void *context)
+{
+	return loader_canary_enter(context);
+}
+
+static void canary_leaves(void *context)
+{
+	loader_canary_leave(context);
+}
+
+static int open_coverage(struct pipeline *pipeline)
+{
+	const struct canary_ops canary = {canary_enters, canary_leaves, pipeline->loader};
+	size_t count;
+	const struct loader_hook *hooks = loader_hooks(pipeline->loader, &count);
+
+	pipeline->status_fd = guard_open();
+	return coverage_open(
+		&pipeline->coverage, &canary, hooks, count, pipeline->settings->coverage_interval_ms * 1000000);
+}
+
 int pipeline_open(struct pipeline **out, const struct settings *settings)
 {
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
@@ -113,6 +135,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	if (!pipeline)
 		return -ENOMEM;
 	pipeline->settings = settings;
+	pipeline->status_fd = -1;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pipeline->boot_unix_ns = clock_unix_offset_ns();
 	if (pipeline->stop_fd < 0)
@@ -129,6 +152,8 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 			return error;
 		}
 	}
+	if (!error)
+		error = open_coverage(pipeline);
 	if (!error)
 		error = open_metadata(pipeline);
 	if (!error)
@@ -157,10 +182,13 @@ void pipeline_close(struct pipeline *pipeline)
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);
+	coverage_close(pipeline->coverage);
 	loader_close(pipeline->loader);
 	host_close(pipeline->host);
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);
+	if (pipeline->status_fd >= 0)
+		close(pipeline->status_fd);
 	if (pipeline->stop_fd >= 0)
 		close(pipeline->stop_fd);
 	free(pipeline);

@@ -6,7 +6,7 @@
 #include "base/options.h"
 #include "grpc/address.h"
 
-enum { KEYS = 16 };
+enum { KEYS = 32 };
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -29,6 +29,10 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
+		{"coverage.interval", CONFIG_DURATION, &settings->coverage_interval_ms, 0, 86400000,
+			"how often it is tried whether everything is seen"},
+		{"check", CONFIG_BOOL, &settings->check, 0, 0, "only try whether everything is seen"},
+		{"json", CONFIG_BOOL, &settings->json, 0, 0, "tell what was found as JSON"},
 		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
 		CONFIG_END,
 	};
@@ -40,6 +44,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 static const struct option_spec options[] = {
 	{"stdout", NULL, "stdout", "write ECS JSON to stdout, one document a line"},
 	{"collector", "ADDR", "collector", "send to a collector: HOST:PORT or unix:PATH"},
+	{"check", NULL, "check", "only try whether it sees everything here, and tell"},
+	{"json", NULL, "json", "with --check: tell it as JSON"},
 	{"cri", "PATH", "cri.sockets", "socket of a container runtime; may be repeated\n(default: the usual places)"},
 	{"host", NULL, "host.events", "also events outside containers"},
 	{0},
@@ -50,26 +56,30 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	struct config_key keys[KEYS];
 	const struct program_spec program = {
 		.name = "taffrail-sensor",
-		.usage = "--stdout | --collector ADDR [OPTIONS]",
+		.usage = "--stdout | --collector ADDR | --check [OPTIONS]",
 		.summary = "records what containers execute, open and connect to",
 		.options = options,
 		.keys = keys,
 		.notes = "Ready when stderr says \"taffrail-sensor: ready\". SIGTERM drains and ends it.\n"
-			 "Exit: 0 ended by a signal; 1 cannot run here, or stdout's reader went away;\n"
-			 "2 wrong usage or configuration.",
+			 "Exit: 0 ended by a signal; 1 cannot run here, stdout's reader went away, or\n"
+			 "--check found something missed; 2 wrong usage or configuration.",
 	};
 	struct grpc_address address;
 	char why[256];
 	int code;
 
 	*settings = (struct settings){
-		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .drain_ms = 5000};
+		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .coverage_interval_ms = 600000, .drain_ms = 5000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0 && settings->stdout_lines && settings->collector)
 		code = options_wrong("--stdout and --collector exclude each other");
-	if (code < 0 && !settings->stdout_lines && !settings->collector)
-		code = options_wrong("it needs --stdout or --collector ADDR; try --help");
+	if (code < 0 && settings->check && (settings->stdout_lines || settings->collector))
+		code = options_wrong("--check excludes --stdout and --collector");
+	if (code < 0 && settings->json && !settings->check)
+		code = options_wrong("--json is for --check");
+	if (code < 0 && !settings->check && !settings->stdout_lines && !settings->collector)
+		code = options_wrong("it needs --stdout, --collector ADDR or --check; try --help");
 	if (code < 0 && settings->collector && grpc_address_parse(settings->collector, &address, why, sizeof(why)) < 0)
 		code = options_wrong("--collector \"%s\": %s", settings->collector, why);
 	if (code < 0 && settings->collector && !grpc_address_is_loopback(&address))

@@ -20,6 +20,8 @@ struct settings {
 	char *cluster;                       /* cluster.name */
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
+	uint64_t coverage_interval_ms;       /* coverage.interval: between two canaries; 0: only at start */
+	bool check, json;                    /* --check: only try whether everything is seen; --json: tell it as JSON */
 	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */
 };
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+void guard_harden(void)
+{
+	const struct rlimit none = {0};
+
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
+
+int guard_open(void)
+{
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+pid_t guard_tracer(int fd)
+{
+	static const char key[] = "\nTracerPid:";
+	char text[4096];
+	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
+	const char *at;
+
+	if (length < 0)
+		return -errno;
+	text[length] = '\0';
+	at = strstr(text, key);
+	return at ? (pid_t)strtol(at + sizeof(key) - 1, NULL, 10) : -ENODATA;
+}
+
+__attribute__((format(printf, 2, 3))) static void write_alert(struct guard_alert *alert, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(alert->message, sizeof(alert->message), format, arguments);
+	va_end(arguments);
+	alert->rule = (struct event_rule){
+		.name = TEXT_LITERAL("Attack on the sensor"),
+		.description = TEXT_LITERAL("Somebody signals, traces or disconnects the sensor."),
+		.ruleset = TEXT_LITERAL("taffrail"),
+		.message = text_of(alert->message),
+		.severity = EVENT_CRITICAL,
+	};
+}
+
+void guard_signal(struct guard_alert *alert, const struct record *record, const struct event_process *process)
+{
+	int number = record->tamper->signal;
+	const char *name = sigabbrev_np(number);
+	char words[32];
+	struct text who = process ? process->name : (struct text){0};
+
+	if (name)
+		snprintf(words, sizeof(words), "SIG%s", name);
+	else
+		snprintf(words, sizeof(words), "Signal %d", number);
+	write_alert(alert, "%s was sent to the sensor from a container, by %.*s[%u]", words, (int)who.length,
+		who.data ? who.data : "", record->header->tgid);
+}
+
+/* Its name, if it is still there. */
+static void name_process(char name[32], pid_t pid)
+{
+	char path[64];
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, name, 31);
+	name[length > 0 ? length : 0] = '\0';
+	name[strcspn(name, "\n")] = '\0';
+	if (fd >= 0)
+		close(fd);
+}
+
+void guard_traced(struct guard_alert *alert, pid_t tracer)
+{
+	char name[32];
+
+	name_process(name, tracer);
+	write_alert(alert, "The sensor is traced (ptrace) by %s[%d]", name, tracer);
+}
+
+void guard_detached(struct guard_alert *alert, const char *hook, const char *promise)
+{
+	write_alert(alert, "The sensor's program was detached from %s, which serves: %s", hook, promise);
+}
