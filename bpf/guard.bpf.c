@@ -44,6 +44,7 @@ int BPF_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_
 		!(container.flags & (KERNEL_IN_CONTAINER | KERNEL_CANARY)))
 		return 0;
 	tamper.signal = signal;
+	bpf_get_current_comm(tamper.name, sizeof(tamper.name));
 	task_fill(&tamper.header, sender, &container);
 	ring_send(&tamper.header, KERNEL_TAMPER, KERNEL_RING_CRITICAL, sizeof(tamper));
 	return 0;

@@ -280,7 +280,8 @@ struct kernel_disconnect {
 struct kernel_tamper {
 	struct kernel_header header;
 	__s32 signal;
-	__s32 code; /* si_code: SI_USER, SI_TKILL, SI_QUEUE, … */
+	__s32 code;                  /* si_code: SI_USER, SI_TKILL, SI_QUEUE, … */
+	char name[KERNEL_NAME_SIZE]; /* the sender's, at this moment */
 };
 
 /* What the BPF side counts, per CPU; user space reads it and owes a record for every difference. */
@@ -302,7 +303,7 @@ KERNEL_ASSERT(kernel_open, 88 + 32 + 4 + 12);
 KERNEL_ASSERT(kernel_tuple, 48);
 KERNEL_ASSERT(kernel_network, 88 + 16 + 48 + 8);
 KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 48);
-KERNEL_ASSERT(kernel_tamper, 96);
+KERNEL_ASSERT(kernel_tamper, 88 + 8 + 16);
 KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64));
 
 #endif

@@ -11,7 +11,6 @@
 
 /* Set by the loader. */
 const volatile bool trace_host __weak = false; /* also tasks outside containers */
-__u32 sensor_tgid __weak = 0;                  /* the sensor's own process: never looked at (guard.bpf.c) */
 
 /* Fills the process part of a header: all but kind, cpu, size, sequence and ring. */
 static __always_inline void task_fill(

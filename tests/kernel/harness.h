@@ -23,6 +23,9 @@ int watch(int (*deed)(void *argument), void *argument);
 /* The same in a cgroup of the v1 pids hierarchy, or one that is not named like a container's. */
 int watch_in(enum watch_mode mode, int (*deed)(void *argument), void *argument);
 
+/* The sensor's process, for deeds. */
+int harness_sensor(void);
+
 /* The documents with this event.action, in order; all if NULL. */
 size_t documents(const char *action, struct json_object **found, size_t room);
 

@@ -72,6 +72,17 @@ static struct event_process child = {.entity = {8},
 	.parent = &leader,
 	.entry_leader = &leader};
 
+static const struct event_promise promises[] = {
+	{TEXT_STATIC("open"), TEXT_STATIC("tp_btf/sys_exit"), TEXT_STATIC(""), EVENT_SEEN},
+	{TEXT_STATIC("connect"), TEXT_STATIC("cgroup/connect4"), TEXT_STATIC("no record came"), EVENT_MISSED},
+	{TEXT_STATIC("raw socket"), TEXT_STATIC(""), TEXT_STATIC("not allowed here: EPERM"), EVENT_UNSUPPORTED}};
+static const struct event_coverage coverage = {promises, 3, TEXT_STATIC("6.18.0"), TEXT_STATIC("tracepoint")};
+static const struct event_rule rule = {.name = TEXT_STATIC("Attack on the sensor"),
+	.description = TEXT_STATIC("Somebody does."),
+	.ruleset = TEXT_STATIC("taffrail"),
+	.message = TEXT_STATIC("by \xff[1]"),
+	.severity = EVENT_CRITICAL};
+
 /* One event of each kind, sequences 5, 6, … */
 static size_t make_events(struct event events[16])
 {
@@ -89,6 +100,8 @@ static size_t make_events(struct event events[16])
 	for (int action = 1; action < EVENT_ACTIONS_END; action++) {
 		struct event *event = &events[count];
 
+		if (!event_action_name(action))
+			continue;
 		*event = common;
 		event->action = action;
 		event->sequence = 5 + count++;
@@ -119,6 +132,12 @@ static size_t make_events(struct event events[16])
 		case EVENT_HEALTH:
 			event->process = NULL;
 			event->container = NULL;
+			if (action == EVENT_TAMPER)
+				event->rule = &rule;
+			if (action == EVENT_COVERAGE)
+				event->coverage = coverage;
+			if (action != EVENT_LOST)
+				break;
 			event->lost = (struct event_lost){.count = 4,
 				.kinds = 1ull << EVENT_OPEN | 1ull << EVENT_EXEC,
 				.stage = TEXT_LITERAL("ring-bulk"),

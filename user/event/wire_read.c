@@ -311,8 +311,7 @@ static int read_network(struct reader *reader, struct event_network *network, co
 	return error;
 }
 
-static int read_coverage(
-	struct reader *reader, struct event_coverage *coverage, const Taffrail__V1__Coverage *message)
+static int read_coverage(struct reader *reader, struct event_coverage *coverage, const Taffrail__V1__Coverage *message)
 {
 	struct event_promise *promises = arena_zeroed(reader->arena, message->n_promise, sizeof(*promises));
 
@@ -368,8 +367,7 @@ static int read_detail(struct reader *reader, struct event *event, const Taffrai
 		event->end.signal = message->end->signal;
 		return 0;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: wire_read_lost(&event->lost, message->lost); return 0;
-	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE:
-		return read_coverage(reader, &event->coverage, message->coverage);
+	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return read_coverage(reader, &event->coverage, message->coverage);
 	default: return 0;
 	}
 }

@@ -113,12 +113,14 @@ int canary_start(struct canary **out, const struct canary_ops *ops)
 	canary->ops = *ops;
 	canary->flight = memory;
 	canary->deadline_ns = clock_boottime_ns() + deadline_after_ns;
+	ops->expect(ops->context);
 	canary->child = fork();
 	if (canary->child == 0)
 		fly(canary, sensor);
 	if (canary->child < 0) {
 		int error = -errno;
 
+		ops->leave(ops->context);
 		canary->child = 0;
 		canary_close(canary);
 		return error;

@@ -20,8 +20,9 @@ enum { CANARY_DEADLINE_MS = 2000 }; /* of one deed */
 struct canary;
 
 struct canary_ops {
-	int (*enter)(void *context);  /* in the child: makes it known to the programs. 0 or -errno */
-	void (*leave)(void *context); /* in the sensor, before the child is reaped */
+	void (*expect)(void *context); /* before the child is made */
+	int (*enter)(void *context);   /* in the child: makes it known to the programs. 0 or -errno */
+	void (*leave)(void *context);  /* in the sensor, before the child is reaped */
 	void *context;
 };
 

@@ -152,7 +152,8 @@ int deed_signal(struct canary_place *place, struct canary_deed *deed, int varian
  */
 static int open_compat(struct canary_deed *deed)
 {
-	char *low = mmap(NULL, sizeof(deed->text), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	char *low =
+		mmap(NULL, sizeof(deed->text), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	pid_t child;
 	int status;
 

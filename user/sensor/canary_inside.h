@@ -36,7 +36,7 @@ enum deed_state { DEED_NOT_REACHED, DEED_BEGUN, DEED_DONE, DEED_REFUSED };
 
 /* What later deeds need of earlier ones; of the child alone. */
 struct canary_place {
-	char nonce[16];  /* in all names: no other's record has it */
+	char nonce[16]; /* in all names: no other's record has it */
 	char exe[PATH_MAX];
 	int listeners[2], clients[2], servers[2]; /* of TCP over IPv4, IPv6; -1: none */
 	int unix_listener, unix_client;

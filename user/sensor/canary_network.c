@@ -26,8 +26,8 @@ static socklen_t loopback(union address *address, int family, in_port_t port)
 			.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 		return sizeof(address->v4);
 	}
-	address->v6 = (struct sockaddr_in6){
-		.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	address->v6 =
+		(struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	return sizeof(address->v6);
 }
 
@@ -98,7 +98,6 @@ int deed_connect(struct canary_place *place, struct canary_deed *deed, int varia
 	fd = socket(variant, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	place->clients[index_of(variant)] = fd;
 	expect_loopback(deed, variant);
 	deed->remote_port_be = port_of(listener);
 	length = loopback(&address, variant, deed->remote_port_be);
@@ -106,6 +105,7 @@ int deed_connect(struct canary_place *place, struct canary_deed *deed, int varia
 	if (connect(fd, &address.any, length) < 0 && errno != EINPROGRESS)
 		return -errno;
 	deed->local_port_be = port_of(fd);
+	place->clients[index_of(variant)] = fd;
 	return 0;
 }
 
@@ -199,8 +199,10 @@ int deed_unix_connect(struct canary_place *place, struct canary_deed *deed, int 
 	(void)variant;
 	if (fd < 0)
 		return -errno;
+	if (connect(fd, &address.any, length) < 0)
+		return -errno;
 	place->unix_client = fd;
-	return connect(fd, &address.any, length) < 0 ? -errno : 0;
+	return 0;
 }
 
 int deed_unix_accept(struct canary_place *place, struct canary_deed *deed, int variant)

@@ -119,8 +119,9 @@ static const char *find_proof(const struct coverage *coverage, size_t promise)
 	return nearest;
 }
 
-static enum event_promise_state judge_missing(
-	const struct coverage *coverage, size_t promise, bool hook, char reason[REASON_SIZE])
+/* No record proves it. `differs`: what is wrong with the one that came nearest, or canary_other. */
+static enum event_promise_state judge_unproved(
+	const struct coverage *coverage, size_t promise, const char *differs, bool hook, char reason[REASON_SIZE])
 {
 	char room[16];
 	int error;
@@ -136,6 +137,10 @@ static enum event_promise_state judge_missing(
 		return EVENT_MISSED;
 	case CANARY_DONE: break;
 	}
+	if (differs != canary_other) {
+		snprintf(reason, REASON_SIZE, "recorded with another %s", differs);
+		return EVENT_MISSED;
+	}
 	if (!hook) {
 		snprintf(reason, REASON_SIZE, "no hook for it on this kernel");
 		return EVENT_UNSUPPORTED;
@@ -150,20 +155,15 @@ static bool judge_promise(struct coverage *coverage, size_t i)
 	struct event_promise *promise = &coverage->promises[i];
 	const struct loader_hook *hook = hook_of(coverage, canary_served(i));
 	const char *differs = find_proof(coverage, i);
-	enum event_promise_state state = EVENT_SEEN;
 	char reason[REASON_SIZE] = "";
+	enum event_promise_state state =
+		differs ? judge_unproved(coverage, i, differs, hook != NULL, reason) : EVENT_SEEN;
 	bool changed;
 
-	if (differs == canary_other) {
-		state = judge_missing(coverage, i, hook != NULL, reason);
-	} else if (differs) {
-		state = EVENT_MISSED;
-		snprintf(reason, sizeof(reason), "recorded with another %s", differs);
-	}
 	changed = !coverage->known || state != promise->state || strcmp(reason, coverage->reasons[i]) != 0;
 	memcpy(coverage->reasons[i], reason, sizeof(reason));
-	*promise = (struct event_promise){text_of(canary_promise(i)), text_of(hook ? hook->hook : ""),
-		text_of(coverage->reasons[i]), state};
+	*promise = (struct event_promise){
+		text_of(canary_promise(i)), text_of(hook ? hook->hook : ""), text_of(coverage->reasons[i]), state};
 	return changed;
 }
 
@@ -239,6 +239,11 @@ enum coverage_news coverage_poll(struct coverage *coverage, uint64_t now_ns, uin
 		return COVERAGE_NOTHING;
 	}
 	return read_ns >= coverage->landed_ns + grace_ns ? judge(coverage, now_ns, lost) : COVERAGE_NOTHING;
+}
+
+bool coverage_under_way(const struct coverage *coverage)
+{
+	return coverage->canary != NULL;
 }
 
 const struct event_coverage *coverage_view(const struct coverage *coverage)

@@ -39,6 +39,9 @@ enum coverage_news {
  */
 enum coverage_news coverage_poll(struct coverage *coverage, uint64_t now_ns, uint64_t read_ns, uint64_t lost);
 
+/* Does a canary fly, or wait to be judged? */
+bool coverage_under_way(const struct coverage *coverage);
+
 /* The last result; no promise before there is one. Good until the next coverage_poll. */
 const struct event_coverage *coverage_view(const struct coverage *coverage);
 

@@ -20,6 +20,16 @@ void guard_harden(void)
 	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
+/* What a process calls itself, for a sentence that goes to terminals too. */
+static void copy_name(char *to, size_t size, struct text name)
+{
+	size_t length = 0;
+
+	for (; length < name.length && length < size - 1; length++)
+		to[length] = (char)(name.data[length] >= ' ' && name.data[length] <= '~' ? name.data[length] : '?');
+	to[length] = '\0';
+}
+
 int guard_open(void)
 {
 	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -57,33 +67,35 @@ __attribute__((format(printf, 2, 3))) static void write_alert(struct guard_alert
 	};
 }
 
-void guard_signal(struct guard_alert *alert, const struct record *record, const struct event_process *process)
+void guard_signal(struct guard_alert *alert, const struct record *record)
 {
 	int number = record->tamper->signal;
 	const char *name = sigabbrev_np(number);
 	char words[32];
-	struct text who = process ? process->name : (struct text){0};
+	const char *name_given = record->tamper->name;
+	char who[KERNEL_NAME_SIZE];
 
 	if (name)
 		snprintf(words, sizeof(words), "SIG%s", name);
 	else
 		snprintf(words, sizeof(words), "Signal %d", number);
-	write_alert(alert, "%s was sent to the sensor from a container, by %.*s[%u]", words, (int)who.length,
-		who.data ? who.data : "", record->header->tgid);
+	copy_name(who, sizeof(who), (struct text){name_given, strnlen(name_given, KERNEL_NAME_SIZE)});
+	write_alert(alert, "%s was sent to the sensor from a container, by %s[%u]", words, who, record->header->tgid);
 }
 
 /* Its name, if it is still there. */
 static void name_process(char name[32], pid_t pid)
 {
-	char path[64];
+	char path[64], given[32];
 	ssize_t length;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	length = fd < 0 ? -1 : read(fd, name, 31);
-	name[length > 0 ? length : 0] = '\0';
-	name[strcspn(name, "\n")] = '\0';
+	length = fd < 0 ? -1 : read(fd, given, sizeof(given));
+	if (length > 0 && given[length - 1] == '\n')
+		length--;
+	copy_name(name, 32, (struct text){given, length > 0 ? (size_t)length : 0});
 	if (fd >= 0)
 		close(fd);
 }

@@ -27,8 +27,8 @@ struct guard_alert {
 int guard_open(void);
 pid_t guard_tracer(int fd);
 
-/* The alerts. `process`, the sender of a TAMPER record, may be NULL. */
-void guard_signal(struct guard_alert *alert, const struct record *record, const struct event_process *process);
+/* The alerts. guard_signal: of a TAMPER record. */
+void guard_signal(struct guard_alert *alert, const struct record *record);
 void guard_traced(struct guard_alert *alert, pid_t tracer);
 void guard_detached(struct guard_alert *alert, const char *hook, const char *promise);
 

@@ -290,6 +290,11 @@ static int run_program(struct bpf_program *program)
 	return bpf_prog_test_run_opts(bpf_program__fd(program), &options) < 0 ? -errno : 0;
 }
 
+void loader_canary_expect(struct loader *loader)
+{
+	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->canary_tgid, UINT32_MAX); /* CANARY_EXPECTED */
+}
+
 int loader_canary_enter(const struct loader *loader)
 {
 	return run_program(loader->skeleton->progs.canary_enter);

@@ -83,9 +83,11 @@ uint64_t loader_missed(const struct loader *loader);
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count);
 
 /*
- * For the sensor's canary (canary.h), a child of this process: called by the child itself, it makes the programs record
- * what the child and its children do, with KERNEL_CANARY set. 0 or -errno.
+ * For the sensor's canary (canary.h), the only child of this process: from loader_canary_expect on, called before the
+ * fork, the programs record what it does, with KERNEL_CANARY set; from loader_canary_enter on, called by the child
+ * itself, also what its children do. 0 or -errno.
  */
+void loader_canary_expect(struct loader *loader);
 int loader_canary_enter(const struct loader *loader);
 /* Called by the sensor before it reaps the child, whose number may be another's after that. */
 void loader_canary_leave(struct loader *loader);

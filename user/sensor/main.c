@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "sensor/check.h"
 #include "sensor/guard.h"
 #include "sensor/pipeline.h"
 #include "sensor/settings.h"
@@ -25,6 +26,11 @@ int main(int argc, char **argv)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
 	guard_harden();
+	if (settings.check) {
+		code = check_run(&settings);
+		sensor_settings_free(&settings);
+		return code;
+	}
 	error = pipeline_open(&running, &settings);
 	if (error) {
 		sensor_settings_free(&settings);

@@ -54,7 +54,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	event.container = names;
 	event.pending = pending;
 	if (record->header->kind == KERNEL_TAMPER) {
-		guard_signal(&alert, record, image);
+		guard_signal(&alert, record);
 		event.rule = &alert.rule;
 		log_limited("%s", alert.message);
 	}

@@ -106,6 +106,11 @@ static int open_tables(struct pipeline *pipeline)
 	return error;
 }
 
+static void canary_expected(void *context)
+{
+	loader_canary_expect(context);
+}
+
 static int canary_enters(void *context)
 {
 	return loader_canary_enter(context);
@@ -118,7 +123,7 @@ static void canary_leaves(void *context)
 
 static int open_coverage(struct pipeline *pipeline)
 {
-	const struct canary_ops canary = {canary_enters, canary_leaves, pipeline->loader};
+	const struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, pipeline->loader};
 	size_t count;
 	const struct loader_hook *hooks = loader_hooks(pipeline->loader, &count);
 

@@ -68,8 +68,11 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	char why[256];
 	int code;
 
-	*settings = (struct settings){
-		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .coverage_interval_ms = 600000, .drain_ms = 5000};
+	*settings = (struct settings){.critical_bytes = 8 << 20,
+		.bulk_bytes = 16 << 20,
+		.stream_bytes = 64 << 20,
+		.coverage_interval_ms = 600000,
+		.drain_ms = 5000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0 && settings->stdout_lines && settings->collector)
