@@ -19,11 +19,12 @@ __u32 canary_tgid __weak = 0; /* 0: there is none, and nobody looks for it. Clea
 /* Is the task the canary, or a child of it? Then it is marked in `container`. */
 static __always_inline bool canary_is(struct task_struct *task, struct container *container)
 {
-	u32 canary = canary_tgid, tgid = task->tgid, parent;
+	u32 canary = canary_tgid, tgid, parent;
 
 	if (!canary)
 		return false;
-	parent = task->real_parent->tgid;
+	tgid = kernel_read(task, tgid);
+	parent = kernel_read(task, real_parent, tgid);
 	/* The sensor has no other children. */
 	if (tgid != canary && parent != canary && parent != sensor_tgid)
 		return false;

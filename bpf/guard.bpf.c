@@ -30,20 +30,20 @@ int canary_enter(void *unused)
 SEC("tp_btf/signal_generate")
 int BPF_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_struct *target)
 {
-	struct task_struct *sender;
+	struct task_struct *sender = bpf_get_current_task_btf();
 	struct kernel_tamper tamper = {};
 	struct container container;
 
-	if ((u32)target->tgid != sensor_tgid || (u64)info == SIGNAL_OF_KERNEL)
+	if ((u32)kernel_read(target, tgid) != sensor_tgid || (u64)info == SIGNAL_OF_KERNEL)
 		return 0;
 	tamper.code = BPF_CORE_READ(info, si_code); /* not readable, and 0, for SEND_SIG_NOINFO: a program's */
 	if (tamper.code > 0)
 		return 0;
-	sender = bpf_get_current_task_btf();
-	if (sender->tgid == target->tgid || !task_wanted(sender, &container) ||
+	if ((u32)kernel_read(sender, tgid) == sensor_tgid || !task_wanted(sender, &container) ||
 		!(container.flags & (KERNEL_IN_CONTAINER | KERNEL_CANARY)))
 		return 0;
 	tamper.signal = signal;
+	tamper.header.time_ns = bpf_ktime_get_boot_ns();
 	bpf_get_current_comm(tamper.name, sizeof(tamper.name));
 	task_fill(&tamper.header, sender, &container);
 	ring_send(&tamper.header, KERNEL_TAMPER, KERNEL_RING_CRITICAL, sizeof(tamper));

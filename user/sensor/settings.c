@@ -27,6 +27,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"rings.critical", CONFIG_SIZE, &settings->critical_bytes, ring_min, ring_max,
 			"size of the critical ring"},
 		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
+		{"opens.window", CONFIG_DURATION, &settings->opens_window_ms, 0, 60000,
+			"equal opens are one count for so long; 0: each is told"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
 		{"coverage.interval", CONFIG_DURATION, &settings->coverage_interval_ms, 0, 86400000,
