@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import time
 
@@ -277,3 +278,41 @@ def test_maps_of_read_only_data_are_frozen_and_nothing_is_pinned(start):
     assert len(mine) == len(maps)
     assert [entry["frozen"] for entry in mine if entry["name"].endswith(".rodata")] == [1]
     assert not any(entry.get("pinned") for entry in mine)
+
+
+def bss_of(pid):
+    """The id and size of the map that holds the sensor's shared memory."""
+    mine = set()
+    for fd in os.listdir(f"/proc/{pid}/fdinfo"):
+        with open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as info:
+            mine |= {line.split(":\t")[1].strip() for line in info if line.startswith("map_id")}
+    listed = json.loads(subprocess.run(["/usr/sbin/bpftool", "--json", "map", "show"], capture_output=True, check=True).stdout)
+    return next(entry for entry in listed if str(entry["id"]) in mine and entry["name"].endswith(".bss"))
+
+
+def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
+    """Somebody with rights over BPF tells the programs that a container's process is the sensor's canary."""
+    running = sensor(start)
+    running.wait_for(lambda: of(running, "coverage"))
+    entry = bss_of(running.process.pid)
+    process = container.start("/bin/sh", "-c", "while :; do cat /etc/hostname >/dev/null; sleep 0.01; done")
+    dump = json.loads(subprocess.run(["/usr/sbin/bpftool", "--json", "map", "dump", "id", str(entry["id"])],
+                                     capture_output=True, check=True).stdout)
+    value = bytearray(int(byte, 16) for byte in dump[0]["value"])
+    variables = {}
+    for section in dump[0]["formatted"]["value"].values():
+        for variable in section:
+            variables.update(variable)
+    where = value.index(struct.pack("I", running.process.pid))  # sensor_tgid; the canary's stands beside it
+    assert variables["sensor_tgid"] == running.process.pid and variables["canary_tgid"] == 0
+    beside = [at for at in (where - 4, where + 4) if value[at:at + 4] == bytes(4)]
+    for at in beside:
+        value[at:at + 4] = struct.pack("I", process.pid)
+    subprocess.run(["/usr/sbin/bpftool", "map", "update", "id", str(entry["id"]), "key", "0", "0", "0", "0", "value",
+                    *map(str, value)], check=True)
+    alert = running.wait_for(lambda: of(running, "tamper", "Attack on the sensor"))[0]
+    assert "memory" in alert["message"]
+    before = len(of(running, "exec"))
+    running.wait_for(lambda: len(of(running, "exec")) > before)
+    process.kill()
+    process.wait()

@@ -112,3 +112,8 @@ void guard_detached(struct guard_alert *alert, const char *hook, const char *pro
 {
 	write_alert(alert, "The sensor's program was detached from %s, which serves: %s", hook, promise);
 }
+
+void guard_forged(struct guard_alert *alert)
+{
+	write_alert(alert, "Somebody else wrote into the memory that the sensor shares with its programs");
+}

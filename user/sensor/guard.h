@@ -30,6 +30,7 @@ pid_t guard_tracer(int fd);
 /* The alerts. guard_signal: of a TAMPER record. */
 void guard_signal(struct guard_alert *alert, const struct record *record);
 void guard_traced(struct guard_alert *alert, pid_t tracer);
+void guard_forged(struct guard_alert *alert);
 void guard_detached(struct guard_alert *alert, const char *hook, const char *promise);
 
 #endif

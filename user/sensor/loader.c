@@ -47,6 +47,8 @@ struct loader {
 	struct loader_hook hooks[HOOKS_MAX];
 	struct bpf_link *links[HOOKS_MAX];
 	bool gone[HOOKS_MAX]; /* told by loader_gone */
+	bool canary;          /* between expect and leave */
+	__u32 sensor_tgid;    /* as the programs know this process */
 	size_t hook_count;
 	int wait_fd, cgroup_fd;
 	unsigned int cpus;
@@ -312,6 +314,7 @@ static int run_program(struct bpf_program *program)
 
 void loader_canary_expect(struct loader *loader)
 {
+	loader->canary = true;
 	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->canary_tgid, UINT32_MAX); /* CANARY_EXPECTED */
 }
 
@@ -322,7 +325,17 @@ int loader_canary_enter(const struct loader *loader)
 
 void loader_canary_leave(struct loader *loader)
 {
+	loader->canary = false;
 	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->canary_tgid, 0);
+}
+
+bool loader_true(struct loader *loader)
+{
+	_Atomic __u32 *sensor = (_Atomic __u32 *)&loader->skeleton->bss->sensor_tgid;
+	_Atomic __u32 *canary = (_Atomic __u32 *)&loader->skeleton->bss->canary_tgid;
+	bool good = atomic_exchange(sensor, loader->sensor_tgid) == loader->sensor_tgid;
+
+	return (loader->canary || atomic_exchange(canary, 0) == 0) && good;
 }
 
 size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context)
@@ -510,6 +523,7 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	}
 	if (!error) {
 		error = run_program(loader->skeleton->progs.sensor_enter);
+		loader->sensor_tgid = loader->skeleton->bss->sensor_tgid;
 		if (error)
 			snprintf(why, why_size, "the BPF program sensor_enter cannot be run: %s", strerror(-error));
 	}

@@ -99,6 +99,12 @@ int loader_canary_enter(const struct loader *loader);
 /* Called by the sensor before it reaps the child, whose number may be another's after that. */
 void loader_canary_leave(struct loader *loader);
 
+/*
+ * Do the programs still know this process, and no canary that is not there? They are told so in memory that whoever
+ * holds rights over BPF can write to: what was forged is put right again. False if something was.
+ */
+bool loader_true(struct loader *loader);
+
 /* Calls `each` once for each hook that somebody has detached since the last call. Returns how many. */
 size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context);
 

@@ -127,13 +127,20 @@ static bool is_connection(const struct kernel_header *header)
 	       header->kind == KERNEL_DISCONNECT;
 }
 
-/* The sensor's own canary: proof for the coverage, no event. */
-static void take_canary(struct pipeline *pipeline, const struct record *record)
+/*
+ * The sensor's own canary: proof for the coverage, no event. Where no canary flies, what a container does is none,
+ * whoever marked it. False: it is an event like any other.
+ */
+static bool take_canary(struct pipeline *pipeline, const struct record *record)
 {
+	if (record->header->flags & KERNEL_IN_CONTAINER && pipeline->coverage &&
+		!coverage_under_way(pipeline->coverage))
+		return false;
 	if (record->header->kind == KERNEL_OPEN && record->open->repeat && pipeline->loader)
 		(void)loader_take_repeats(pipeline->loader, record->open->repeat); /* frees the number */
 	if (pipeline->coverage)
 		coverage_take(pipeline->coverage, record);
+	return true;
 }
 
 /* The whole way starts here: bytes of a ring. Never fails: what cannot be used is counted and left. */
@@ -149,10 +156,8 @@ static int take_record(void *context, const void *bytes, size_t size)
 		return 0;
 	}
 	loss_seen(pipeline->loss, record.header);
-	if (record.header->flags & KERNEL_CANARY) {
-		take_canary(pipeline, &record);
+	if (record.header->flags & KERNEL_CANARY && take_canary(pipeline, &record))
 		return 0;
-	}
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
 		/* Its fork or exec was sent before it, into the other ring. */

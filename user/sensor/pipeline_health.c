@@ -48,6 +48,12 @@ static void watch_guard(struct pipeline *pipeline)
 		send_alert(pipeline, &alert);
 	}
 	pipeline->tracer = tracer;
+	if (!loader_true(pipeline->loader)) {
+		struct guard_alert alert;
+
+		guard_forged(&alert);
+		send_alert(pipeline, &alert);
+	}
 	(void)loader_gone(pipeline->loader, tell_gone, pipeline);
 }
 
