@@ -227,7 +227,8 @@ static void tick(struct pipeline *pipeline, uint64_t now_ns, bool final)
 {
 	const struct kernel_counters *counters = NULL;
 
-	if (loader_counters(pipeline->loader, pipeline->counters, pipeline->cpus) == 0 && read_rings(pipeline))
+	if (loader_counters(pipeline->loader, pipeline->counters, (size_t)pipeline->cpus * pipeline->lanes) == 0 &&
+		read_rings(pipeline))
 		counters = pipeline->counters;
 	connection_expire(pipeline->connections, final ? UINT64_MAX : now_ns);
 	if (pipeline->repeats)

@@ -38,7 +38,7 @@ struct pipeline {
 
 	struct buffer scratch;
 	struct kernel_counters *counters; /* one per CPU */
-	unsigned int cpus;
+	unsigned int cpus, lanes;
 	uint64_t boot_unix_ns;
 	uint64_t sequence;
 	uint64_t bulk_ns; /* records of the bulk ring up to this time have been read */

@@ -90,8 +90,9 @@ static int open_loader(struct pipeline *pipeline)
 		return error;
 	}
 	pipeline->cpus = loader_cpus(pipeline->loader);
-	pipeline->counters = calloc(pipeline->cpus, sizeof(*pipeline->counters));
-	return pipeline->counters ? loss_open(&pipeline->loss, pipeline->cpus) : -ENOMEM;
+	pipeline->lanes = loader_lanes(pipeline->loader);
+	pipeline->counters = calloc((size_t)pipeline->cpus * pipeline->lanes, sizeof(*pipeline->counters));
+	return pipeline->counters ? loss_open(&pipeline->loss, pipeline->cpus, pipeline->lanes) : -ENOMEM;
 }
 
 static uint64_t take_repeats(void *context, uint64_t number)
