@@ -17,8 +17,8 @@ enum {
 	RECORD_CONTAINER = 1,
 	RECORD_PROCESS = 2,
 	RECORD_EVENT = 3,
-	LENGTH_DELIMITED = 2, /* protobuf's wire type */
-	UP_HEADER = 1 + 5,    /* room for the tag of Up.batch and its length, which is known last */
+	LENGTH_DELIMITED = 2,       /* protobuf's wire type */
+	UP_HEADER = WIRE_UP_HEADER, /* room for the tag of Up.batch and its length, which is known last */
 	KEY_SIZE = 40,
 	SLOTS_FIRST = 1024, /* a power of two */
 };
@@ -358,7 +358,7 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 {
 	switch (event->action) {
 	case EVENT_EXEC:
-		if (event->file.argument.length > 0)
+		if (event->file.argument.length > 0 || event->file.path.length > 0)
 			set_file(message, parts, &event->file);
 		break;
 	case EVENT_OPEN: set_file(message, parts, &event->file); break;

@@ -155,8 +155,7 @@ static void on_state(void *context, struct cri *cri, enum cri_state state, const
 		return;
 	if (state == CRI_ABSENT)
 		settle(runtime, "absent");
-	else if (state == CRI_FAILING ||
-		 (state == CRI_UP && cri_call(cri, CRI_VERSION, NULL, on_version, runtime) < 0))
+	else if (state == CRI_FAILING || (state == CRI_UP && cri_call(cri, CRI_VERSION, NULL, on_version, runtime) < 0))
 		settle(runtime, "unreachable");
 }
 
