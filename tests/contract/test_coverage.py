@@ -316,3 +316,15 @@ def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
     running.wait_for(lambda: len(of(running, "exec")) > before)
     process.kill()
     process.wait()
+
+
+def test_a_replay_tells_the_same_of_the_sensor_itself(start, tmp_path):
+    """Its own events and its canaries' records are in a recording, so that all ids and losses come out the same."""
+    running = sensor(start, "--record", str(tmp_path / "recording"), "--set", "coverage.interval=1s")
+    link = link_of(running.process.pid, BPF_CGROUP_INET4_CONNECT)
+    subprocess.run(["/usr/sbin/bpftool", "link", "detach", "id", link], check=True)
+    running.wait_for(lambda: len(of(running, "coverage", "Sensor coverage is incomplete")) >= 2)
+    assert running.end() == 0
+    again = run("taffrail-sensor", "--replay", str(tmp_path / "recording"), "--stdout")
+    assert again.returncode == 0 and again.stdout.splitlines() == running.lines
+    assert not of(running, "events_lost") and len(of(running, "tamper", "Attack on the sensor")) == 1

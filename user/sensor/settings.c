@@ -62,7 +62,7 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	struct config_key keys[KEYS];
 	const struct program_spec program = {
 		.name = "taffrail-sensor",
-		.usage = "--stdout | --collector ADDR | --record FILE | --check [OPTIONS]",
+		.usage = "--stdout | --collector ADDR | --record FILE | --check ...",
 		.summary = "records what containers execute, open and connect to",
 		.options = options,
 		.keys = keys,
