@@ -43,5 +43,6 @@ void put_own_process(struct document *document);
 void put_own_file(struct document *document);
 void put_own_lost(struct document *document);
 void put_own_coverage(struct document *document);
+void put_own_filtered(struct document *document);
 
 #endif

@@ -33,6 +33,7 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(DISCONNECT, 9, "disconnect_received", NETWORK)                                                          \
 	ACTION(LOST, 10, "events_lost", HEALTH)                                                                        \
 	ACTION(COVERAGE, 11, "coverage", HEALTH)                                                                       \
+	ACTION(FILTERED, 13, "events_filtered", HEALTH)                                                                \
 	ACTION(TAMPER, 14, "tamper", HEALTH)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
@@ -195,6 +196,14 @@ struct event_rule {
 	uint8_t severity;    /* enum event_severity */
 };
 
+/* What the configuration did not want recorded. */
+struct event_filtered {
+	uint64_t count;            /* of all kinds */
+	uint64_t in_kernel;        /* of these: before a record of it was built */
+	const uint64_t *counts;    /* of each, by enum event_action: EVENT_ACTIONS_END of them */
+	uint64_t start_ns, end_ns; /* Unix time */
+};
+
 struct event {
 	enum event_action action;
 	enum event_outcome outcome;
@@ -217,6 +226,7 @@ struct event {
 		struct event_network network;   /* EVENT_NETWORK */
 		struct event_lost lost;         /* EVENT_LOST */
 		struct event_coverage coverage; /* EVENT_COVERAGE */
+		struct event_filtered filtered; /* EVENT_FILTERED */
 		struct {
 			int32_t code;   /* 0 to 255, or 128 + signal */
 			int32_t signal; /* 0: none */

@@ -234,6 +234,20 @@ static void put_rule(struct line *line, const struct event_rule *rule)
 	put_text(line, rule->message.length > 0 ? rule->message : rule->name);
 }
 
+static void put_filtered(struct line *line, const struct event_filtered *filtered)
+{
+	const char *before = " left out: ";
+
+	put_format(line, "%llu events", (unsigned long long)filtered->count);
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (filtered->counts[action]) {
+			put(line, before);
+			put_format(line, "%llu %s", (unsigned long long)filtered->counts[action],
+				event_action_name(action));
+			before = ", ";
+		}
+}
+
 static void put_what(struct line *line, const struct event *event)
 {
 	switch (event->action) {
@@ -260,6 +274,7 @@ static void put_what(struct line *line, const struct event *event)
 			(int)event->lost.stage.length, event->lost.stage.data);
 		break;
 	case EVENT_COVERAGE: put_coverage(line, &event->coverage); break;
+	case EVENT_FILTERED: put_filtered(line, &event->filtered); break;
 	case EVENT_FORK: break;
 	default:
 		if (event_action_category(event->action) == EVENT_NETWORK)
@@ -275,7 +290,8 @@ static void put_what(struct line *line, const struct event *event)
 void line_write(struct buffer *out, const struct event *event, const struct line_style *style)
 {
 	static const char *const actions[EVENT_ACTIONS_END] = {"", "exec", "fork", "end", "open", "connect", "accept",
-		"listen", "send", "disconnect", "lost", [EVENT_COVERAGE] = "coverage", [EVENT_TAMPER] = "tamper"};
+		"listen", "send", "disconnect",
+		"lost", [EVENT_COVERAGE] = "coverage", [EVENT_FILTERED] = "filtered", [EVENT_TAMPER] = "tamper"};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;
 	size_t column;

@@ -37,6 +37,25 @@ void wire_set_lost(Taffrail__V1__Event *message, struct wire_health *health, con
 	message->lost = &health->lost;
 }
 
+void wire_set_filtered(Taffrail__V1__Event *message, struct wire_health *health, const struct event_filtered *filtered)
+{
+	taffrail__v1__filtered__init(&health->filtered);
+	health->filtered.count = filtered->count;
+	health->filtered.in_kernel = filtered->in_kernel;
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (filtered->counts[action]) {
+			health->counts[health->filtered.n_kind] = filtered->counts[action];
+			health->kinds[health->filtered.n_kind++] = (Taffrail__V1__Action)action;
+		}
+	health->filtered.n_kind_count = health->filtered.n_kind;
+	health->filtered.kind = health->kinds;
+	health->filtered.kind_count = health->counts;
+	health->filtered.start_ns = filtered->start_ns;
+	health->filtered.end_ns = filtered->end_ns;
+	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_FILTERED;
+	message->filtered = &health->filtered;
+}
+
 static size_t promises_size(const struct event_coverage *coverage)
 {
 	size_t size = coverage->release.length + coverage->mode.length + 2;

@@ -18,6 +18,8 @@ char *wire_string(struct wire_strings *strings, struct text text);
 /* The messages of wire_health.c, until the event is packed. */
 struct wire_health {
 	Taffrail__V1__Lost lost;
+	Taffrail__V1__Filtered filtered;
+	uint64_t counts[EVENT_ACTIONS_END];
 	Taffrail__V1__Action kinds[64];
 	char stage[64];
 	Taffrail__V1__Coverage coverage;
@@ -27,6 +29,7 @@ struct wire_health {
 
 /* Where there is no memory the message keeps what needs none. */
 void wire_set_lost(Taffrail__V1__Event *message, struct wire_health *health, const struct event_lost *lost);
+void wire_set_filtered(Taffrail__V1__Event *message, struct wire_health *health, const struct event_filtered *filtered);
 void wire_set_coverage(Taffrail__V1__Event *message, struct wire_health *health, const struct event_coverage *coverage);
 void wire_set_rule(Taffrail__V1__Event *message, struct wire_health *health, const struct event_rule *rule);
 

@@ -339,6 +339,25 @@ static int read_rule(struct reader *reader, struct event *event, const Taffrail_
 	return 0;
 }
 
+static int read_filtered(struct reader *reader, struct event_filtered *filtered, const Taffrail__V1__Filtered *message)
+{
+	uint64_t *counts = arena_zeroed(reader->arena, EVENT_ACTIONS_END, sizeof(*counts));
+
+	if (!counts)
+		return -ENOMEM;
+	if (message->n_kind != message->n_kind_count)
+		return refuse(reader, "%zu kinds have %zu counts", message->n_kind, message->n_kind_count);
+	for (size_t i = 0; i < message->n_kind; i++)
+		if (event_action_name((int)message->kind[i]))
+			counts[(int)message->kind[i]] += message->kind_count[i];
+	filtered->count = message->count;
+	filtered->in_kernel = message->in_kernel;
+	filtered->counts = counts;
+	filtered->start_ns = message->start_ns;
+	filtered->end_ns = message->end_ns;
+	return 0;
+}
+
 /* Does the detail fit the action? */
 static bool detail_fits(const Taffrail__V1__Event *message)
 {
@@ -351,7 +370,8 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 	case TAFFRAIL__V1__EVENT__DETAIL_END: return message->action == TAFFRAIL__V1__ACTION__ACTION_END;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
 	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return message->action == TAFFRAIL__V1__ACTION__ACTION_COVERAGE;
-	default: return true;
+	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return message->action == TAFFRAIL__V1__ACTION__ACTION_FILTERED;
+	default: return message->action != TAFFRAIL__V1__ACTION__ACTION_FILTERED;
 	}
 }
 
@@ -368,6 +388,7 @@ static int read_detail(struct reader *reader, struct event *event, const Taffrai
 		return 0;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: wire_read_lost(&event->lost, message->lost); return 0;
 	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return read_coverage(reader, &event->coverage, message->coverage);
+	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return read_filtered(reader, &event->filtered, message->filtered);
 	default: return 0;
 	}
 }

@@ -371,6 +371,7 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 		break;
 	case EVENT_LOST: wire_set_lost(message, &parts->health, &event->lost); break;
 	case EVENT_COVERAGE: wire_set_coverage(message, &parts->health, &event->coverage); break;
+	case EVENT_FILTERED: wire_set_filtered(message, &parts->health, &event->filtered); break;
 	case EVENT_FORK:
 	case EVENT_TAMPER: break;
 	default: set_network(message, parts, &event->network); break;

@@ -153,7 +153,8 @@ static enum event_promise_state judge_unproved(
 static bool judge_promise(struct coverage *coverage, size_t i)
 {
 	struct event_promise *promise = &coverage->promises[i];
-	const struct loader_hook *hook = hook_of(coverage, canary_served(i));
+	const struct loader_hook *own = hook_of(coverage, canary_promise(i));
+	const struct loader_hook *hook = own ? own : hook_of(coverage, canary_served(i));
 	const char *differs = find_proof(coverage, i);
 	char reason[REASON_SIZE] = "";
 	enum event_promise_state state =
