@@ -328,3 +328,11 @@ def test_a_replay_tells_the_same_of_the_sensor_itself(start, tmp_path):
     again = run("taffrail-sensor", "--replay", str(tmp_path / "recording"), "--stdout")
     assert again.returncode == 0 and again.stdout.splitlines() == running.lines
     assert not of(running, "events_lost") and len(of(running, "tamper", "Attack on the sensor")) == 1
+
+
+def test_what_the_configuration_leaves_out_is_not_missed(start, tmp_path):
+    config = tmp_path / "sensor.yaml"
+    config.write_text("record:\n  leave_out:\n    - {kinds: [exec, open, connection_attempted, connection_accepted, listen, send]}\n")
+    running = sensor(start, "--config", str(config))
+    record = running.wait_for(lambda: of(running, "coverage"))[0]
+    assert [promise for promise in record["taffrail"]["coverage"] if promise["state"] == "missed"] == []
