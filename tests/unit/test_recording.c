@@ -34,7 +34,7 @@ TestSuite(recording, .init = name_file, .fini = remove_file);
 
 static struct recording *begin(unsigned int cpus)
 {
-	const struct recording_host host = {&machine, cpus, 1700};
+	const struct recording_host host = {.host = &machine, .cpus = cpus, .lanes = 1, .boot_unix_ns = 1700};
 	struct recording *recording;
 
 	cr_assert_eq(recording_create(&recording, path), 0);
@@ -173,7 +173,7 @@ Test(recording, counters_are_what_they_were_at_each_tick)
 	frame = next(reader, RECORDING_TICK, 4);
 	cr_assert(frame.tick.final && memcmp(frame.tick.counters, counters, sizeof(counters)) == 0);
 	frame = next(reader, RECORDING_REPEAT, 5);
-	cr_assert(frame.repeat.id == 8 && frame.repeat.count == 9);
+	cr_assert(frame.repeat.number == 8 && frame.repeat.count == 9);
 	next(reader, RECORDING_EXPIRE, 6);
 	next(reader, RECORDING_END, 7);
 	recording_reader_close(reader);

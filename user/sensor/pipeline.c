@@ -5,6 +5,7 @@
  *	pipeline_take_record  a record leaves its ring, is checked, and its number noted
  *	                      → process: which image did it
  *	                      → connection: two records of a connect become one
+ *	                      → repeat: an end waits for its opens
  *	name_record           → container: which container; without names yet, it waits in the container's queue
  *	send_record           → decode: the event's own fields → encoder
  *
@@ -30,6 +31,7 @@ enum {
 	NAPS = 10,         /* that brought nothing; then it sleeps until one calls */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
+static const uint64_t bulk_disorder_ns = 100ull * 1000 * 1000; /* how far records may leave a ring out of their order */
 static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000;
 static const uint64_t clock_check_ns = 1000ull * 1000 * 1000;
 
@@ -109,7 +111,7 @@ static void name_record(struct pipeline *pipeline, const struct record *record, 
 	send_record(pipeline, record, image, names, state != CONTAINER_KNOWN);
 }
 
-void pipeline_send_connection(void *context, const struct record *record, const struct event_process *image)
+void pipeline_send_held(void *context, const struct record *record, const struct event_process *image)
 {
 	name_record(context, record, image);
 }
@@ -147,11 +149,18 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 
 	const struct event_process *image = process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
 
-	if (record.header->kind == KERNEL_EXIT && !image)
+	if (record.header->kind == KERNEL_EXIT) {
+		if (image && pipeline->repeats)
+			repeat_end(pipeline->repeats, &record, image);
+		else if (image)
+			name_record(pipeline, &record, image);
 		return 0;
+	}
 	if (is_connection(record.header) && connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
 		return 0;
 	name_record(pipeline, &record, image);
+	if (record.header->kind == KERNEL_OPEN && record.open->repeat && pipeline->repeats)
+		repeat_begin(pipeline->repeats, &record, image);
 	return 0;
 }
 
@@ -204,6 +213,15 @@ static uint64_t look_at_clock(struct pipeline *pipeline)
 	return pipeline->now_ns = clock_boottime_ns();
 }
 
+/* The bulk ring has been read up to `read_ns`: what ended before leaves. UINT64_MAX: all that is held. */
+void pipeline_settle(struct pipeline *pipeline, uint64_t read_ns)
+{
+	if (!pipeline->repeats || !repeat_holds(pipeline->repeats))
+		return;
+	recording_settle(pipeline->recording, pipeline->now_ns, read_ns);
+	repeat_ends(pipeline->repeats, read_ns);
+}
+
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
 static bool read_rings(struct pipeline *pipeline)
 {
@@ -217,6 +235,8 @@ static bool read_rings(struct pipeline *pipeline)
 		pipeline->naps_left = NAPS;
 	if (bulk < BULK_SLICE)
 		pipeline->bulk_ns = pipeline->now_ns;
+	/* Records may leave a ring a little out of their order. */
+	pipeline_settle(pipeline, bulk < BULK_SLICE ? pipeline->bulk_ns : pipeline->bulk_ns - bulk_disorder_ns);
 	return bulk < BULK_SLICE;
 }
 
@@ -226,9 +246,12 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 	const struct recording_tick tick = {pipeline->boot_unix_ns, pipeline->bulk_ns, final, counters};
 
 	recording_tick(pipeline->recording, pipeline->now_ns, &tick);
-	connection_expire(pipeline->connections, final ? UINT64_MAX : pipeline->now_ns);
-	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
+	/* The counters first: in a replay they are good until the next frame is read, as the counts of repeats are. */
 	loss_declare(pipeline->loss, counters, pipeline->now_ns, final, report_loss, pipeline);
+	connection_expire(pipeline->connections, final ? UINT64_MAX : pipeline->now_ns);
+	if (pipeline->repeats)
+		repeat_expire(pipeline->repeats, pipeline->now_ns, final);
+	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
 }
@@ -242,7 +265,8 @@ static void tick(struct pipeline *pipeline, bool final)
 		pipeline->boot_unix_ns = clock_unix_offset_ns();
 		pipeline->next_clock_check_ns = pipeline->now_ns + clock_check_ns;
 	}
-	if (loader_counters(pipeline->loader, pipeline->counters, pipeline->cpus) == 0 && read_rings(pipeline))
+	if (loader_counters(pipeline->loader, pipeline->counters, (size_t)pipeline->cpus * pipeline->lanes) == 0 &&
+		read_rings(pipeline))
 		counters = pipeline->counters;
 	pipeline_tick(pipeline, counters, final);
 	pipeline->next_tick_ns = pipeline->now_ns + tick_ns;
@@ -279,6 +303,7 @@ static void drain(struct pipeline *pipeline)
 	while (!read_rings(pipeline) && encode_flush(pipeline->encoder, look_at_clock(pipeline), true) == 0)
 		if (!encode_room(pipeline->encoder))
 			(void)poll(NULL, 0, SLEEP_MS);
+	pipeline_settle(pipeline, UINT64_MAX);
 	/* What waits for names has its deadline still to come: give the runtime that time. */
 	while (container_waiting(pipeline->containers) > 0) {
 		look_at_clock(pipeline);

@@ -62,9 +62,23 @@ static int open_metadata(struct pipeline *pipeline)
 	return metadata_open(&pipeline->metadata, &options);
 }
 
+/* From the kernel, or as it was when it was recorded. */
+static uint64_t take_repeats(void *context, uint64_t number)
+{
+	struct pipeline *pipeline = context;
+	struct recording_repeat repeat = {.number = number};
+
+	if (!pipeline->loader)
+		return pipeline_replay_repeats(pipeline, number);
+	repeat.count = loader_take_repeats(pipeline->loader, number);
+	recording_repeat(pipeline->recording, pipeline->now_ns, &repeat);
+	return repeat.count;
+}
+
 static int open_tables(struct pipeline *pipeline)
 {
-	const struct connection_ops connections = {process_hold, process_release, pipeline_send_connection, pipeline};
+	const struct repeat_ops repeats = {take_repeats, pipeline_send_held, process_hold, process_release, pipeline};
+	const struct connection_ops connections = {process_hold, process_release, pipeline_send_held, pipeline};
 	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline};
 	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
 
@@ -72,7 +86,9 @@ static int open_tables(struct pipeline *pipeline)
 		error = connection_open(&pipeline->connections, &connections);
 	if (!error)
 		error = container_open(&pipeline->containers, &containers);
-	return error ? error : loss_open(&pipeline->loss, pipeline->cpus);
+	if (!error && pipeline->opens_window_ns)
+		error = repeat_open(&pipeline->repeats, &repeats, pipeline->opens_window_ns);
+	return error ? error : loss_open(&pipeline->loss, pipeline->cpus, pipeline->lanes);
 }
 
 static int open_loader(struct pipeline *pipeline)
@@ -81,6 +97,7 @@ static int open_loader(struct pipeline *pipeline)
 	const struct loader_options options = {
 		.host = settings->host_events,
 		.environment = settings->environment,
+		.collapse = settings->opens_window_ms != 0,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
 	};
@@ -92,14 +109,19 @@ static int open_loader(struct pipeline *pipeline)
 		return error;
 	}
 	pipeline->cpus = loader_cpus(pipeline->loader);
-	pipeline->counters = calloc(pipeline->cpus, sizeof(*pipeline->counters));
+	pipeline->lanes = loader_lanes(pipeline->loader);
+	pipeline->counters = calloc((size_t)pipeline->cpus * pipeline->lanes, sizeof(*pipeline->counters));
 	return pipeline->counters ? 0 : -ENOMEM;
 }
 
 static int open_recording(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
-	const struct recording_host host = {host_view(pipeline->host), pipeline->cpus, pipeline->boot_unix_ns};
+	const struct recording_host host = {.host = host_view(pipeline->host),
+		.cpus = pipeline->cpus,
+		.lanes = pipeline->lanes,
+		.boot_unix_ns = pipeline->boot_unix_ns,
+		.opens_window_ns = pipeline->opens_window_ns};
 	int error;
 
 	if (!settings->record)
@@ -121,6 +143,7 @@ static int open_kernel(struct pipeline *pipeline)
 
 	pipeline->boot_unix_ns = clock_unix_offset_ns();
 	pipeline->now_ns = clock_boottime_ns();
+	pipeline->opens_window_ns = settings->opens_window_ms * 1000 * 1000;
 	if (error)
 		log_error("this machine cannot be named: %s", strerror(-error));
 	error = error ? error
@@ -142,6 +165,8 @@ static int open_replay(struct pipeline *pipeline)
 	else if (error)
 		log_error("%s: %s", path, strerror(-error));
 	pipeline->cpus = frame.host.cpus;
+	pipeline->lanes = frame.host.lanes;
+	pipeline->opens_window_ns = frame.host.opens_window_ns;
 	pipeline->boot_unix_ns = frame.host.boot_unix_ns;
 	pipeline->now_ns = frame.now_ns;
 	return error;
@@ -198,6 +223,7 @@ void pipeline_close(struct pipeline *pipeline)
 	metadata_close(pipeline->metadata);
 	container_close(pipeline->containers);
 	connection_close(pipeline->connections);
+	repeat_close(pipeline->repeats);
 	encode_close(pipeline->encoder);
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);

@@ -33,6 +33,26 @@ static const char *take_names(struct pipeline *pipeline, const struct recording_
 	return NULL;
 }
 
+uint64_t pipeline_replay_repeats(struct pipeline *pipeline, uint64_t number)
+{
+	struct recording_frame frame;
+	const char *why = NULL;
+
+	if (pipeline->replay_why || pipeline->replay_over)
+		return 0;
+	switch (recording_next(pipeline->reader, &frame, &why)) {
+	case RECORDING_FRAME:
+		if (frame.type == RECORDING_REPEAT && frame.repeat.number == number)
+			return frame.repeat.count;
+		why = "a count of repeats is missing";
+		break;
+	case RECORDING_CORRUPT: break;
+	default: pipeline->replay_over = true; return 0;
+	}
+	pipeline->replay_why = why;
+	return 0;
+}
+
 /* NULL, or what is wrong with the frame. */
 static const char *take_frame(struct pipeline *pipeline, const struct recording_frame *frame)
 {
@@ -50,17 +70,19 @@ static const char *take_frame(struct pipeline *pipeline, const struct recording_
 		why = check_record(frame, &record);
 		if (!why)
 			(void)pipeline_take_record(pipeline, frame->record.bytes, frame->record.size);
-		return why;
+		return why ? why : pipeline->replay_why;
 	case RECORDING_CONTAINER: return take_names(pipeline, frame);
 	case RECORDING_TICK:
 		pipeline->boot_unix_ns = frame->tick.boot_unix_ns;
 		pipeline->bulk_ns = frame->tick.bulk_ns;
 		pipeline_tick(pipeline, frame->tick.counters, frame->tick.final);
-		return NULL;
+		return pipeline->replay_why;
 	case RECORDING_EXPIRE: container_expire(pipeline->containers, pipeline->now_ns); return NULL;
-	case RECORDING_REPEAT: /* nothing takes these yet */
+	case RECORDING_SETTLE: pipeline_settle(pipeline, frame->read_ns); return pipeline->replay_why;
+	case RECORDING_REPEAT: return "a count of repeats that nothing asks for";
 	case RECORDING_HOST:
-	case RECORDING_END: break;
+	case RECORDING_END:
+	case RECORDING_TYPES_END: break;
 	}
 	return NULL;
 }

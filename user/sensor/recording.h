@@ -38,25 +38,29 @@ enum recording_type {
 	RECORDING_CONTAINER = 4, /* names that came for a container */
 	RECORDING_TICK = 5,      /* deadlines were looked at, and losses: struct recording_tick */
 	RECORDING_EXPIRE = 6,    /* only the deadlines of names, while draining */
-	RECORDING_REPEAT = 7,    /* repeats that the kernel had counted: struct recording_repeat */
+	RECORDING_REPEAT = 7,    /* what the kernel had counted when the frame before asked: struct recording_repeat */
 	RECORDING_END = 8,       /* the last: the sensor ended by itself */
+	RECORDING_SETTLE = 9,    /* ends that waited for their opens left: u64 read_ns */
+	RECORDING_TYPES_END,
 };
 
 struct recording_host {
 	const struct event_host *host;
-	unsigned int cpus; /* as many as the kernel may number */
+	unsigned int cpus;  /* as many as the kernel may number */
+	unsigned int lanes; /* of numbers, of each CPU */
 	uint64_t boot_unix_ns;
+	uint64_t opens_window_ns; /* 0: opens were not collapsed */
 };
 
 struct recording_tick {
 	uint64_t boot_unix_ns; /* from here on */
 	uint64_t bulk_ns;      /* records of the bulk ring up to this time had been read */
 	bool final;
-	const struct kernel_counters *counters; /* one per CPU; NULL: the rings were not empty */
+	const struct kernel_counters *counters; /* one per CPU and lane; NULL: the rings were not empty */
 };
 
 struct recording_repeat {
-	uint64_t id, count;
+	uint64_t number, count;
 };
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
@@ -82,6 +86,7 @@ void recording_container(
 void recording_tick(struct recording *recording, uint64_t now_ns, const struct recording_tick *tick);
 void recording_expire(struct recording *recording, uint64_t now_ns);
 void recording_repeat(struct recording *recording, uint64_t now_ns, const struct recording_repeat *repeat);
+void recording_settle(struct recording *recording, uint64_t now_ns, uint64_t read_ns);
 void recording_end(struct recording *recording, uint64_t now_ns);
 
 /* Waits until all is written. NULL is allowed. */
@@ -109,6 +114,7 @@ struct recording_frame {
 		} container;
 		struct recording_tick tick;
 		struct recording_repeat repeat;
+		uint64_t read_ns; /* of SETTLE */
 	};
 };
 

@@ -22,9 +22,8 @@ struct recording_frame_head {
 
 /* HOST; then the texts id, name, boot_id, cluster. A text is a u32 of length and its bytes, wherever it comes to lie. */
 struct recording_host_head {
-	uint32_t cpus;
-	uint32_t zero;
-	uint64_t boot_unix_ns;
+	uint32_t cpus, lanes;
+	uint64_t boot_unix_ns, opens_window_ns;
 	uint8_t epoch[EVENT_EPOCH_SIZE];
 };
 
@@ -52,7 +51,7 @@ struct recording_tick_head {
 };
 
 struct recording_change {
-	uint32_t cpu;
+	uint32_t cpu;  /* index among all CPUs' lanes */
 	uint32_t word; /* index into struct kernel_counters, taken as u64 */
 	uint64_t value;
 };

@@ -19,7 +19,7 @@ struct recording_reader {
 	uint64_t offset; /* of bytes[at] in the file */
 	struct event_host host;
 	unsigned int cpus;
-	struct kernel_counters *counters; /* one per CPU, as of the last tick that had any */
+	struct kernel_counters *counters; /* one per CPU and lane, as of the last tick that had any */
 	struct event_label *labels;
 	struct text *ips;
 	size_t label_room, ip_room;
@@ -101,14 +101,14 @@ static const char *read_host(struct recording_reader *reader, struct content con
 	if (!head || !take_text(&content, &host->id) || !take_text(&content, &host->name) ||
 		!take_text(&content, &host->boot_id) || !take_text(&content, &host->cluster) || content.left > 0)
 		return "a host of another length";
-	if (head->cpus == 0 || head->cpus > RECORDING_CPUS_MAX)
+	if (head->cpus == 0 || head->cpus > RECORDING_CPUS_MAX || head->lanes == 0 || head->lanes > KERNEL_LANES)
 		return "a host of so many CPUs";
 	memcpy(host->epoch, head->epoch, sizeof(host->epoch));
-	reader->counters = calloc(head->cpus, sizeof(*reader->counters));
+	reader->counters = calloc((size_t)head->cpus * head->lanes, sizeof(*reader->counters));
 	if (!reader->counters)
 		return "out of memory";
-	reader->cpus = head->cpus;
-	frame->host = (struct recording_host){host, head->cpus, head->boot_unix_ns};
+	reader->cpus = head->cpus * head->lanes;
+	frame->host = (struct recording_host){host, head->cpus, head->lanes, head->boot_unix_ns, head->opens_window_ns};
 	return NULL;
 }
 
@@ -211,6 +211,12 @@ static const char *read_content(struct recording_reader *reader, struct content 
 			return "a repeat of another length";
 		memcpy(&frame->repeat, content.at, sizeof(frame->repeat));
 		return NULL;
+	case RECORDING_SETTLE:
+		if (content.left != sizeof(frame->read_ns))
+			return "an end of another length";
+		memcpy(&frame->read_ns, content.at, sizeof(frame->read_ns));
+		return NULL;
+	case RECORDING_TYPES_END: break;
 	case RECORDING_EXPIRE:
 	case RECORDING_END: return content.left ? "a frame that is longer than its type allows" : NULL;
 	}
@@ -231,7 +237,7 @@ enum recording_result recording_next(struct recording_reader *reader, struct rec
 		return RECORDING_TORN;
 	memcpy(&head, reader->bytes + reader->at, sizeof(head));
 	*why = "a frame of no known type";
-	if (head.type < RECORDING_HOST || head.type > RECORDING_END || head.zero != 0)
+	if (head.type < RECORDING_HOST || head.type >= RECORDING_TYPES_END || head.zero != 0)
 		return RECORDING_CORRUPT;
 	*why = "a frame that is longer than any";
 	if (head.size > RECORDING_FRAME_MAX)

@@ -175,13 +175,16 @@ void recording_host(struct recording *recording, uint64_t now_ns, const struct r
 {
 	const struct event_host *view = host->host;
 	const struct text texts[] = {view->id, view->name, view->boot_id, view->cluster};
-	struct recording_host_head head = {.cpus = host->cpus, .boot_unix_ns = host->boot_unix_ns};
+	struct recording_host_head head = {.cpus = host->cpus,
+		.lanes = host->lanes,
+		.boot_unix_ns = host->boot_unix_ns,
+		.opens_window_ns = host->opens_window_ns};
 	size_t size = sizeof(head);
 
 	if (!recording || recording->ended)
 		return;
-	recording->cpus = host->cpus;
-	recording->counters = calloc((size_t)host->cpus * RECORDING_WORDS, sizeof(*recording->counters));
+	recording->cpus = host->cpus * host->lanes;
+	recording->counters = calloc((size_t)recording->cpus * RECORDING_WORDS, sizeof(*recording->counters));
 	if (!recording->counters) {
 		stop(recording, "out of memory");
 		return;
@@ -310,6 +313,11 @@ void recording_expire(struct recording *recording, uint64_t now_ns)
 void recording_repeat(struct recording *recording, uint64_t now_ns, const struct recording_repeat *repeat)
 {
 	put_frame(recording, now_ns, RECORDING_REPEAT, repeat, sizeof(*repeat));
+}
+
+void recording_settle(struct recording *recording, uint64_t now_ns, uint64_t read_ns)
+{
+	put_frame(recording, now_ns, RECORDING_SETTLE, &read_ns, sizeof(read_ns));
 }
 
 void recording_end(struct recording *recording, uint64_t now_ns)

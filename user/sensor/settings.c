@@ -29,6 +29,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"rings.critical", CONFIG_SIZE, &settings->critical_bytes, ring_min, ring_max,
 			"size of the critical ring"},
 		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
+		{"opens.window", CONFIG_DURATION, &settings->opens_window_ms, 0, 60000,
+			"equal opens are one count for so long; 0: each is told"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
 		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
@@ -66,8 +68,11 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	char why[256];
 	int code;
 
-	*settings = (struct settings){
-		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .drain_ms = 5000};
+	*settings = (struct settings){.critical_bytes = 8 << 20,
+		.bulk_bytes = 16 << 20,
+		.stream_bytes = 64 << 20,
+		.drain_ms = 5000,
+		.opens_window_ms = 1000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0 && settings->stdout_lines && settings->collector)
