@@ -336,7 +336,8 @@ static void make_recording(char *path, size_t size)
 	static const struct event_host view = {.id = TEXT_STATIC("0123456789abcdef0123456789abcdef"),
 		.name = TEXT_STATIC("node"),
 		.boot_id = TEXT_STATIC("0f6c2f0e-0000-4000-8000-000000000000")};
-	const struct recording_host host = {&view, 2, 1700000000000000000ull};
+	const struct recording_host host = {
+		.host = &view, .cpus = 2, .lanes = 1, .boot_unix_ns = 1700000000000000000ull};
 	struct recording *recording;
 	int file = memfd_create("taffrail-bench", 0);
 
