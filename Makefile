@@ -113,6 +113,7 @@ $(B)/bin/bench-calls: $(B)/tests/bench/bench_calls.o
 bench: all $(B)/bin/bench-calls $(B)/bin/bench-pipeline
 	tests/bench/run.py
 	$(B)/bin/bench-pipeline
+	tests/bench/memory.py
 
 # The sensor's own allocations are counted, and its batches acknowledged, by the bench.
 $(B)/bin/bench-pipeline: $(B)/tests/bench/bench_pipeline.o $(SENSOR_O) $(SHARED_O) $(PROTO_O)
