@@ -371,6 +371,7 @@ static void name_container(struct bench *bench, uint32_t container)
 static void open_bench(struct bench *bench, unsigned int containers, bool lines, const struct settings *settings)
 {
 	memset(bench, 0, sizeof(*bench));
+	check(containers > 0, "counting containers");
 	check(pipeline_open(&bench->pipeline, settings) == 0, "opening the pipeline");
 	bench->containers = containers;
 	bench->next_pid = 1000000;
@@ -400,6 +401,7 @@ __attribute__((noinline)) static void take_chunk(
 		pipeline_take_record(
 			pipeline, bench->records[i], ((struct kernel_header *)(void *)bench->records[i])->size);
 	if (pipeline->now_ns >= pipeline->next_tick_ns) {
+		pipeline->bulk_ns = pipeline->now_ns; /* the ring was read empty: what has ended can be forgotten */
 		pipeline_tick(pipeline, NULL, false);
 		pipeline->next_tick_ns = pipeline->now_ns + 100000000;
 	}

@@ -36,7 +36,7 @@ static bool grow(struct packer *packer, size_t bytes)
 
 static inline bool has_room(struct packer *packer, size_t bytes)
 {
-	return (size_t)(packer->end - packer->at) >= bytes || grow(packer, bytes);
+	return (packer->at && (size_t)(packer->end - packer->at) >= bytes) || grow(packer, bytes);
 }
 
 /* For numbers, whoever calls has made room. */
