@@ -94,6 +94,8 @@ struct event_container {
 	struct text sandbox_id;
 	uint32_t attempt;
 	bool sandbox; /* this is the pod's pause container */
+	/* Names of one number are the same names, in the life of a process; 0: not known. It never leaves the process. */
+	uint64_t version;
 };
 
 /* What descriptors 0 to 2 were at exec: the values of enum kernel_fd_type. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -31,6 +32,8 @@ int main(int argc, char **argv)
 		sensor_settings_free(&settings);
 		return code;
 	}
+	/* Batches have pages of their own, which go back as they are acknowledged: by itself the threshold would follow. */
+	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
 	error = pipeline_open(&running, &settings);
 	if (error) {
 		sensor_settings_free(&settings);
