@@ -13,11 +13,8 @@
 #include "bpf/kernel_types.h"
 #include "bpf/ring.h"
 
-#ifdef TAFFRAIL_CLASSIC
-enum { repeat_collapse = 0 }; /* it takes an atomic compare and exchange, which came with 5.12 */
-#else
-const volatile bool repeat_collapse __weak = false; /* set by the loader */
-#endif
+/* Set by the loader: never with the classic object, for it takes an atomic compare and exchange (5.12). */
+const volatile bool repeat_collapse __weak = false;
 const volatile __u64 repeat_key[2] __weak = {0, 0}; /* set by the loader, at random */
 
 /*
