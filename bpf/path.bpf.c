@@ -12,16 +12,7 @@ enum {
 	PATH_INTERNAL = -22, /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL): a mount of the kernel's own, as memfd's */
 };
 
-/* What one step needs of a dentry. The kernel has had them side by side ever since, so one read gets all. */
-struct path_dentry {
-	u32 flags;
-	u32 sequence;
-	u64 hash[2];
-	struct dentry *parent;
-	u64 hash_len;
-	const unsigned char *name;
-};
-
+/* The kernel has had these fields side by side ever since, so one read gets all. */
 #define DENTRY_AT(field) bpf_core_field_offset(struct dentry, field)
 
 static __always_inline void path_read_dentry(struct path_dentry *out, struct dentry *dentry)
@@ -77,15 +68,18 @@ static __always_inline void path_detached(struct scratch *scratch, struct path_d
 {
 	struct path_walk *walk = &scratch->walk;
 	struct dentry *of = walk->dentry;
-	char name[32] = {};
+	char *room = scratch->path + KERNEL_PATH_MAX; /* behind the path */
+	char first = 0;
+	long size;
 
-	bpf_probe_read_kernel_str(name, 2, dentry->name);
-	if (name[0] && name[0] != '/') {
+	bpf_probe_read_kernel(&first, 1, dentry->name);
+	if (dentry->hash_len >> 32 && first != '/') {
 		path_prepend(scratch, dentry, false);
 		return;
 	}
 	dentry->name = (void *)BPF_CORE_READ(of, d_inode, i_sb, s_type, name);
-	dentry->hash_len = (u64)(bpf_probe_read_kernel_str(name, sizeof(name), dentry->name) - 1) << 32;
+	size = bpf_probe_read_kernel_str(room, PATH_NAME_MASK, dentry->name);
+	dentry->hash_len = size > 0 ? (u64)(size - 1) << 32 : 0;
 	scratch->path[KERNEL_PATH_MAX - 1] = ':';
 	walk->at--;
 	path_prepend(scratch, dentry, false);
@@ -95,7 +89,7 @@ static __always_inline void path_detached(struct scratch *scratch, struct path_d
 static __always_inline bool path_step(struct scratch *scratch)
 {
 	struct path_walk *walk = &scratch->walk;
-	struct path_dentry dentry;
+	struct path_dentry *dentry = &walk->read;
 	u32 before = walk->at;
 
 	if (walk->dentry == walk->root) {
@@ -109,24 +103,24 @@ static __always_inline bool path_step(struct scratch *scratch)
 		walk->mount = parent;
 		return true;
 	}
-	path_read_dentry(&dentry, walk->dentry);
-	if (dentry.parent == walk->dentry || !dentry.parent) {
+	path_read_dentry(dentry, walk->dentry);
+	if (dentry->parent == walk->dentry || !dentry->parent) {
 		/* A root that is not the mount's: it hangs nowhere. */
 		if (walk->dentry == walk->start) {
 			walk->found |= PATH_DETACHED;
 			walk->found &= ~(PATH_DELETED | PATH_FOREIGN);
-			path_detached(scratch, &dentry);
+			path_detached(scratch, dentry);
 		} else {
 			walk->found |= PATH_FOREIGN;
 		}
 		return false;
 	}
-	if (!path_prepend(scratch, &dentry, true))
+	if (!path_prepend(scratch, dentry, true))
 		return false;
-	if (path_torn(&dentry, walk->dentry))
+	if (path_torn(dentry, walk->dentry))
 		walk->at = before; /* once more */
 	else
-		walk->dentry = dentry.parent;
+		walk->dentry = dentry->parent;
 	return true;
 }
 

@@ -29,10 +29,21 @@ struct {
 } bulk SEC(".maps") __weak;
 
 /* A path on its way from a file upwards (path.bpf.c). */
+/* What one step needs of a dentry, in the order in which the kernel has it. */
+struct path_dentry {
+	u32 flags;
+	u32 sequence;
+	u64 hash[2];
+	struct dentry *parent;
+	u64 hash_len;
+	const unsigned char *name;
+};
+
 struct path_walk {
 	struct dentry *start, *dentry;
 	struct dentry *root; /* of the mount */
 	struct mount *mount;
+	struct path_dentry read; /* here, for the stack of older kernels is too small for it */
 	u32 at; /* where the path begins in scratch.path */
 	u32 found;
 };
