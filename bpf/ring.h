@@ -28,7 +28,6 @@ struct {
 	__uint(max_entries, 16 * 1024 * 1024);
 } bulk SEC(".maps") __weak;
 
-/* A path on its way from a file upwards (path.bpf.c). */
 /* What one step needs of a dentry, in the order in which the kernel has it. */
 struct path_dentry {
 	u32 flags;
@@ -39,12 +38,13 @@ struct path_dentry {
 	const unsigned char *name;
 };
 
+/* A path on its way from a file upwards (path.bpf.c). */
 struct path_walk {
 	struct dentry *start, *dentry;
 	struct dentry *root; /* of the mount */
 	struct mount *mount;
 	struct path_dentry read; /* here, for the stack of older kernels is too small for it */
-	u32 at; /* where the path begins in scratch.path */
+	u32 at;                  /* where the path begins in scratch.path */
 	u32 found;
 };
 
