@@ -43,8 +43,11 @@ struct path_walk {
 	struct dentry *start, *dentry;
 	struct dentry *root; /* of the mount */
 	struct mount *mount;
-	struct path_dentry read; /* here, for the stack of older kernels is too small for it */
-	u32 at;                  /* where the path begins in scratch.path */
+	/* What is read stands here, for on older kernels the stack is too small for it. */
+	struct path_dentry read;
+	struct mount *parent;
+	u32 sequence;
+	u32 at; /* where the path begins in scratch.path */
 	u32 found;
 };
 
