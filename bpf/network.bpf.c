@@ -363,12 +363,15 @@ __hidden void network_connected(const struct call *call)
  * Another thread can put another socket at the descriptor before this program looks, or nothing. One that it put there
  * has a second reference, which one that was just accepted has not. What is in doubt is a loss, and told as that.
  */
-static __always_inline bool socket_unsure(const struct call *call)
+static __always_inline bool socket_unsure(const struct call *call, struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return !call->object && BPF_CORE_READ(task, files, count.counter) > 1 &&
-	       compat_file_references(file_of_descriptor(task, call->result)) > 1;
+	if (call->object || BPF_CORE_READ(task, files, count.counter) < 2)
+		return false;
+	/* References first: one that is taken away again was there a moment ago. */
+	return compat_file_references(file_of_descriptor(task, call->result)) > 1 ||
+	       socket_of_call(call, call->result) != sk;
 }
 
 __hidden void network_accepted(const struct call *call)
@@ -381,7 +384,7 @@ __hidden void network_accepted(const struct call *call)
 	u32 end = sizeof(*network);
 	u16 family;
 
-	if (!sk || socket_unsure(call)) {
+	if (!sk || socket_unsure(call, sk)) {
 		ring_unsent(KERNEL_ACCEPT, KERNEL_RING_CRITICAL);
 		return;
 	}
