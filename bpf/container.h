@@ -25,6 +25,13 @@ struct {
 	__type(value, struct container_entry);
 } containers SEC(".maps") __weak;
 
+/*
+ * Cgroups, by their keys, that are known to be no container's: most of what a machine does happens there, and to read a
+ * word costs a tenth of asking a hash. A cgroup's id is never given to another, so a word is true for ever.
+ */
+enum { OUTSIDE_WORDS = 1024 };
+__u64 outside_cgroups[OUTSIDE_WORDS] __weak = {};
+
 /* Set by the loader: are the v1 pids or memory controllers in a hierarchy of their own? */
 const volatile bool cgroup_v1 __weak = false;
 
@@ -48,15 +55,22 @@ static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark,
 {
 	u64 id = kernel_read(cgroup, kn, id);
 	u64 key = id | mark;
-	struct container_entry *entry = bpf_map_lookup_elem(&containers, &key);
+	u64 *outside = &outside_cgroups[(id + (mark ? OUTSIDE_WORDS / 2 : 0)) % OUTSIDE_WORDS];
+	struct container_entry *entry;
 
+	if (*outside == key)
+		return false;
+	entry = bpf_map_lookup_elem(&containers, &key);
 	if (!entry) {
-		if (!container_learn((u64)BPF_CORE_READ(cgroup, kn), key))
-			return false;
+		container_learn((u64)BPF_CORE_READ(cgroup, kn), key);
 		entry = bpf_map_lookup_elem(&containers, &key);
 	}
-	if (!entry || !entry->found)
+	if (!entry)
 		return false;
+	if (!entry->found) {
+		*outside = key;
+		return false;
+	}
 	__builtin_memcpy(container->id, entry->id, sizeof(container->id));
 	container->cgroup_id = id;
 	container->flags = KERNEL_IN_CONTAINER | (mark ? KERNEL_CGROUP_V1 : 0);

@@ -439,7 +439,7 @@ __hidden void network_accepted(const struct call *call)
 		if (entry) {
 			entry->owner = call->header;
 			entry->tuple = network->tuple;
-			entry->established_ns = call->header.time_ns;
+			entry->established_ns = network->header.time_ns;
 			flags_set(&entry->flags, SOCKET_ESTABLISHED | SOCKET_ACCEPTED);
 			/* It may have ended before it was accepted: then no state comes any more. */
 			if (BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_CLOSE) {

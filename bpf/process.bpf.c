@@ -433,7 +433,8 @@ __hidden void process_exec_failed(const struct call *call)
 	__builtin_memset(failed, 0, sizeof(*failed));
 	failed->header = call->header;
 	failed->result = call->result;
-	end = call_path(call, scratch, end, &failed->argument, &failed->directory, &failed->truncated);
+	end = call_argument(call, scratch, end, &failed->argument, &failed->truncated);
+	end = call_start(call, scratch, end, &failed->argument, &failed->directory, &failed->truncated);
 	if (end <= KERNEL_RECORD_MAX)
 		ring_send(&failed->header, KERNEL_EXEC_FAILED, KERNEL_RING_CRITICAL, end);
 	scratch_give(scratch);
@@ -461,6 +462,7 @@ int process_list(struct bpf_iter__task *iterator)
 	exec = (void *)scratch->record;
 	__builtin_memset(exec, 0, sizeof(*exec));
 	task_fill(&exec->header, task, &container);
+	exec->header.time_ns = bpf_ktime_get_boot_ns();
 	exec->header.kind = KERNEL_PROCESS;
 	exec->header.ring = KERNEL_RING_CRITICAL;
 	end = fill_process(scratch, task, file);

@@ -71,10 +71,10 @@ static __always_inline u64 ring_wakeup(u32 kind, enum kernel_ring ring)
 }
 
 /*
- * Sends `size` bytes that start with `header`, whose process part is filled. `kind` and `ring` are constants.
- * `size` is bounded where it is not one.
+ * Sends `size` bytes that start with `header`, whose process part is filled; its time is now, unless it has one. `kind` and
+ * `ring` are constants. `size` is bounded where it is not one. False: the ring was full, and that is counted.
  */
-static __always_inline void ring_send(struct kernel_header *header, u32 kind, enum kernel_ring ring, u32 size)
+static __always_inline bool ring_send(struct kernel_header *header, u32 kind, enum kernel_ring ring, u32 size)
 {
 	struct kernel_counters *count;
 	long error;
@@ -83,7 +83,9 @@ static __always_inline void ring_send(struct kernel_header *header, u32 kind, en
 
 	count = lane_number(ring, &cpu, &sequence);
 	if (!count)
-		return;
+		return false;
+	if (!header->time_ns)
+		header->time_ns = bpf_ktime_get_boot_ns();
 	header->kind = kind;
 	header->cpu = cpu;
 	header->size = size;
@@ -96,6 +98,7 @@ static __always_inline void ring_send(struct kernel_header *header, u32 kind, en
 		error = bpf_ringbuf_output(&critical, header, size, ring_wakeup(kind, ring));
 	if (error)
 		__sync_fetch_and_add(&count->lost[kind], 1);
+	return !error;
 }
 
 /* Counts a record that could not be built; it spends its number as well. */

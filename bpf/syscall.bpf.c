@@ -6,6 +6,12 @@
 #include "bpf/call.h"
 #include "bpf/task.h"
 
+/*
+ * Which numbers matter, in the 64-bit table and in the 32-bit one: call_tables, for one byte is read where a chain of
+ * comparisons would tax every call of the machine.
+ */
+enum { CALL_NATIVE = 1, CALL_COMPAT = 2, CALL_NUMBERS = 512 };
+
 #if defined(__TARGET_ARCH_x86)
 #include "bpf/syscall_x86.h"
 #elif defined(__TARGET_ARCH_arm64)
@@ -102,15 +108,14 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	struct call_arguments arguments;
 	struct call call = {};
 	u64 number = call_number(regs);
+	u8 tables = number < CALL_NUMBERS ? call_tables[number] : 0;
 	bool compat;
 
-	/* Which table it is of is asked only where the number may matter in either. */
-	if (!native_matters(number) && !compat_number(number))
+	if (!tables)
 		return 0;
+	/* Which table the number is of is asked only where it may matter in either. */
 	compat = call_compat(bpf_get_current_task_btf());
-	if (compat ? !compat_number(number) : !native_matters(number))
-		return 0;
-	if (!task_current(&call.header))
+	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)) || !task_untimed(&call.header))
 		return 0;
 	number = read_registers(regs, number, compat, &arguments);
 	if (compat)

@@ -39,23 +39,29 @@ enum {
 	TIF_32BIT = 22, /* thread_info.flags: an AArch32 task, of which every call is of the 32-bit table */
 };
 
-static __always_inline bool native_matters(u64 number)
-{
-	switch (number) {
-	case CALL_OPENAT:
-	case CALL_LISTEN:
-	case CALL_ACCEPT:
-	case CALL_CONNECT:
-	case CALL_EXECVE:
-	case CALL_ACCEPT4:
-	case CALL_OPEN_BY_HANDLE:
-	case CALL_EXECVEAT:
-	case CALL_OPENAT2: return true;
-	default: return false;
-	}
-}
+static const u8 call_tables[CALL_NUMBERS] = {
+	[CALL_OPENAT] = CALL_NATIVE,
+	[CALL_LISTEN] = CALL_NATIVE,
+	[CALL_ACCEPT] = CALL_NATIVE,
+	[CALL_CONNECT] = CALL_NATIVE,
+	[CALL_EXECVE] = CALL_NATIVE,
+	[CALL_ACCEPT4] = CALL_NATIVE,
+	[CALL_OPEN_BY_HANDLE] = CALL_NATIVE,
+	[CALL_EXECVEAT] = CALL_NATIVE,
+	[CALL_OPENAT2] = CALL_NATIVE | CALL_COMPAT, /* newer calls have one number in all tables */
+	[COMPAT_OPEN] = CALL_COMPAT,
+	[COMPAT_CREAT] = CALL_COMPAT,
+	[COMPAT_EXECVE] = CALL_COMPAT,
+	[COMPAT_CONNECT] = CALL_COMPAT,
+	[COMPAT_LISTEN] = CALL_COMPAT,
+	[COMPAT_ACCEPT] = CALL_COMPAT,
+	[COMPAT_OPENAT] = CALL_COMPAT,
+	[COMPAT_ACCEPT4] = CALL_COMPAT,
+	[COMPAT_OPEN_BY_HANDLE] = CALL_COMPAT,
+	[COMPAT_EXECVEAT] = CALL_COMPAT,
+};
 
-/* What stands for a 32-bit number in the 64-bit table; 0 (io_setup) for what does not matter. */
+/* What stands for a 32-bit number that matters in the 64-bit table. */
 static __always_inline u64 compat_number(u64 number)
 {
 	switch (number) {
@@ -69,8 +75,7 @@ static __always_inline u64 compat_number(u64 number)
 	case COMPAT_ACCEPT4: return CALL_ACCEPT4;
 	case COMPAT_OPEN_BY_HANDLE: return CALL_OPEN_BY_HANDLE;
 	case COMPAT_EXECVEAT: return CALL_EXECVEAT;
-	case CALL_OPENAT2: return CALL_OPENAT2; /* newer calls have one number in all tables */
-	default: return 0;
+	default: return number;
 	}
 }
 

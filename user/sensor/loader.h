@@ -20,6 +20,7 @@ struct loader;
 struct loader_options {
 	bool host;                         /* also tasks outside containers */
 	bool environment;                  /* exec records carry the environment */
+	bool collapse;                     /* repeats of opens are counted: loader_take_repeats */
 	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
 	pid_t sensor_tgid;                 /* left out of all records; 0: this process */
 	const char *cgroup_root;           /* where cgroup v2 is mounted; NULL: looked up in /proc/self/mountinfo */
@@ -76,6 +77,12 @@ unsigned int loader_lanes(const struct loader *loader);
 
 /* Copies the counters: each CPU's of lane 0, then of lane 1, … `count` is loader_cpus() * loader_lanes(). 0 or -errno. */
 int loader_counters(const struct loader *loader, struct kernel_counters *counters, size_t count);
+
+/*
+ * Takes away how many opens were counted under a kernel_open.repeat, 0 for a number that is not in use. The number is free
+ * from then on: the next equal open leaves as a record again.
+ */
+uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
 
 /*
  * Records that were never numbered, of all programs since loader_open: how many times the kernel left out a program

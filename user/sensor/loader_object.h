@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "bpf/kernel_event.h"
+
 /* Generated: holds an object file as one string. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"

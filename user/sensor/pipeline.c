@@ -5,6 +5,7 @@
  *	take_record   a record leaves its ring, is checked, and its number noted
  *	              → process: which image did it
  *	              → connection: two records of a connect become one
+ *	              → repeat: an end waits for its opens
  *	name_record   → container: which container; without names yet, it waits in the container's queue
  *	send_record   → decode: the event's own fields → encoder
  *
@@ -28,6 +29,7 @@ enum {
 	NAPS = 10,         /* that brought nothing; then it sleeps until one calls */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
+static const uint64_t bulk_disorder_ns = 100ull * 1000 * 1000; /* how far records may leave a ring out of their order */
 static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000;
 static const uint64_t clock_check_ns = 1000ull * 1000 * 1000;
 
@@ -107,7 +109,7 @@ static void name_record(struct pipeline *pipeline, const struct record *record, 
 	send_record(pipeline, record, image, names, state != CONTAINER_KNOWN);
 }
 
-void pipeline_send_connection(void *context, const struct record *record, const struct event_process *image)
+void pipeline_send_held(void *context, const struct record *record, const struct event_process *image)
 {
 	name_record(context, record, image);
 }
@@ -140,11 +142,18 @@ static int take_record(void *context, const void *bytes, size_t size)
 
 	const struct event_process *image = process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
 
-	if (record.header->kind == KERNEL_EXIT && !image)
+	if (record.header->kind == KERNEL_EXIT) {
+		if (image && pipeline->repeats)
+			repeat_end(pipeline->repeats, &record, image);
+		else if (image)
+			name_record(pipeline, &record, image);
 		return 0;
+	}
 	if (is_connection(record.header) && connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
 		return 0;
 	name_record(pipeline, &record, image);
+	if (record.header->kind == KERNEL_OPEN && record.open->repeat && pipeline->repeats)
+		repeat_begin(pipeline->repeats, &record, image);
 	return 0;
 }
 
@@ -182,6 +191,9 @@ static bool read_rings(struct pipeline *pipeline)
 		pipeline->naps_left = NAPS;
 	if (bulk < BULK_SLICE)
 		pipeline->bulk_ns = clock_boottime_ns();
+	if (pipeline->repeats)
+		repeat_ends(pipeline->repeats,
+			bulk < BULK_SLICE ? pipeline->bulk_ns : pipeline->bulk_ns - bulk_disorder_ns);
 	return bulk < BULK_SLICE;
 }
 
@@ -194,6 +206,8 @@ static void tick(struct pipeline *pipeline, uint64_t now_ns, bool final)
 		read_rings(pipeline))
 		counters = pipeline->counters;
 	connection_expire(pipeline->connections, final ? UINT64_MAX : now_ns);
+	if (pipeline->repeats)
+		repeat_expire(pipeline->repeats, final ? UINT64_MAX : now_ns);
 	container_expire(pipeline->containers, final ? UINT64_MAX : now_ns);
 	loss_declare(pipeline->loss, counters, now_ns, final, report_loss, pipeline);
 	if (pipeline->bulk_ns > ended_grace_ns)
@@ -236,6 +250,8 @@ static void drain(struct pipeline *pipeline)
 	while (!read_rings(pipeline) && encode_flush(pipeline->encoder, clock_boottime_ns(), true) == 0)
 		if (!encode_room(pipeline->encoder))
 			(void)poll(NULL, 0, SLEEP_MS);
+	if (pipeline->repeats)
+		repeat_expire(pipeline->repeats, UINT64_MAX);
 	/* What waits for names has its deadline still to come: give the runtime that time. */
 	while (container_waiting(pipeline->containers) > 0) {
 		metadata_answers(pipeline->metadata, pipeline->containers);

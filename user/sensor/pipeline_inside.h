@@ -18,6 +18,7 @@
 #include "sensor/pipeline.h"
 #include "sensor/process.h"
 #include "sensor/record.h"
+#include "sensor/repeat.h"
 #include "sensor/stream.h"
 
 struct pipeline {
@@ -26,6 +27,7 @@ struct pipeline {
 	struct loss *loss;
 	struct process_table *processes;
 	struct connection_table *connections;
+	struct repeat_table *repeats; /* NULL: opens are not collapsed */
 	struct container_table *containers;
 	struct metadata *metadata;
 	struct stream *stream;
@@ -48,7 +50,7 @@ struct pipeline {
 /* container_ops.send: a record that has waited for its container's names. */
 void pipeline_send_waiting(void *context, void *item, const struct event_container *names, bool pending);
 
-/* connection_ops.send: a connect whose outcome is not known in time. */
-void pipeline_send_connection(void *context, const struct record *record, const struct event_process *image);
+/* connection_ops.send, repeat_ops.send: a record that has waited for another one. */
+void pipeline_send_held(void *context, const struct record *record, const struct event_process *image);
 
 #endif

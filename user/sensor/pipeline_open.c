@@ -77,6 +77,7 @@ static int open_loader(struct pipeline *pipeline)
 	const struct loader_options options = {
 		.host = settings->host_events,
 		.environment = settings->environment,
+		.collapse = settings->opens_window_ms != 0,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
 	};
@@ -93,9 +94,18 @@ static int open_loader(struct pipeline *pipeline)
 	return pipeline->counters ? loss_open(&pipeline->loss, pipeline->cpus, pipeline->lanes) : -ENOMEM;
 }
 
+static uint64_t take_repeats(void *context, uint64_t number)
+{
+	struct pipeline *pipeline = context;
+
+	return loader_take_repeats(pipeline->loader, number);
+}
+
 static int open_tables(struct pipeline *pipeline)
 {
-	const struct connection_ops connections = {process_hold, process_release, pipeline_send_connection, pipeline};
+	const struct repeat_ops repeats = {take_repeats, pipeline_send_held, process_hold, process_release, pipeline};
+	uint64_t window_ns = pipeline->settings->opens_window_ms * 1000 * 1000;
+	const struct connection_ops connections = {process_hold, process_release, pipeline_send_held, pipeline};
 	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline};
 	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
 
@@ -103,6 +113,8 @@ static int open_tables(struct pipeline *pipeline)
 		error = connection_open(&pipeline->connections, &connections);
 	if (!error)
 		error = container_open(&pipeline->containers, &containers);
+	if (!error && window_ns)
+		error = repeat_open(&pipeline->repeats, &repeats, window_ns);
 	return error;
 }
 
@@ -154,6 +166,7 @@ void pipeline_close(struct pipeline *pipeline)
 	metadata_close(pipeline->metadata);
 	container_close(pipeline->containers);
 	connection_close(pipeline->connections);
+	repeat_close(pipeline->repeats);
 	encode_close(pipeline->encoder);
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);
