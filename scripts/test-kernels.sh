@@ -78,7 +78,10 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 as_owner make -s -j"$(nproc)" "$bin/taffrail-sensor" "$bin/test-kernel" </dev/null || die "the build failed"
-"$compiler" -std=gnu11 -O2 -Wall -Wextra -D_GNU_SOURCE -static tests/guest/init.c -o "$archives/init" || die "init was not built"
+for program in init shared_sensor; do
+	as_owner "$compiler" -std=gnu11 -O2 -Wall -Wextra -D_GNU_SOURCE -static "tests/guest/$program.c" -o "$archives/$program" ||
+		die "tests/guest/$program.c was not built"
+done
 pack_programs "$arch" "$bin" "" "$archives/programs.cpio" || die "the guests' programs were not packed"
 
 # run_guest KERNEL MODE: boots it, and judges what it reported.

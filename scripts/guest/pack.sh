@@ -68,6 +68,7 @@ pack_programs() {
 	for folder in bin sbin lib lib64; do ln -s "usr/$folder" "$root/$folder"; done
 	cp "$bin/test-kernel" "$bin/taffrail-sensor" "$root/usr/bin/"
 	cp "build/guest/$arch/init" "$root/init"
+	cp "build/guest/$arch/shared_sensor" "$root/usr/bin/shared-sensor"
 	cp "${bin%/bin}/bpf/taffrail.o" "$root/taffrail.o" # for bpftool, to read what the verifier says
 	mapfile -t programs < <(words tests/guest/programs)
 	put "$sysroot" "$root" "${programs[@]}"
