@@ -1,30 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first look at a cgroup: does its name, or one above, tell a container? */
 #include "bpf/container.h"
+#include "bpf/loop.h"
 
 enum {
 	CGROUP_DEPTH = 24, /* levels that are looked at */
 	CGROUP_NAME = 256, /* NAME_MAX and a NUL */
 	ID_DIGITS = 64,
-	ROOM = 24, /* how much of a name is looked at at once: the stack is narrow, below all that ask (512 bytes together) */
 };
-
-#define VALID (1ull << 32) /* beside what was read */
 
 /* --- a cgroup's name ----------------------------------------------------------------------------------------------- */
 
-/* How many bytes the name has; CGROUP_NAME or more if it is too long. `room` is where to count. */
-static __always_inline u32 name_length(const char *name, char *room)
+/* How many bytes the name has; CGROUP_NAME or more if it is too long. `digits` is room to count in. */
+static __always_inline u32 name_length(const char *name, char *digits)
 {
 	u32 length = 0;
 
-	for (int part = 0; part < CGROUP_NAME / (ROOM - 1) + 1; part++) {
-		long read = bpf_probe_read_kernel_str(room, ROOM, name + length);
+	for (int part = 0; part < CGROUP_NAME / (ID_DIGITS - 1) + 1; part++) {
+		long read = bpf_probe_read_kernel_str(digits, ID_DIGITS, name + length);
 
 		if (read <= 0)
 			return 0;
 		length += read - 1;
-		if (read < ROOM)
+		if (read < ID_DIGITS)
 			break;
 	}
 	return length;
@@ -82,81 +80,90 @@ static const u8 hex_plus_one[256] = {
 	16,
 };
 
-/* The value of 8 digits, and VALID if they are all digits. */
-static __noinline u64 read_part(const char *name)
-{
-	u64 value = 0, valid = VALID;
-	u64 digits = 0;
-
-	if (bpf_probe_read_kernel(&digits, sizeof(digits), name) < 0)
-		return 0;
-	for (u32 i = 0; i < sizeof(digits); i++) {
-		u64 digit = hex_plus_one[digits >> 8 * i & 0xff];
-
-		if (!digit)
-			valid = 0;
-		value = value << 4 | ((digit - 1) & 0xf);
-	}
-	return value | valid;
-}
-
-/* Reads 64 digits into the entry, or leaves it as it is: false if they are none. */
-static __always_inline bool read_digits(const char *name, struct container_entry *entry)
-{
-	u64 valid = VALID;
-
-	for (u32 i = 0; i < ID_DIGITS / 8; i++)
-		valid &= read_part(name + 8 * i);
-	if (!valid)
-		return false;
-	barrier_var(name); /* else the compiler keeps the eight addresses on the stack */
-	for (u32 i = 0; i < ID_DIGITS / 8; i++)
-		((__be32 *)entry->id)[i] = bpf_htonl((u32)read_part(name + 8 * i));
-	return true;
-}
+/* What a name is read into; the id takes the place of its digits, for the stack is short. */
+union container_room {
+	char digits[ID_DIGITS];
+	struct container_entry entry;
+};
 
 /*
  * Reads a container's id out of a cgroup's name: 64 digits, bare, or as cri-containerd-ID, crio-ID, docker-ID,
  * libpod-ID, each with or without .scope, or as X.slice:cri-containerd:ID and X.slice:crio:ID.
  * Room on the stack is indexed by constants alone: the verifier loses track of the frame otherwise.
  */
-static __noinline bool container_parse(const char *name, struct container_entry *entry)
+static __always_inline bool container_parse(const char *name, union container_room *room)
 {
-	char room[ROOM];
-	u32 length = name_length(name, room);
+	char *digits = room->digits;
+	u32 length = name_length(name, digits);
 	bool scope = false;
 
 	if (length < ID_DIGITS || length >= CGROUP_NAME)
 		return false;
-	if (NAME_HAS(name, length - (sizeof(".scope") - 1), room, ".scope")) {
+	if (NAME_HAS(name, length - (sizeof(".scope") - 1), digits, ".scope")) {
 		scope = true;
 		length -= sizeof(".scope") - 1;
 		if (length < ID_DIGITS)
 			return false;
 	}
 	length -= ID_DIGITS;
-	return name_prefix(name, length, scope, room) && read_digits(name + length, entry);
+	if (!name_prefix(name, length, scope, digits))
+		return false;
+	if (bpf_probe_read_kernel(digits, ID_DIGITS, name + length) < 0)
+		return false;
+	bool valid = true;
+
+	for (u32 i = 0; i < KERNEL_CONTAINER_ID_SIZE; i++) {
+		u8 high = hex_plus_one[(u8)digits[2 * i]], low = hex_plus_one[(u8)digits[2 * i + 1]];
+
+		valid &= (high != 0) & (low != 0);
+		room->entry.id[i] = (u8)(high - 1) << 4 | (u8)(low - 1);
+	}
+	return valid;
 }
 
 /* --- a cgroup's place ---------------------------------------------------------------------------------------------- */
 
+static const struct container_entry no_container = {};
+
 struct container_walk {
 	struct kernfs_node *node;
-	struct container_entry entry;
+	struct kernfs_node *found;
 };
+
+/*
+ * Is the cgroup's name a container's? Then, with a key, the cache is told. A global function: the verifier looks at it
+ * once. The key is never 0: the root of all cgroups has number 1.
+ */
+__weak int container_named(u64 node, u64 key)
+{
+	union container_room room;
+
+	if (!container_parse(BPF_CORE_READ((struct kernfs_node *)node, name), &room))
+		return 0;
+	room.entry.found = 1;
+	if (key)
+		bpf_map_update_elem(&containers, &key, &room.entry, BPF_ANY);
+	return 1;
+}
+
+/* A function for itself: in a loop clang reads the offset of the field that is not there before it asks whether it is. */
+static __noinline struct kernfs_node *container_above(struct kernfs_node *node)
+{
+	return compat_kernfs_parent(node);
+}
 
 static long container_walk_step(u32 index, void *data)
 {
-	(void)index;
 	struct container_walk *walk = data;
 	struct kernfs_node *node = walk->node;
 
+	(void)index;
 	if (!node)
 		return 1;
 	/* The outermost match wins: a container may name its own cgroups as it likes. */
-	if (container_parse(BPF_CORE_READ(node, name), &walk->entry))
-		walk->entry.found = 1;
-	walk->node = compat_kernfs_parent(node);
+	if (container_named((u64)node, 0))
+		walk->found = node;
+	walk->node = container_above(node);
 	return 0;
 }
 
@@ -164,9 +171,11 @@ __weak int container_learn(u64 node, u64 key)
 {
 	struct container_walk walk = {.node = (void *)node};
 
-	bpf_loop(CGROUP_DEPTH, container_walk_step, &walk, 0);
-	bpf_map_update_elem(&containers, &key, &walk.entry, BPF_ANY);
-	return walk.entry.found;
+	loop(CGROUP_DEPTH, container_walk_step, &walk);
+	if (walk.found)
+		return container_named((u64)walk.found, key);
+	bpf_map_update_elem(&containers, &key, &no_container, BPF_ANY);
+	return 0;
 }
 
 /* --- a task that the verifier does not know as one ------------------------------------------------------------------ */

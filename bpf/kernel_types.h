@@ -344,4 +344,7 @@ enum {
 /* The last argument of container_of is a CO-RE field, so the offset is the running kernel's. */
 #define kernel_container_of(pointer, type, member) ((type *)((char *)(pointer)-bpf_core_field_offset(type, member)))
 
+/* For every file, for no file may ask for the current task in another way. */
+#include "bpf/read.h"
+
 #endif

@@ -49,7 +49,7 @@ static __noinline void send_outcome(struct socket_entry *entry, u64 key, struct 
 {
 	struct kernel_network done = {};
 
-	if (!(__sync_fetch_and_and(&entry->flags, ~(u64)SOCKET_BEGUN) & SOCKET_BEGUN))
+	if (!flags_take(&entry->flags, SOCKET_BEGUN))
 		return;
 	take_owner(&done.header, entry);
 	done.connection = key;
@@ -65,7 +65,7 @@ static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock
 	struct kernel_disconnect end = {};
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
-	if (!(__sync_fetch_and_and(&entry->flags, ~(u64)SOCKET_ESTABLISHED) & SOCKET_ESTABLISHED))
+	if (!flags_take(&entry->flags, SOCKET_ESTABLISHED))
 		return;
 	take_owner(&end.header, entry);
 	end.connection = key;
@@ -96,7 +96,7 @@ static __always_inline int connect_begins(u64 key, const struct kernel_tuple *tu
 	if (entry) {
 		entry->owner = begin.header;
 		entry->tuple = *tuple;
-		entry->flags = SOCKET_IN_CALL | SOCKET_BEGUN;
+		flags_begin(&entry->flags, SOCKET_IN_CALL | SOCKET_BEGUN);
 	}
 	ring_send(&begin.header, KERNEL_CONNECT, KERNEL_RING_CRITICAL, sizeof(begin));
 	return 1;
@@ -141,7 +141,7 @@ static __always_inline void connect_failed(struct socket_entry *entry, u64 key, 
 	int error = BPF_CORE_READ(sk, sk_err);
 
 	if (error) {
-		__sync_fetch_and_or(&entry->flags, SOCKET_FAILED);
+		flags_set(&entry->flags, SOCKET_FAILED);
 		send_outcome(entry, key, sk, -error, false);
 	} else if (!(entry->flags & SOCKET_IN_CALL)) {
 		send_outcome(entry, key, sk, 0, true); /* the program closed it */
@@ -166,7 +166,7 @@ int BPF_PROG(network_state, struct sock *sk, int before, int after)
 		if (!entry)
 			return 0;
 		entry->owner = owner;
-		entry->flags = SOCKET_LISTENING;
+		flags_begin(&entry->flags, SOCKET_LISTENING);
 		return 0;
 	}
 	if (after != STATE_ESTABLISHED && after != STATE_CLOSE)
@@ -179,7 +179,7 @@ int BPF_PROG(network_state, struct sock *sk, int before, int after)
 			return 0;
 		read_connecting(&entry->tuple, sk, entry);
 		entry->established_ns = bpf_ktime_get_boot_ns();
-		__sync_fetch_and_or(&entry->flags, SOCKET_ESTABLISHED);
+		flags_set(&entry->flags, SOCKET_ESTABLISHED);
 		send_outcome(entry, key, sk, 0, false);
 	} else if (entry->flags & SOCKET_BEGUN) {
 		connect_failed(entry, key, sk);
@@ -245,7 +245,7 @@ int network_list(struct bpf_iter__task_file *iterator)
 		return 0;
 	task_fill(&entry->owner, task, &container);
 	read_tuple(&entry->tuple, sk);
-	__sync_fetch_and_or(&entry->flags, SOCKET_ESTABLISHED | (is_server(&entry->tuple) ? SOCKET_ACCEPTED : 0));
+	flags_set(&entry->flags, SOCKET_ESTABLISHED | (is_server(&entry->tuple) ? SOCKET_ACCEPTED : 0));
 	return 0;
 }
 
@@ -392,14 +392,14 @@ __hidden void network_connected(const struct call *call)
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	flags = entry ? entry->flags : 0;
 	if (flags & SOCKET_IN_CALL && call->result != -EALREADY && call->result != -EISCONN) {
-		__sync_fetch_and_and(&entry->flags, ~(u64)(SOCKET_IN_CALL | SOCKET_FAILED));
+		flags_clear(&entry->flags, SOCKET_IN_CALL | SOCKET_FAILED);
 		if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
 			(call->result < 0 && !connect_goes_on(call->result)))
 			send_outcome(entry, key, sk, call->result, false);
 		return;
 	}
 	if (flags & SOCKET_FAILED && call->result < 0) {
-		__sync_fetch_and_and(&entry->flags, ~(u64)SOCKET_FAILED);
+		flags_clear(&entry->flags, SOCKET_FAILED);
 		return;
 	}
 	if (family == AF_UNIX ? call->result == -EAGAIN && type != SOCK_STREAM : connect_goes_on(call->result))
@@ -439,8 +439,8 @@ __hidden void network_accepted(const struct call *call)
 		if (entry) {
 			entry->owner = call->header;
 			entry->tuple = network->tuple;
-			entry->established_ns = call->header.time_ns;
-			__sync_fetch_and_or(&entry->flags, SOCKET_ESTABLISHED | SOCKET_ACCEPTED);
+			entry->established_ns = network->header.time_ns;
+			flags_set(&entry->flags, SOCKET_ESTABLISHED | SOCKET_ACCEPTED);
 			/* It may have ended before it was accepted: then no state comes any more. */
 			if (BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_CLOSE) {
 				send_end(entry, key, sk);

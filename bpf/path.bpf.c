@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The walk from a file up to the top of its mount namespace. */
 #include "bpf/path.h"
+#include "bpf/loop.h"
 
 enum {
 	PATH_STEPS = KERNEL_PATH_MAX / 2 + 256, /* names of one letter, and the mounts between */
+	PATH_CHUNK = 48,                        /* steps that the classic object does at a time */
 	PATH_NAME_MASK = 255,
 	PATH_INTERNAL = -22, /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL): a mount of the kernel's own, as memfd's */
-};
-
-struct path_walk {
-	struct scratch *scratch;
-	struct dentry *dentry;
-	struct dentry *root; /* of the mount */
-	struct mount *mount;
-	u32 at; /* where the path begins in scratch->path */
-	u32 found;
 };
 
 /* What one step needs of a dentry. The kernel has had them side by side ever since, so one read gets all. */
@@ -41,8 +34,9 @@ static __always_inline void path_read_dentry(struct path_dentry *out, struct den
 }
 
 /* Puts a name, and a slash if asked, before the path. False where there is no room: the path keeps its tail. */
-static __always_inline bool path_prepend(struct path_walk *walk, const struct path_dentry *dentry, bool slash)
+static __always_inline bool path_prepend(struct scratch *scratch, const struct path_dentry *dentry, bool slash)
 {
+	struct path_walk *walk = &scratch->walk;
 	u32 length = (dentry->hash_len >> 32) & PATH_NAME_MASK;
 	u32 at = walk->at;
 
@@ -51,19 +45,20 @@ static __always_inline bool path_prepend(struct path_walk *walk, const struct pa
 		return false;
 	}
 	at -= length;
-	if (bpf_probe_read_kernel(walk->scratch->path + (at & (KERNEL_PATH_MAX - 1)), length, dentry->name) < 0)
+	if (bpf_probe_read_kernel(scratch->path + (at & (KERNEL_PATH_MAX - 1)), length, dentry->name) < 0)
 		return false;
 	if (slash) {
 		at--;
-		walk->scratch->path[at & (KERNEL_PATH_MAX - 1)] = '/';
+		scratch->path[at & (KERNEL_PATH_MAX - 1)] = '/';
 	}
 	walk->at = at;
 	return true;
 }
 
-static long path_step(u32 index, void *data)
+/* One name or one mount upwards. False at the end. */
+static __always_inline bool path_step(struct scratch *scratch)
 {
-	struct path_walk *walk = data;
+	struct path_walk *walk = &scratch->walk;
 	struct path_dentry dentry;
 
 	if (walk->dentry == walk->root) {
@@ -71,53 +66,90 @@ static long path_step(u32 index, void *data)
 		struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
 
 		if (parent == mount || !parent)
-			return 1;
+			return false;
 		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 		walk->root = BPF_CORE_READ(parent, mnt.mnt_root);
 		walk->mount = parent;
-		return 0;
+		return true;
 	}
 	path_read_dentry(&dentry, walk->dentry);
 	if (dentry.parent == walk->dentry || !dentry.parent) {
 		/* A root that is not the mount's: it hangs nowhere. */
-		if (index == 0) {
+		if (walk->dentry == walk->start) {
 			walk->found |= PATH_DETACHED;
 			walk->found &= ~(PATH_DELETED | PATH_FOREIGN);
-			path_prepend(walk, &dentry, false);
+			path_prepend(scratch, &dentry, false);
 		} else {
 			walk->found |= PATH_FOREIGN;
 		}
-		return 1;
+		return false;
 	}
-	if (!path_prepend(walk, &dentry, true))
-		return 1;
+	if (!path_prepend(scratch, &dentry, true))
+		return false;
 	walk->dentry = dentry.parent;
+	return true;
+}
+
+#ifdef TAFFRAIL_CLASSIC
+enum { PATH_LOOPS = PATH_STEPS / PATH_CHUNK };
+
+/* Some steps of the walk in scratch number `slot`. Returns 1 at its end. */
+__weak int path_chunk(u32 slot)
+{
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &slot);
+
+	if (!scratch)
+		return 1;
+#pragma unroll
+	for (u32 i = 0; i < PATH_CHUNK; i++)
+		if (!path_step(scratch))
+			return 1;
 	return 0;
 }
+
+static __always_inline long path_loop(u32 index, void *data)
+{
+	struct scratch **scratch = data;
+
+	(void)index;
+	return path_chunk((*scratch)->slot);
+}
+#else
+enum { PATH_LOOPS = PATH_STEPS };
+
+static long path_loop(u32 index, void *data)
+{
+	struct scratch **scratch = data;
+
+	(void)index;
+	return !path_step(*scratch);
+}
+#endif
 
 __weak int path_build(u32 slot, u64 vfsmount, u64 address, u64 space)
 {
 	struct dentry *dentry = (void *)address;
 	struct mount *mount = kernel_container_of((struct vfsmount *)vfsmount, struct mount, mnt);
 	u64 of = (u64)BPF_CORE_READ(mount, mnt_ns);
-	struct path_walk walk = {
-		.scratch = bpf_map_lookup_elem(&scratches, &slot),
-		.dentry = dentry,
-		.root = BPF_CORE_READ((struct vfsmount *)vfsmount, mnt_root),
-		.mount = mount,
-		.at = KERNEL_PATH_MAX,
-	};
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &slot);
+	struct path_walk *walk;
 
-	if (!walk.scratch)
+	if (!scratch)
 		return 0;
+	walk = &scratch->walk;
+	walk->start = walk->dentry = dentry;
+	walk->root = BPF_CORE_READ((struct vfsmount *)vfsmount, mnt_root);
+	walk->mount = mount;
+	walk->at = KERNEL_PATH_MAX;
+	walk->found = 0;
 	if (of != space && (s64)of != PATH_INTERNAL)
-		walk.found |= PATH_FOREIGN;
+		walk->found |= PATH_FOREIGN;
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
-		walk.found |= PATH_DELETED;
-	bpf_loop(PATH_STEPS, path_step, &walk, 0);
-	if (walk.at == KERNEL_PATH_MAX && !(walk.found & (PATH_DETACHED | PATH_CUT))) {
-		walk.scratch->path[KERNEL_PATH_MAX - 1] = '/';
-		walk.at--;
+		walk->found |= PATH_DELETED;
+	loop(PATH_LOOPS, path_loop, &scratch);
+	if (walk->at == KERNEL_PATH_MAX && !(walk->found & (PATH_DETACHED | PATH_CUT))) {
+		scratch->path[KERNEL_PATH_MAX - 1] = '/';
+		walk->at--;
 	}
-	return walk.found << PATH_FOUND_SHIFT | walk.at;
+	return walk->found << PATH_FOUND_SHIFT | walk->at;
 }

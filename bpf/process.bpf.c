@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes: exec, fork, exit, and those that are there already. */
 #include "bpf/call.h"
+#include "bpf/loop.h"
 #include "bpf/path.h"
 #include "bpf/ring.h"
 #include "bpf/task.h"
@@ -185,7 +186,7 @@ static __noinline u32 fill_ancestors(
 	struct ancestor_walk walk = {.scratch = scratch, .space = space, .end = end};
 
 	bpf_probe_read_kernel(&walk.task, sizeof(walk.task), &task->group_leader);
-	bpf_loop(KERNEL_ANCESTORS + 1, fill_ancestor, &walk, 0);
+	loop(KERNEL_ANCESTORS + 1, fill_ancestor, &walk);
 	return walk.end;
 }
 
@@ -308,7 +309,7 @@ int BPF_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct ta
 	(void)cgroup;
 	(void)path;
 	(void)threadgroup;
-	if (bpf_get_current_task_btf()->tgid == task->tgid || !container_of_task(task, &container))
+	if (kernel_read(bpf_get_current_task_btf(), tgid) == task->tgid || !container_of_task(task, &container))
 		return 0;
 	if (comes_from_runtime(task, BPF_CORE_READ(task, mm, exe_file)))
 		arrival_note(task);
@@ -432,7 +433,8 @@ __hidden void process_exec_failed(const struct call *call)
 	__builtin_memset(failed, 0, sizeof(*failed));
 	failed->header = call->header;
 	failed->result = call->result;
-	end = call_path(call, scratch, end, &failed->argument, &failed->directory, &failed->truncated);
+	end = call_argument(call, scratch, end, &failed->argument, &failed->truncated);
+	end = call_start(call, scratch, end, &failed->argument, &failed->directory, &failed->truncated);
 	if (end <= KERNEL_RECORD_MAX)
 		ring_send(&failed->header, KERNEL_EXEC_FAILED, KERNEL_RING_CRITICAL, end);
 	scratch_give(scratch);
@@ -460,6 +462,7 @@ int process_list(struct bpf_iter__task *iterator)
 	exec = (void *)scratch->record;
 	__builtin_memset(exec, 0, sizeof(*exec));
 	task_fill(&exec->header, task, &container);
+	exec->header.time_ns = bpf_ktime_get_boot_ns();
 	exec->header.kind = KERNEL_PROCESS;
 	exec->header.ring = KERNEL_RING_CRITICAL;
 	end = fill_process(scratch, task, file);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -192,6 +193,25 @@ const struct loader_hook *loader_hooks(const struct loader *loader, size_t *coun
 	return loader->hooks;
 }
 
+/* As repeat_take of bpf/repeat.h, from this side of the shared memory. */
+static uint64_t take_word(_Atomic uint64_t *word, uint64_t number)
+{
+	uint64_t before = atomic_load(word);
+
+	while ((before ^ number) >> KERNEL_REPEAT_SHIFT == 0)
+		if (atomic_compare_exchange_weak(word, &before, 0))
+			return before & KERNEL_REPEAT_COUNT;
+	return 0;
+}
+
+uint64_t loader_take_repeats(struct loader *loader, uint64_t number)
+{
+	_Atomic uint64_t *words = (_Atomic uint64_t *)loader->skeleton->bss->repeats.words;
+
+	return take_word(&words[KERNEL_REPEAT_FIRST(number)], number) +
+	       take_word(&words[KERNEL_REPEAT_SECOND(number)], number);
+}
+
 /* Gives the whole records at the buffer's start to `callback` and takes them away. Returns how many, or -errno. */
 static ssize_t give_listed(struct buffer *bytes, loader_callback *callback, void *context)
 {
@@ -329,6 +349,9 @@ static void set_options(struct taffrail_bpf *skeleton, const struct loader_optio
 	skeleton->rodata->cgroup_v1 = v1;
 	skeleton->rodata->trace_host = options->host;
 	skeleton->rodata->record_environment = options->environment;
+	skeleton->rodata->repeat_collapse = options->collapse;
+	if (options->collapse)
+		(void)!getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0);
 	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
 	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
 	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));

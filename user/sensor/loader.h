@@ -20,6 +20,7 @@ struct loader;
 struct loader_options {
 	bool host;                         /* also tasks outside containers */
 	bool environment;                  /* exec records carry the environment */
+	bool collapse;                     /* repeats of opens are counted: loader_take_repeats */
 	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
 	pid_t sensor_tgid;                 /* left out of all records; 0: this process */
 	const char *cgroup_root;           /* where cgroup v2 is mounted; NULL: looked up in /proc/self/mountinfo */
@@ -73,6 +74,12 @@ unsigned int loader_cpus(const struct loader *loader);
 
 /* Copies each CPU's counters. `cpus` is loader_cpus(). 0 or -errno. */
 int loader_counters(const struct loader *loader, struct kernel_counters *counters, unsigned int cpus);
+
+/*
+ * Takes away how many opens were counted under a kernel_open.repeat, 0 for a number that is not in use. The number is free
+ * from then on: the next equal open leaves as a record again.
+ */
+uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
 
 /*
  * How many times the kernel left out a program because it was running already on that CPU: records that were never

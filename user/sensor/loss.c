@@ -149,6 +149,21 @@ static void take_gaps(struct lane *lane, uint64_t now_ns, bool final, struct eve
 	lane->gap_count = kept;
 }
 
+/* Repeats of opens whose own record was lost: they have no numbers of their own. */
+static void take_repeats(
+	struct kernel_counters *declared, const struct kernel_counters *now, uint64_t now_ns, struct event_lost *lost)
+{
+	uint64_t repeats = now->lost_repeats - declared->lost_repeats;
+
+	declared->lost_repeats = now->lost_repeats;
+	if (repeats == 0)
+		return;
+	if (lost->count == 0)
+		lost->start_ns = lost->end_ns = now_ns;
+	lost->count += repeats;
+	lost->kinds |= 1ull << EVENT_OPEN;
+}
+
 void loss_declare(struct loss *loss, const struct kernel_counters *counters, uint64_t now_ns, bool final,
 	void (*report)(void *context, const struct event_lost *lost), void *context)
 {
@@ -169,10 +184,12 @@ void loss_declare(struct loss *loss, const struct kernel_counters *counters, uin
 				lane->last_ns = now_ns;
 			}
 			take_gaps(lane, now_ns, final, &lost);
+			if (counters && ring == KERNEL_RING_BULK)
+				take_repeats(&loss->declared[cpu], &counters[cpu], now_ns, &lost);
 			if (lost.count == 0)
 				continue;
 			if (counters)
-				lost.kinds = lost_kinds(&loss->declared[cpu], &counters[cpu], ring);
+				lost.kinds |= lost_kinds(&loss->declared[cpu], &counters[cpu], ring);
 			report(context, &lost);
 		}
 }

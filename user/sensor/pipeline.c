@@ -5,73 +5,33 @@
  *	take_record   a record leaves its ring, is checked, and its number noted
  *	              → process: which image did it
  *	              → connection: two records of a connect become one
+ *	              → repeat: an end waits for its opens
  *	name_record   → container: which container; without names yet, it waits in the container's queue
  *	send_record   → decode: the event's own fields → encoder
  *
- * Only this file sees all stages; they know nothing of one another.
+ * pipeline_open.c opens the stages. Only these two files see them all; the stages know nothing of one another.
  */
-#include "sensor/pipeline.h"
+#include "sensor/pipeline_inside.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sensor/connection.h"
-#include "sensor/container.h"
 #include "sensor/decode.h"
-#include "sensor/host.h"
-#include "sensor/loader.h"
-#include "sensor/loss.h"
-#include "sensor/metadata.h"
-#include "sensor/encode.h"
-#include "sensor/proc.h"
-#include "sensor/process.h"
-#include "sensor/record.h"
-#include "sensor/stream.h"
 
 enum {
 	BULK_SLICE = 4096, /* bulk records between two looks at everything else */
 	SLEEP_MS = 10,     /* bulk records below the ring's wake-up mark wait no longer */
 	NAP_MS = 2,        /* as long as records come they are looked for so often, and none needs to call */
 	NAPS = 10,         /* that brought nothing; then it sleeps until one calls */
-	SETTLE_MS = 2000,  /* at start: for the names of what runs already */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
+static const uint64_t bulk_disorder_ns = 100ull * 1000 * 1000; /* how far records may leave a ring out of their order */
 static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000;
 static const uint64_t clock_check_ns = 1000ull * 1000 * 1000;
-
-struct pipeline {
-	const struct settings *settings;
-	struct loader *loader;
-	struct loss *loss;
-	struct process_table *processes;
-	struct connection_table *connections;
-	struct container_table *containers;
-	struct metadata *metadata;
-	struct stream *stream;
-	struct encoder *encoder;
-	struct host *host;
-
-	struct buffer scratch;
-	struct kernel_counters *counters; /* one per CPU */
-	unsigned int cpus;
-	uint64_t boot_unix_ns;
-	uint64_t sequence;
-	uint64_t bulk_ns; /* records of the bulk ring up to this time have been read */
-	uint64_t next_tick_ns, next_clock_check_ns;
-	unsigned int naps_left;
-	uint64_t malformed;
-	int stop_fd;
-	atomic_bool stopping;
-};
 
 /* An event that waits for its container's names: a copy of its record, and its process image. */
 struct waiting {
@@ -96,7 +56,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	encode_event(pipeline->encoder, &event);
 }
 
-static void send_waiting(void *context, void *item, const struct event_container *names, bool pending)
+void pipeline_send_waiting(void *context, void *item, const struct event_container *names, bool pending)
 {
 	struct pipeline *pipeline = context;
 	struct waiting *waiting = item;
@@ -149,7 +109,7 @@ static void name_record(struct pipeline *pipeline, const struct record *record, 
 	send_record(pipeline, record, image, names, state != CONTAINER_KNOWN);
 }
 
-static void send_connection(void *context, const struct record *record, const struct event_process *image)
+void pipeline_send_held(void *context, const struct record *record, const struct event_process *image)
 {
 	name_record(context, record, image);
 }
@@ -182,11 +142,18 @@ static int take_record(void *context, const void *bytes, size_t size)
 
 	const struct event_process *image = process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
 
-	if (record.header->kind == KERNEL_EXIT && !image)
+	if (record.header->kind == KERNEL_EXIT) {
+		if (image && pipeline->repeats)
+			repeat_end(pipeline->repeats, &record, image);
+		else if (image)
+			name_record(pipeline, &record, image);
 		return 0;
+	}
 	if (is_connection(record.header) && connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
 		return 0;
 	name_record(pipeline, &record, image);
+	if (record.header->kind == KERNEL_OPEN && record.open->repeat && pipeline->repeats)
+		repeat_begin(pipeline->repeats, &record, image);
 	return 0;
 }
 
@@ -224,6 +191,9 @@ static bool read_rings(struct pipeline *pipeline)
 		pipeline->naps_left = NAPS;
 	if (bulk < BULK_SLICE)
 		pipeline->bulk_ns = clock_boottime_ns();
+	if (pipeline->repeats)
+		repeat_ends(pipeline->repeats,
+			bulk < BULK_SLICE ? pipeline->bulk_ns : pipeline->bulk_ns - bulk_disorder_ns);
 	return bulk < BULK_SLICE;
 }
 
@@ -235,6 +205,8 @@ static void tick(struct pipeline *pipeline, uint64_t now_ns, bool final)
 	if (loader_counters(pipeline->loader, pipeline->counters, pipeline->cpus) == 0 && read_rings(pipeline))
 		counters = pipeline->counters;
 	connection_expire(pipeline->connections, final ? UINT64_MAX : now_ns);
+	if (pipeline->repeats)
+		repeat_expire(pipeline->repeats, final ? UINT64_MAX : now_ns);
 	container_expire(pipeline->containers, final ? UINT64_MAX : now_ns);
 	loss_declare(pipeline->loss, counters, now_ns, final, report_loss, pipeline);
 	if (pipeline->bulk_ns > ended_grace_ns)
@@ -277,6 +249,8 @@ static void drain(struct pipeline *pipeline)
 	while (!read_rings(pipeline) && encode_flush(pipeline->encoder, clock_boottime_ns(), true) == 0)
 		if (!encode_room(pipeline->encoder))
 			(void)poll(NULL, 0, SLEEP_MS);
+	if (pipeline->repeats)
+		repeat_expire(pipeline->repeats, UINT64_MAX);
 	/* What waits for names has its deadline still to come: give the runtime that time. */
 	while (container_waiting(pipeline->containers) > 0) {
 		metadata_answers(pipeline->metadata, pipeline->containers);
@@ -317,201 +291,4 @@ void pipeline_stop(struct pipeline *pipeline)
 
 	atomic_store(&pipeline->stopping, true);
 	(void)!write(pipeline->stop_fd, &one, sizeof(one));
-}
-
-/* --- opening and closing --------------------------------------------------------------------------------------------- */
-
-static int ask_for_names(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
-{
-	struct pipeline *pipeline = context;
-
-	return metadata_ask(pipeline->metadata, id);
-}
-
-/* Records of the processes that are there already, kept until they can be sorted by start: parents come first. */
-struct census {
-	struct buffer records;
-	size_t *offsets;
-	size_t count, room;
-};
-
-static int count_process(void *context, const void *bytes, size_t size)
-{
-	struct census *census = context;
-
-	if (census->count == census->room) {
-		size_t room = census->room ? 2 * census->room : 256;
-		size_t *offsets = realloc(census->offsets, room * sizeof(*offsets));
-
-		if (!offsets)
-			return -ENOMEM;
-		census->offsets = offsets;
-		census->room = room;
-	}
-	census->offsets[census->count++] = census->records.length;
-	buffer_append(&census->records, bytes, size);
-	buffer_append(
-		&census->records, "\0\0\0\0\0\0\0", -size % _Alignof(struct kernel_header)); /* the next one aligned */
-	return census->records.failed ? -ENOMEM : 0;
-}
-
-static int compare_starts(const void *a, const void *b, void *records)
-{
-	const struct kernel_header *first = (const void *)((const char *)records + *(const size_t *)a);
-	const struct kernel_header *second = (const void *)((const char *)records + *(const size_t *)b);
-
-	return (first->start_ns > second->start_ns) - (first->start_ns < second->start_ns);
-}
-
-/* Takes the processes that were there before the sensor into the table, with the arguments that /proc still has. */
-static int take_census(struct pipeline *pipeline)
-{
-	struct census census = {0};
-	ssize_t count = loader_processes(pipeline->loader, count_process, &census);
-	char proc[4096];
-	const char *why;
-
-	snprintf(proc, sizeof(proc), "%s/proc", pipeline->settings->host_root ? pipeline->settings->host_root : "");
-	if (census.count > 0)
-		qsort_r(census.offsets, census.count, sizeof(census.offsets[0]), compare_starts, census.records.data);
-	for (size_t i = 0; i < census.count; i++) {
-		struct record record;
-
-		if (record_check(&record, census.records.data + census.offsets[i],
-			    census.records.length - census.offsets[i], &why) < 0)
-			continue;
-		process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
-		if (proc_arguments(&pipeline->scratch, proc, (pid_t)record.header->tgid) == 0)
-			(void)process_set_arguments(pipeline->processes, (pid_t)record.header->tgid,
-				record.header->start_ns,
-				(struct text){pipeline->scratch.data, pipeline->scratch.length});
-	}
-	free(census.offsets);
-	buffer_free(&census.records);
-	return count < 0 ? (int)count : 0;
-}
-
-static int open_encoder(struct pipeline *pipeline)
-{
-	const struct settings *settings = pipeline->settings;
-	int error;
-
-	if (settings->stdout_lines)
-		return encode_open_lines(&pipeline->encoder, STDOUT_FILENO);
-
-	const struct stream_options options = {.collector = settings->collector,
-		.host = host_view(pipeline->host),
-		.memory_bytes = settings->stream_bytes};
-
-	error = stream_open(&pipeline->stream, &options);
-	return error ? error : encode_open_stream(&pipeline->encoder, pipeline->stream, host_view(pipeline->host));
-}
-
-static int open_metadata(struct pipeline *pipeline)
-{
-	const struct settings *settings = pipeline->settings;
-	const struct metadata_options options = {
-		.sockets = settings->cri.items,
-		.socket_count = settings->cri.count,
-		.states = settings->cri_state.items,
-		.state_count = settings->cri_state.count,
-		.host_root = settings->host_root,
-	};
-
-	return metadata_open(&pipeline->metadata, &options);
-}
-
-static int open_loader(struct pipeline *pipeline)
-{
-	const struct settings *settings = pipeline->settings;
-	const struct loader_options options = {
-		.host = settings->host_events,
-		.environment = settings->environment,
-		.critical_bytes = settings->critical_bytes,
-		.bulk_bytes = settings->bulk_bytes,
-	};
-	char why[512];
-	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));
-
-	if (error) {
-		log_error("%s", why);
-		return error;
-	}
-	pipeline->cpus = loader_cpus(pipeline->loader);
-	pipeline->counters = calloc(pipeline->cpus, sizeof(*pipeline->counters));
-	return pipeline->counters ? loss_open(&pipeline->loss, pipeline->cpus) : -ENOMEM;
-}
-
-static int open_tables(struct pipeline *pipeline)
-{
-	const struct connection_ops connections = {process_hold, process_release, send_connection, pipeline};
-	const struct container_ops containers = {ask_for_names, send_waiting, pipeline};
-	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
-
-	if (!error)
-		error = connection_open(&pipeline->connections, &connections);
-	if (!error)
-		error = container_open(&pipeline->containers, &containers);
-	return error;
-}
-
-int pipeline_open(struct pipeline **out, const struct settings *settings)
-{
-	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
-	int error = 0;
-
-	if (!pipeline)
-		return -ENOMEM;
-	pipeline->settings = settings;
-	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	pipeline->boot_unix_ns = clock_unix_offset_ns();
-	if (pipeline->stop_fd < 0)
-		error = -errno;
-	if (!error)
-		error = host_open(&pipeline->host, settings->host_root ? settings->host_root : "", settings->host_id,
-			settings->host_name, settings->cluster);
-	if (!error)
-		error = open_tables(pipeline);
-	if (!error) { /* the rights first: without them nothing else is worth starting */
-		error = open_loader(pipeline);
-		if (error) {
-			pipeline_close(pipeline);
-			return error;
-		}
-	}
-	if (!error)
-		error = open_metadata(pipeline);
-	if (!error)
-		error = open_encoder(pipeline);
-	if (!error)
-		error = take_census(pipeline);
-	if (error) {
-		log_error("cannot start: %s", strerror(-error));
-		pipeline_close(pipeline);
-		return error;
-	}
-	(void)metadata_settle(pipeline->metadata, SETTLE_MS);
-	metadata_answers(pipeline->metadata, pipeline->containers);
-	*out = pipeline;
-	return 0;
-}
-
-void pipeline_close(struct pipeline *pipeline)
-{
-	if (!pipeline)
-		return;
-	metadata_close(pipeline->metadata);
-	container_close(pipeline->containers);
-	connection_close(pipeline->connections);
-	encode_close(pipeline->encoder);
-	stream_close(pipeline->stream);
-	process_close(pipeline->processes);
-	loss_close(pipeline->loss);
-	loader_close(pipeline->loader);
-	host_close(pipeline->host);
-	free(pipeline->counters);
-	buffer_free(&pipeline->scratch);
-	if (pipeline->stop_fd >= 0)
-		close(pipeline->stop_fd);
-	free(pipeline);
 }

@@ -6,7 +6,7 @@
 #include "base/options.h"
 #include "grpc/address.h"
 
-enum { KEYS = 16 };
+enum { KEYS = 20 };
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -27,6 +27,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"rings.critical", CONFIG_SIZE, &settings->critical_bytes, ring_min, ring_max,
 			"size of the critical ring"},
 		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
+		{"opens.window", CONFIG_DURATION, &settings->opens_window_ms, 0, 60000,
+			"equal opens are one count for so long; 0: each is told"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
 		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
@@ -63,7 +65,7 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	int code;
 
 	*settings = (struct settings){
-		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .drain_ms = 5000};
+		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .drain_ms = 5000, .opens_window_ms = 1000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0 && settings->stdout_lines && settings->collector)

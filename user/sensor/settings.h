@@ -19,6 +19,7 @@ struct settings {
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
 	char *cluster;                       /* cluster.name */
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
+	uint64_t opens_window_ms;            /* opens.window: equal opens are one count for so long; 0: each is told */
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
 	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */
 };
