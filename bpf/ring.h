@@ -84,6 +84,12 @@ static __always_inline bool ring_send(struct kernel_header *header, u32 kind, en
 	count = lane_number(ring, &cpu, &sequence);
 	if (!count)
 		return false;
+	/* Whoever calls has bounded it, but a compiler may have compared a copy; 6.1 does not know one for the other. */
+	if (!__builtin_constant_p(size)) {
+		barrier_var(size);
+		if (size > KERNEL_RECORD_MAX)
+			return false;
+	}
 	if (!header->time_ns)
 		header->time_ns = bpf_ktime_get_boot_ns();
 	header->kind = kind;
