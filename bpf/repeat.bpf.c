@@ -7,7 +7,6 @@ enum {
 	REPEAT_TEXT_WORDS = KERNEL_PATH_MAX / 8,
 };
 
-#ifndef TAFFRAIL_CLASSIC
 /* Shared with user space, which maps it. */
 struct kernel_repeats repeats = {};
 

@@ -13,11 +13,7 @@
 #include "bpf/kernel_types.h"
 #include "bpf/ring.h"
 
-#ifdef TAFFRAIL_CLASSIC
-enum { repeat_collapse = 0 }; /* it takes an atomic compare and exchange, which came with 5.12 */
-#else
-const volatile bool repeat_collapse __weak = false; /* set by the loader */
-#endif
+const volatile bool repeat_collapse __weak = false;  /* set by the loader; never in the classic object */
 const volatile __u64 repeat_key[2] __weak = {0, 0}; /* set by the loader, at random */
 
 static __always_inline u64 repeat_mix(u64 hash, u64 word)
