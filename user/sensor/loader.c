@@ -346,17 +346,17 @@ static int find_cgroups(char *v2, size_t size, bool *v1)
 	return *v2 ? 0 : -ENOENT;
 }
 
-static void set_options(const struct object *object, const struct loader_options *options, bool v1, unsigned int cpus)
+static void set_options(struct loader *loader, const struct loader_options *options, bool v1)
 {
-	struct taffrail_bpf *skeleton = object->skeleton;
-
+	struct taffrail_bpf *skeleton = loader->object.skeleton;
+	unsigned int cpus = loader->cpus;
 
 	skeleton->rodata->cgroup_v1 = v1;
 	skeleton->rodata->trace_host = options->host;
 	skeleton->rodata->record_environment = options->environment;
-	skeleton->rodata->repeat_collapse = options->collapse && !object->classic; /* that needs a compare-and-swap */
-	if (options->collapse)
-		(void)!getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0);
+	skeleton->rodata->repeat_collapse = options->collapse && !loader->object.classic;
+	if (getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0) < 0)
+		skeleton->rodata->repeat_collapse = false; /* without a key anybody could make opens look equal */
 	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
 	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
 	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));
@@ -394,7 +394,7 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 		return error;
 	}
 	loader->skeleton = loader->object.skeleton;
-	set_options(&loader->object, options, v1, loader->cpus);
+	set_options(loader, options, v1);
 	return object_load(&loader->object, why, why_size);
 }
 

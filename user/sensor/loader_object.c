@@ -61,8 +61,7 @@ static bool may_load(void)
 bool object_needs_classic(void)
 {
 	return may_load() &&
-	       (!has_atomic_fetch() ||
-		       libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, BPF_FUNC_loop, NULL) == 0);
+	       (!has_atomic_fetch() || libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SKB, BPF_FUNC_loop, NULL) == 0);
 }
 
 /* --- variables ------------------------------------------------------------------------------------------------------ */
@@ -156,8 +155,7 @@ static int same_place(void *context, __u32 modern, __u32 classic, __u32 size)
 	return modern == classic ? 0 : -EINVAL;
 }
 
-static int settings_copy(
-	struct object *object, int (*copy)(void *context, __u32 modern, __u32 classic, __u32 size))
+static int settings_copy(struct object *object, int (*copy)(void *context, __u32 modern, __u32 classic, __u32 size))
 {
 	struct copies copies = {
 		.from = object->values, .to = object->settings, .to_size = sizeof(*object->skeleton->rodata)};

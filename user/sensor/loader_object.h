@@ -12,9 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Generated: holds an object file as one string, and names types of kernel_event.h. */
 #include "bpf/kernel_event.h"
 
-/* Generated: holds an object file as one string. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Woverlength-strings"

@@ -27,7 +27,7 @@ struct lane {
 struct loss {
 	unsigned int cpus, lanes_per_cpu;
 	uint64_t total[KERNEL_RINGS];
-	struct kernel_counters *declared; /* per lane: the counters at the last declaration */
+	struct kernel_counters *declared;  /* per lane: the counters at the last declaration */
 	struct lane lanes[][KERNEL_RINGS]; /* the first of each CPU, then the second, … */
 };
 
