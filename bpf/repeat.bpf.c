@@ -29,23 +29,6 @@ __weak u64 repeat_mix_text(u32 slot, u32 offset, u32 length, u64 hash)
 	return repeat_mix(hash ^ length, words[whole] & ((1ull << 8 * (length & 7)) - 1));
 }
 
-#ifdef TAFFRAIL_CLASSIC
-/* Without a compare-and-swap nothing is counted: every open leaves as a record. */
-__weak int repeat_counted(u64 number)
-{
-	return number == 0;
-}
-
-__weak int repeat_claim(u64 number)
-{
-	return number == 0;
-}
-
-__weak int repeat_withdraw(u64 number)
-{
-	return number == 0;
-}
-#else
 /* Adds one to the word if it is this number's. */
 static __always_inline bool repeat_add(u64 *word, u64 number)
 {
@@ -91,7 +74,8 @@ static __always_inline u64 repeat_take(u64 *word, u64 number)
 
 __weak int repeat_withdraw(u64 number)
 {
-	struct kernel_counters *count = lane_counters();
+	u32 zero = 0;
+	struct kernel_counters *count = bpf_map_lookup_elem(&counters, &zero);
 	u64 lost = repeat_take(&repeats.words[KERNEL_REPEAT_FIRST(number)], number) +
 		   repeat_take(&repeats.words[KERNEL_REPEAT_SECOND(number)], number);
 
