@@ -38,13 +38,12 @@ libraries_of() {
 
 library_path() { # SYSROOT NAME
 	local folder
-	for folder in /lib /usr/lib /usr/local/lib; do
-		for folder in "$folder/$multiarch" "$folder"; do
-			if [ -e "$1$folder/$2" ]; then
-				echo "$folder/$2"
-				return
-			fi
-		done
+	# shellcheck disable=SC2154 # multiarch: the machine's name in paths, of test-kernels.sh
+	for folder in "/lib/$multiarch" "/usr/lib/$multiarch" "/usr/local/lib/$multiarch" /lib /usr/lib /usr/local/lib; do
+		if [ -e "$1$folder/$2" ]; then
+			echo "$folder/$2"
+			return
+		fi
 	done
 	return 1
 }
