@@ -68,7 +68,7 @@ pack_programs() {
 	cp "$bin/test-kernel" "$bin/taffrail-sensor" "$root/usr/bin/"
 	cp "build/guest/$arch/init" "$root/init"
 	cp "build/guest/$arch/shared_sensor" "$root/usr/bin/shared-sensor"
-	cp "${bin%/bin}/bpf/taffrail.o" "$root/taffrail.o" # for bpftool, to read what the verifier says
+	cp "${bin%/bin}/bpf/"taffrail*.o "$root/" # for bpftool, to read what the verifier says
 	mapfile -t programs < <(words tests/guest/programs)
 	put "$sysroot" "$root" "${programs[@]}"
 	# The users are root and nobody: names of this machine's are nobody's business.
