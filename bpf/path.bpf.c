@@ -133,6 +133,15 @@ static __always_inline bool path_step(struct scratch *scratch)
 #ifdef TAFFRAIL_CLASSIC
 enum { PATH_LOOPS = PATH_STEPS / PATH_CHUNK };
 
+static __always_inline long path_chunk_step(u32 index, void *data)
+{
+	struct scratch **scratch = data;
+
+	(void)index;
+	(*scratch)->walk.ended = !path_step(*scratch);
+	return (*scratch)->walk.ended;
+}
+
 /* Some steps of the walk in scratch number `slot`. Returns 1 at its end. */
 __weak int path_chunk(u32 slot)
 {
@@ -140,11 +149,8 @@ __weak int path_chunk(u32 slot)
 
 	if (!scratch)
 		return 1;
-#pragma unroll
-	for (u32 i = 0; i < PATH_CHUNK; i++)
-		if (!path_step(scratch))
-			return 1;
-	return 0;
+	loop(PATH_CHUNK, path_chunk_step, &scratch);
+	return scratch->walk.ended;
 }
 
 static __always_inline long path_loop(u32 index, void *data)

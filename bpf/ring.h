@@ -35,6 +35,7 @@ struct path_walk {
 	struct mount *mount;
 	u32 at; /* where the path begins in scratch.path */
 	u32 found;
+	u32 ended;
 };
 
 /* One record in the making. Not per CPU alone: where a program can be preempted, two share the CPU. */

@@ -7,7 +7,7 @@
 #include "bpf/task.h"
 
 /*
- * Which numbers matter, in the 64-bit table and in the 32-bit one, is told by a table of bytes: one is read where a chain of
+ * Which numbers matter, in the 64-bit table and in the 32-bit one: call_tables, for one byte is read where a chain of
  * comparisons would tax every call of the machine.
  */
 enum { CALL_NATIVE = 1, CALL_COMPAT = 2, CALL_NUMBERS = 512 };
@@ -106,53 +106,55 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
 	struct call_arguments arguments;
-	struct call call = {};
 	u64 number = call_number(regs);
 	u8 tables = number < CALL_NUMBERS ? call_tables[number] : 0;
 	bool compat;
 
 	if (!tables)
 		return 0;
+
+	CALL_BEGIN(call);
+
 	/* Which table the number is of is asked only where it may matter in either. */
 	compat = call_compat(bpf_get_current_task_btf());
-	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)) || !task_untimed(&call.header))
+	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)) || !task_untimed(&call->header))
 		return 0;
 	number = read_registers(regs, number, compat, &arguments);
 	if (compat)
-		call.header.flags |= KERNEL_COMPAT;
-	call.result = result;
-	call.fd = AT_FDCWD;
+		call->header.flags |= KERNEL_COMPAT;
+	call->result = result;
+	call->fd = AT_FDCWD;
 	switch (number) {
 	case CALL_OPEN:
 	case CALL_CREAT:
 	case CALL_OPENAT:
 	case CALL_OPENAT2:
-	case CALL_OPEN_BY_HANDLE: call_file(&call, number, &arguments); break;
+	case CALL_OPEN_BY_HANDLE: call_file(call, number, &arguments); break;
 	case CALL_EXECVE:
-		call.address = arguments.at[0];
+		call->address = arguments.at[0];
 		if (result < 0)
-			process_exec_failed(&call);
+			process_exec_failed(call);
 		break;
 	case CALL_EXECVEAT:
-		call.fd = arguments.at[0];
-		call.address = arguments.at[1];
+		call->fd = arguments.at[0];
+		call->address = arguments.at[1];
 		if (result < 0)
-			process_exec_failed(&call);
+			process_exec_failed(call);
 		break;
 	case CALL_CONNECT:
-		call.fd = arguments.at[0];
-		call.address = arguments.at[1];
-		call.length = arguments.at[2];
-		network_connected(&call);
+		call->fd = arguments.at[0];
+		call->address = arguments.at[1];
+		call->length = arguments.at[2];
+		network_connected(call);
 		break;
 	case CALL_ACCEPT:
 	case CALL_ACCEPT4:
 		if (result >= 0)
-			network_accepted(&call);
+			network_accepted(call);
 		break;
 	case CALL_LISTEN:
-		call.fd = arguments.at[0];
-		network_listened(&call);
+		call->fd = arguments.at[0];
+		network_listened(call);
 		break;
 	}
 	return 0;
