@@ -76,6 +76,8 @@ pack_programs() {
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
 	printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 	mapfile -t programs < <(libraries_of "$sysroot" "$root"/usr/bin/* "$root"/usr/sbin/*)
+	# glibc opens this one by itself when a thread ends with pthread_exit.
+	programs+=("$(library_path "$sysroot" libgcc_s.so.1)") || die "there is no libgcc_s.so.1"
 	put "$sysroot" "$root" "${programs[@]}"
 	chmod 644 "$root/etc/passwd" "$root/etc/group"
 	archive "$root" "$output"

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DOCUMENTS_MAX = 65536, READY_SECONDS = 60 };
+enum { DOCUMENTS_MAX = 65536, READY_SECONDS = 180 };
 
 static char group[512];      /* our cgroup, above the containers' */
 static char cgroups[3][640]; /* by enum place: <group>/<64 hex>, twice, and <group>/no-container */
