@@ -62,10 +62,16 @@ done
 
 case $arch in
 amd64) multiarch=x86_64-linux-gnu compiler=gcc bin=build/bin ;;
-arm64) multiarch=aarch64-linux-gnu compiler=aarch64-linux-gnu-gcc bin=build/arm64/bin ;;
+arm64) multiarch=aarch64-linux-gnu compiler=gcc bin=build/bin ;;
 *) die "no guests for $arch: amd64 or arm64" ;;
 esac
 
+sysroot=''
+if [ "$arch" != "$(dpkg --print-architecture)" ]; then
+	[ "$arch" = arm64 ] || die "there is no cross build for $arch"
+	compiler=aarch64-linux-gnu-gcc bin=build/arm64/bin sysroot=build/arm64/sysroot
+	scripts/deps.sh arm64 || exit 1
+fi
 scripts/deps.sh build test kernels || exit 1
 logs=build/test/guests archives=build/guest/$arch
 as_owner mkdir -p "$logs" "$archives"
@@ -77,12 +83,12 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-as_owner make -s -j"$(nproc)" "$bin/taffrail-sensor" "$bin/test-kernel" </dev/null || die "the build failed"
+as_owner make -s -j"$(nproc)" ARCH="$arch" "$bin/taffrail-sensor" "$bin/test-kernel" </dev/null || die "the build failed"
 for program in init shared_sensor; do
 	as_owner "$compiler" -std=gnu11 -O2 -Wall -Wextra -D_GNU_SOURCE -static "tests/guest/$program.c" -o "$archives/$program" ||
 		die "tests/guest/$program.c was not built"
 done
-pack_programs "$arch" "$bin" "" "$archives/programs.cpio" || die "the guests' programs were not packed"
+pack_programs "$arch" "$bin" "$sysroot" "$archives/programs.cpio" || die "the guests' programs were not packed"
 
 # run_guest KERNEL MODE: boots it, and judges what it reported.
 run_guest() {

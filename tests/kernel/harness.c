@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -278,6 +279,24 @@ int watch_early(int (*deed)(void *argument), void *argument)
 void watch_filter(bool (*wanted_document)(struct json_object *document))
 {
 	filter = wanted_document;
+}
+
+int old_open(const char *path, int flags, unsigned int mode)
+{
+#ifdef SYS_open
+	return (int)syscall(SYS_open, path, flags, mode);
+#else
+	return openat(AT_FDCWD, path, flags, mode);
+#endif
+}
+
+int old_creat(const char *path, unsigned int mode)
+{
+#ifdef SYS_creat
+	return (int)syscall(SYS_creat, path, mode);
+#else
+	return openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+#endif
 }
 
 size_t documents(const char *action, struct json_object **found, size_t room)

@@ -45,6 +45,10 @@ const char *place_id(enum place place);
 /* Moves the calling process there. */
 void place_enter(enum place place);
 
+/* open(2) and creat(2) by their own numbers, where the machine has them; else as its libc makes them. */
+int old_open(const char *path, int flags, unsigned int mode);
+int old_creat(const char *path, unsigned int mode);
+
 /* The documents with this event.action, in order; all if NULL. */
 size_t documents(const char *action, struct json_object **found, size_t room);
 
