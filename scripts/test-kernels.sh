@@ -66,10 +66,10 @@ arm64) multiarch=aarch64-linux-gnu compiler=gcc bin=build/bin ;;
 *) die "no guests for $arch: amd64 or arm64" ;;
 esac
 
-sysroot=''
+sysroot='' other=''
 if [ "$arch" != "$(dpkg --print-architecture)" ]; then
 	[ "$arch" = arm64 ] || die "there is no cross build for $arch"
-	compiler=aarch64-linux-gnu-gcc bin=build/arm64/bin sysroot=build/arm64/sysroot
+	compiler=aarch64-linux-gnu-gcc bin=build/arm64/bin sysroot=build/arm64/sysroot other=-arm64
 	scripts/deps.sh arm64 || exit 1
 fi
 scripts/deps.sh build test kernels || exit 1
@@ -92,7 +92,7 @@ pack_programs "$arch" "$bin" "$sysroot" "$archives/programs.cpio" || die "the gu
 
 # run_guest KERNEL MODE: boots it, and judges what it reported.
 run_guest() {
-	local kernel=$1 mode=$2 name=$1-$2 folder started=$SECONDS words=()
+	local kernel=$1 mode=$2 name=$1-$2$other folder started=$SECONDS words=()
 	folder=build/kernels/$(suite_of "$kernel")-$arch
 	case $kernel in *-v1) words+=(CGROUPS=v1 TAFFRAIL_CGROUP=v1) ;; esac
 	[ "$mode" = auto ] || words+=("TAFFRAIL_HOOKS=$mode")
@@ -109,7 +109,7 @@ for kernel in "${kernels[@]}"; do
 	for mode in "${modes[@]}"; do
 		echo "== $kernel ($(cat "build/kernels/$(suite_of "$kernel")-$arch/version")), $mode"
 		run_guest "$kernel" "$mode"
-		taps+=("$logs/$kernel-$mode.tap")
+		taps+=("$logs/$kernel-$mode$other.tap")
 	done
 done
 [ -z "$command" ] || exit 0
