@@ -54,7 +54,7 @@ static __always_inline u64 open_number(
 	const struct kernel_header *header = &call->header;
 	u64 hash = repeat_key[0];
 
-	if (!repeat_collapse || unsure || facts->mode & FMODE_CREATED || open->truncated)
+	if (!repeat_collapse || unsure || call->unknown || facts->mode & FMODE_CREATED || open->truncated)
 		return 0;
 	hash = repeat_mix(hash, header->start_ns);
 	hash = repeat_mix(hash, (u64)header->exec_counter << 32 | header->tgid);
@@ -133,8 +133,9 @@ __hidden void file_opened(const struct call *call)
 	open = (void *)scratch->record;
 	__builtin_memset(open, 0, sizeof(*open));
 	end = call_argument(call, scratch, end, &open->argument, &open->truncated);
-	if (call->result >= 0) {
-		facts.file = call->object ? (void *)call->object : file_of_current(call->result);
+	if (call->result >= 0 && !call->unknown) {
+		if (!call->gone)
+			facts.file = call->object ? (void *)call->object : file_of_current(call->result);
 		unsure = !facts.file;
 	}
 	if (facts.file) {
@@ -166,7 +167,10 @@ __hidden void file_opened(const struct call *call)
 		scratch_give(scratch);
 		return;
 	}
-	if (call->result < 0)
+	if (call->unknown)
+		open->file_flags |= KERNEL_FILE_UNKNOWN;
+	/* Through io_uring the descriptor is looked at late: user space compares the path with what was asked for. */
+	if (call->result < 0 || call->header.flags & KERNEL_URING)
 		end = call_start(call, scratch, end, &open->argument, &open->directory, &open->truncated);
 	if (open->repeat && !repeat_claim(open->repeat))
 		open->repeat = 0;

@@ -94,6 +94,7 @@ static size_t make_events(struct event events[16])
 		if (!event_action_name(action)) /* a number that is given out, but not built in here */
 			continue;
 		*event = common;
+		event->io_uring = action == EVENT_OPEN;
 		event->action = action;
 		event->sequence = 5 + count++;
 		switch (event_action_category(action)) {
@@ -106,7 +107,8 @@ static size_t make_events(struct event events[16])
 				.ingress = true,
 				.source_bytes = 10,
 				.destination_bytes = 1ull << 40,
-				.duration_ns = 99};
+				.duration_ns = 99,
+				.interface = 3};
 			break;
 		case EVENT_FILE:
 			event->file = (struct event_file){.path = TEXT_LITERAL("/a\xff"),
@@ -198,6 +200,33 @@ Test(wire, every_document_is_the_same_at_the_other_end)
 	wire_free(&read);
 	buffer_free(&sent);
 	buffer_free(&got);
+	wire_bytes_free(up);
+}
+
+Test(wire, vsock_addresses_and_devices_travel)
+{
+	struct event event = {.action = EVENT_CONNECT, .sequence = 5, .count = 1, .host = &host};
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+	struct buffer *up;
+
+	event.io_uring = true;
+	event.network = (struct event_network){
+		.family = AF_VSOCK, .destination = {AF_VSOCK, {1, 2, 3, 4}, 1u << 31}, .interface = 9};
+	up = written(&event, 1);
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), 0, "%s", why);
+	cr_assert_eq(read.events[0].network.destination.family, AF_VSOCK);
+	cr_assert_eq(event_vsock_id(&read.events[0].network.destination), 0x01020304);
+	cr_assert_eq(read.events[0].network.destination.port, 1u << 31);
+	cr_assert_eq(read.events[0].network.interface, 9);
+	cr_assert(read.events[0].io_uring);
+	wire_free(&read);
+	wire_bytes_free(up);
+	/* The same port of any other family is a lie. */
+	event.network.family = AF_INET;
+	event.network.destination.family = AF_INET;
+	up = written(&event, 1);
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), -EBADMSG);
 	wire_bytes_free(up);
 }
 

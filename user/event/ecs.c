@@ -2,6 +2,7 @@
 #include "event/ecs.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "event/ecs_document.h"
@@ -340,6 +341,11 @@ static void put_own(struct document *document)
 		put_own_process(document);
 	if (event->action == EVENT_OPEN || (event->action == EVENT_EXEC && event->file.argument.length > 0))
 		put_own_file(document);
+	if (event->action == EVENT_SOCKET ||
+		(event->action == EVENT_SEND &&
+			(event->network.type == SOCK_RAW || event->network.family == AF_PACKET)))
+		put_own_socket(document);
+	put_true(json, "io_uring", event->io_uring);
 	if (event->count > 1) {
 		json_key(json, "count");
 		json_unsigned(json, event->count);

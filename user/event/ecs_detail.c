@@ -52,12 +52,18 @@ static void put_end(struct document *document, bool server, const struct event_a
 	const struct event_network *network = &document->event->network;
 	char text[INET6_ADDRSTRLEN];
 
-	if (address->family) {
+	if (address->family == AF_VSOCK) {
+		snprintf(text, sizeof(text), "%u:%u", event_vsock_id(address), address->port);
+		json_key(json, "address");
+		put_name(json, text);
+	} else if (address->family) {
 		inet_ntop(address->family, address->bytes, text, sizeof(text));
 		json_key(json, "ip");
 		put_name(json, text);
-		json_key(json, "port");
-		json_unsigned(json, address->port);
+		if (name_has_ports(network->protocol)) {
+			json_key(json, "port");
+			json_unsigned(json, address->port);
+		}
 	} else if (server && network->unix_name.length > 0) {
 		struct text name = network->unix_name;
 		char abstract[256] = "@";
@@ -135,6 +141,28 @@ void put_own_file(struct document *document)
 	json_object_end(json);
 }
 
+/* What a socket is, where that matters: a new one, or one that sends what is not of its family's usual kind. */
+void put_own_socket(struct document *document)
+{
+	const struct event_network *network = &document->event->network;
+	struct json *json = &document->json;
+	char room[16];
+
+	json_key(json, "socket");
+	json_object_begin(json);
+	json_key(json, "family");
+	put_name(json, name_of_socket_family(network->family, room));
+	json_key(json, "type");
+	put_name(json, name_of_socket_type(network->type, room));
+	json_key(json, "protocol");
+	put_name(json, name_of_socket_protocol(network->family, network->protocol, room));
+	if (network->interface) {
+		json_key(json, "interface");
+		json_unsigned(json, network->interface);
+	}
+	json_object_end(json);
+}
+
 void put_own_lost(struct document *document)
 {
 	const struct event_lost *lost = &document->event->lost;
@@ -147,7 +175,7 @@ void put_own_lost(struct document *document)
 	json_key(json, "kinds");
 	json_array_begin(json);
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (lost->kinds >> action & 1)
+		if (lost->kinds >> action & 1 && event_action_name(action))
 			put_name(json, event_action_name(action));
 	json_array_end(json);
 	put_text(document, "stage", "taffrail.lost.stage", lost->stage);

@@ -42,5 +42,6 @@ void put_own_process(struct document *document);
 void put_own_file(struct document *document);
 void put_own_lost(struct document *document);
 void put_own_filtered(struct document *document);
+void put_own_socket(struct document *document);
 
 #endif

@@ -32,6 +32,7 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(SEND, 8, "send", NETWORK)                                                                               \
 	ACTION(DISCONNECT, 9, "disconnect_received", NETWORK)                                                          \
 	ACTION(LOST, 10, "events_lost", HEALTH)                                                                        \
+	ACTION(SOCKET, 12, "socket", NETWORK)                                                                    \
 	ACTION(FILTERED, 13, "events_filtered", HEALTH)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
@@ -144,20 +145,21 @@ struct event_file {
 };
 
 struct event_address {
-	uint8_t family; /* AF_INET, AF_INET6, 0: absent */
-	uint8_t bytes[16];
-	uint16_t port; /* host order */
+	uint8_t family;    /* AF_INET, AF_INET6, AF_VSOCK, 0: absent */
+	uint8_t bytes[16]; /* AF_VSOCK: the context id, 4 bytes, big endian */
+	uint32_t port;     /* host order; of 16 bits but for vsock */
 };
 
 struct event_network {
 	struct event_address source, destination; /* client, server */
 	struct text unix_name;                    /* of the server's socket; an abstract name starts with a NUL byte */
 	uint16_t family;                          /* AF_* of the socket (v4-mapped: AF_INET) */
-	uint16_t protocol;                        /* IPPROTO_* */
+	uint16_t protocol;                        /* IPPROTO_*; of a packet socket an Ethernet type, big endian */
 	uint16_t type;                            /* SOCK_* */
 	bool ingress;
 	uint64_t source_bytes, destination_bytes; /* payload each end sent; disconnect only */
 	uint64_t duration_ns;                     /* disconnect only, 0: not known */
+	uint32_t interface;                       /* packet sockets: index of the network device; 0: none */
 };
 
 struct event_lost {
@@ -187,6 +189,7 @@ struct event {
 	const struct event_process *process;     /* NULL: not known, or none */
 	const struct event_container *container; /* NULL: outside containers */
 	bool pending;                            /* sent before the container's metadata came */
+	bool io_uring;                           /* asked for through io_uring, not by a system call of its own */
 	uint64_t count;                          /* equal events this one stands for; 1 as a rule */
 	uint32_t truncated;                      /* enum event_cut, of the event's own fields */
 	/* Where the kernel's numbering had it: for gaps, not for ids. */
@@ -212,6 +215,14 @@ enum event_category event_action_category(enum event_action action);
 enum event_action event_action_find(struct text name);
 /* "process.args" … for one bit of enum event_cut; NULL for none. */
 const char *event_cut_name(uint32_t bit);
+
+/* The context id of a vsock address. */
+static inline uint32_t event_vsock_id(const struct event_address *address)
+{
+	const uint8_t *bytes = address->bytes;
+
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
 
 /* 64 lower-case hexadecimal digits to a container's id. False if `text` is anything else, and `id` is undefined. */
 bool event_container_id_parse(struct text text, uint8_t id[EVENT_CONTAINER_ID_SIZE]);

@@ -281,24 +281,26 @@ static void read_file(struct event_file *file, const Taffrail__V1__File *message
 	file->unsure = message->unsure;
 }
 
-static int read_address(struct reader *reader, struct event_address *address, const Taffrail__V1__Address *message)
+static int read_address(
+	struct reader *reader, struct event_address *address, const Taffrail__V1__Address *message, bool vsock)
 {
 	if (!message)
 		return 0;
-	if ((message->ip.len != 4 && message->ip.len != 16) || message->port > UINT16_MAX)
+	if ((message->ip.len != 4 && message->ip.len != 16) || (message->port > UINT16_MAX && !vsock))
 		return refuse(reader, "an address has %zu bytes and port %u", message->ip.len, message->port);
-	address->family = message->ip.len == 4 ? AF_INET : AF_INET6;
+	address->family = vsock ? AF_VSOCK : message->ip.len == 4 ? AF_INET : AF_INET6;
 	memcpy(address->bytes, message->ip.data, message->ip.len);
-	address->port = (uint16_t)message->port;
+	address->port = message->port;
 	return 0;
 }
 
 static int read_network(struct reader *reader, struct event_network *network, const Taffrail__V1__Network *message)
 {
-	int error = read_address(reader, &network->source, message->source);
+	bool vsock = message->family == AF_VSOCK;
+	int error = read_address(reader, &network->source, message->source, vsock);
 
 	if (!error)
-		error = read_address(reader, &network->destination, message->destination);
+		error = read_address(reader, &network->destination, message->destination, vsock);
 	network->unix_name = text_of_bytes(message->unix_name);
 	network->family = (uint16_t)message->family;
 	network->protocol = (uint16_t)message->protocol;
@@ -307,6 +309,7 @@ static int read_network(struct reader *reader, struct event_network *network, co
 	network->source_bytes = message->source_bytes;
 	network->destination_bytes = message->destination_bytes;
 	network->duration_ns = message->duration_ns;
+	network->interface = message->interface;
 	return error;
 }
 
@@ -393,6 +396,7 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 	event->sequence = message->sequence;
 	event->time_ns = message->time_ns;
 	event->pending = message->pending;
+	event->io_uring = message->io_uring;
 	event->count = message->count ? message->count : 1;
 	event->truncated = message->truncated;
 	event->ring = (uint8_t)message->ring;

@@ -353,7 +353,7 @@ static Taffrail__V1__Address *set_address(Taffrail__V1__Address *message, const 
 	if (!address->family)
 		return NULL;
 	taffrail__v1__address__init(message);
-	message->ip = bytes_at(address->bytes, address->family == AF_INET ? 4 : 16);
+	message->ip = bytes_at(address->bytes, address->family == AF_INET6 ? 16 : 4);
 	message->port = address->port;
 	return message;
 }
@@ -371,6 +371,7 @@ static void set_network(Taffrail__V1__Event *message, struct parts *parts, const
 	parts->network.source_bytes = network->source_bytes;
 	parts->network.destination_bytes = network->destination_bytes;
 	parts->network.duration_ns = network->duration_ns;
+	parts->network.interface = network->interface;
 	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_NETWORK;
 	message->network = &parts->network;
 }
@@ -456,6 +457,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	message.outcome = (Taffrail__V1__Outcome)event->outcome;
 	message.error = event->error;
 	message.pending = event->pending;
+	message.io_uring = event->io_uring;
 	message.count = event->count > 1 ? event->count : 0;
 	message.truncated = event->truncated;
 	message.ring = event->ring;

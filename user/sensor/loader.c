@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "base/buffer.h"
@@ -21,9 +22,10 @@
 #include "sensor/loader_object.h"
 
 enum {
-	HOOKS_MAX = 16,
+	HOOKS_MAX = 32,
 	BULK_CALL_BYTES = 256 * 1024, /* as BULK_WAKE_BYTES of bpf/ring.h */
 	LIST_READ_BYTES = 128 * 1024,
+	ATTACH_UNIX_SENDMSG = 50, /* BPF_CGROUP_UNIX_SENDMSG (6.7), which libbpf 1.1 does not know */
 };
 
 /* A ring as its reader sees it: libbpf 1.1 does not tell how much it holds, its two positions do. */
@@ -394,9 +396,60 @@ static void set_options(struct loader *loader, const struct loader_options *opti
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
 }
 
+/* --- which variant of a hook this kernel has ---------------------------------------------------------------------------- */
+
+/* Parameters of a tracepoint, without the first, which is none of its own; -1: there is no such tracepoint. */
+static int tracepoint_parameters(const struct btf *types, const char *name)
+{
+	char text[96];
+	const struct btf_type *type;
+	__s32 id;
+
+	snprintf(text, sizeof(text), "btf_trace_%s", name);
+	id = btf__find_by_name_kind(types, text, BTF_KIND_TYPEDEF);
+	type = id > 0 ? btf__type_by_id(types, (__u32)id) : NULL;
+	type = type ? btf__type_by_id(types, type->type) : NULL; /* a pointer */
+	type = type && btf_is_ptr(type) ? btf__type_by_id(types, type->type) : NULL;
+	return type && btf_is_func_proto(type) ? btf_vlen(type) - 1 : -1;
+}
+
+static bool has_attach_type(const struct btf *types, const char *name)
+{
+	__s32 id = btf__find_by_name_kind(types, "bpf_attach_type", BTF_KIND_ENUM);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(types, (__u32)id) : NULL;
+
+	for (int i = 0; type && i < btf_vlen(type); i++) {
+		const char *member = btf__name_by_offset(types, btf_enum(type)[i].name_off);
+
+		if (member && strcmp(member, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Programs whose hook another kernel has are left out; where there is none at all, bpf/ says what serves instead. */
+static void choose_variants(struct taffrail_bpf *skeleton, const struct btf *types)
+{
+	int submit = tracepoint_parameters(types, "io_uring_submit_req");
+	int before = tracepoint_parameters(types, "io_uring_submit_sqe");
+	int complete = tracepoint_parameters(types, "io_uring_complete");
+	bool unix_hook = has_attach_type(types, "BPF_CGROUP_UNIX_SENDMSG");
+	bool uring = (submit == 1 || before == 2) && (complete == 3 || complete == 7);
+
+	bpf_program__set_autoload(skeleton->progs.uring_submit, uring && submit == 1);
+	bpf_program__set_autoload(skeleton->progs.uring_submit_before, uring && submit != 1);
+	bpf_program__set_autoload(skeleton->progs.uring_complete, uring && complete == 3);
+	bpf_program__set_autoload(skeleton->progs.uring_complete_before, uring && complete == 7);
+	bpf_program__set_autoload(skeleton->progs.uring_overflow, uring);
+	bpf_program__set_autoload(skeleton->progs.unix_sendmsg, unix_hook);
+	bpf_program__set_expected_attach_type(skeleton->progs.unix_sendmsg, (enum bpf_attach_type)ATTACH_UNIX_SENDMSG);
+	skeleton->rodata->unix_by_exit = !unix_hook;
+}
+
 static int load(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
 {
 	char cgroup_root[4096] = "";
+	struct btf *types;
 	bool v1;
 	int error;
 
@@ -426,6 +479,14 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 	}
 	loader->skeleton = loader->object.skeleton;
 	set_options(loader, options, v1);
+	types = btf__load_vmlinux_btf();
+	if (!types) {
+		error = errno ? -errno : -EINVAL;
+		snprintf(why, why_size, "the kernel's types (BTF) cannot be read: %s", strerror(-error));
+		return error;
+	}
+	choose_variants(loader->skeleton, types);
+	btf__free(types);
 	return object_load(&loader->object, why, why_size);
 }
 
@@ -463,21 +524,30 @@ static int attach(struct loader *loader, char *why, size_t why_size)
 		{"UDP send over IPv6", loader->skeleton->progs.datagram_sendmsg6, true},
 		{"the source of a UDP send", loader->skeleton->progs.datagram_egress, true},
 		{"the end of a socket", loader->skeleton->progs.network_release, true},
+		{"datagrams to unix sockets", loader->skeleton->progs.unix_sendmsg, true},
+		{"io_uring", loader->skeleton->progs.uring_submit, false},
+		{"io_uring", loader->skeleton->progs.uring_submit_before, false},
+		{"what comes of io_uring", loader->skeleton->progs.uring_complete, false},
+		{"what comes of io_uring", loader->skeleton->progs.uring_complete_before, false},
+		{"io_uring with a full queue", loader->skeleton->progs.uring_overflow, false},
 	};
 
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		if (!bpf_program__autoload(wanted[i].program))
+			continue;
 		struct bpf_link *link = wanted[i].cgroup
 						? bpf_program__attach_cgroup(wanted[i].program, loader->cgroup_fd)
 						: bpf_program__attach(wanted[i].program);
 		int error = link ? 0 : -errno;
 
-		loader->hooks[i] = (struct loader_hook){
+		size_t at = loader->hook_count++;
+
+		loader->hooks[at] = (struct loader_hook){
 			wanted[i].promise, bpf_program__section_name(wanted[i].program), link != NULL};
-		loader->links[i] = link;
-		loader->hook_count = i + 1;
+		loader->links[at] = link;
 		if (error) {
 			snprintf(why, why_size, "the BPF program %s cannot be attached to %s: %s",
-				bpf_program__name(wanted[i].program), loader->hooks[i].hook, strerror(-error));
+				bpf_program__name(wanted[i].program), loader->hooks[at].hook, strerror(-error));
 			return error;
 		}
 	}

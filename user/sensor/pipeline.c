@@ -215,6 +215,23 @@ static void report_loss(void *context, const struct event_lost *lost)
 		lost->stage.data, lost->cpu);
 }
 
+/* Tells what the configuration left out, if there is anything; pipeline->left_out counts what the kernel has. */
+void pipeline_filtered(struct pipeline *pipeline)
+{
+	struct event event = {.action = EVENT_FILTERED, .count = 1};
+
+	recording_filtered(pipeline->recording, pipeline->now_ns, pipeline->left_out);
+	if (!policy_tell(pipeline->policy, pipeline->left_out, pipeline->now_ns, &event.filtered))
+		return;
+	event.time_ns = pipeline->boot_unix_ns + pipeline->now_ns;
+	event.sequence = ++pipeline->sequence;
+	event.host = host_view(pipeline->host);
+	event.filtered.start_ns += pipeline->boot_unix_ns;
+	event.filtered.end_ns += pipeline->boot_unix_ns;
+	encode_event(pipeline->encoder, &event);
+	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
+}
+
 /* The pipeline's clock: it stands still while records are taken, so that a recording of it is exact. */
 static uint64_t look_at_clock(struct pipeline *pipeline)
 {
@@ -228,25 +245,6 @@ void pipeline_settle(struct pipeline *pipeline, uint64_t read_ns)
 		return;
 	recording_settle(pipeline->recording, pipeline->now_ns, read_ns);
 	repeat_ends(pipeline->repeats, read_ns);
-}
-
-/* Tells what the configuration left out, if it is time and there is anything. */
-static void report_filtered(struct pipeline *pipeline, bool final)
-{
-	uint64_t kernel[KERNEL_KINDS_END] = {0}, now_ns = pipeline->now_ns;
-	struct event event = {.action = EVENT_FILTERED, .count = 1};
-
-	if (!policy_due(pipeline->policy, now_ns, final) ||
-		(pipeline->loader && loader_policy_counts(pipeline->loader, kernel) < 0) ||
-		!policy_tell(pipeline->policy, kernel, now_ns, &event.filtered))
-		return;
-	event.time_ns = pipeline->boot_unix_ns + now_ns;
-	event.sequence = ++pipeline->sequence;
-	event.host = host_view(pipeline->host);
-	event.filtered.start_ns += pipeline->boot_unix_ns;
-	event.filtered.end_ns += pipeline->boot_unix_ns;
-	encode_event(pipeline->encoder, &event);
-	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
 }
 
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
@@ -279,7 +277,6 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 	if (pipeline->repeats)
 		repeat_expire(pipeline->repeats, pipeline->now_ns, final);
 	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
-	report_filtered(pipeline, final);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
 }
@@ -297,6 +294,9 @@ static void tick(struct pipeline *pipeline, bool final)
 		read_rings(pipeline))
 		counters = pipeline->counters;
 	pipeline_tick(pipeline, counters, final);
+	if (policy_due(pipeline->policy, pipeline->now_ns, final) &&
+		loader_policy_counts(pipeline->loader, pipeline->left_out) == 0)
+		pipeline_filtered(pipeline);
 	pipeline->next_tick_ns = pipeline->now_ns + tick_ns;
 }
 

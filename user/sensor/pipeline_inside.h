@@ -53,6 +53,7 @@ struct pipeline {
 	uint64_t next_tick_ns, next_clock_check_ns;
 	unsigned int naps_left;
 	uint64_t malformed;
+	uint64_t left_out[KERNEL_KINDS_END]; /* by the kernel, as far as it was told */
 	int stop_fd;
 	atomic_bool stopping;
 };
@@ -61,6 +62,7 @@ struct pipeline {
 int pipeline_take_record(void *context, const void *bytes, size_t size);
 void pipeline_take_process(void *context, const struct record *record, struct text args);
 void pipeline_take_names(void *context, struct container_meta *meta);
+void pipeline_filtered(struct pipeline *pipeline);
 void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *counters, bool final);
 
 /* Takes what pipeline->reader brings, to its end or to pipeline_stop. 0, or -errno when stdout's reader has gone, or

@@ -164,6 +164,14 @@ static int open_recording(struct pipeline *pipeline)
 	return error;
 }
 
+/* After the clock, and before the kernel's programs, which hold it as constants. */
+static int open_policy(struct pipeline *pipeline)
+{
+	const uint64_t needed_kinds = 0; /* by rules and detectors: there are none yet */
+
+	return policy_open(&pipeline->policy, &pipeline->settings->rules, needed_kinds, pipeline->now_ns);
+}
+
 /* The kernel, and what it needs. Says what is wrong, as a rule. */
 static int open_kernel(struct pipeline *pipeline)
 {
@@ -176,6 +184,7 @@ static int open_kernel(struct pipeline *pipeline)
 	pipeline->opens_window_ns = settings->opens_window_ms * 1000 * 1000;
 	if (error)
 		log_error("this machine cannot be named: %s", strerror(-error));
+	error = error ? error : open_policy(pipeline);
 	error = error ? error
 		      : open_loader(pipeline); /* the rights first: without them nothing else is worth starting */
 	return error ? error : open_recording(pipeline);
@@ -199,7 +208,7 @@ static int open_replay(struct pipeline *pipeline)
 	pipeline->opens_window_ns = frame.host.opens_window_ns;
 	pipeline->boot_unix_ns = frame.host.boot_unix_ns;
 	pipeline->now_ns = frame.now_ns;
-	return error;
+	return error ? error : open_policy(pipeline);
 }
 
 /* The census and the names of what runs already. */
@@ -218,7 +227,6 @@ static int open_sources(struct pipeline *pipeline)
 
 int pipeline_open(struct pipeline **out, const struct settings *settings)
 {
-	const uint64_t needed_kinds = 0; /* by rules and detectors: there are none yet */
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
 	int error;
 
@@ -227,7 +235,6 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	pipeline->settings = settings;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = pipeline->stop_fd < 0 ? -errno : 0;
-	error = error ? error : policy_open(&pipeline->policy, &settings->rules, needed_kinds, clock_boottime_ns());
 	if (!error) {
 		error = settings->replay ? open_replay(pipeline) : open_kernel(pipeline);
 		if (error) {

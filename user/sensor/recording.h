@@ -41,6 +41,7 @@ enum recording_type {
 	RECORDING_REPEAT = 7,    /* what the kernel had counted when the frame before asked: struct recording_repeat */
 	RECORDING_END = 8,       /* the last: the sensor ended by itself */
 	RECORDING_SETTLE = 9,    /* ends that waited for their opens left: u64 read_ns */
+	RECORDING_FILTERED = 10, /* what the kernel had left out by then: u64 for each kind, by enum kernel_kind */
 	RECORDING_TYPES_END,
 };
 
@@ -87,6 +88,7 @@ void recording_tick(struct recording *recording, uint64_t now_ns, const struct r
 void recording_expire(struct recording *recording, uint64_t now_ns);
 void recording_repeat(struct recording *recording, uint64_t now_ns, const struct recording_repeat *repeat);
 void recording_settle(struct recording *recording, uint64_t now_ns, uint64_t read_ns);
+void recording_filtered(struct recording *recording, uint64_t now_ns, const uint64_t counts[KERNEL_KINDS_END]);
 void recording_end(struct recording *recording, uint64_t now_ns);
 
 /* Waits until all is written. NULL is allowed. */
@@ -114,7 +116,8 @@ struct recording_frame {
 		} container;
 		struct recording_tick tick;
 		struct recording_repeat repeat;
-		uint64_t read_ns; /* of SETTLE */
+		uint64_t read_ns;                    /* of SETTLE */
+		uint64_t left_out[KERNEL_KINDS_END]; /* of FILTERED; kinds that were not there yet are 0 */
 	};
 };
 

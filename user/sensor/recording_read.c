@@ -216,6 +216,11 @@ static const char *read_content(struct recording_reader *reader, struct content 
 			return "an end of another length";
 		memcpy(&frame->read_ns, content.at, sizeof(frame->read_ns));
 		return NULL;
+	case RECORDING_FILTERED: /* from a build that knew fewer kinds, maybe */
+		if (content.left > sizeof(frame->left_out) || content.left % sizeof(frame->left_out[0]) != 0)
+			return "what was left out is of another length";
+		memcpy(frame->left_out, content.at, content.left);
+		return NULL;
 	case RECORDING_TYPES_END: break;
 	case RECORDING_EXPIRE:
 	case RECORDING_END: return content.left ? "a frame that is longer than its type allows" : NULL;
