@@ -5,6 +5,7 @@
 #include "bpf/repeat.h"
 
 enum {
+	FILE_SYSTEM_NAME = 32,
 	PATH_STEPS = KERNEL_PATH_MAX / 2 + 256, /* names of one letter, and the mounts between */
 	PATH_CHUNK = 48,                        /* steps that the classic object does at a time */
 	PATH_NAME_MASK = 255,
@@ -77,15 +78,16 @@ static __always_inline void path_detached(struct scratch *scratch, struct path_d
 {
 	struct path_walk *walk = &scratch->walk;
 	struct dentry *of = walk->dentry;
-	char name[32] = {};
+	char *name = scratch->path; /* its start is free, for a path begins at the end */
 
+	name[0] = '\0';
 	bpf_probe_read_kernel_str(name, 2, dentry->name);
 	if (name[0] && name[0] != '/') {
 		path_prepend(scratch, dentry, false);
 		return;
 	}
 	dentry->name = (void *)BPF_CORE_READ(of, d_inode, i_sb, s_type, name);
-	dentry->hash_len = (u64)(bpf_probe_read_kernel_str(name, sizeof(name), dentry->name) - 1) << 32;
+	dentry->hash_len = (u64)(bpf_probe_read_kernel_str(name, FILE_SYSTEM_NAME, dentry->name) - 1) << 32;
 	scratch->path[KERNEL_PATH_MAX - 1] = ':';
 	walk->at--;
 	path_prepend(scratch, dentry, false);
