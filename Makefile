@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   make            the three programs, in build/bin
+#   make ARCH=arm64 the same for arm64, with Debian's cross compiler, in build/arm64/bin
 #   make test       all tests (root; TESTS="unit kernel" selects; SAN=1: with ASan and UBSan, in build/san)
 #   make test-kernels   the kernel tests in guests of other kernels (KERNELS="5.10 sid" MODES=tracepoint select)
 #   make run        a demonstration (root; RUN_SECONDS=N ends it by itself)
@@ -12,8 +13,20 @@
 #
 # A room is a folder of user/; its .c files are found, so a new file needs no line here. main.c is a program's own.
 
-B := build$(if $(SAN),/san)$(if $(FUZZ),/fuzz)
+MACHINE := $(shell uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
+ARCH := $(MACHINE)
+CROSS := $(filter-out $(MACHINE),$(ARCH))
+B := build$(if $(CROSS),/$(CROSS))$(if $(SAN),/san)$(if $(FUZZ),/fuzz)
 CC := $(if $(FUZZ),clang,gcc)
+ifneq ($(CROSS),)
+$(if $(filter-out arm64,$(CROSS)),$(error there is no cross build for $(CROSS): arm64 alone))
+# The libraries are Debian's for that machine, unpacked into a folder of the build.
+SYSROOT := build/$(CROSS)/sysroot
+CC := aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(SYSROOT)
+export PKG_CONFIG_SYSROOT_DIR := $(CURDIR)/$(SYSROOT)
+export PKG_CONFIG_LIBDIR := $(CURDIR)/$(SYSROOT)/usr/lib/aarch64-linux-gnu/pkgconfig
+$(if $(wildcard $(SYSROOT)),,$(shell scripts/sysroot.sh $(CROSS) $(SYSROOT) >&2))
+endif
 CLANG := clang
 comma := ,
 BPFTOOL := /usr/sbin/bpftool
@@ -31,9 +44,9 @@ LDLIBS = $(shell pkg-config --libs $(PACKAGES))
 
 # Says what is missing before a compiler does, in words that help.
 ifneq ($(filter-out clean deps test test-kernels run format lint,$(or $(MAKECMDGOALS),all)),)
-MISSING := $(shell for tool in $(CC) $(CLANG) $(BPFTOOL) protoc-c pkg-config; do command -v $$tool >/dev/null || echo $$tool; done; \
+MISSING := $(shell for tool in $(firstword $(CC)) $(CLANG) $(BPFTOOL) protoc-c pkg-config; do command -v $$tool >/dev/null || echo $$tool; done; \
 	for package in $(PACKAGES); do pkg-config --exists $$package 2>/dev/null || echo $$package; done)
-$(if $(strip $(MISSING)),$(error not installed: $(strip $(MISSING)). Run: sudo make deps))
+$(if $(strip $(MISSING)),$(error not installed: $(strip $(MISSING)). Run: sudo make deps$(if $(CROSS), ARCH=$(CROSS))))
 endif
 
 all: $(B)/bin/taffrail-sensor $(B)/bin/taffrail-collector $(B)/bin/taffrail
@@ -53,10 +66,10 @@ $(PROTO_O): | $(PROTO_H)
 $(B)/%.pb-c.o: $(B)/%.pb-c.c
 	$(CC) $(CFLAGS) -c $< -o $@
 
-BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+BPF_ARCH := $(ARCH:amd64=x86)
 # The include path of the architecture's headers (asm/types.h) is not clang's own for a bpf target.
 BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. \
-	-idirafter /usr/include/$(shell $(CC) -print-multiarch)
+	-idirafter $(SYSROOT)/usr/include/$(shell $(CC) -print-multiarch)
 BPF_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 # The same sources for kernels before 5.17, which refuse what the modern object has even where it is never reached.
 CLASSIC_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/classic/%.bpf.o,$(wildcard bpf/*.bpf.c))
@@ -148,7 +161,7 @@ test-kernels:
 run:
 	scripts/run.sh
 deps:
-	scripts/deps.sh
+	scripts/deps.sh $(if $(CROSS),build test $(CROSS))
 format:
 	scripts/lint.sh format
 lint:

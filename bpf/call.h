@@ -26,6 +26,37 @@ struct call {
 	bool gone;    /* the object is out of reach: nothing behind a descriptor of `current` may be taken for it */
 };
 
+/*
+ * A struct call to fill, in a program at the exit of system calls: all 0. The classic object has it in memory of the CPU,
+ * for more of the stack goes into reading there; before 5.17 nothing preempts such a program, nor does it interrupt itself.
+ */
+#ifdef TAFFRAIL_CLASSIC
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct call);
+} call_room SEC(".maps") __weak;
+
+static __always_inline struct call *call_begin(void)
+{
+	u32 zero = 0;
+	struct call *call = bpf_map_lookup_elem(&call_room, &zero);
+
+	if (call)
+		__builtin_memset(call, 0, sizeof(*call));
+	return call;
+}
+#define CALL_BEGIN(call)                                                                                               \
+	struct call *call = call_begin();                                                                              \
+	if (!call)                                                                                                     \
+	return 0
+#else
+#define CALL_BEGIN(call)                                                                                               \
+	struct call call##_room = {};                                                                                  \
+	struct call *call = &call##_room
+#endif
+
 /* file.bpf.c */
 void file_opened(const struct call *call);
 /* process.bpf.c */

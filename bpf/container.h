@@ -77,7 +77,8 @@ static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark,
 	return true;
 }
 
-static __always_inline bool container_of_v1(
+/* A function of its own, for its part of the stack is then not below all that its callers go on to do. */
+static __noinline __attribute__((unused)) bool container_of_v1(
 	struct css_set *set, struct cgroup *v2, int index, struct container *container)
 {
 #ifdef TAFFRAIL_CLASSIC

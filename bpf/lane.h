@@ -29,6 +29,14 @@ struct {
 /* Records that found no lane free, and so have no number: programs that interrupt one another KERNEL_LANES deep. */
 __u64 unnumbered __weak = 0;
 
+/* For what has no number of its own. */
+static __always_inline struct kernel_counters *lane_counters(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
 #ifdef TAFFRAIL_CLASSIC
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -58,8 +66,7 @@ static __always_inline struct kernel_counters *lane_number(enum kernel_ring ring
 #else
 static __always_inline struct kernel_counters *lane_number(enum kernel_ring ring, u16 *cpu, u64 *sequence)
 {
-	u32 zero = 0;
-	struct kernel_counters *count = bpf_map_lookup_elem(&counters, &zero);
+	struct kernel_counters *count = lane_counters();
 
 	if (!count)
 		return NULL;

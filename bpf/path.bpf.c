@@ -5,6 +5,7 @@
 #include "bpf/repeat.h"
 
 enum {
+	FILE_SYSTEM_NAME = 32,
 	PATH_STEPS = KERNEL_PATH_MAX / 2 + 256, /* names of one letter, and the mounts between */
 	PATH_CHUNK = 48,                        /* steps that the classic object does at a time */
 	PATH_NAME_MASK = 255,
@@ -72,16 +73,17 @@ static __always_inline void path_detached(struct scratch *scratch)
 	struct path_walk *walk = &scratch->walk;
 	struct path_dentry *dentry = &walk->read;
 	struct dentry *of = walk->dentry;
-	char *room = scratch->path + KERNEL_PATH_MAX; /* behind the path */
+	char *name = scratch->path; /* its start is free, for a path begins at the end */
 	long size;
 
-	bpf_probe_read_kernel(room, 1, dentry->name);
-	if (dentry->hash_len >> 32 && *room != '/') {
+	name[0] = '\0';
+	bpf_probe_read_kernel_str(name, 2, dentry->name);
+	if (name[0] && name[0] != '/') {
 		path_prepend(scratch, dentry, false);
 		return;
 	}
 	dentry->name = (void *)BPF_CORE_READ(of, d_inode, i_sb, s_type, name);
-	size = bpf_probe_read_kernel_str(room, PATH_NAME_MASK, dentry->name);
+	size = bpf_probe_read_kernel_str(name, FILE_SYSTEM_NAME, dentry->name);
 	dentry->hash_len = size > 0 ? (u64)(size - 1) << 32 : 0;
 	scratch->path[KERNEL_PATH_MAX - 1] = ':';
 	walk->at--;
@@ -131,6 +133,15 @@ static __always_inline bool path_step(struct scratch *scratch)
 #ifdef TAFFRAIL_CLASSIC
 enum { PATH_LOOPS = PATH_STEPS / PATH_CHUNK };
 
+static __always_inline long path_chunk_step(u32 index, void *data)
+{
+	struct scratch **scratch = data;
+
+	(void)index;
+	(*scratch)->walk.ended = !path_step(*scratch);
+	return (*scratch)->walk.ended;
+}
+
 /* Some steps of the walk in scratch number `slot`. Returns 1 at its end. */
 __weak int path_chunk(u32 slot)
 {
@@ -138,13 +149,8 @@ __weak int path_chunk(u32 slot)
 
 	if (!scratch)
 		return 1;
-#pragma unroll
-	for (u32 i = 0; i < PATH_CHUNK; i++) {
-		barrier_var(scratch); /* or what all steps share is kept on the stack, which is too small */
-		if (!path_step(scratch))
-			return 1;
-	}
-	return 0;
+	loop(PATH_CHUNK, path_chunk_step, &scratch);
+	return scratch->walk.ended;
 }
 
 static __always_inline long path_loop(u32 index, void *data)

@@ -49,6 +49,7 @@ struct path_walk {
 	u32 sequence;
 	u32 at; /* where the path begins in scratch.path */
 	u32 found;
+	u32 ended;
 };
 
 /* One record in the making. Not per CPU alone: where a program can be preempted, two share the CPU. */

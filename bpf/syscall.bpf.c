@@ -9,7 +9,7 @@
 #include "bpf/task.h"
 
 /*
- * Which numbers matter, in the 64-bit table and in the 32-bit one, is told by a table of bytes: one is read where a chain of
+ * Which numbers matter, in the 64-bit table and in the 32-bit one: call_tables, for one byte is read where a chain of
  * comparisons would tax every call of the machine.
  */
 enum { CALL_NATIVE = 1, CALL_COMPAT = 2, CALL_NUMBERS = 512 };
@@ -194,11 +194,16 @@ static __noinline void call_send(struct call *call, u64 number, const struct cal
 	}
 }
 
+/* A function of its own: what it takes of the stack is free again when the rooms walk a path, which needs much (6.1). */
+static __noinline bool call_wanted(struct call *call)
+{
+	return task_untimed(&call->header);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
 	struct call_arguments arguments;
-	struct call call = {};
 	u64 number = call_number(regs);
 	u8 tables = number < CALL_NUMBERS ? call_tables[number] : 0;
 	bool compat;
@@ -212,48 +217,51 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	if (!compat && (number == CALL_SENDTO || number == CALL_SENDMSG || number == CALL_SENDMMSG) &&
 		!send_matters(regs, number))
 		return 0;
-	if (!task_untimed(&call.header))
+
+	CALL_BEGIN(call);
+
+	if (!call_wanted(call))
 		return 0;
 	number = read_registers(regs, number, compat, &arguments);
 	if (compat)
-		call.header.flags |= KERNEL_COMPAT;
-	call.result = result;
-	call.fd = AT_FDCWD;
+		call->header.flags |= KERNEL_COMPAT;
+	call->result = result;
+	call->fd = AT_FDCWD;
 	switch (number) {
 	case CALL_OPEN:
 	case CALL_CREAT:
 	case CALL_OPENAT:
 	case CALL_OPENAT2:
-	case CALL_OPEN_BY_HANDLE: call_file(&call, number, &arguments); break;
+	case CALL_OPEN_BY_HANDLE: call_file(call, number, &arguments); break;
 	case CALL_EXECVE:
-		call.address = arguments.at[0];
+		call->address = arguments.at[0];
 		if (result < 0)
-			process_exec_failed(&call);
+			process_exec_failed(call);
 		break;
 	case CALL_EXECVEAT:
-		call.fd = arguments.at[0];
-		call.address = arguments.at[1];
+		call->fd = arguments.at[0];
+		call->address = arguments.at[1];
 		if (result < 0)
-			process_exec_failed(&call);
+			process_exec_failed(call);
 		break;
-	case CALL_SOCKET: call_socket(&call, &arguments); break;
+	case CALL_SOCKET: call_socket(call, &arguments); break;
 	case CALL_SENDTO:
 	case CALL_SENDMSG:
-	case CALL_SENDMMSG: call_send(&call, number, &arguments); break;
+	case CALL_SENDMMSG: call_send(call, number, &arguments); break;
 	case CALL_CONNECT:
-		call.fd = arguments.at[0];
-		call.address = arguments.at[1];
-		call.length = arguments.at[2];
-		network_connected(&call);
+		call->fd = arguments.at[0];
+		call->address = arguments.at[1];
+		call->length = arguments.at[2];
+		network_connected(call);
 		break;
 	case CALL_ACCEPT:
 	case CALL_ACCEPT4:
 		if (result >= 0)
-			network_accepted(&call);
+			network_accepted(call);
 		break;
 	case CALL_LISTEN:
-		call.fd = arguments.at[0];
-		network_listened(&call);
+		call->fd = arguments.at[0];
+		network_listened(call);
 		break;
 	}
 	return 0;

@@ -47,6 +47,8 @@ enum {
 	TIF_32BIT = 22, /* thread_info.flags: an AArch32 task, of which every call is of the 32-bit table */
 };
 
+_Static_assert((int)CALL_EXECVEAT == (int)COMPAT_SOCKET, "the one number of both tables that means another call");
+
 static const u8 call_tables[CALL_NUMBERS] = {
 	[CALL_OPENAT] = CALL_NATIVE,
 	[CALL_LISTEN] = CALL_NATIVE,
@@ -59,13 +61,12 @@ static const u8 call_tables[CALL_NUMBERS] = {
 	[CALL_EXECVE] = CALL_NATIVE,
 	[CALL_ACCEPT4] = CALL_NATIVE,
 	[CALL_OPEN_BY_HANDLE] = CALL_NATIVE,
-	[CALL_EXECVEAT] = CALL_NATIVE,
+	[CALL_EXECVEAT] = CALL_NATIVE | CALL_COMPAT, /* COMPAT_SOCKET */
 	[CALL_OPENAT2] = CALL_NATIVE | CALL_COMPAT, /* newer calls have one number in all tables */
 	[COMPAT_OPEN] = CALL_COMPAT,
 	[COMPAT_CREAT] = CALL_COMPAT,
 	[COMPAT_EXECVE] = CALL_COMPAT,
 	[COMPAT_CONNECT] = CALL_COMPAT,
-	[COMPAT_SOCKET] = CALL_COMPAT,
 	[COMPAT_SENDTO] = CALL_COMPAT,
 	[COMPAT_SENDMSG] = CALL_COMPAT,
 	[COMPAT_SENDMMSG] = CALL_COMPAT,

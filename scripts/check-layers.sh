@@ -136,5 +136,10 @@ map() {
 }
 report "README.md: the room map is the house's" "$(map)"
 
+gaps() {
+	diff <(sed -n '/^## Kernels/,/^## /p' README.md | grep '^|') <(scripts/test-kernels.sh --gaps) | sed -n 's/^[<>]/&/p' || true
+}
+report "README.md: the known gaps are those of tests/kernel/gaps (scripts/test-kernels.sh --gaps prints the table)" "$(gaps)"
+
 echo "1..$number"
 [ $failed = 0 ]

@@ -6,7 +6,7 @@
 #   unit       Criterion, no root                       kernel     Criterion: the BPF programs in cgroups of their own
 #   container  pytest: real containers over the CRI     interop    Node's grpc-js and Python's grpcio as peers
 #   contract   pytest: options, exit codes, messages    fuzz       every fuzz target for FUZZ_SECONDS (5) from its seeds
-#   house      the rules that no compiler knows
+#   house      the rules that no compiler knows         guests     the kernel tests on the oldest and the newest kernel, emulated
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
 # One test of a suite by name: see tests/README.md.
@@ -19,12 +19,12 @@ if [ -n "${SAN:-}" ]; then
 	suites=${suites:-unit container contract}
 	build=build/san
 else
-	suites=${suites:-unit kernel container interop contract fuzz house}
+	suites=${suites:-unit kernel container interop contract fuzz house guests}
 	build=build
 fi
 for suite in $suites; do
 	case $suite in
-	unit | fuzz | house) ;;
+	unit | fuzz | house | guests) ;;
 	kernel | container | interop | contract) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
 	*) die "no suite is called '$suite'" ;;
 	esac
@@ -133,6 +133,13 @@ house() {
 	count house $? tap "$logs/house.tap"
 }
 
+# The whole matrix is make test-kernels. These two are where something breaks first.
+guests() {
+	rm -f "$logs/guests.tap"
+	limited 1800 scripts/test-kernels.sh --tap "$logs/guests.tap" 5.10 sid 2>&1 | tee "$logs/guests.log"
+	count guests "${PIPESTATUS[0]}" tap "$logs/guests.tap"
+}
+
 if [ "$suites" != house ] && ! built all; then
 	echo "the build failed"
 	echo "0 passed, 1 failed, 0 skipped"
@@ -146,7 +153,7 @@ for suite in $suites; do
 	kernel) criterion kernel 600 -j1 ;;
 	container) pytest container 1200 ;;
 	contract) pytest contract 300 ;;
-	interop | fuzz | house) $suite ;;
+	interop | fuzz | house | guests) $suite ;;
 	esac
 done
 

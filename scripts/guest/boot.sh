@@ -12,9 +12,11 @@ guest=0 # the process of the guest that runs
 # not by then.
 boot() {
 	local arch=$1 kernel=$2 initramfs=$3 seconds=$4 log=$5 status machine
+	# Less what emulation has not got.
+	local processor='Haswell-v4,-pcid,-x2apic,-tsc-deadline,-invpcid,-spec-ctrl'
 	shift 5
 	case $arch in
-	amd64) machine=(qemu-system-x86_64 -cpu Haswell-v4,-pcid,-x2apic,-tsc-deadline,-invpcid,-spec-ctrl -append "console=ttyS0 $(parameters "$@")") ;;
+	amd64) machine=(qemu-system-x86_64 -cpu "$processor" -append "console=ttyS0 $(parameters "$@")") ;;
 	arm64) machine=(qemu-system-aarch64 -machine virt -cpu cortex-a72 -append "console=ttyAMA0 $(parameters "$@")") ;;
 	esac
 	timeout -k 5 "$seconds" "${machine[@]}" -accel tcg,thread=multi -smp 2 -m 1024 -nodefaults -no-user-config -display none \

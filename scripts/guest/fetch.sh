@@ -44,13 +44,11 @@ unpack() {
 	local folder=$1 downloads package
 	shift
 	downloads=$(mktemp -d)
-	for package in "$@"; do
-		if ! (cd "$downloads" && apt-get -q download "$package") >"$downloads/log" 2>&1; then
-			cat "$downloads/log" >&2
-			rm -rf "$downloads"
-			die "Debian's package $package cannot be fetched: is the mirror there?"
-		fi
-	done
+	if ! (cd "$downloads" && apt-get -q download "$@") >"$downloads/log" 2>&1; then
+		cat "$downloads/log" >&2
+		rm -rf "$downloads"
+		die "Debian's packages $* cannot be fetched: is the mirror there?"
+	fi
 	for package in "$downloads"/*.deb; do
 		dpkg -x "$package" "$folder" || die "Debian's package ${package##*/} cannot be unpacked"
 	done

@@ -7,11 +7,13 @@ judge.py table TAP...                        prints all guests in one table and 
 judge.py gaps                                prints the known gaps as README.md's table
 """
 import fnmatch
-import json
 import re
 import sys
 from collections import Counter
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import criterion  # noqa: E402
 
 GAPS = Path(__file__).parents[2] / "tests/kernel/gaps"
 FILTERED = "The test was skipped."  # Criterion's own words for a test that --filter leaves out
@@ -40,11 +42,9 @@ def report_of(log):
     if not found:
         lines = [line for line in log.split("\n") if line.strip()]
         raise ValueError("the guest ended without a report; its last words: " + (lines[-1] if lines else "none"))
-    for suite in json.loads(found.group(2), strict=False)["test_suites"]:
-        for test in suite["tests"]:
-            messages = " ".join(test.get("messages", []))
-            if test["status"] != "SKIPPED" or messages != FILTERED:
-                yield f"{suite['name']}/{test['name']}", test["status"], messages
+    for name, status, messages in criterion.tests(found.group(2)):
+        if status != "SKIPPED" or messages != FILTERED:
+            yield name, status, messages
 
 
 def judge(name, status, messages, reason):

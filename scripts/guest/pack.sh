@@ -38,13 +38,12 @@ libraries_of() {
 
 library_path() { # SYSROOT NAME
 	local folder
-	for folder in /lib /usr/lib /usr/local/lib; do
-		for folder in "$folder/$multiarch" "$folder"; do
-			if [ -e "$1$folder/$2" ]; then
-				echo "$folder/$2"
-				return
-			fi
-		done
+	# shellcheck disable=SC2154 # multiarch: the machine's name in paths, of test-kernels.sh
+	for folder in "/lib/$multiarch" "/usr/lib/$multiarch" "/usr/local/lib/$multiarch" /lib /usr/lib /usr/local/lib; do
+		if [ -e "$1$folder/$2" ]; then
+			echo "$folder/$2"
+			return
+		fi
 	done
 	return 1
 }
@@ -68,7 +67,8 @@ pack_programs() {
 	for folder in bin sbin lib lib64; do ln -s "usr/$folder" "$root/$folder"; done
 	cp "$bin/test-kernel" "$bin/taffrail-sensor" "$root/usr/bin/"
 	cp "build/guest/$arch/init" "$root/init"
-	cp "${bin%/bin}/bpf/taffrail.o" "$root/taffrail.o" # for bpftool, to read what the verifier says
+	cp "build/guest/$arch/shared_sensor" "$root/usr/bin/shared-sensor"
+	cp "${bin%/bin}/bpf/"taffrail*.o "$root/" # for bpftool, to read what the verifier says
 	mapfile -t programs < <(words tests/guest/programs)
 	put "$sysroot" "$root" "${programs[@]}"
 	# The users are root and nobody: names of this machine's are nobody's business.
@@ -76,6 +76,8 @@ pack_programs() {
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
 	printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 	mapfile -t programs < <(libraries_of "$sysroot" "$root"/usr/bin/* "$root"/usr/sbin/*)
+	# glibc opens this one by itself when a thread ends with pthread_exit.
+	programs+=("$(library_path "$sysroot" libgcc_s.so.1)") || die "there is no libgcc_s.so.1"
 	put "$sysroot" "$root" "${programs[@]}"
 	chmod 644 "$root/etc/passwd" "$root/etc/group"
 	archive "$root" "$output"

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,11 @@
 #include <unistd.h>
 
 #define REPORT "/tmp/report.json"
+#define SENSOR "/bin/taffrail-sensor"
+#define SENSOR_LOG "/run/sensor.log"
+#define SENSOR_LINES "/run/sensor.ndjson"
+
+enum { READY_SECONDS = 120 };
 
 static void complain(const char *what)
 {
@@ -120,32 +126,73 @@ static void raise_loopback(void)
 	close(fd);
 }
 
-/* Runs a program and waits for it. Returns what wait() says. */
-static int run(char *const arguments[])
+/* --- the tests ------------------------------------------------------------------------------------------------------ */
+
+/* Starts a program; `lines` and `log` are files for its stdout and stderr, or NULL for the console. */
+static pid_t start(char *const arguments[], const char *lines, const char *log)
 {
-	int status = -1;
 	pid_t child = fork();
 
-	if (child == 0) {
-		execv(arguments[0], arguments);
-		complain(arguments[0]);
-		_exit(127);
-	}
-	/* As the first process it also inherits what the tests leave behind. */
-	for (pid_t ended = 0; child > 0 && ended != child;)
+	if (child != 0)
+		return child;
+	if (lines)
+		dup2(open(lines, O_WRONLY | O_CREAT | O_APPEND, 0644), STDOUT_FILENO);
+	if (log)
+		dup2(open(log, O_WRONLY | O_CREAT | O_APPEND, 0644), STDERR_FILENO);
+	execv(arguments[0], arguments);
+	complain(arguments[0]);
+	_exit(127);
+}
+
+/* Waits for a process; as the first one, init also inherits what others leave behind. Returns what wait() says. */
+static int finish(pid_t process)
+{
+	int status = -1;
+
+	for (pid_t ended = 0; process > 0 && ended != process;)
 		ended = wait(&status);
 	return status;
+}
+
+/* The sensor that shared_sensor.c lends to the tests: with the arguments that they would give it. */
+static pid_t start_sensor(void)
+{
+	char *arguments[] = {SENSOR, "--stdout", "--cri", "/nonexistent/taffrail-test.sock", NULL, NULL, NULL};
+	char hooks[64], log[4096] = "";
+	pid_t sensor;
+
+	if (getenv("TAFFRAIL_HOOKS")) {
+		snprintf(hooks, sizeof(hooks), "hooks=%s", getenv("TAFFRAIL_HOOKS"));
+		arguments[4] = "--set";
+		arguments[5] = hooks;
+	}
+	sensor = start(arguments, SENSOR_LINES, SENSOR_LOG);
+	for (int i = 0; i < READY_SECONDS * 10 && !strstr(log, "taffrail-sensor: ready"); i++) {
+		int fd = open(SENSOR_LOG, O_RDONLY | O_CLOEXEC);
+		ssize_t length = fd < 0 ? 0 : read(fd, log, sizeof(log) - 1);
+
+		log[length > 0 ? length : 0] = '\0';
+		close(fd);
+		if (waitpid(sensor, NULL, WNOHANG) == sensor)
+			return -1; /* the tests will tell what it said */
+		usleep(100 * 1000);
+	}
+	return sensor;
 }
 
 /* The tests, with the options that init got. */
 static int run_tests(int count, char **options)
 {
 	char *arguments[40] = {"/bin/test-kernel", "-j1", "--verbose", "--color=never", "--json=" REPORT};
-	int used = 5;
+	pid_t sensor = start_sensor();
+	int used = 5, status;
 
 	for (int i = 1; i < count && used < 39; i++)
 		arguments[used++] = options[i];
-	return run(arguments);
+	status = finish(start(arguments, NULL, NULL));
+	if (sensor > 0 && kill(sensor, SIGTERM) == 0)
+		printf("init: the sensor ended with status %d\n", finish(sensor));
+	return status;
 }
 
 static void print_report(int status)
@@ -169,9 +216,9 @@ int main(int argc, char **argv)
 	load_modules();
 	raise_loopback();
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
-	setenv("TAFFRAIL_SENSOR", "/bin/taffrail-sensor", 1);
+	setenv("TAFFRAIL_SENSOR", "/bin/shared-sensor", 1);
 	if (access("/command", R_OK) == 0)
-		run((char *const[]){"/bin/sh", "/command", NULL});
+		finish(start((char *const[]){"/bin/sh", "/command", NULL}, NULL, NULL));
 	else
 		print_report(run_tests(argc, argv));
 	sync();

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,6 +58,14 @@ static const char *v2_root(void)
 	return access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
 }
 
+/* A machine whose containers are in cgroup v1, as an old one's are: every test is made there. */
+static bool only_v1(void)
+{
+	const char *version = getenv("TAFFRAIL_CGROUP");
+
+	return version && strcmp(version, "v1") == 0;
+}
+
 static void make_cgroups(enum watch_mode mode)
 {
 	unsigned char random[32];
@@ -66,8 +75,8 @@ static void make_cgroups(enum watch_mode mode)
 		for (size_t i = 0; i < sizeof(random); i++)
 			sprintf(ids[place] + 2 * i, "%02x", random[i]);
 	}
-	snprintf(group, sizeof(group), "%s/taffrail-test-%.16s", mode == WATCH_V1 ? "/sys/fs/cgroup/pids" : v2_root(),
-		ids[PLACE_CONTAINER]);
+	snprintf(group, sizeof(group), "%s/taffrail-test-%.16s",
+		mode == WATCH_V1 || only_v1() ? "/sys/fs/cgroup/pids" : v2_root(), ids[PLACE_CONTAINER]);
 	cr_assert_eq(mkdir(group, 0755), 0, "%s: %s", group, strerror(errno));
 	for (int place = PLACE_CONTAINER; place <= PLACE_OUTSIDE; place++) {
 		snprintf(cgroups[place], sizeof(cgroups[place]), "%s/%s", group,
@@ -256,6 +265,7 @@ int watch_early(int (*deed)(void *argument), void *argument)
 	pid_t child;
 	int result;
 
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1); /* not the one that a guest's tests share: it is there already */
 	atexit(clean_up);
 	make_cgroups(WATCH_V2);
 	cr_assert(pipe2(prepared, O_CLOEXEC) == 0 && pipe2(ready, O_CLOEXEC) == 0);
@@ -274,6 +284,24 @@ int watch_early(int (*deed)(void *argument), void *argument)
 void watch_filter(bool (*wanted_document)(struct json_object *document))
 {
 	filter = wanted_document;
+}
+
+int old_open(const char *path, int flags, unsigned int mode)
+{
+#ifdef SYS_open
+	return (int)syscall(SYS_open, path, flags, mode);
+#else
+	return openat(AT_FDCWD, path, flags, mode);
+#endif
+}
+
+int old_creat(const char *path, unsigned int mode)
+{
+#ifdef SYS_creat
+	return (int)syscall(SYS_creat, path, mode);
+#else
+	return openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+#endif
 }
 
 size_t documents(const char *action, struct json_object **found, size_t room)

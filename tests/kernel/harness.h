@@ -48,6 +48,10 @@ void place_enter(enum place place);
 /* The sensor's process, for deeds. */
 int harness_sensor(void);
 
+/* open(2) and creat(2) by their own numbers, where the machine has them; else as its libc makes them. */
+int old_open(const char *path, int flags, unsigned int mode);
+int old_creat(const char *path, unsigned int mode);
+
 /* The documents with this event.action, in order; all if NULL. */
 size_t documents(const char *action, struct json_object **found, size_t room);
 

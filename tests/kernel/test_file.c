@@ -73,10 +73,10 @@ static int every_call(void *argument)
 	(void)argument;
 	umask(0);
 	snprintf(path, sizeof(path), "%s/by-open", directory);
-	if (syscall(SYS_open, path, O_WRONLY | O_CREAT, 0640) < 0)
+	if (old_open(path, O_WRONLY | O_CREAT, 0640) < 0)
 		return 1;
 	snprintf(path, sizeof(path), "%s/by-creat", directory);
-	if (syscall(SYS_creat, path, 0604) < 0)
+	if (old_creat(path, 0604) < 0)
 		return 2;
 	snprintf(path, sizeof(path), "%s/by-openat2", directory);
 	if (syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)) < 0)
@@ -242,11 +242,23 @@ static int open_a_thousand(void *argument)
 
 Test(kernel_file, a_thousand_opens_are_a_thousand_each_once)
 {
-	char path[128];
+	static struct json_object *found[4096];
+	bool seen[1000] = {false};
+	size_t opens, count = 0;
 
 	cr_assert_eq(watch(open_a_thousand, NULL), 0);
-	for (int i = 0; i < 1000; i++) {
-		snprintf(path, sizeof(path), "%s/file-%d", directory, i);
-		one("open", "file.path", path);
+	opens = documents("open", found, 4096);
+	/* One pass: to look each one up among all takes an emulated machine minutes. */
+	for (size_t i = 0; i < opens && i < 4096; i++) {
+		const char *name = at(found[i], "file.name");
+		unsigned long number;
+
+		if (strncmp(name, "file-", 5) != 0 || strcmp(at(found[i], "file.directory"), directory) != 0)
+			continue;
+		number = strtoul(name + 5, NULL, 10);
+		cr_assert(number < 1000 && !seen[number], "%s", name);
+		seen[number] = true;
+		count++;
 	}
+	cr_assert_eq(count, 1000);
 }

@@ -461,3 +461,12 @@ Test(decode, cuts_of_an_exec_keep_their_names)
 	exec.truncated = KERNEL_CUT_DIRECTORY;
 	cr_assert_eq(decode_exec_truncated(&exec), EVENT_CUT_WORKING_DIRECTORY);
 }
+
+Test(decode, open_flags_of_arm64_become_those_of_x86)
+{
+	cr_assert_eq(decode_arm64_open_flags(0101), 0101);
+	cr_assert_eq(decode_arm64_open_flags(02000000 | 040000), 02000000 | EVENT_OPEN_DIRECTORY);
+	cr_assert_eq(decode_arm64_open_flags(0100000 | 0400000), EVENT_OPEN_NO_FOLLOW | EVENT_OPEN_LARGE);
+	cr_assert_eq(decode_arm64_open_flags(0200000), EVENT_OPEN_DIRECT);
+	cr_assert_eq(decode_arm64_open_flags(020040000), EVENT_OPEN_TEMPORARY);
+}

@@ -130,10 +130,19 @@ struct event_process {
 	const struct event_process *entry_leader; /* itself, an ancestor, or NULL */
 };
 
+/* Bits of open(2) that other architectures have elsewhere; events carry those of x86-64. */
+enum event_open_flag {
+	EVENT_OPEN_DIRECT = 040000,
+	EVENT_OPEN_LARGE = 0100000, /* glibc's O_LARGEFILE is 0 */
+	EVENT_OPEN_DIRECTORY = 0200000,
+	EVENT_OPEN_NO_FOLLOW = 0400000,
+	EVENT_OPEN_TEMPORARY = 020000000 | EVENT_OPEN_DIRECTORY,
+};
+
 struct event_file {
 	struct text path; /* the kernel's; the normalised argument where the kernel has no file */
 	struct text argument;
-	uint32_t flags; /* O_* */
+	uint32_t flags; /* O_* of x86-64: those that differ elsewhere are enum event_open_flag */
 	uint64_t inode;
 	uint32_t mode; /* with the type bits; 0: no file */
 	bool created, foreign, deleted, upper, copied_up, unsure;

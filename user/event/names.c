@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "event/event.h"
+
 const char *name_of_error(int error, char *room)
 {
 	const char *name = strerrorname_np(error);
@@ -20,10 +22,7 @@ const char *name_of_error(int error, char *room)
 	return room;
 }
 
-/*
- * The bits of open(2) on x86-64, as the kernel counts them: glibc's O_LARGEFILE is 0 there, and O_SYNC and O_TMPFILE
- * hold the bits of O_DSYNC and O_DIRECTORY, so they come first.
- */
+/* The bits of open(2) on x86-64. O_SYNC and O_TMPFILE hold the bits of O_DSYNC and O_DIRECTORY, so they come first. */
 static const struct {
 	uint32_t bits;
 	const char *name;
@@ -37,11 +36,11 @@ static const struct {
 	{O_SYNC, "O_SYNC"},
 	{O_DSYNC, "O_DSYNC"},
 	{O_ASYNC, "O_ASYNC"},
-	{O_DIRECT, "O_DIRECT"},
-	{0100000, "O_LARGEFILE"},
-	{O_TMPFILE, "O_TMPFILE"},
-	{O_DIRECTORY, "O_DIRECTORY"},
-	{O_NOFOLLOW, "O_NOFOLLOW"},
+	{EVENT_OPEN_DIRECT, "O_DIRECT"},
+	{EVENT_OPEN_LARGE, "O_LARGEFILE"},
+	{EVENT_OPEN_TEMPORARY, "O_TMPFILE"},
+	{EVENT_OPEN_DIRECTORY, "O_DIRECTORY"},
+	{EVENT_OPEN_NO_FOLLOW, "O_NOFOLLOW"},
 	{O_NOATIME, "O_NOATIME"},
 	{O_CLOEXEC, "O_CLOEXEC"},
 	{O_PATH, "O_PATH"},

@@ -97,6 +97,34 @@ static void decode_exit(const struct record *record, struct event *event)
 	event->end.code = event->end.signal ? 128 + event->end.signal : (status >> 8) & 0xff;
 }
 
+/* include/uapi/asm/fcntl.h of arm64 (and arm), beside those of x86-64. */
+uint32_t decode_arm64_open_flags(uint32_t flags)
+{
+	const struct {
+		uint32_t arm64, event;
+	} bits[] = {
+		{040000, EVENT_OPEN_DIRECTORY},
+		{0100000, EVENT_OPEN_NO_FOLLOW},
+		{0200000, EVENT_OPEN_DIRECT},
+		{0400000, EVENT_OPEN_LARGE},
+	};
+	uint32_t out = flags & ~0740000u;
+
+	for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
+		if (flags & bits[i].arm64)
+			out |= bits[i].event;
+	return out;
+}
+
+static uint32_t native_open_flags(uint32_t flags)
+{
+#if defined(__aarch64__)
+	return decode_arm64_open_flags(flags);
+#else
+	return flags;
+#endif
+}
+
 static void decode_open(const struct record *record, struct buffer *scratch, struct event *event)
 {
 	const struct kernel_open *open = record->open;
@@ -107,7 +135,7 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 	event->count = open->count ? open->count : 1;
 	file->path = record_text(record, open->path);
 	file->argument = record_text(record, open->argument);
-	file->flags = open->flags;
+	file->flags = native_open_flags(open->flags);
 	file->inode = open->inode;
 	file->mode = open->mode;
 	/* The kernel does not count a file without a name as created; but nobody had it before. */

@@ -16,6 +16,9 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 /* enum event_cut for the KERNEL_CUT_* bits of an exec record. */
 uint32_t decode_exec_truncated(const struct kernel_exec *exec);
 
+/* The x86-64 form, which events carry, of what open(2) was given on arm64. */
+uint32_t decode_arm64_open_flags(uint32_t flags);
+
 /*
  * The lexical normal form of `path`, taken from `directory` if it is relative: no empty, "." or ".." parts.
  * Symbolic links are not known here. Appended to `out`.

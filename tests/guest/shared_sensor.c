@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guest's tests start as their sensor: it lends them the one that init has started, for to load the programs costs
+ * an emulated processor many seconds. A test that gives other arguments, or has TAFFRAIL_OWN_SENSOR set, gets a sensor of
+ * its own.
+ *
+ * Says "ready" as the sensor does, and at SIGTERM copies to stdout what the sensor has written since. To know that all of
+ * it is there, a process in a container of its own makes one record for each ring: rings keep their order.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SENSOR "/bin/taffrail-sensor"
+#define SENSOR_LOG "/run/sensor.log"
+#define SENSOR_LINES "/run/sensor.ndjson"
+
+enum { MARK_SECONDS = 60, SETTLE_MS = 200 };
+
+static int die(const char *what)
+{
+	fprintf(stderr, "shared sensor: %s: %s\n", what, strerror(errno));
+	return EXIT_FAILURE;
+}
+
+static int is_ordinary(int argc, char **argv)
+{
+	const char *hooks = getenv("TAFFRAIL_HOOKS");
+	char setting[64];
+
+	snprintf(setting, sizeof(setting), "hooks=%s", hooks ? hooks : "");
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--stdout") != 0 && strcmp(argv[i], "--cri") != 0 &&
+			strcmp(argv[i], "/nonexistent/taffrail-test.sock") != 0 && strcmp(argv[i], "--set") != 0 &&
+			strcmp(argv[i], setting) != 0)
+			return 0;
+	return !getenv("TAFFRAIL_OWN_SENSOR");
+}
+
+/* The whole of a small file, or its end, as text. */
+static const char *text_of(const char *path)
+{
+	static char text[16384];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	text[length > 0 ? length : 0] = '\0';
+	close(fd);
+	return text;
+}
+
+/* In a cgroup named like a container's: an open that fails, then the end of a process. */
+static pid_t make_mark(const char *cgroup)
+{
+	char path[300];
+	pid_t child = fork();
+
+	if (child != 0)
+		return child;
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		_exit(1);
+	_exit(open("/nonexistent/taffrail-mark", O_RDONLY) >= 0);
+}
+
+/* Are both of the mark's documents there? They are looked for in what came since `from`. */
+static int is_marked(FILE *lines, long from, const char *id)
+{
+	static char line[1 << 20];
+	int opened = 0, ended = 0;
+
+	clearerr(lines);
+	fseek(lines, from, SEEK_SET);
+	while (fgets(line, sizeof(line), lines))
+		if (strstr(line, id)) {
+			opened |= strstr(line, "\"action\":\"open\"") != NULL;
+			ended |= strstr(line, "\"action\":\"end\"") != NULL;
+		}
+	return opened && ended;
+}
+
+static int await_mark(FILE *lines)
+{
+	const char *root =
+		access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
+	time_t start = time(NULL);
+	char id[65], cgroup[200];
+	int status = 0, marked = 0;
+	long from;
+
+	fseek(lines, 0, SEEK_END);
+	from = ftell(lines);
+	snprintf(id, sizeof(id), "%064lx", (unsigned long)start << 24 | (unsigned long)getpid());
+	snprintf(cgroup, sizeof(cgroup), "%s/%s", root, id);
+	if (mkdir(cgroup, 0755) < 0)
+		return die(cgroup);
+	waitpid(make_mark(cgroup), &status, 0);
+	while (status == 0 && !marked && time(NULL) - start < MARK_SECONDS) {
+		usleep(50 * 1000);
+		marked = is_marked(lines, from, id);
+	}
+	rmdir(cgroup);
+	errno = ETIME;
+	return marked ? 0 : die("the mark did not come through the sensor");
+}
+
+int main(int argc, char **argv)
+{
+	sigset_t signals;
+	FILE *lines;
+	int signal_number;
+	char bytes[65536];
+	size_t length;
+
+	if (!is_ordinary(argc, argv)) {
+		execv(SENSOR, argv);
+		return die(SENSOR);
+	}
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	lines = fopen(SENSOR_LINES, "r+e");
+	/* Other tests' documents are in nobody's way, but memory is short; the sensor appends. */
+	if (!lines || ftruncate(fileno(lines), 0) < 0)
+		return die(SENSOR_LINES);
+	fputs(text_of(SENSOR_LOG), stderr);
+	if (!strstr(text_of(SENSOR_LOG), "taffrail-sensor: ready"))
+		return EXIT_FAILURE;
+	sigwait(&signals, &signal_number);
+	if (await_mark(lines) != 0)
+		return EXIT_FAILURE;
+	usleep(SETTLE_MS * 1000);
+	clearerr(lines);
+	rewind(lines);
+	while ((length = fread(bytes, 1, sizeof(bytes), lines)) > 0)
+		if (fwrite(bytes, 1, length, stdout) != length)
+			return die("stdout");
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : die("stdout");
+}
