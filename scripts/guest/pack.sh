@@ -74,6 +74,7 @@ pack_programs() {
 	# The users are root and nobody: names of this machine's are nobody's business.
 	printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
+	echo guest >"$root/etc/hostname"
 	printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 	mapfile -t programs < <(libraries_of "$sysroot" "$root"/usr/bin/* "$root"/usr/sbin/*)
 	# glibc opens this one by itself when a thread ends with pthread_exit.
