@@ -189,14 +189,16 @@ static size_t size_of(ProtobufCType type)
 	}
 }
 
-/* A packed list of numbers: one length, then each without a tag. Of those, the schema has enums and int32 alone. */
-static void put_packed(struct packer *packer, const ProtobufCFieldDescriptor *field, const int32_t *items, size_t count)
+/* A packed list of numbers: one length, then each without a tag. Of those, the schema has enums, int32 and uint64 alone. */
+static void put_packed(struct packer *packer, const ProtobufCFieldDescriptor *field, const void *items, size_t count)
 {
 	size_t start = begin(packer, field->id, 1);
+	bool wide = field->type == PROTOBUF_C_TYPE_UINT64;
 
-	packer->out->failed |= field->type != PROTOBUF_C_TYPE_ENUM && field->type != PROTOBUF_C_TYPE_INT32;
+	packer->out->failed |=
+		!wide && field->type != PROTOBUF_C_TYPE_ENUM && field->type != PROTOBUF_C_TYPE_INT32;
 	for (size_t i = 0; i < count && has_room(packer, NUMBER_ROOM); i++)
-		put_varint(packer, (uint64_t)(int64_t)items[i]);
+		put_varint(packer, wide ? ((const uint64_t *)items)[i] : (uint64_t)(int64_t)((const int32_t *)items)[i]);
 	finish(packer, start, 1);
 }
 
@@ -205,7 +207,7 @@ static void put_list(struct packer *packer, const ProtobufCFieldDescriptor *fiel
 	size_t size = size_of(field->type);
 
 	if (count && field->flags & PROTOBUF_C_FIELD_FLAG_PACKED) {
-		put_packed(packer, field, (const int32_t *)(const void *)items, count);
+		put_packed(packer, field, items, count);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
