@@ -123,8 +123,11 @@ $(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
 
 $(B)/bin/bench-calls: $(B)/tests/bench/bench_calls.o
-bench: all $(B)/bin/bench-calls $(B)/bin/bench-pipeline
-	tests/bench/run.py
+$(B)/bin/bench-load: $(B)/tests/bench/bench_load.o
+$(B)/bin/bench-read: $(B)/tests/bench/bench_read.o
+bench: all $(foreach part,calls load read pipeline,$(B)/bin/bench-$(part))
+	tests/bench/calls.py
+	tests/bench/live.py
 	$(B)/bin/bench-pipeline
 	tests/bench/memory.py
 

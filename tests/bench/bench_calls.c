@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a system call costs: one line "NAME NANOSECONDS" for each operation, the median of many short runs. It puts
- * itself into the cgroup whose cgroup.procs is given, or stays where it is; run.py compares with and without a sensor.
+ * itself into the cgroup whose cgroup.procs is given, or stays where it is; calls.py compares with and without a sensor.
  */
 #include <arpa/inet.h>
 #include <errno.h>

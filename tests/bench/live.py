@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""live.py [SECONDS]: how long an exec takes to its document, alone and beside floods of opens, and what a flood loses.
+
+Every exec has a nonce of its own and every open is counted by who makes it, so what is missing is known.
+"""
+import json
+import subprocess
+import sys
+import tempfile
+
+import lab
+
+EXECS, MANY = 1000, 20000
+
+
+def load(procs, *arguments):
+    return subprocess.Popen([lab.program("bench-load"), procs, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+
+
+def run(folder, collector, seconds, loops, rate, names):
+    """One scenario: EXECS execs in one container beside `loops` loops of opens in another. The reader's figures."""
+    with tempfile.TemporaryDirectory(prefix="taffrail-bench-") as scratch, lab.containers(2) as (quiet, loud):
+        reader = subprocess.Popen([lab.program("bench-read"), folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        socket = f"unix:{scratch}/collector.sock"
+        if collector:
+            receiver = lab.running("taffrail-collector", "--listen", socket, "--data", f"{scratch}/data", "--output", "ecs-json:-", stdout=reader.stdin)
+            sensor = lab.running("taffrail-sensor", "--collector", socket)
+        else:
+            receiver = None
+            sensor = lab.running("taffrail-sensor", "--stdout", stdout=reader.stdin)
+        if receiver:
+            receiver.__enter__()
+        with sensor:
+            floods = [load(loud, "opens", seconds, rate / loops, folder, names) for _ in range(loops)]
+            execs = load(quiet, "execs", EXECS, int(seconds * 1e6 / EXECS / 2))
+            made = sum(int(flood.communicate()[0]) for flood in floods)
+            if execs.wait() != 0:
+                sys.exit("the execs failed")
+        if receiver:
+            receiver.__exit__(None, None, None)
+        reader.stdin.close()
+        figures = json.loads(reader.stdout.read())
+        reader.wait()
+    return {**figures, "made": made, "rate": made / seconds}
+
+
+SCENARIOS = [
+    # name, collector, loops, rate (0: as fast as they can), names, p99 goal in ms
+    ("stdout, idle", False, 0, 0, 1, 2),
+    ("stdout, two loops on one file", False, 2, 0, 1, 20),
+    ("stdout, two loops on 20,000 files", False, 2, 0, MANY, 20),
+    ("collector, idle", True, 0, 0, 1, 10),
+    ("collector, 100,000 opens/s of 20,000 files", True, 2, 100000, MANY, 50),
+]
+
+
+def main():
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5
+    print(f"{'exec to its document':44} {'execs':>6} {'twice':>6} {'p50 ms':>8} {'p99 ms':>8} {'goal':>5} {'opens/s':>9} {'seen':>10} {'lost':>10} {'missing':>8}")
+    with tempfile.TemporaryDirectory(prefix="taffrail-files-") as folder:
+        lab.make_files(folder, MANY)
+        for name, collector, loops, rate, names, goal in SCENARIOS:
+            lab.progress(name)
+            figures = run(folder, collector, seconds, loops, rate, names)
+            lab.progress("")
+            print(f"{name:44} {figures['execs']:6} {figures['twice']:6} {figures['p50_us'] / 1000:8.2f} {figures['p99_us'] / 1000:8.2f} {goal:5} "
+                  f"{figures['rate']:9.0f} {figures['opens']:10} {figures['lost']:10} {figures['made'] - figures['opens'] - figures['lost']:8}", flush=True)
+
+
+main()
