@@ -254,6 +254,11 @@ int watch(int (*deed)(void *argument), void *argument)
 	return watch_in(WATCH_V2, deed, argument);
 }
 
+int harness_sensor(void)
+{
+	return sensor;
+}
+
 int watch_early(int (*deed)(void *argument), void *argument)
 {
 	char byte = 0;

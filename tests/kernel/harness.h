@@ -49,6 +49,9 @@ void place_enter(enum place place);
 int old_open(const char *path, int flags, unsigned int mode);
 int old_creat(const char *path, unsigned int mode);
 
+/* The sensor's process, for deeds. */
+int harness_sensor(void);
+
 /* The documents with this event.action, in order; all if NULL. */
 size_t documents(const char *action, struct json_object **found, size_t room);
 

@@ -28,6 +28,9 @@ int wire_batch_open(struct wire_batch **batch);
  */
 void wire_batch_add(struct wire_batch *batch, const struct event *event);
 
+/* What wire_batch_finish puts before the Batch itself: the tag and length of its Up. */
+enum { WIRE_UP_HEADER = 6 };
+
 /* Bytes that the batch has so far; 0: empty. */
 size_t wire_batch_size(const struct wire_batch *batch);
 

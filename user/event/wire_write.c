@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/table.h"
+#include "event/wire_inside.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 enum {
@@ -16,8 +17,8 @@ enum {
 	RECORD_CONTAINER = 1,
 	RECORD_PROCESS = 2,
 	RECORD_EVENT = 3,
-	LENGTH_DELIMITED = 2, /* protobuf's wire type */
-	UP_HEADER = 1 + 5,    /* room for the tag of Up.batch and its length, which is known last */
+	LENGTH_DELIMITED = 2,       /* protobuf's wire type */
+	UP_HEADER = WIRE_UP_HEADER, /* room for the tag of Up.batch and its length, which is known last */
 	KEY_SIZE = 40,
 	SLOTS_FIRST = 1024, /* a power of two */
 };
@@ -151,24 +152,6 @@ static ProtobufCBinaryData bytes_at(const uint8_t *data, size_t size)
 	return (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)data};
 }
 
-/* Strings of the schema come from the runtime, and are text; protobuf-c wants a NUL behind them. */
-struct strings {
-	char *room;
-	size_t used, size;
-};
-
-static char *string_of(struct strings *strings, struct text text)
-{
-	char *string = strings->room + strings->used;
-
-	if (text.length == 0 || strings->used + text.length + 1 > strings->size)
-		return (char *)(uintptr_t)protobuf_c_empty_string;
-	memcpy(string, text.data, text.length);
-	string[text.length] = '\0';
-	strings->used += text.length + 1;
-	return string;
-}
-
 static size_t strings_size(const struct event_container *container)
 {
 	size_t size = 8 + container->name.length + container->image_name.length + container->image_tag.length +
@@ -187,7 +170,7 @@ static void add_container(struct wire_batch *batch, const struct event_container
 {
 	Taffrail__V1__Container message = TAFFRAIL__V1__CONTAINER__INIT;
 	uint8_t key[KEY_SIZE] = {0};
-	struct strings strings = {.size = strings_size(container)};
+	struct wire_strings strings = {.size = strings_size(container)};
 	size_t lists = container->pod_ip_count * sizeof(char *) +
 		       container->label_count * (sizeof(Taffrail__V1__Label) + sizeof(Taffrail__V1__Label *));
 	char *room;
@@ -208,21 +191,21 @@ static void add_container(struct wire_batch *batch, const struct event_container
 
 	strings.room = room + lists;
 	message.id = bytes_at(container->id, sizeof(container->id));
-	message.name = string_of(&strings, container->name);
-	message.image_name = string_of(&strings, container->image_name);
-	message.image_tag = string_of(&strings, container->image_tag);
-	message.image_digest = string_of(&strings, container->image_digest);
-	message.pod_name = string_of(&strings, container->pod_name);
-	message.pod_namespace = string_of(&strings, container->pod_namespace);
-	message.pod_uid = string_of(&strings, container->pod_uid);
+	message.name = wire_string(&strings, container->name);
+	message.image_name = wire_string(&strings, container->image_name);
+	message.image_tag = wire_string(&strings, container->image_tag);
+	message.image_digest = wire_string(&strings, container->image_digest);
+	message.pod_name = wire_string(&strings, container->pod_name);
+	message.pod_namespace = wire_string(&strings, container->pod_namespace);
+	message.pod_uid = wire_string(&strings, container->pod_uid);
 	for (size_t i = 0; i < container->pod_ip_count; i++)
-		ips[i] = string_of(&strings, container->pod_ips[i]);
+		ips[i] = wire_string(&strings, container->pod_ips[i]);
 	message.n_pod_ip = container->pod_ip_count;
 	message.pod_ip = ips;
 	for (size_t i = 0; i < container->label_count; i++) {
 		taffrail__v1__label__init(&labels[i]);
-		labels[i].key = string_of(&strings, container->labels[i].key);
-		labels[i].value = string_of(&strings, container->labels[i].value);
+		labels[i].key = wire_string(&strings, container->labels[i].key);
+		labels[i].value = wire_string(&strings, container->labels[i].value);
 		label_pointers[i] = &labels[i];
 	}
 	message.n_label = container->label_count;
@@ -323,11 +306,7 @@ struct parts {
 	Taffrail__V1__Network network;
 	Taffrail__V1__Address source, destination;
 	Taffrail__V1__End end;
-	Taffrail__V1__Lost lost;
-	Taffrail__V1__Filtered filtered;
-	uint64_t counts[EVENT_ACTIONS_END];
-	Taffrail__V1__Action kinds[64];
-	char stage[64];
+	struct wire_health health;
 };
 
 static void set_file(Taffrail__V1__Event *message, struct parts *parts, const struct event_file *file)
@@ -376,45 +355,6 @@ static void set_network(Taffrail__V1__Event *message, struct parts *parts, const
 	message->network = &parts->network;
 }
 
-static void set_lost(Taffrail__V1__Event *message, struct parts *parts, const struct event_lost *lost)
-{
-	struct strings strings = {.room = parts->stage, .size = sizeof(parts->stage)};
-
-	taffrail__v1__lost__init(&parts->lost);
-	parts->lost.count = lost->count;
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (lost->kinds >> action & 1)
-			parts->kinds[parts->lost.n_kind++] = (Taffrail__V1__Action)action;
-	parts->lost.kind = parts->kinds;
-	parts->lost.stage = string_of(&strings, lost->stage);
-	parts->lost.cpu = lost->cpu;
-	parts->lost.first = lost->first;
-	parts->lost.last = lost->last;
-	parts->lost.start_ns = lost->start_ns;
-	parts->lost.end_ns = lost->end_ns;
-	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_LOST;
-	message->lost = &parts->lost;
-}
-
-static void set_filtered(Taffrail__V1__Event *message, struct parts *parts, const struct event_filtered *filtered)
-{
-	taffrail__v1__filtered__init(&parts->filtered);
-	parts->filtered.count = filtered->count;
-	parts->filtered.in_kernel = filtered->in_kernel;
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (filtered->counts[action]) {
-			parts->counts[parts->filtered.n_kind] = filtered->counts[action];
-			parts->kinds[parts->filtered.n_kind++] = (Taffrail__V1__Action)action;
-		}
-	parts->filtered.n_kind_count = parts->filtered.n_kind;
-	parts->filtered.kind = parts->kinds;
-	parts->filtered.kind_count = parts->counts;
-	parts->filtered.start_ns = filtered->start_ns;
-	parts->filtered.end_ns = filtered->end_ns;
-	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_FILTERED;
-	message->filtered = &parts->filtered;
-}
-
 static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const struct event *event)
 {
 	switch (event->action) {
@@ -430,9 +370,11 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 		message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_END;
 		message->end = &parts->end;
 		break;
-	case EVENT_LOST: set_lost(message, parts, &event->lost); break;
-	case EVENT_FILTERED: set_filtered(message, parts, &event->filtered); break;
-	case EVENT_FORK: break;
+	case EVENT_LOST: wire_set_lost(message, &parts->health, &event->lost); break;
+	case EVENT_COVERAGE: wire_set_coverage(message, &parts->health, &event->coverage); break;
+	case EVENT_FILTERED: wire_set_filtered(message, &parts->health, &event->filtered); break;
+	case EVENT_FORK:
+	case EVENT_TAMPER: break;
 	default: set_network(message, parts, &event->network); break;
 	}
 }
@@ -442,6 +384,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	Taffrail__V1__Event message = TAFFRAIL__V1__EVENT__INIT;
 	struct parts parts;
 
+	parts.health.room = parts.health.rule_room = NULL;
 	if (event->container) {
 		add_container(batch, event->container);
 		message.container_id = bytes_at(event->container->id, sizeof(event->container->id));
@@ -464,7 +407,11 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	message.cpu = event->cpu;
 	message.ring_sequence = event->ring_sequence;
 	set_detail(&message, &parts, event);
+	if (event->rule)
+		wire_set_rule(&message, &parts.health, event->rule);
 	put_record(batch, RECORD_EVENT, &message.base);
+	free(parts.health.room);
+	free(parts.health.rule_room);
 }
 
 size_t wire_batch_size(const struct wire_batch *batch)
@@ -478,13 +425,13 @@ static void put_batch_fields(struct buffer *bytes, const struct event_host *host
 	Taffrail__V1__Batch batch = TAFFRAIL__V1__BATCH__INIT;
 	Taffrail__V1__Host message = TAFFRAIL__V1__HOST__INIT;
 	char room[2048];
-	struct strings strings = {.room = room, .size = sizeof(room)};
+	struct wire_strings strings = {.room = room, .size = sizeof(room)};
 	char *to;
 
-	message.id = string_of(&strings, host->id);
-	message.name = string_of(&strings, host->name);
-	message.boot_id = string_of(&strings, host->boot_id);
-	message.cluster = string_of(&strings, host->cluster);
+	message.id = wire_string(&strings, host->id);
+	message.name = wire_string(&strings, host->name);
+	message.boot_id = wire_string(&strings, host->boot_id);
+	message.cluster = wire_string(&strings, host->cluster);
 	batch.host = &message;
 	batch.epoch = bytes_at(host->epoch, sizeof(host->epoch));
 	batch.first = first;

@@ -300,6 +300,7 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	case KERNEL_SEND: decode_network(record, event); break;
 	case KERNEL_DISCONNECT: decode_disconnect(record, event); break;
 	case KERNEL_SOCKET: decode_socket(record, event); break;
+	case KERNEL_TAMPER: event->action = EVENT_TAMPER; break;
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;
 	}

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "sensor/check.h"
+#include "sensor/guard.h"
 #include "sensor/pipeline.h"
 #include "sensor/settings.h"
 
@@ -23,6 +25,12 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
+	guard_harden();
+	if (settings.check) {
+		code = check_run(&settings);
+		sensor_settings_free(&settings);
+		return code;
+	}
 	error = pipeline_open(&running, &settings);
 	if (error) {
 		sensor_settings_free(&settings);

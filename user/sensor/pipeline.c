@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sensor/guard.h"
 #include "sensor/decode.h"
 
 enum {
@@ -47,6 +48,7 @@ struct waiting {
 static void send_record(struct pipeline *pipeline, const struct record *record, const struct event_process *image,
 	const struct event_container *names, bool pending)
 {
+	struct guard_alert alert;
 	struct event event;
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
@@ -54,7 +56,12 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
-	if (policy_leaves_out(pipeline->policy, &event))
+	if (record->header->kind == KERNEL_TAMPER) {
+		guard_signal(&alert, record);
+		event.rule = &alert.rule;
+		log_limited("%s", alert.message);
+	}
+	if (!event.rule && policy_leaves_out(pipeline->policy, &event))
 		return;
 	event.sequence = ++pipeline->sequence;
 	encode_event(pipeline->encoder, &event);
@@ -125,6 +132,37 @@ static bool is_connection(const struct kernel_header *header)
 }
 
 /*
+ * The sensor's own canary: proof for the coverage, no event. Where no canary flies, what a container does is none,
+ * whoever marked it. False: it is an event like any other.
+ */
+static bool take_canary(struct pipeline *pipeline, const struct record *record)
+{
+	if (!pipeline->reader && record->header->flags & KERNEL_IN_CONTAINER && !coverage_under_way(pipeline->coverage))
+		return false;
+	recording_record(pipeline->recording, pipeline->now_ns, record->header); /* for its number */
+	if (pipeline->reader)
+		return true;
+	if (record->header->kind == KERNEL_OPEN && record->open->repeat)
+		(void)loader_take_repeats(pipeline->loader, record->open->repeat); /* frees the number */
+	coverage_take(pipeline->coverage, record);
+	return true;
+}
+
+/* Takes a copy of the record without the mark that it should not have. */
+static bool unmark(struct pipeline *pipeline, struct record *record)
+{
+	struct buffer *copy = &pipeline->unmarked;
+
+	buffer_clear(copy);
+	buffer_append(copy, record->header, record->header->size);
+	if (copy->failed)
+		return false;
+	((struct kernel_header *)(void *)copy->data)->flags &= (uint8_t)~KERNEL_CANARY;
+	record->header = (const void *)copy->data;
+	return true;
+}
+
+/*
  * The whole way starts here: bytes of a ring, or of a recording of one. What cannot be used is counted and left;
  * returns 0 in any case.
  */
@@ -140,12 +178,16 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		return 0;
 	}
 	loss_seen(pipeline->loss, record.header);
+	if (record.header->flags & KERNEL_CANARY && take_canary(pipeline, &record))
+		return 0;
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
 		/* Its fork or exec was sent before it, into the other ring. */
 		if (pipeline->loader && !process_knows(pipeline->processes, record.header))
 			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
 	}
+	if (record.header->flags & KERNEL_CANARY && !unmark(pipeline, &record))
+		return 0;
 	/* Behind those that it had read before it: in a replay they come first. */
 	recording_record(pipeline->recording, pipeline->now_ns, record.header);
 
@@ -297,6 +339,8 @@ static void tick(struct pipeline *pipeline, bool final)
 	if (policy_due(pipeline->policy, pipeline->now_ns, final) &&
 		loader_policy_counts(pipeline->loader, pipeline->left_out) == 0)
 		pipeline_filtered(pipeline);
+	if (!final)
+		pipeline_watch_health(pipeline);
 	pipeline->next_tick_ns = pipeline->now_ns + tick_ns;
 }
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sensor/census.h"
+#include "sensor/guard.h"
 
 enum { SETTLE_MS = 2000 }; /* at start: for the names of what runs already */
 
@@ -172,6 +173,32 @@ static int open_policy(struct pipeline *pipeline)
 	return policy_open(&pipeline->policy, &pipeline->settings->rules, needed_kinds, pipeline->now_ns);
 }
 
+static void canary_expected(void *context)
+{
+	loader_canary_expect(context);
+}
+
+static int canary_enters(void *context)
+{
+	return loader_canary_enter(context);
+}
+
+static void canary_leaves(void *context)
+{
+	loader_canary_leave(context);
+}
+
+static int open_coverage(struct pipeline *pipeline)
+{
+	const struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, pipeline->loader};
+	size_t count;
+	const struct loader_hook *hooks = loader_hooks(pipeline->loader, &count);
+
+	pipeline->status_fd = guard_open();
+	return coverage_open(
+		&pipeline->coverage, &canary, hooks, count, pipeline->settings->coverage_interval_ms * 1000000);
+}
+
 /* The kernel, and what it needs. Says what is wrong, as a rule. */
 static int open_kernel(struct pipeline *pipeline)
 {
@@ -187,6 +214,7 @@ static int open_kernel(struct pipeline *pipeline)
 	error = error ? error : open_policy(pipeline);
 	error = error ? error
 		      : open_loader(pipeline); /* the rights first: without them nothing else is worth starting */
+	error = error ? error : open_coverage(pipeline);
 	return error ? error : open_recording(pipeline);
 }
 
@@ -233,6 +261,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	if (!pipeline)
 		return -ENOMEM;
 	pipeline->settings = settings;
+	pipeline->status_fd = -1;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = pipeline->stop_fd < 0 ? -errno : 0;
 	if (!error) {
@@ -267,6 +296,7 @@ void pipeline_close(struct pipeline *pipeline)
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);
+	coverage_close(pipeline->coverage);
 	loader_close(pipeline->loader);
 	recording_close(pipeline->recording);
 	recording_reader_close(pipeline->reader);
@@ -274,6 +304,9 @@ void pipeline_close(struct pipeline *pipeline)
 	host_close(pipeline->host);
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);
+	buffer_free(&pipeline->unmarked);
+	if (pipeline->status_fd >= 0)
+		close(pipeline->status_fd);
 	if (pipeline->stop_fd >= 0)
 		close(pipeline->stop_fd);
 	free(pipeline);

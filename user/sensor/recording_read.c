@@ -201,6 +201,7 @@ static const char *read_content(struct recording_reader *reader, struct content 
 	case RECORDING_HOST: return reader->cpus ? "a second host" : read_host(reader, content, frame);
 	case RECORDING_PROCESS: return read_process(content, frame);
 	case RECORDING_RECORD:
+	case RECORDING_OWN:
 		frame->record.size = content.left;
 		frame->record.bytes = content.at;
 		return NULL;

@@ -325,6 +325,11 @@ void recording_filtered(struct recording *recording, uint64_t now_ns, const uint
 	put_frame(recording, now_ns, RECORDING_FILTERED, counts, KERNEL_KINDS_END * sizeof(*counts));
 }
 
+void recording_own(struct recording *recording, uint64_t now_ns, struct text batch)
+{
+	put_frame(recording, now_ns, RECORDING_OWN, batch.data, batch.length);
+}
+
 void recording_end(struct recording *recording, uint64_t now_ns)
 {
 	put_frame(recording, now_ns, RECORDING_END, NULL, 0);
