@@ -117,7 +117,7 @@ static __always_inline u32 fill_file(
 
 __hidden void file_opened(const struct call *call)
 {
-	struct file_facts facts = {};
+	struct file_facts *facts;
 	struct scratch *scratch;
 	struct kernel_open *open;
 	u32 end = sizeof(*open);
@@ -132,24 +132,26 @@ __hidden void file_opened(const struct call *call)
 		return;
 	}
 	open = (void *)scratch->record;
+	facts = &scratch->facts;
+	__builtin_memset(facts, 0, sizeof(*facts));
 	__builtin_memset(open, 0, sizeof(*open));
 	end = call_argument(call, scratch, end, &open->argument, &open->truncated);
 	if (call->result >= 0 && !call->unknown) {
 		if (!call->gone)
-			facts.file = call->object ? (void *)call->object : file_of_current(call->result);
-		unsure = !facts.file;
+			facts->file = call->object ? (void *)call->object : file_of_current(call->result);
+		unsure = !facts->file;
 	}
-	if (facts.file) {
-		file_read(&facts, scratch->path);
-		unsure = file_unsure(&facts, call);
-		if (policy_file_leaves_out(&rules, facts.flags | (call->flags & OPEN_MOMENTARY),
-			    (facts.mode & FMODE_CREATED ? KERNEL_FILE_CREATED : 0) |
+	if (facts->file) {
+		file_read(facts, scratch->path);
+		unsure = file_unsure(facts, call);
+		if (policy_file_leaves_out(&rules, facts->flags | (call->flags & OPEN_MOMENTARY),
+			    (facts->mode & FMODE_CREATED ? KERNEL_FILE_CREATED : 0) |
 				    (unsure ? KERNEL_FILE_UNSURE : 0))) {
 			scratch_give(scratch);
 			return;
 		}
 	}
-	open->repeat = open_number(scratch, call, &facts, unsure);
+	open->repeat = open_number(scratch, call, facts, unsure);
 	if (open->repeat && repeat_counted(open->repeat)) {
 		scratch_give(scratch);
 		return;
@@ -162,8 +164,8 @@ __hidden void file_opened(const struct call *call)
 		open->file_flags |= KERNEL_FILE_UNSURE;
 	if (call->flags & (OPEN_CREATE | OPEN_TEMPORARY))
 		open->created_mode = call->mode;
-	if (facts.file)
-		end = fill_file(scratch, call, &facts, end, rules);
+	if (facts->file)
+		end = fill_file(scratch, call, facts, end, rules);
 	if (end == 0) {
 		scratch_give(scratch);
 		return;

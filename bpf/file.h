@@ -41,7 +41,8 @@ static __always_inline struct file *file_of_current(u32 fd)
 
 /*
  * What an open tells of its file, read in two pieces: each read of kernel memory costs more than what it reads.
- * `room` is memory of a map, where a struct file and the start of a struct inode find place.
+ * It stands in the scratch, for the stack is short. `room` is memory of a map, where a struct file and the start of a
+ * struct inode find place.
  */
 struct file_facts {
 	struct file *file;

@@ -89,50 +89,50 @@ static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock
 
 /* --- connect begins (cgroup hooks, in the caller's context) ---------------------------------------------------------- */
 
-static __always_inline int connect_begins(u64 key, const struct kernel_tuple *tuple)
+static __always_inline int connect_begins(u64 key, struct kernel_network *begin)
 {
-	struct kernel_network begin = {};
 	struct socket_entry *entry;
 
-	if (!task_current(&begin.header))
+	if (!task_current(&begin->header))
 		return 1;
-	begin.header.flags |= uring_flag(key);
-	begin.connection = key;
-	begin.tuple = *tuple;
+	begin->header.flags |= uring_flag(key);
+	begin->connection = key;
 	entry = entry_new(key, KERNEL_CONNECT_DONE);
 	if (entry) {
-		entry->owner = begin.header;
-		entry->tuple = *tuple;
+		entry->owner = begin->header;
+		entry->tuple = begin->tuple;
 		flags_begin(&entry->flags, SOCKET_IN_CALL | SOCKET_BEGUN);
 	}
-	if (policy_leaves_out(&begin.header, KERNEL_CONNECT)) {
+	if (policy_leaves_out(&begin->header, KERNEL_CONNECT)) {
 		if (entry)
 			flags_set(&entry->flags, SOCKET_LEFT_OUT);
 		return 1;
 	}
-	ring_send(&begin.header, KERNEL_CONNECT, KERNEL_RING_CRITICAL, sizeof(begin));
+	ring_send(&begin->header, KERNEL_CONNECT, KERNEL_RING_CRITICAL, sizeof(*begin));
 	return 1;
 }
 
 SEC("cgroup/connect4")
 int network_connect4(struct bpf_sock_addr *address)
 {
-	struct kernel_tuple tuple = {.family = AF_INET, .protocol = address->protocol, .type = address->type};
+	struct kernel_network begin = {
+		.tuple = {.family = AF_INET, .protocol = address->protocol, .type = address->type}};
 	struct bpf_sock *sk = address->sk;
 
 	if (!sk)
 		return 1;
-	*(u32 *)tuple.remote.bytes = address->user_ip4;
-	tuple.remote_port_be = address->user_port;
-	return connect_begins((u64)sk, &tuple);
+	*(u32 *)begin.tuple.remote.bytes = address->user_ip4;
+	begin.tuple.remote_port_be = address->user_port;
+	return connect_begins((u64)sk, &begin);
 }
 
 SEC("cgroup/connect6")
 int network_connect6(struct bpf_sock_addr *address)
 {
-	struct kernel_tuple tuple = {.family = AF_INET6, .protocol = address->protocol, .type = address->type};
+	struct kernel_network begin = {
+		.tuple = {.family = AF_INET6, .protocol = address->protocol, .type = address->type}};
 	struct bpf_sock *sk = address->sk;
-	u32 *words = (u32 *)tuple.remote.bytes;
+	u32 *words = (u32 *)begin.tuple.remote.bytes;
 
 	if (!sk)
 		return 1;
@@ -140,10 +140,10 @@ int network_connect6(struct bpf_sock_addr *address)
 	words[1] = address->user_ip6[1];
 	words[2] = address->user_ip6[2];
 	words[3] = address->user_ip6[3];
-	if (unmap(&tuple.remote))
-		tuple.family = AF_INET;
-	tuple.remote_port_be = address->user_port;
-	return connect_begins((u64)sk, &tuple);
+	if (unmap(&begin.tuple.remote))
+		begin.tuple.family = AF_INET;
+	begin.tuple.remote_port_be = address->user_port;
+	return connect_begins((u64)sk, &begin);
 }
 
 /* --- TCP states (in any context) -------------------------------------------------------------------------------------- */

@@ -140,25 +140,33 @@ __hidden __noinline void raw_sent(struct __sk_buff *packet, u64 socket)
 /* --- sends by descriptor (at the exit of system calls, or as io_uring is asked) --------------------------------------------- */
 
 /* The first frame of a packet socket on each network device. */
-static __noinline void packet_sent(const struct call *call, struct sock *sk)
+__hidden __noinline void packet_sent(const struct call *call, struct sock *sk)
 {
-	struct kernel_network send = {};
 	struct peer peer = {.cookie = (u64)sk, .family = AF_PACKET};
+	struct scratch *scratch;
+	struct kernel_network *send;
+	u32 interface = 0;
 	u8 one = 1;
 
 	if (call->result < 0)
 		return;
 	if (bpf_core_type_exists(struct packet_sock))
-		send.interface = BPF_CORE_READ((struct packet_sock *)sk, ifindex);
-	if (!send.interface && call->address) /* not bound: claimed, of the sockaddr_ll */
-		bpf_probe_read_user(&send.interface, sizeof(send.interface), (void *)(call->address + 4));
+		interface = BPF_CORE_READ((struct packet_sock *)sk, ifindex);
+	if (!interface && call->address) /* not bound: claimed, of the sockaddr_ll */
+		bpf_probe_read_user(&interface, sizeof(interface), (void *)(call->address + 4));
 	*(u64 *)peer.address.bytes = socket_inode(sk);
-	peer.protocol = send.interface;
+	peer.protocol = interface;
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
 		return;
-	send.header = call->header;
-	read_tuple(&send.tuple, sk);
-	ring_send(&send.header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(send));
+	scratch = network_scratch(call, KERNEL_SEND);
+	if (!scratch)
+		return;
+	send = (void *)scratch->record;
+	send->result = 0; /* not the bytes */
+	send->interface = interface;
+	read_tuple(&send->tuple, sk);
+	ring_send(&send->header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(*send));
+	scratch_give(scratch);
 }
 
 __hidden void socket_sent(struct call *call)

@@ -44,4 +44,9 @@ static __always_inline bool raw_is(u32 type, u32 protocol)
 /* raw.bpf.c: tells the packet of such a socket, if it is the first to its peer. In the sender's context. */
 void raw_sent(struct __sk_buff *packet, u64 socket);
 
+struct call;
+
+/* raw.bpf.c: a send of a packet socket. */
+void packet_sent(const struct call *call, struct sock *sk);
+
 #endif

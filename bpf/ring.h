@@ -8,6 +8,7 @@
 #ifndef TAFFRAIL_RING_H
 #define TAFFRAIL_RING_H
 
+#include "bpf/file.h"
 #include "bpf/kernel_types.h"
 #include "bpf/kernel_event.h"
 #include "bpf/lane.h"
@@ -57,6 +58,7 @@ struct scratch {
 	u32 busy;
 	u32 slot; /* its key in the map */
 	struct path_walk walk;
+	struct file_facts facts;
 	char record[KERNEL_RECORD_MAX];
 	char path[2 * KERNEL_PATH_MAX]; /* built from the middle down: so any offset and any length stay inside */
 };

@@ -10,6 +10,7 @@
 #include "bpf/uring.h"
 #include "bpf/address.h"
 #include "bpf/call.h"
+#include "bpf/raw.h"
 #include "bpf/task.h"
 
 enum {
@@ -56,6 +57,7 @@ struct uring_call {
 	u32 length;                 /* of the address */
 	u32 zero;
 	char address[URING_ADDRESS_MAX]; /* of a connect */
+	struct call call;                /* what tell makes of it: here, for more of the stack goes into reading paths */
 };
 
 /* By the address of the struct io_kiocb. A plain hash: where it is full, the call is told at once, its outcome unknown. */
@@ -256,35 +258,38 @@ static __always_inline void tell_accept(struct call *call, const struct uring_ca
 }
 
 /* Tells what came of a call, or, `unknown`, that it was asked for. */
-static __noinline void tell(const struct uring_call *from, u64 key, s32 result, bool unknown)
+static __noinline void tell(struct uring_call *from, u64 key, s32 result, bool unknown)
 {
 	u32 opcode = from->opcode;
-	struct call call = {.result = result, .unknown = unknown};
+	struct call *call = &from->call;
 
-	call.header = from->header;
+	__builtin_memset(call, 0, sizeof(*call));
+	call->header = from->header;
+	call->result = result;
+	call->unknown = unknown;
 	if (opens(opcode)) {
-		tell_open(&call, from, key);
+		tell_open(call, from, key);
 		return;
 	}
 	if (opcode == OP_SOCKET) {
-		socket_created(&call, from->family, from->type, from->protocol);
+		socket_created(call, from->family, from->type, from->protocol);
 		return;
 	}
 	if (opcode == OP_ACCEPT && !unknown) {
-		tell_accept(&call, from, key);
+		tell_accept(call, from, key);
 		return;
 	}
-	call.object = (u64)socket_of_key(key);
-	call.name = (u64)from->address;
-	call.length = from->length;
+	call->object = (u64)socket_of_key(key);
+	call->name = (u64)from->address;
+	call->length = from->length;
 	if (unknown) {
-		tell_unknown(&call, opcode);
-	} else if (opcode == OP_LISTEN && call.object) {
-		network_listened(&call);
-	} else if (opcode == OP_CONNECT && call.object) {
+		tell_unknown(call, opcode);
+	} else if (opcode == OP_LISTEN && call->object) {
+		network_listened(call);
+	} else if (opcode == OP_CONNECT && call->object) {
 		if (result == -ECANCELED) /* the request; the socket goes on connecting */
-			call.result = -EINTR;
-		network_connected(&call);
+			call->result = -EINTR;
+		network_connected(call);
 	}
 }
 
@@ -348,16 +353,21 @@ static __always_inline void read_socket(struct uring_call *call, struct io_kiocb
 	call->protocol = BPF_CORE_READ(socket, protocol);
 }
 
+/* A function of its own, for what it takes of the stack is free again afterwards. */
+static __noinline bool sender_wanted(struct kernel_header *header)
+{
+	return task_current(header);
+}
+
 /* A send: the hooks of its socket tell it; a packet socket has none. */
-static __noinline void sends_by(struct sock *sk, const struct kernel_header *header)
+static __noinline void sends_by(struct sock *sk)
 {
 	struct call call = {};
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET)
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET || !sender_wanted(&call.header))
 		return;
-	call.header = *header;
-	call.object = (u64)sk;
-	socket_sent(&call);
+	call.header.flags |= KERNEL_URING;
+	packet_sent(&call, sk);
 }
 
 static __noinline void forget(u64 key, const struct uring_call *call)
@@ -394,15 +404,10 @@ static __always_inline int submitted(struct io_kiocb *request)
 		sk = socket_of_request(request, flags);
 		if (sk)
 			uring_note(sk);
-		if (sends(opcode)) {
-			struct kernel_header header = {};
-
-			task_fill(&header, task, &container);
-			header.flags |= KERNEL_URING;
-			if (sk)
-				sends_by(sk, &header);
+		if (sk && sends(opcode))
+			sends_by(sk);
+		if (sends(opcode))
 			return 0;
-		}
 	}
 	if (bpf_map_update_elem(&uring_calls, &key, &no_call, BPF_ANY) == 0)
 		call = bpf_map_lookup_elem(&uring_calls, &key);
