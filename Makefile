@@ -58,17 +58,25 @@ BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. \
 	-idirafter /usr/include/$(shell $(CC) -print-multiarch)
 BPF_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
-SKELETON := $(B)/bpf/taffrail.skel.h
+# The same sources for kernels before 5.17, which refuse what the modern object has even where it is never reached.
+CLASSIC_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/classic/%.bpf.o,$(wildcard bpf/*.bpf.c))
+SKELETON := $(B)/bpf/taffrail.skel.h $(B)/bpf/taffrail_classic.skel.h
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
+$(B)/bpf/classic/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -DTAFFRAIL_CLASSIC -c $< -o $@
+
 $(B)/bpf/taffrail.o: $(BPF_O)
+$(B)/bpf/taffrail_classic.o: $(CLASSIC_O)
+$(B)/bpf/taffrail.o $(B)/bpf/taffrail_classic.o:
 	$(BPFTOOL) gen object $@ $^
 
-$(SKELETON): $(B)/bpf/taffrail.o
-	$(BPFTOOL) gen skeleton $< name taffrail_bpf > $@.new && mv $@.new $@
+$(SKELETON): $(B)/bpf/%.skel.h: $(B)/bpf/%.o
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new && mv $@.new $@
 
 # --- rooms and programs ----------------------------------------------------------------------------------------------
 objects = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(foreach room,$(1),$(wildcard user/$(room)/*.c user/$(room)/*/*.c))))

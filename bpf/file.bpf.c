@@ -61,6 +61,7 @@ static __always_inline u64 open_number(
 	hash = repeat_mix(hash, (u64)call->flags << 32 | header->flags << 24 | (call->mode & 07777));
 	if (facts->file) {
 		hash = repeat_mix(hash, (u64)facts->dentry);
+		hash = path_mix((u64)facts->dentry, hash);
 		hash = repeat_mix(hash, (u64)facts->mount);
 		hash = repeat_mix(hash, facts->number);
 		hash = repeat_mix(hash, (u64)facts->inode_mode << 32 | facts->flags);

@@ -168,7 +168,7 @@ struct kernel_exec {
 	__u8 zero[5];
 	char name[KERNEL_NAME_SIZE];
 	struct kernel_string executable; /* the file that was mapped; for a script its interpreter */
-	struct kernel_string filename;   /* bprm->filename: as given; for a script the script */
+	struct kernel_string filename;   /* as given; for a script the script, with its path if given by descriptor */
 	struct kernel_string interp;     /* bprm->interp: differs from filename for a script */
 	struct kernel_string cwd;
 	struct kernel_string args;        /* claimed: user memory. NUL-separated */

@@ -230,7 +230,7 @@ int network_list(struct bpf_iter__task_file *iterator)
 	u64 key;
 	u8 state;
 
-	if (!task || !file || task->pid != task->tgid)
+	if (!task || !file || !task_stands(task))
 		return 0;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK || !task_wanted(task, &container))
 		return 0;
@@ -267,10 +267,13 @@ static __always_inline bool has_address_hook(struct sock *sk)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
 }
 
-/* A connect that the address hook did not see: a unix or raw socket's, or it failed before. */
+/*
+ * A connect that the address hook did not see: a unix or raw socket's, or it failed before. Without `sk`, where another
+ * thread took the descriptor away, there is only what is claimed.
+ */
 static __noinline void connect_alone(const struct call *call, struct sock *sk)
 {
-	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	u16 family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : AF_UNSPEC;
 	struct scratch *scratch = network_scratch(call, KERNEL_CONNECT_DONE);
 	struct kernel_network *network;
 	u32 end = sizeof(*network);
@@ -278,8 +281,9 @@ static __noinline void connect_alone(const struct call *call, struct sock *sk)
 	if (!scratch)
 		return;
 	network = (void *)scratch->record;
-	read_tuple(&network->tuple, sk);
-	if (call->result < 0) {
+	if (sk)
+		read_tuple(&network->tuple, sk);
+	if (call->result < 0 || !sk) {
 		end = claimed_address(scratch, call, end);
 	} else if (family == AF_UNIX) {
 		struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
@@ -299,12 +303,22 @@ __hidden void network_connected(const struct call *call)
 	struct sock *sk = socket_of_call(call, call->fd);
 	u64 key = (u64)sk;
 	struct socket_entry *entry;
-	u16 family, type;
+	u16 family, type, claimed = AF_UNSPEC;
 	u64 flags;
 
+	family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : AF_UNSPEC;
+	if (call->result == 0 && !call->object && family != AF_UNIX) {
+		/* Another thread may have changed the descriptor meanwhile; an inet connect has been seen anyway. */
+		read_sockaddr(call, &claimed, 0, sizeof(claimed));
+		if (claimed == AF_UNIX) {
+			connect_alone(call, NULL);
+			return;
+		}
+		if (!sk)
+			ring_unsent(KERNEL_CONNECT_DONE, KERNEL_RING_CRITICAL);
+	}
 	if (!sk)
 		return;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	type = BPF_CORE_READ(sk, sk_type);
 	if (family == AF_VSOCK)
 		vsock_connected(call, sk);
@@ -332,6 +346,18 @@ __hidden void network_connected(const struct call *call)
 		connect_alone(call, sk);
 }
 
+/*
+ * Another thread can put another socket at the descriptor before this program looks, or nothing. One that it put there
+ * has a second reference, which one that was just accepted has not. What is in doubt is a loss, and told as that.
+ */
+static __always_inline bool socket_unsure(const struct call *call)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return !call->object && BPF_CORE_READ(task, files, count.counter) > 1 &&
+	       compat_file_references(file_of_descriptor(task, call->result)) > 1;
+}
+
 __hidden void network_accepted(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->result);
@@ -342,8 +368,10 @@ __hidden void network_accepted(const struct call *call)
 	u32 end = sizeof(*network);
 	u16 family;
 
-	if (!sk)
+	if (!sk || socket_unsure(call)) {
+		ring_unsent(KERNEL_ACCEPT, KERNEL_RING_CRITICAL);
 		return;
+	}
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (family == AF_VSOCK)
 		vsock_told(call, sk, KERNEL_ACCEPT);
@@ -387,8 +415,11 @@ __hidden void network_listened(const struct call *call)
 	u32 end = sizeof(*network);
 	u16 family;
 
-	if (!sk)
+	if (!sk) {
+		if (call->result == 0) /* another thread took the descriptor away */
+			ring_unsent(KERNEL_LISTEN, KERNEL_RING_CRITICAL);
 		return;
+	}
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (family == AF_VSOCK)
 		vsock_told(call, sk, KERNEL_LISTEN);

@@ -2,35 +2,49 @@
 /* The walk from a file up to the top of its mount namespace. */
 #include "bpf/path.h"
 #include "bpf/loop.h"
+#include "bpf/repeat.h"
 
 enum {
 	PATH_STEPS = KERNEL_PATH_MAX / 2 + 256, /* names of one letter, and the mounts between */
 	PATH_CHUNK = 48,                        /* steps that the classic object does at a time */
 	PATH_NAME_MASK = 255,
+	PATH_MIXED = 32,     /* directories above a file that path_mix looks at */
 	PATH_INTERNAL = -22, /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL): a mount of the kernel's own, as memfd's */
 };
 
 /* What one step needs of a dentry. The kernel has had them side by side ever since, so one read gets all. */
 struct path_dentry {
+	u32 flags;
+	u32 sequence;
+	u64 hash[2];
 	struct dentry *parent;
 	u64 hash_len;
 	const unsigned char *name;
 };
 
+#define DENTRY_AT(field) bpf_core_field_offset(struct dentry, field)
+
 static __always_inline void path_read_dentry(struct path_dentry *out, struct dentry *dentry)
 {
-	if (bpf_core_field_offset(struct dentry, d_name.hash_len) ==
-			bpf_core_field_offset(struct dentry, d_parent) + 8 &&
-		bpf_core_field_offset(struct dentry, d_name.name) ==
-			bpf_core_field_offset(struct dentry, d_parent) + 16) {
-		if (bpf_probe_read_kernel(
-			    out, sizeof(*out), (char *)dentry + bpf_core_field_offset(struct dentry, d_parent)) < 0)
+	if (DENTRY_AT(d_parent) == 24 && DENTRY_AT(d_seq) == 4 && DENTRY_AT(d_name.hash_len) == 32 &&
+		DENTRY_AT(d_name.name) == 40) {
+		if (bpf_probe_read_kernel(out, sizeof(*out), dentry) < 0)
 			__builtin_memset(out, 0, sizeof(*out));
 		return;
 	}
+	out->sequence = BPF_CORE_READ(dentry, d_seq.seqcount.sequence);
 	out->parent = BPF_CORE_READ(dentry, d_parent);
 	out->hash_len = BPF_CORE_READ(dentry, d_name.hash_len);
 	out->name = BPF_CORE_READ(dentry, d_name.name);
+}
+
+/*
+ * Was it renamed while it was read? A name is written over in its place, so half of the old one and half of the new one
+ * may have been read: one that never was.
+ */
+static __always_inline bool path_torn(const struct path_dentry *read, struct dentry *dentry)
+{
+	return read->sequence & 1 || BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != read->sequence;
 }
 
 /* Puts a name, and a slash if asked, before the path. False where there is no room: the path keeps its tail. */
@@ -55,11 +69,34 @@ static __always_inline bool path_prepend(struct scratch *scratch, const struct p
 	return true;
 }
 
+/*
+ * A file that hangs nowhere has the name that its maker gave it ("memfd:x"). Where it has none (a namespace's, a pipe's;
+ * open_by_handle_at of one whose directory is not known) its file system's stands for it: "nsfs:", never "/".
+ */
+static __always_inline void path_detached(struct scratch *scratch, struct path_dentry *dentry)
+{
+	struct path_walk *walk = &scratch->walk;
+	struct dentry *of = walk->dentry;
+	char name[32] = {};
+
+	bpf_probe_read_kernel_str(name, 2, dentry->name);
+	if (name[0] && name[0] != '/') {
+		path_prepend(scratch, dentry, false);
+		return;
+	}
+	dentry->name = (void *)BPF_CORE_READ(of, d_inode, i_sb, s_type, name);
+	dentry->hash_len = (u64)(bpf_probe_read_kernel_str(name, sizeof(name), dentry->name) - 1) << 32;
+	scratch->path[KERNEL_PATH_MAX - 1] = ':';
+	walk->at--;
+	path_prepend(scratch, dentry, false);
+}
+
 /* One name or one mount upwards. False at the end. */
 static __always_inline bool path_step(struct scratch *scratch)
 {
 	struct path_walk *walk = &scratch->walk;
 	struct path_dentry dentry;
+	u32 before = walk->at;
 
 	if (walk->dentry == walk->root) {
 		struct mount *mount = walk->mount;
@@ -78,7 +115,7 @@ static __always_inline bool path_step(struct scratch *scratch)
 		if (walk->dentry == walk->start) {
 			walk->found |= PATH_DETACHED;
 			walk->found &= ~(PATH_DELETED | PATH_FOREIGN);
-			path_prepend(scratch, &dentry, false);
+			path_detached(scratch, &dentry);
 		} else {
 			walk->found |= PATH_FOREIGN;
 		}
@@ -86,7 +123,10 @@ static __always_inline bool path_step(struct scratch *scratch)
 	}
 	if (!path_prepend(scratch, &dentry, true))
 		return false;
-	walk->dentry = dentry.parent;
+	if (path_torn(&dentry, walk->dentry))
+		walk->at = before; /* once more */
+	else
+		walk->dentry = dentry.parent;
 	return true;
 }
 
@@ -152,4 +192,18 @@ __weak int path_build(u32 slot, u64 vfsmount, u64 address, u64 space)
 		walk->at--;
 	}
 	return walk->found << PATH_FOUND_SHIFT | walk->at;
+}
+
+__weak u64 path_mix(u64 address, u64 hash)
+{
+	struct path_dentry dentry;
+
+	for (int i = 0; i < PATH_MIXED; i++) {
+		path_read_dentry(&dentry, (struct dentry *)address);
+		hash = repeat_mix(hash, dentry.hash_len ^ (u64)dentry.parent);
+		if ((u64)dentry.parent == address || !dentry.parent)
+			break;
+		address = (u64)dentry.parent;
+	}
+	return hash;
 }

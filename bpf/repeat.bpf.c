@@ -7,10 +7,10 @@ enum {
 	REPEAT_TEXT_WORDS = KERNEL_PATH_MAX / 8,
 };
 
-#ifndef TAFFRAIL_CLASSIC
 /* Shared with user space, which maps it. */
 struct kernel_repeats repeats = {};
 
+#ifndef TAFFRAIL_CLASSIC
 __weak u64 repeat_mix_text(u32 slot, u32 offset, u32 length, u64 hash)
 {
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &slot);
@@ -81,6 +81,26 @@ __weak int repeat_withdraw(u64 number)
 
 	if (count && lost)
 		__sync_fetch_and_add(&count->lost_repeats, lost);
+	return 0;
+}
+#else
+__weak u64 repeat_mix_text(u32 slot, u32 offset, u32 length, u64 hash)
+{
+	return hash;
+}
+
+__weak int repeat_counted(u64 number)
+{
+	return 0;
+}
+
+__weak int repeat_claim(u64 number)
+{
+	return 0;
+}
+
+__weak int repeat_withdraw(u64 number)
+{
 	return 0;
 }
 #endif

@@ -13,16 +13,18 @@
 #include "bpf/kernel_types.h"
 #include "bpf/ring.h"
 
-#ifdef TAFFRAIL_CLASSIC
-enum { repeat_collapse = 0 }; /* it takes an atomic compare and exchange, which came with 5.12 */
-#else
-const volatile bool repeat_collapse __weak = false; /* set by the loader */
-#endif
+/* Set by the loader: never with the classic object, for it takes an atomic compare and exchange (5.12). */
+const volatile bool repeat_collapse __weak = false;
 const volatile __u64 repeat_key[2] __weak = {0, 0}; /* set by the loader, at random */
 
+/*
+ * With one multiplication, and be it by a secret number, a flipped top bit would come out as the same two flipped bits
+ * whatever the key is, and the next word could flip them back. The second makes what comes out depend on the key.
+ */
 static __always_inline u64 repeat_mix(u64 hash, u64 word)
 {
 	hash = (hash ^ word) * 0x9fb21c651e98df25ull;
+	hash = (hash ^ hash >> 32) * (repeat_key[1] | 1);
 	return hash ^ hash >> 29;
 }
 

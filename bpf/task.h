@@ -56,4 +56,13 @@ static __always_inline bool task_current(struct kernel_header *header)
 	return true;
 }
 
+/*
+ * Does the task stand for its process where tasks are listed? The leader does; where that has ended while threads go on
+ * (it has no memory then, and nothing is known of it), they do, each.
+ */
+static __always_inline bool task_stands(struct task_struct *task)
+{
+	return task->pid == task->tgid || !BPF_CORE_READ(task, group_leader, mm);
+}
+
 #endif

@@ -19,12 +19,7 @@
 
 #include "base/buffer.h"
 #include "base/log.h"
-/* Generated: holds an object file as one string. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpedantic"
-#pragma GCC diagnostic ignored "-Woverlength-strings"
-#include "bpf/taffrail.skel.h"
-#pragma GCC diagnostic pop
+#include "sensor/loader_object.h"
 
 enum {
 	HOOKS_MAX = 32,
@@ -44,7 +39,8 @@ struct ring {
 };
 
 struct loader {
-	struct taffrail_bpf *skeleton;
+	struct object object;
+	struct taffrail_bpf *skeleton; /* the object's */
 	struct ring rings[KERNEL_RINGS];
 	struct loader_hook hooks[HOOKS_MAX];
 	struct bpf_link *links[HOOKS_MAX];
@@ -163,20 +159,26 @@ unsigned int loader_cpus(const struct loader *loader)
 	return loader->cpus;
 }
 
-int loader_counters(const struct loader *loader, struct kernel_counters *counters, unsigned int cpus)
+unsigned int loader_lanes(const struct loader *loader)
 {
-	__u32 zero = 0;
+	return loader->object.classic ? KERNEL_LANES : 1;
+}
 
-	/* The values of all CPUs stand one after another, each rounded up to 8 bytes: so is the struct. */
-	if (cpus != loader->cpus)
+int loader_counters(const struct loader *loader, struct kernel_counters *counters, size_t count)
+{
+	if (count != (size_t)loader->cpus * loader_lanes(loader))
 		return -EINVAL;
-	return bpf_map_lookup_elem(bpf_map__fd(loader->skeleton->maps.counters), &zero, counters) < 0 ? -errno : 0;
+	/* The values of all CPUs stand one after another, each rounded up to 8 bytes: so is the struct. */
+	for (__u32 lane = 0; lane < loader_lanes(loader); lane++, counters += loader->cpus)
+		if (bpf_map_lookup_elem(bpf_map__fd(loader->skeleton->maps.counters), &lane, counters) < 0)
+			return -errno;
+	return 0;
 }
 
 uint64_t loader_missed(const struct loader *loader)
 {
 	struct bpf_program *program;
-	uint64_t missed = 0;
+	uint64_t missed = loader->skeleton->bss->unnumbered;
 
 	bpf_object__for_each_program(program, loader->skeleton->obj)
 	{
@@ -346,14 +348,17 @@ static int find_cgroups(char *v2, size_t size, bool *v1)
 	return *v2 ? 0 : -ENOENT;
 }
 
-static void set_options(struct taffrail_bpf *skeleton, const struct loader_options *options, bool v1, unsigned int cpus)
+static void set_options(struct loader *loader, const struct loader_options *options, bool v1)
 {
+	struct taffrail_bpf *skeleton = loader->object.skeleton;
+	unsigned int cpus = loader->cpus;
+
 	skeleton->rodata->cgroup_v1 = v1;
 	skeleton->rodata->trace_host = options->host;
 	skeleton->rodata->record_environment = options->environment;
-	skeleton->rodata->repeat_collapse = options->collapse;
-	if (options->collapse)
-		(void)!getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0);
+	skeleton->rodata->repeat_collapse = options->collapse && !loader->object.classic;
+	if (getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0) < 0)
+		skeleton->rodata->repeat_collapse = false; /* without a key anybody could make opens look equal */
 	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
 	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
 	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));
@@ -436,13 +441,13 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 		snprintf(why, why_size, "cannot open the cgroup root %s: %s", cgroup_root, strerror(-error));
 		return error;
 	}
-	loader->skeleton = taffrail_bpf__open();
-	if (!loader->skeleton) {
-		error = errno ? -errno : -ENOMEM;
+	error = object_open(&loader->object, object_needs_classic());
+	if (error) {
 		snprintf(why, why_size, "the BPF programs cannot be opened: %s", strerror(-error));
 		return error;
 	}
-	set_options(loader->skeleton, options, v1, loader->cpus);
+	loader->skeleton = loader->object.skeleton;
+	set_options(loader, options, v1);
 	types = btf__load_vmlinux_btf();
 	if (!types) {
 		error = errno ? -errno : -EINVAL;
@@ -451,16 +456,7 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 	}
 	choose_variants(loader->skeleton, types);
 	btf__free(types);
-	error = taffrail_bpf__load(loader->skeleton);
-	if (error == -EPERM)
-		snprintf(why, why_size,
-			"this process may not load BPF programs: run it as root, or with the capabilities CAP_BPF, "
-			"CAP_PERFMON and CAP_NET_ADMIN (and CAP_SYS_RESOURCE before Linux 5.11)");
-	else if (error)
-		snprintf(why, why_size,
-			"this kernel does not load the BPF programs (%s): see README.md for the kernels that do",
-			strerror(-error));
-	return error;
+	return object_load(&loader->object, why, why_size);
 }
 
 static int attach(struct loader *loader, char *why, size_t why_size)
@@ -565,6 +561,6 @@ void loader_close(struct loader *loader)
 		close(loader->wait_fd);
 	if (loader->cgroup_fd >= 0)
 		close(loader->cgroup_fd);
-	taffrail_bpf__destroy(loader->skeleton);
+	object_close(&loader->object);
 	free(loader);
 }

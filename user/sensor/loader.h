@@ -69,11 +69,14 @@ int loader_wait_fd(const struct loader *loader);
  */
 bool loader_sleep(struct loader *loader, bool asleep);
 
-/* How many CPUs the kernel may number: the length of what loader_counters fills. */
+/* How many CPUs the kernel may number. */
 unsigned int loader_cpus(const struct loader *loader);
 
-/* Copies each CPU's counters. `cpus` is loader_cpus(). 0 or -errno. */
-int loader_counters(const struct loader *loader, struct kernel_counters *counters, unsigned int cpus);
+/* How many lanes of numbers each CPU has: 1, or KERNEL_LANES before Linux 5.17. */
+unsigned int loader_lanes(const struct loader *loader);
+
+/* Copies the counters: each CPU's of lane 0, then of lane 1, … `count` is loader_cpus() * loader_lanes(). 0 or -errno. */
+int loader_counters(const struct loader *loader, struct kernel_counters *counters, size_t count);
 
 /*
  * Takes away how many opens were counted under a kernel_open.repeat, 0 for a number that is not in use. The number is free
@@ -82,8 +85,8 @@ int loader_counters(const struct loader *loader, struct kernel_counters *counter
 uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
 
 /*
- * How many times the kernel left out a program because it was running already on that CPU: records that were never
- * numbered, of all programs since loader_open.
+ * Records that were never numbered, of all programs since loader_open: how many times the kernel left out a program
+ * because it was running already on that CPU, or no lane was free.
  */
 uint64_t loader_missed(const struct loader *loader);
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/table.h"
 
 enum {
@@ -309,16 +308,21 @@ void repeat_ends(struct repeat_table *table, uint64_t read_ns)
 	}
 }
 
-void repeat_expire(struct repeat_table *table, uint64_t now_ns)
+bool repeat_holds(const struct repeat_table *table)
 {
-	if (now_ns == UINT64_MAX)
+	return table->ends.oldest != NULL;
+}
+
+void repeat_expire(struct repeat_table *table, uint64_t now_ns, bool all)
+{
+	if (all)
 		repeat_ends(table, UINT64_MAX);
 	while (table->ages.oldest) {
 		struct kept *kept = table_entry(table->ages.oldest, struct kept, by_age);
 
-		if (now_ns != UINT64_MAX && kept->first_ns + table->window_ns > now_ns)
+		if (!all && kept->first_ns + table->window_ns > now_ns)
 			return;
-		settle(table, kept, now_ns == UINT64_MAX ? clock_boottime_ns() : now_ns);
+		settle(table, kept, now_ns);
 	}
 }
 

@@ -9,6 +9,8 @@
 #ifndef TAFFRAIL_SENSOR_REPEAT_H
 #define TAFFRAIL_SENSOR_REPEAT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "sensor/record.h"
@@ -36,8 +38,11 @@ void repeat_end(struct repeat_table *table, const struct record *record, const s
 /* The bulk ring has been read up to `read_ns` (boot time): what ended before leaves, behind its opens' counts. */
 void repeat_ends(struct repeat_table *table, uint64_t read_ns);
 
-/* Takes and sends the counts whose window has passed at `now_ns`; UINT64_MAX: all, and every end that is held. */
-void repeat_expire(struct repeat_table *table, uint64_t now_ns);
+/* Takes and sends the counts whose window has passed at `now_ns`; `all`: every one, and every end that is held. */
+void repeat_expire(struct repeat_table *table, uint64_t now_ns, bool all);
+
+/* Is any end held? */
+bool repeat_holds(const struct repeat_table *table);
 
 /* Opens that are kept. */
 size_t repeat_count(const struct repeat_table *table);

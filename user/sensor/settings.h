@@ -15,6 +15,8 @@ struct settings {
 	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
 	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
 	char *collector;                     /* --collector */
+	char *record;                        /* --record, recording: the file that gets all that comes in; or NULL */
+	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */
 	char *host_root;                     /* host.root: where the host's files are seen; NULL: here */
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
 	char *cluster;                       /* cluster.name */
