@@ -142,41 +142,42 @@ __hidden __noinline void raw_sent(struct __sk_buff *packet, u64 socket)
 /* The first frame of a packet socket on each network device. */
 static __noinline void packet_sent(const struct call *call, struct sock *sk)
 {
-	struct kernel_network send = {};
 	struct peer peer = {.cookie = (u64)sk, .family = AF_PACKET};
+	struct kernel_network *send;
+	struct scratch *scratch;
 	u8 one = 1;
 
 	if (call->result < 0)
 		return;
 	if (bpf_core_type_exists(struct packet_sock))
-		send.interface = BPF_CORE_READ((struct packet_sock *)sk, ifindex);
-	if (!send.interface && call->address) /* not bound: claimed, of the sockaddr_ll */
-		bpf_probe_read_user(&send.interface, sizeof(send.interface), (void *)(call->address + 4));
+		peer.protocol = BPF_CORE_READ((struct packet_sock *)sk, ifindex);
+	if (!peer.protocol && call->address) /* not bound: claimed, of the sockaddr_ll */
+		bpf_probe_read_user(&peer.protocol, sizeof(peer.protocol), (void *)(call->address + 4));
 	*(u64 *)peer.address.bytes = socket_inode(sk);
-	peer.protocol = send.interface;
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
 		return;
-	send.header = call->header;
-	read_tuple(&send.tuple, sk);
-	ring_send(&send.header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(send));
+	scratch = network_scratch(call, KERNEL_SEND); /* the stack is short */
+	if (!scratch)
+		return;
+	send = (void *)scratch->record;
+	send->result = 0;
+	send->interface = peer.protocol;
+	read_tuple(&send->tuple, sk);
+	ring_send(&send->header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(*send));
+	scratch_give(scratch);
 }
 
-__hidden void socket_sent(struct call *call)
+__hidden bool socket_sent(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->fd);
 
 	if (!sk)
-		return;
+		return false;
 	switch (BPF_CORE_READ(sk, __sk_common.skc_family)) {
-	case AF_PACKET: packet_sent(call, sk); break;
-	case AF_UNIX: unix_sent(call, sk); break;
+	case AF_PACKET: packet_sent(call, sk); return false;
+	case AF_UNIX: unix_sent(call, sk); return false;
 	case AF_INET:
-	case AF_INET6:
-		if (!(call->flags & MSG_FASTOPEN))
-			break;
-		if (call->result > 0) /* bytes */
-			call->result = 0;
-		network_connected(call);
-		break;
+	case AF_INET6: return call->flags & MSG_FASTOPEN;
+	default: return false;
 	}
 }

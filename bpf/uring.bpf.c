@@ -56,6 +56,7 @@ struct uring_call {
 	u32 length;                 /* of the address */
 	u32 zero;
 	char address[URING_ADDRESS_MAX]; /* of a connect */
+	struct call call;                /* as it is told: here, for the stack is short */
 };
 
 /* By the address of the struct io_kiocb. A plain hash: where it is full, the call is told at once, its outcome unknown. */
@@ -256,35 +257,38 @@ static __always_inline void tell_accept(struct call *call, const struct uring_ca
 }
 
 /* Tells what came of a call, or, `unknown`, that it was asked for. */
-static __noinline void tell(const struct uring_call *from, u64 key, s32 result, bool unknown)
+static __noinline void tell(struct uring_call *from, u64 key, s32 result, bool unknown)
 {
 	u32 opcode = from->opcode;
-	struct call call = {.result = result, .unknown = unknown};
+	struct call *call = &from->call;
 
-	call.header = from->header;
+	__builtin_memset(call, 0, sizeof(*call));
+	call->header = from->header;
+	call->result = result;
+	call->unknown = unknown;
 	if (opens(opcode)) {
-		tell_open(&call, from, key);
+		tell_open(call, from, key);
 		return;
 	}
 	if (opcode == OP_SOCKET) {
-		socket_created(&call, from->family, from->type, from->protocol);
+		socket_created(call, from->family, from->type, from->protocol);
 		return;
 	}
 	if (opcode == OP_ACCEPT && !unknown) {
-		tell_accept(&call, from, key);
+		tell_accept(call, from, key);
 		return;
 	}
-	call.object = (u64)socket_of_key(key);
-	call.name = (u64)from->address;
-	call.length = from->length;
+	call->object = (u64)socket_of_key(key);
+	call->name = (u64)from->address;
+	call->length = from->length;
 	if (unknown) {
-		tell_unknown(&call, opcode);
-	} else if (opcode == OP_LISTEN && call.object) {
-		network_listened(&call);
-	} else if (opcode == OP_CONNECT && call.object) {
+		tell_unknown(call, opcode);
+	} else if (opcode == OP_LISTEN && call->object) {
+		network_listened(call);
+	} else if (opcode == OP_CONNECT && call->object) {
 		if (result == -ECANCELED) /* the request; the socket goes on connecting */
-			call.result = -EINTR;
-		network_connected(&call);
+			call->result = -EINTR;
+		network_connected(call);
 	}
 }
 
@@ -349,13 +353,13 @@ static __always_inline void read_socket(struct uring_call *call, struct io_kiocb
 }
 
 /* A send: the hooks of its socket tell it; a packet socket has none. */
-static __noinline void sends_by(struct sock *sk, const struct kernel_header *header)
+static __noinline void sends_by(struct sock *sk)
 {
 	struct call call = {};
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET)
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET || !task_untimed(&call.header))
 		return;
-	call.header = *header;
+	call.header.flags |= KERNEL_URING;
 	call.object = (u64)sk;
 	socket_sent(&call);
 }
@@ -395,12 +399,8 @@ static __always_inline int submitted(struct io_kiocb *request)
 		if (sk)
 			uring_note(sk);
 		if (sends(opcode)) {
-			struct kernel_header header = {};
-
-			task_fill(&header, task, &container);
-			header.flags |= KERNEL_URING;
 			if (sk)
-				sends_by(sk, &header);
+				sends_by(sk);
 			return 0;
 		}
 	}

@@ -32,28 +32,30 @@ static __always_inline void read_ends(struct kernel_tuple *tuple, struct sock *s
 
 __hidden __noinline void vsock_told(const struct call *call, struct sock *sk, u32 kind)
 {
-	struct kernel_network record = {};
+	struct scratch *scratch = network_scratch(call, KERNEL_CONNECT_DONE); /* the stack is short */
+	struct kernel_network *record;
 
-	record.header = call->header;
-	record.result = call->result;
-	record.result_unknown = call->unknown;
-	record.tuple.family = AF_VSOCK;
-	record.tuple.type = BPF_CORE_READ(sk, sk_type);
-	read_ends(&record.tuple, sk);
+	if (!scratch)
+		return;
+	record = (void *)scratch->record;
+	record->tuple.family = AF_VSOCK;
+	record->tuple.type = BPF_CORE_READ(sk, sk_type);
+	read_ends(&record->tuple, sk);
 	if (call->result == -EINPROGRESS) { /* no hook tells when it is done */
-		record.result = 0;
-		record.result_unknown = true;
+		record->result = 0;
+		record->result_unknown = true;
 	}
 	if (kind == KERNEL_ACCEPT)
-		ring_send(&record.header, KERNEL_ACCEPT, KERNEL_RING_CRITICAL, sizeof(record));
+		ring_send(&record->header, KERNEL_ACCEPT, KERNEL_RING_CRITICAL, sizeof(*record));
 	else if (kind == KERNEL_LISTEN)
-		ring_send(&record.header, KERNEL_LISTEN, KERNEL_RING_CRITICAL, sizeof(record));
+		ring_send(&record->header, KERNEL_LISTEN, KERNEL_RING_CRITICAL, sizeof(*record));
 	else
-		ring_send(&record.header, KERNEL_CONNECT_DONE, KERNEL_RING_CRITICAL, sizeof(record));
+		ring_send(&record->header, KERNEL_CONNECT_DONE, KERNEL_RING_CRITICAL, sizeof(*record));
+	scratch_give(scratch);
 }
 
 /* The address is the socket's, which keeps the one that it was asked for also where that fails. */
-__hidden __noinline void vsock_connected(const struct call *call, struct sock *sk)
+__hidden void vsock_connected(const struct call *call, struct sock *sk)
 {
 	if (call->result == -EALREADY || call->result == -EISCONN)
 		return;
