@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* UDP: the first datagram of each socket to each peer. */
+#include "bpf/policy.h"
 #include "bpf/raw.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
@@ -42,6 +43,8 @@ static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_ne
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
 		return 1;
 	send->header.flags |= uring_flag(key);
+	if (policy_leaves_out(&send->header, KERNEL_SEND))
+		return 1;
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	if (entry)
 		datagram_tell(entry);

@@ -32,7 +32,8 @@
 	KIND(SEND, 10, "send", KERNEL_RING_CRITICAL)                                                                   \
 	KIND(DISCONNECT, 11, "disconnect_received", KERNEL_RING_CRITICAL)                                              \
 	KIND(PROCESS, 12, "process", KERNEL_RING_CRITICAL)                                                             \
-	KIND(SOCKET, 14, "socket", KERNEL_RING_CRITICAL)
+	KIND(SOCKET, 14, "socket", KERNEL_RING_CRITICAL)                                                               \
+	KIND(TAMPER, 15, "tamper", KERNEL_RING_CRITICAL)
 
 enum kernel_ring {
 	KERNEL_RING_CRITICAL = 0, /* what must never be lost */
@@ -73,6 +74,7 @@ enum {
 	KERNEL_CGROUP_V1 = 1 << 1,    /* cgroup_id is of a v1 hierarchy */
 	KERNEL_COMPAT = 1 << 2,       /* a 32-bit system call */
 	KERNEL_NO_PROCESS = 1 << 3,   /* the process is not known: a socket older than the sensor */
+	KERNEL_CANARY = 1 << 4,       /* of the sensor's own canary: proof that the hooks see, no event */
 	KERNEL_URING = 1 << 5,        /* asked for through io_uring */
 };
 
@@ -290,6 +292,14 @@ struct kernel_disconnect {
 	struct kernel_tuple tuple;
 };
 
+/* TAMPER: a signal from a container, made for the sensor. The header's process is the sender. */
+struct kernel_tamper {
+	struct kernel_header header;
+	__s32 signal;
+	__s32 code;                  /* si_code: SI_USER, SI_TKILL, SI_QUEUE, … */
+	char name[KERNEL_NAME_SIZE]; /* the sender's, at this moment */
+};
+
 /* What the BPF side counts, per CPU and lane; user space reads it and owes a record for every difference. */
 struct kernel_counters {
 	__u64 sequence[KERNEL_RINGS];    /* the last number given out */
@@ -317,6 +327,32 @@ struct kernel_repeats {
 	__u64 words[KERNEL_REPEAT_WORDS];
 };
 
+/*
+ * What is not recorded: rules, each a bit; a record is left out if one rule's conditions all hold. These masks say for
+ * each condition's value which rules it satisfies (user/sensor/policy.h compiles them, bpf/policy.h applies them).
+ */
+enum {
+	KERNEL_RULES = 64,
+	KERNEL_PREFIX_MAX = 256, /* the longest key of an LPM trie (LPM_DATA_SIZE_MAX) */
+};
+
+/* How a file was opened. Each open has one mode. */
+enum kernel_mode { KERNEL_MODE_READ = 0, KERNEL_MODE_WRITE = 1, KERNEL_MODE_CREATE = 2, KERNEL_MODES = 3 };
+
+struct kernel_policy {
+	__u64 kinds[KERNEL_KINDS_END]; /* that may be left out in the kernel; 0: user space decides */
+	__u64 modes[KERNEL_MODES];
+	__u64 unnamed;  /* rules for every container; of the others the containers have each a mask */
+	__u64 pathless; /* rules without paths */
+	__u64 plain;    /* rules without paths and modes */
+};
+
+/* The key of the trie of path prefixes; its value are the rules that have this prefix, or one of which it is a part. */
+struct kernel_prefix {
+	__u32 bits;
+	char path[KERNEL_PREFIX_MAX];
+};
+
 #define KERNEL_ASSERT(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
 KERNEL_ASSERT(kernel_string, 4);
 KERNEL_ASSERT(kernel_header, 88);
@@ -330,7 +366,10 @@ KERNEL_ASSERT(kernel_tuple, 48);
 KERNEL_ASSERT(kernel_network, 88 + 16 + 48 + 8);
 KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 48);
 KERNEL_ASSERT(kernel_socket, 104);
+KERNEL_ASSERT(kernel_tamper, 88 + 8 + 16);
 KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64 + 1));
 KERNEL_ASSERT(kernel_repeats, 8 * KERNEL_REPEAT_WORDS);
+KERNEL_ASSERT(kernel_policy, 8 * (KERNEL_KINDS_END + 3 + 3));
+KERNEL_ASSERT(kernel_prefix, 4 + 256);
 
 #endif

@@ -246,6 +246,10 @@ struct linux_binprm {
 	const char *fdpath; /* the filename, where it was made from a descriptor */
 };
 
+struct kernel_siginfo {
+	int si_code;
+};
+
 struct seq_file;
 
 struct bpf_iter_meta {

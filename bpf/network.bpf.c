@@ -9,6 +9,7 @@
  */
 #include "bpf/address.h"
 #include "bpf/call.h"
+#include "bpf/policy.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
 #include "bpf/uring.h"
@@ -52,6 +53,8 @@ static __noinline void send_outcome(struct socket_entry *entry, u64 key, struct 
 
 	if (!flags_take(&entry->flags, SOCKET_BEGUN))
 		return;
+	if (entry->flags & SOCKET_LEFT_OUT)
+		return;
 	take_owner(&done.header, entry);
 	done.connection = key;
 	done.result = result;
@@ -69,6 +72,8 @@ static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock
 	if (!flags_take(&entry->flags, SOCKET_ESTABLISHED))
 		return;
 	take_owner(&end.header, entry);
+	if (policy_leaves_out(&end.header, KERNEL_DISCONNECT))
+		return;
 	end.connection = key;
 	end.established_ns = entry->established_ns;
 	end.bytes_sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
@@ -99,6 +104,11 @@ static __always_inline int connect_begins(u64 key, const struct kernel_tuple *tu
 		entry->owner = begin.header;
 		entry->tuple = *tuple;
 		flags_begin(&entry->flags, SOCKET_IN_CALL | SOCKET_BEGUN);
+	}
+	if (policy_leaves_out(&begin.header, KERNEL_CONNECT)) {
+		if (entry)
+			flags_set(&entry->flags, SOCKET_LEFT_OUT);
+		return 1;
 	}
 	ring_send(&begin.header, KERNEL_CONNECT, KERNEL_RING_CRITICAL, sizeof(begin));
 	return 1;
@@ -274,10 +284,13 @@ static __always_inline bool has_address_hook(struct sock *sk)
 static __noinline void connect_alone(const struct call *call, struct sock *sk)
 {
 	u16 family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : AF_UNSPEC;
-	struct scratch *scratch = network_scratch(call, KERNEL_CONNECT_DONE);
+	struct scratch *scratch;
 	struct kernel_network *network;
 	u32 end = sizeof(*network);
 
+	if (policy_leaves_out(&call->header, KERNEL_CONNECT_DONE))
+		return;
+	scratch = network_scratch(call, KERNEL_CONNECT_DONE);
 	if (!scratch)
 		return;
 	network = (void *)scratch->record;
@@ -350,12 +363,15 @@ __hidden void network_connected(const struct call *call)
  * Another thread can put another socket at the descriptor before this program looks, or nothing. One that it put there
  * has a second reference, which one that was just accepted has not. What is in doubt is a loss, and told as that.
  */
-static __always_inline bool socket_unsure(const struct call *call)
+static __always_inline bool socket_unsure(const struct call *call, struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return !call->object && BPF_CORE_READ(task, files, count.counter) > 1 &&
-	       compat_file_references(file_of_descriptor(task, call->result)) > 1;
+	if (call->object || BPF_CORE_READ(task, files, count.counter) < 2)
+		return false;
+	/* References first: one that is taken away again was there a moment ago. */
+	return compat_file_references(file_of_descriptor(task, call->result)) > 1 ||
+	       socket_of_call(call, call->result) != sk;
 }
 
 __hidden void network_accepted(const struct call *call)
@@ -368,7 +384,7 @@ __hidden void network_accepted(const struct call *call)
 	u32 end = sizeof(*network);
 	u16 family;
 
-	if (!sk || socket_unsure(call)) {
+	if (!sk || socket_unsure(call, sk)) {
 		ring_unsent(KERNEL_ACCEPT, KERNEL_RING_CRITICAL);
 		return;
 	}
@@ -386,7 +402,7 @@ __hidden void network_accepted(const struct call *call)
 		end = unix_name(scratch, end, &network->unix_name, sk);
 	else if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 		network->connection = key;
-	if (end <= KERNEL_RECORD_MAX)
+	if (end <= KERNEL_RECORD_MAX && !policy_leaves_out(&call->header, KERNEL_ACCEPT))
 		ring_send(&network->header, KERNEL_ACCEPT, KERNEL_RING_CRITICAL, end);
 	if (network->connection) {
 		entry = entry_new(key, KERNEL_DISCONNECT);
@@ -433,6 +449,8 @@ __hidden void network_listened(const struct call *call)
 		else if (call->result >= 0 && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 			return;
 	}
+	if (policy_leaves_out(&call->header, KERNEL_LISTEN))
+		return;
 	scratch = network_scratch(call, KERNEL_LISTEN);
 	if (!scratch)
 		return;

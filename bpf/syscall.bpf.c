@@ -205,6 +205,12 @@ static __noinline bool call_send(struct call *call, struct pt_regs *regs, u64 nu
 	return connects;
 }
 
+/* A function for itself: the stack is short, before 6.13 it is 512 bytes for all that are under way. */
+static __noinline bool call_task(struct kernel_header *header)
+{
+	return task_untimed(header);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
@@ -223,7 +229,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	if (!compat && (number == CALL_SENDTO || number == CALL_SENDMSG || number == CALL_SENDMMSG) &&
 		!send_matters(regs, number))
 		return 0;
-	if (!task_untimed(&call.header))
+	if (!call_task(&call.header))
 		return 0;
 	number = read_registers(regs, number, compat, &arguments);
 	if (compat)

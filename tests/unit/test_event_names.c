@@ -128,8 +128,8 @@ Test(event_names, actions_by_number_and_back)
 	for (int action = 1; action < EVENT_ACTIONS_END; action++) {
 		const char *name = event_action_name(action);
 
-		if (name) /* a number may be given out to nobody yet */
-			cr_assert_eq(event_action_find(text_of(name)), action);
+		cr_assert_not_null(name);
+		cr_assert_eq(event_action_find(text_of(name)), action);
 	}
 	cr_assert_null(event_action_name(0));
 	cr_assert_null(event_action_name(EVENT_ACTIONS_END));

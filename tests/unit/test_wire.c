@@ -72,6 +72,37 @@ static struct event_process child = {.entity = {8},
 	.parent = &leader,
 	.entry_leader = &leader};
 
+static const struct event_promise promises[] = {
+	{TEXT_STATIC("open"), TEXT_STATIC("tp_btf/sys_exit"), TEXT_STATIC(""), EVENT_SEEN},
+	{TEXT_STATIC("connect"), TEXT_STATIC("cgroup/connect4"), TEXT_STATIC("no record came"), EVENT_MISSED},
+	{TEXT_STATIC("raw socket"), TEXT_STATIC(""), TEXT_STATIC("not allowed here: EPERM"), EVENT_UNSUPPORTED}};
+static const struct event_coverage coverage = {promises, 3, TEXT_STATIC("6.18.0"), TEXT_STATIC("tracepoint")};
+static const struct event_rule rule = {.name = TEXT_STATIC("Attack on the sensor"),
+	.description = TEXT_STATIC("Somebody does."),
+	.ruleset = TEXT_STATIC("taffrail"),
+	.message = TEXT_STATIC("by \xff[1]"),
+	.severity = EVENT_CRITICAL};
+static const uint64_t left_out[EVENT_ACTIONS_END] = {[EVENT_OPEN] = 1ull << 40, [EVENT_FORK] = 3};
+
+static void make_health(struct event *event)
+{
+	switch (event->action) {
+	case EVENT_FILTERED: event->filtered = (struct event_filtered){9, 8, left_out, 1, 2}; break;
+	case EVENT_TAMPER: event->rule = &rule; break;
+	case EVENT_COVERAGE: event->coverage = coverage; break;
+	default:
+		event->lost = (struct event_lost){.count = 4,
+			.kinds = 1ull << EVENT_OPEN | 1ull << EVENT_EXEC,
+			.stage = TEXT_LITERAL("ring-bulk"),
+			.cpu = -1,
+			.first = 3,
+			.last = 9,
+			.start_ns = 1,
+			.end_ns = 2};
+		break;
+	}
+}
+
 /* One event of each kind, sequences 5, 6, … */
 static size_t make_events(struct event events[16])
 {
@@ -89,7 +120,7 @@ static size_t make_events(struct event events[16])
 	for (int action = 1; action < EVENT_ACTIONS_END; action++) {
 		struct event *event = &events[count];
 
-		if (!event_action_name(action))
+		if (!event_action_name(action)) /* a number that is given out, but not built in here */
 			continue;
 		*event = common;
 		event->io_uring = action == EVENT_OPEN;
@@ -123,14 +154,7 @@ static size_t make_events(struct event events[16])
 		case EVENT_HEALTH:
 			event->process = NULL;
 			event->container = NULL;
-			event->lost = (struct event_lost){.count = 4,
-				.kinds = 1ull << EVENT_OPEN | 1ull << EVENT_EXEC,
-				.stage = TEXT_LITERAL("ring-bulk"),
-				.cpu = -1,
-				.first = 3,
-				.last = 9,
-				.start_ns = 1,
-				.end_ns = 2};
+			make_health(event);
 			break;
 		default:
 			if (action == EVENT_END) {

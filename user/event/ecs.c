@@ -141,10 +141,12 @@ static void put_event(struct document *document)
 	json_object_begin(json);
 	put_id(document);
 	json_key(json, "kind");
-	put_name(json, category == EVENT_HEALTH ? "metric" : "event");
+	put_name(json, event->rule ? "alert" : category == EVENT_HEALTH ? "metric" : "event");
 	json_key(json, "category");
 	json_array_begin(json);
 	put_name(json, categories[category]);
+	if (event->action == EVENT_TAMPER)
+		put_name(json, "intrusion_detection");
 	json_array_end(json);
 	json_key(json, "type");
 	put_types(json, event);
@@ -158,6 +160,10 @@ static void put_event(struct document *document)
 
 		json_key(json, "reason");
 		put_name(json, name_of_error(event->error, room));
+	}
+	if (event->rule) {
+		json_key(json, "severity");
+		json_unsigned(json, event->rule->severity);
 	}
 	json_key(json, "sequence");
 	json_unsigned(json, event->sequence);
@@ -174,6 +180,12 @@ static void put_event(struct document *document)
 		put_time(json, event->lost.start_ns);
 		json_key(json, "end");
 		put_time(json, event->lost.end_ns);
+	}
+	if (event->action == EVENT_FILTERED) {
+		json_key(json, "start");
+		put_time(json, event->filtered.start_ns);
+		json_key(json, "end");
+		put_time(json, event->filtered.end_ns);
 	}
 	json_object_end(json);
 }
@@ -329,6 +341,10 @@ static void put_own(struct document *document)
 
 	if (event->action == EVENT_LOST)
 		put_own_lost(document);
+	if (event->action == EVENT_COVERAGE)
+		put_own_coverage(document);
+	if (event->action == EVENT_FILTERED)
+		put_own_filtered(document);
 	if (event->process)
 		put_own_process(document);
 	if (event->action == EVENT_OPEN || (event->action == EVENT_EXEC && event->file.argument.length > 0))
@@ -355,6 +371,8 @@ void ecs_write(struct buffer *out, const struct event *event)
 	json_object_begin(json);
 	json_key(json, "@timestamp");
 	put_time(json, event->time_ns);
+	if (event->rule)
+		put_text(&document, "message", "message", event->rule->message);
 	put_event(&document);
 	put_host(&document);
 	if (event->container) {
@@ -377,6 +395,8 @@ void ecs_write(struct buffer *out, const struct event *event)
 		put_file(&document);
 	if (event_action_category(event->action) == EVENT_NETWORK)
 		put_network(&document);
+	if (event->rule)
+		put_rule(&document);
 	put_own(&document);
 	json_object_end(json);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an ECS document tells of a file, of a network connection, or of a loss. */
+/* What an ECS document tells of a file or of a network connection. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -159,35 +159,6 @@ void put_own_socket(struct document *document)
 	if (network->interface) {
 		json_key(json, "interface");
 		json_unsigned(json, network->interface);
-	}
-	json_object_end(json);
-}
-
-void put_own_lost(struct document *document)
-{
-	const struct event_lost *lost = &document->event->lost;
-	struct json *json = &document->json;
-
-	json_key(json, "lost");
-	json_object_begin(json);
-	json_key(json, "count");
-	json_unsigned(json, lost->count);
-	json_key(json, "kinds");
-	json_array_begin(json);
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (lost->kinds >> action & 1 && event_action_name(action))
-			put_name(json, event_action_name(action));
-	json_array_end(json);
-	put_text(document, "stage", "taffrail.lost.stage", lost->stage);
-	if (lost->cpu >= 0) {
-		json_key(json, "cpu");
-		json_signed(json, lost->cpu);
-	}
-	if (lost->last > 0) {
-		json_key(json, "first");
-		put_number_text(json, lost->first);
-		json_key(json, "last");
-		put_number_text(json, lost->last);
 	}
 	json_object_end(json);
 }

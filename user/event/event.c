@@ -28,6 +28,14 @@ enum event_action event_action_find(struct text name)
 	return 0;
 }
 
+const char *event_promise_state_name(enum event_promise_state state)
+{
+	static const char *const names[] = {
+		[EVENT_SEEN] = "seen", [EVENT_MISSED] = "missed", [EVENT_UNSUPPORTED] = "unsupported"};
+
+	return (unsigned int)state < sizeof(names) / sizeof(names[0]) ? names[state] : NULL;
+}
+
 const char *event_cut_name(uint32_t bit)
 {
 	switch (bit) {

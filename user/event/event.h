@@ -32,7 +32,10 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(SEND, 8, "send", NETWORK)                                                                               \
 	ACTION(DISCONNECT, 9, "disconnect_received", NETWORK)                                                          \
 	ACTION(LOST, 10, "events_lost", HEALTH)                                                                        \
-	ACTION(SOCKET, 12, "socket", NETWORK)
+	ACTION(COVERAGE, 11, "coverage", HEALTH)                                                                       \
+	ACTION(SOCKET, 12, "socket", NETWORK)                                                                          \
+	ACTION(FILTERED, 13, "events_filtered", HEALTH)                                                                \
+	ACTION(TAMPER, 14, "tamper", HEALTH)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
 enum event_category { EVENT_PROCESS, EVENT_FILE, EVENT_NETWORK, EVENT_HEALTH };
@@ -91,6 +94,8 @@ struct event_container {
 	struct text sandbox_id;
 	uint32_t attempt;
 	bool sandbox; /* this is the pod's pause container */
+	/* Names of one number are the same names, in the life of a process; 0: not known. It never leaves the process. */
+	uint64_t version;
 };
 
 /* What descriptors 0 to 2 were at exec: the values of enum kernel_fd_type. */
@@ -161,6 +166,48 @@ struct event_lost {
 	uint64_t start_ns, end_ns; /* Unix time */
 };
 
+/* Was a promise of the sensor's kept, when it was last tried? */
+enum event_promise_state { EVENT_SEEN = 0, EVENT_MISSED = 1, EVENT_UNSUPPORTED = 2 };
+
+struct event_promise {
+	struct text promise; /* "open", "UDP send over IPv4", … */
+	struct text hook;    /* what serves it: "tp_btf/sys_exit" */
+	struct text reason;  /* why it was not seen */
+	enum event_promise_state state;
+};
+
+struct event_coverage {
+	const struct event_promise *promises;
+	size_t count;
+	struct text release; /* of the kernel, as uname(2) gives it */
+	struct text mode;    /* "tracepoint" or "function": how the hooks were attached */
+};
+
+/* The severities of syslog (RFC 5424). */
+enum event_severity {
+	EVENT_EMERGENCY = 0,
+	EVENT_CRITICAL = 2,
+	EVENT_ERROR = 3,
+	EVENT_WARNING = 4,
+	EVENT_NOTICE = 5,
+	EVENT_DEBUG = 7,
+};
+
+/* A rule that an event has met: that makes an alert of it. */
+struct event_rule {
+	struct text name, description, ruleset;
+	struct text message; /* one sentence for people */
+	uint8_t severity;    /* enum event_severity */
+};
+
+/* What the configuration did not want recorded. */
+struct event_filtered {
+	uint64_t count;            /* of all kinds */
+	uint64_t in_kernel;        /* of these: before a record of it was built */
+	const uint64_t *counts;    /* of each, by enum event_action: EVENT_ACTIONS_END of them */
+	uint64_t start_ns, end_ns; /* Unix time */
+};
+
 struct event {
 	enum event_action action;
 	enum event_outcome outcome;
@@ -173,21 +220,27 @@ struct event {
 	bool pending;                            /* sent before the container's metadata came */
 	bool io_uring;                           /* asked for through io_uring, not by a system call of its own */
 	uint64_t count;                          /* equal events this one stands for; 1 as a rule */
+	const struct event_rule *rule;           /* NULL: no alert */
 	uint32_t truncated;                      /* enum event_cut, of the event's own fields */
 	/* Where the kernel's numbering had it: for gaps, not for ids. */
 	uint8_t ring;
 	uint16_t cpu;
 	uint64_t ring_sequence;
 	union {
-		struct event_file file;       /* EVENT_FILE; also a failed exec: path (normalised) and argument */
-		struct event_network network; /* EVENT_NETWORK */
-		struct event_lost lost;       /* EVENT_LOST */
+		struct event_file file;         /* EVENT_FILE; also a failed exec: path (normalised) and argument */
+		struct event_network network;   /* EVENT_NETWORK */
+		struct event_lost lost;         /* EVENT_LOST */
+		struct event_coverage coverage; /* EVENT_COVERAGE */
+		struct event_filtered filtered; /* EVENT_FILTERED */
 		struct {
 			int32_t code;   /* 0 to 255, or 128 + signal */
 			int32_t signal; /* 0: none */
 		} end;                  /* EVENT_END */
 	};
 };
+
+/* "seen", "missed", "unsupported"; NULL for a number that is none. */
+const char *event_promise_state_name(enum event_promise_state state);
 
 /* "exec", "fork", …; NULL for a number that is none. */
 const char *event_action_name(enum event_action action);

@@ -239,6 +239,42 @@ static void put_flag(void *context, const char *name)
 	put(line, name);
 }
 
+/* How many promises were kept, and which were not. */
+static void put_coverage(struct line *line, const struct event_coverage *coverage)
+{
+	size_t counts[EVENT_UNSUPPORTED + 1] = {0};
+
+	for (size_t i = 0; i < coverage->count; i++)
+		counts[coverage->promises[i].state]++;
+	put_format(line, "%zu seen, %zu missed, %zu unsupported", counts[EVENT_SEEN], counts[EVENT_MISSED],
+		counts[EVENT_UNSUPPORTED]);
+	for (size_t i = 0, missed = 0; i < coverage->count; i++)
+		if (coverage->promises[i].state == EVENT_MISSED) {
+			put(line, missed++ ? ", " : ": ");
+			put_text(line, coverage->promises[i].promise);
+		}
+}
+
+static void put_rule(struct line *line, const struct event_rule *rule)
+{
+	put(line, " ! ");
+	put_text(line, rule->message.length > 0 ? rule->message : rule->name);
+}
+
+static void put_filtered(struct line *line, const struct event_filtered *filtered)
+{
+	const char *before = " left out: ";
+
+	put_format(line, "%llu events", (unsigned long long)filtered->count);
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (filtered->counts[action]) {
+			put(line, before);
+			put_format(line, "%llu %s", (unsigned long long)filtered->counts[action],
+				event_action_name(action));
+			before = ", ";
+		}
+}
+
 static void put_what(struct line *line, const struct event *event)
 {
 	switch (event->action) {
@@ -264,9 +300,16 @@ static void put_what(struct line *line, const struct event *event)
 		put_format(line, "%llu events lost in %.*s", (unsigned long long)event->lost.count,
 			(int)event->lost.stage.length, event->lost.stage.data);
 		break;
+	case EVENT_COVERAGE: put_coverage(line, &event->coverage); break;
+	case EVENT_FILTERED: put_filtered(line, &event->filtered); break;
 	case EVENT_FORK: break;
-	default: put_network(line, event); break;
+	default:
+		if (event_action_category(event->action) == EVENT_NETWORK)
+			put_network(line, event);
+		break;
 	}
+	if (event->rule)
+		put_rule(line, event->rule);
 	if (event->count > 1)
 		put_format(line, " (%llu times)", (unsigned long long)event->count);
 }
@@ -274,11 +317,12 @@ static void put_what(struct line *line, const struct event *event)
 void line_write(struct buffer *out, const struct event *event, const struct line_style *style)
 {
 	static const char *const actions[EVENT_ACTIONS_END] = {"", "exec", "fork", "end", "open", "connect", "accept",
-		"listen", "send", "disconnect", "lost", [EVENT_SOCKET] = "socket"};
+		"listen", "send", "disconnect",
+		"lost", [EVENT_COVERAGE] = "coverage", [EVENT_SOCKET] = "socket", [EVENT_FILTERED] = "filtered", [EVENT_TAMPER] = "tamper"};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;
 	size_t column;
-	bool bad = event->outcome == EVENT_FAILURE || event->action == EVENT_LOST ||
+	bool bad = event->outcome == EVENT_FAILURE || event->rule || event->action == EVENT_LOST ||
 		   (event->action == EVENT_END && event->end.signal);
 	char room[16];
 

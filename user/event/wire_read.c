@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/table.h"
+#include "event/wire_inside.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 /* Memory of one batch: blocks, each as large as was asked for or larger; freed together. */
@@ -313,21 +314,51 @@ static int read_network(struct reader *reader, struct event_network *network, co
 	return error;
 }
 
-static void read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message)
+static int read_coverage(struct reader *reader, struct event_coverage *coverage, const Taffrail__V1__Coverage *message)
 {
-	lost->count = message->count;
-	for (size_t i = 0; i < message->n_kind; i++) {
-		int kind = (int)message->kind[i]; /* proto3's enums are open: any number may stand there */
+	struct event_promise *promises = arena_zeroed(reader->arena, message->n_promise, sizeof(*promises));
 
-		if (event_action_name((enum event_action)kind))
-			lost->kinds |= 1ull << kind;
-	}
-	lost->stage = text_of(message->stage);
-	lost->cpu = message->cpu;
-	lost->first = message->first;
-	lost->last = message->last;
-	lost->start_ns = message->start_ns;
-	lost->end_ns = message->end_ns;
+	if (!promises)
+		return -ENOMEM;
+	if (!wire_read_promises(promises, message))
+		return refuse(reader, "a promise is in a state that is none");
+	coverage->promises = promises;
+	coverage->count = message->n_promise;
+	coverage->release = text_of(message->kernel_release);
+	coverage->mode = text_of(message->kernel_mode);
+	return 0;
+}
+
+static int read_rule(struct reader *reader, struct event *event, const Taffrail__V1__Rule *message)
+{
+	struct event_rule *rule = arena_zeroed(reader->arena, 1, sizeof(*rule));
+
+	if (!rule)
+		return -ENOMEM;
+	if (message->severity > EVENT_DEBUG)
+		return refuse(reader, "a rule's severity is %u", message->severity);
+	wire_read_rule(rule, message);
+	event->rule = rule;
+	return 0;
+}
+
+static int read_filtered(struct reader *reader, struct event_filtered *filtered, const Taffrail__V1__Filtered *message)
+{
+	uint64_t *counts = arena_zeroed(reader->arena, EVENT_ACTIONS_END, sizeof(*counts));
+
+	if (!counts)
+		return -ENOMEM;
+	if (message->n_kind != message->n_kind_count)
+		return refuse(reader, "%zu kinds have %zu counts", message->n_kind, message->n_kind_count);
+	for (size_t i = 0; i < message->n_kind; i++)
+		if (event_action_name((int)message->kind[i]))
+			counts[(int)message->kind[i]] += message->kind_count[i];
+	filtered->count = message->count;
+	filtered->in_kernel = message->in_kernel;
+	filtered->counts = counts;
+	filtered->start_ns = message->start_ns;
+	filtered->end_ns = message->end_ns;
+	return 0;
 }
 
 /* Does the detail fit the action? */
@@ -341,7 +372,9 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 		return event_action_category((enum event_action)message->action) == EVENT_NETWORK;
 	case TAFFRAIL__V1__EVENT__DETAIL_END: return message->action == TAFFRAIL__V1__ACTION__ACTION_END;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
-	default: return true;
+	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return message->action == TAFFRAIL__V1__ACTION__ACTION_COVERAGE;
+	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return message->action == TAFFRAIL__V1__ACTION__ACTION_FILTERED;
+	default: return message->action != TAFFRAIL__V1__ACTION__ACTION_FILTERED;
 	}
 }
 
@@ -356,7 +389,9 @@ static int read_detail(struct reader *reader, struct event *event, const Taffrai
 		event->end.code = message->end->code;
 		event->end.signal = message->end->signal;
 		return 0;
-	case TAFFRAIL__V1__EVENT__DETAIL_LOST: read_lost(&event->lost, message->lost); return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_LOST: wire_read_lost(&event->lost, message->lost); return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return read_coverage(reader, &event->coverage, message->coverage);
+	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return read_filtered(reader, &event->filtered, message->filtered);
 	default: return 0;
 	}
 }
@@ -397,6 +432,12 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 		if (!node)
 			return refuse(reader, "a container is referred to that the batch does not hold");
 		event->container = &table_entry(node, struct defined_container, node)->view;
+	}
+	if (message->rule) {
+		int error = read_rule(reader, event, message->rule);
+
+		if (error)
+			return error;
 	}
 	return read_detail(reader, event, message);
 }

@@ -101,7 +101,6 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 {
 	const struct kernel_open *open = record->open;
 	struct event_file *file = &event->file;
-	struct text claimed;
 
 	event->action = EVENT_OPEN;
 	set_result(event, open->result);
@@ -127,18 +126,19 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 		event->outcome = EVENT_UNKNOWN;
 	if (file->argument.length == 0 || (file->path.length > 0 && !(open->header.flags & KERNEL_URING)))
 		return;
-	claimed = claimed_path(scratch, record_text(record, open->directory), file->argument);
 	if (file->path.length > 0) {
+		struct text asked = claimed_path(scratch, record_text(record, open->directory), file->argument);
+
 		/*
 		 * A batch can open a file, close it and put another in its place before the completion is seen. What
 		 * was asked for is the kernel's own copy: so a path that is another, by a link or by this, is in doubt.
 		 */
-		if (!text_equal(file->path, claimed))
+		if (!text_equal(file->path, asked))
 			file->unsure = true;
 		return;
 	}
 	/* The kernel has no file: the argument. Where that was cut, so is this. */
-	file->path = claimed;
+	file->path = claimed_path(scratch, record_text(record, open->directory), file->argument);
 	if (open->truncated & (KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
 		event->truncated |= EVENT_CUT_FILE_PATH;
 }
@@ -272,6 +272,7 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	case KERNEL_SEND: decode_network(record, event); break;
 	case KERNEL_DISCONNECT: decode_disconnect(record, event); break;
 	case KERNEL_SOCKET: decode_socket(record, event); break;
+	case KERNEL_TAMPER: event->action = EVENT_TAMPER; break;
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;
 	}

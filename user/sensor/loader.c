@@ -44,6 +44,9 @@ struct loader {
 	struct ring rings[KERNEL_RINGS];
 	struct loader_hook hooks[HOOKS_MAX];
 	struct bpf_link *links[HOOKS_MAX];
+	bool gone[HOOKS_MAX]; /* told by loader_gone */
+	bool canary;          /* between expect and leave */
+	__u32 sensor_tgid;    /* as the programs know this process */
 	size_t hook_count;
 	int wait_fd, cgroup_fd;
 	unsigned int cpus;
@@ -175,6 +178,33 @@ int loader_counters(const struct loader *loader, struct kernel_counters *counter
 	return 0;
 }
 
+int loader_policy_container(struct loader *loader, const uint8_t id[KERNEL_CONTAINER_ID_SIZE], uint64_t rules)
+{
+	int fd = bpf_map__fd(loader->skeleton->maps.policy_containers);
+
+	if (rules)
+		return bpf_map_update_elem(fd, id, &rules, BPF_ANY) < 0 ? -errno : 0;
+	return bpf_map_delete_elem(fd, id) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int loader_policy_counts(const struct loader *loader, uint64_t counts[KERNEL_KINDS_END])
+{
+	__u64(*values)[KERNEL_LOSS_KINDS] = calloc(loader->cpus, sizeof(*values));
+	__u32 zero = 0;
+	int error = 0;
+
+	memset(counts, 0, KERNEL_KINDS_END * sizeof(*counts));
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(loader->skeleton->maps.policy_left_out), &zero, values) < 0)
+		error = -errno;
+	for (unsigned int cpu = 0; !error && cpu < loader->cpus; cpu++)
+		for (int kind = 0; kind < KERNEL_KINDS_END; kind++)
+			counts[kind] += values[cpu][kind];
+	free(values);
+	return error;
+}
+
 uint64_t loader_missed(const struct loader *loader)
 {
 	struct bpf_program *program;
@@ -303,6 +333,63 @@ ssize_t loader_processes(struct loader *loader, loader_callback *callback, void 
 	return error ? error : count;
 }
 
+/* --- the sensor itself ---------------------------------------------------------------------------------------------- */
+
+/* Runs a raw_tp program here and now. 0 or -errno. */
+static int run_program(struct bpf_program *program)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(program), &options) < 0 ? -errno : 0;
+}
+
+void loader_canary_expect(struct loader *loader)
+{
+	loader->canary = true;
+	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->canary_tgid, UINT32_MAX); /* CANARY_EXPECTED */
+}
+
+int loader_canary_enter(const struct loader *loader)
+{
+	return run_program(loader->skeleton->progs.canary_enter);
+}
+
+void loader_canary_leave(struct loader *loader)
+{
+	loader->canary = false;
+	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->canary_tgid, 0);
+}
+
+bool loader_true(struct loader *loader)
+{
+	_Atomic __u32 *sensor = (_Atomic __u32 *)&loader->skeleton->bss->sensor_tgid;
+	_Atomic __u32 *canary = (_Atomic __u32 *)&loader->skeleton->bss->canary_tgid;
+	bool good = atomic_exchange(sensor, loader->sensor_tgid) == loader->sensor_tgid;
+
+	return (loader->canary || atomic_exchange(canary, 0) == 0) && good;
+}
+
+size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < loader->hook_count; i++) {
+		struct bpf_link_info info = {0};
+		__u32 size = sizeof(info);
+
+		if (!loader->links[i] || loader->gone[i])
+			continue;
+		/* A link to a cgroup that was detached keeps its descriptor and loses its cgroup. */
+		if (bpf_obj_get_info_by_fd(bpf_link__fd(loader->links[i]), &info, &size) == 0 &&
+			(info.type != BPF_LINK_TYPE_CGROUP || info.cgroup.cgroup_id != 0))
+			continue;
+		loader->gone[i] = true;
+		count++;
+		each(context, &loader->hooks[i]);
+	}
+	return count;
+}
+
 /* --- opening -------------------------------------------------------------------------------------------------------- */
 
 static int print_quietly(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -359,7 +446,10 @@ static void set_options(struct loader *loader, const struct loader_options *opti
 	skeleton->rodata->repeat_collapse = options->collapse && !loader->object.classic;
 	if (getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0) < 0)
 		skeleton->rodata->repeat_collapse = false; /* without a key anybody could make opens look equal */
-	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
+	if (options->policy)
+		skeleton->rodata->policy = *options->policy;
+	if (options->prefix_count > 0)
+		bpf_map__set_max_entries(skeleton->maps.policy_paths, (__u32)options->prefix_count);
 	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
 	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
@@ -459,6 +549,21 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 	return object_load(&loader->object, why, why_size);
 }
 
+/* Before the programs are attached: so not one record sees a part of it. */
+static int set_prefixes(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
+{
+	int fd = bpf_map__fd(loader->skeleton->maps.policy_paths);
+
+	for (size_t i = 0; i < options->prefix_count; i++)
+		if (bpf_map_update_elem(fd, &options->prefixes[i], &options->prefix_rules[i], BPF_ANY) < 0) {
+			int error = -errno;
+
+			snprintf(why, why_size, "the paths that are not recorded cannot be set: %s", strerror(-error));
+			return error;
+		}
+	return 0;
+}
+
 static int attach(struct loader *loader, char *why, size_t why_size)
 {
 	const struct {
@@ -484,6 +589,7 @@ static int attach(struct loader *loader, char *why, size_t why_size)
 		{"what comes of io_uring", loader->skeleton->progs.uring_complete, false},
 		{"what comes of io_uring", loader->skeleton->progs.uring_complete_before, false},
 		{"io_uring with a full queue", loader->skeleton->progs.uring_overflow, false},
+		{"signals to the sensor", loader->skeleton->progs.guard_signal, false},
 	};
 
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
@@ -527,6 +633,14 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 		if (error)
 			snprintf(why, why_size, "cannot read the rings: %s", strerror(-error));
 	}
+	if (!error) {
+		error = run_program(loader->skeleton->progs.sensor_enter);
+		loader->sensor_tgid = loader->skeleton->bss->sensor_tgid;
+		if (error)
+			snprintf(why, why_size, "the BPF program sensor_enter cannot be run: %s", strerror(-error));
+	}
+	if (!error)
+		error = set_prefixes(loader, options, why, why_size);
 	if (!error)
 		error = attach(loader, why, why_size);
 	if (!error && run_iterator(loader->skeleton->progs.network_list) < 0)

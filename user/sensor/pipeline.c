@@ -7,7 +7,7 @@
  *	                      → connection: two records of a connect become one
  *	                      → repeat: an end waits for its opens
  *	name_record           → container: which container; without names yet, it waits in the container's queue
- *	send_record           → decode: the event's own fields → encoder
+ *	send_record           → decode: the event's own fields → policy: is it recorded? → encoder
  *
  * What comes in is time, records, names and counters: with --record all four go to a file in the order in which they
  * were taken, and pipeline_replay.c takes them from there. pipeline_open.c opens the stages. Only these files see them
@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sensor/guard.h"
 #include "sensor/decode.h"
 
 enum {
@@ -47,14 +48,22 @@ struct waiting {
 static void send_record(struct pipeline *pipeline, const struct record *record, const struct event_process *image,
 	const struct event_container *names, bool pending)
 {
+	struct guard_alert alert;
 	struct event event;
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
-	event.sequence = ++pipeline->sequence;
 	event.host = host_view(pipeline->host);
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
+	if (record->header->kind == KERNEL_TAMPER) {
+		guard_signal(&alert, record);
+		event.rule = &alert.rule;
+		log_limited("%s", alert.message);
+	}
+	if (!event.rule && policy_leaves_out(pipeline->policy, &event))
+		return;
+	event.sequence = ++pipeline->sequence;
 	encode_event(pipeline->encoder, &event);
 }
 
@@ -123,6 +132,37 @@ static bool is_connection(const struct kernel_header *header)
 }
 
 /*
+ * The sensor's own canary: proof for the coverage, no event. Where no canary flies, what a container does is none,
+ * whoever marked it. False: it is an event like any other.
+ */
+static bool take_canary(struct pipeline *pipeline, const struct record *record)
+{
+	if (!pipeline->reader && record->header->flags & KERNEL_IN_CONTAINER && !coverage_under_way(pipeline->coverage))
+		return false;
+	recording_record(pipeline->recording, pipeline->now_ns, record->header); /* for its number */
+	if (pipeline->reader)
+		return true;
+	if (record->header->kind == KERNEL_OPEN && record->open->repeat)
+		(void)loader_take_repeats(pipeline->loader, record->open->repeat); /* frees the number */
+	coverage_take(pipeline->coverage, record);
+	return true;
+}
+
+/* Takes a copy of the record without the mark that it should not have. */
+static bool unmark(struct pipeline *pipeline, struct record *record)
+{
+	struct buffer *copy = &pipeline->unmarked;
+
+	buffer_clear(copy);
+	buffer_append(copy, record->header, record->header->size);
+	if (copy->failed)
+		return false;
+	((struct kernel_header *)(void *)copy->data)->flags &= (uint8_t)~KERNEL_CANARY;
+	record->header = (const void *)copy->data;
+	return true;
+}
+
+/*
  * The whole way starts here: bytes of a ring, or of a recording of one. What cannot be used is counted and left;
  * returns 0 in any case.
  */
@@ -138,12 +178,16 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		return 0;
 	}
 	loss_seen(pipeline->loss, record.header);
+	if (record.header->flags & KERNEL_CANARY && take_canary(pipeline, &record))
+		return 0;
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
 		/* Its fork or exec was sent before it, into the other ring. */
 		if (pipeline->loader && !process_knows(pipeline->processes, record.header))
 			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
 	}
+	if (record.header->flags & KERNEL_CANARY && !unmark(pipeline, &record))
+		return 0;
 	/* Behind those that it had read before it: in a replay they come first. */
 	recording_record(pipeline->recording, pipeline->now_ns, record.header);
 
@@ -156,8 +200,14 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 			name_record(pipeline, &record, image);
 		return 0;
 	}
-	if (is_connection(record.header) && connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
-		return 0;
+	if (is_connection(record.header)) {
+		bool held = connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND;
+
+		if (policy_stops(pipeline->policy, KERNEL_DISCONNECT, record.header))
+			connection_forget(pipeline->connections, &record);
+		if (held)
+			return 0;
+	}
 	name_record(pipeline, &record, image);
 	if (record.header->kind == KERNEL_OPEN && record.open->repeat && pipeline->repeats)
 		repeat_begin(pipeline->repeats, &record, image);
@@ -205,6 +255,23 @@ static void report_loss(void *context, const struct event_lost *lost)
 	encode_event(pipeline->encoder, &event);
 	log_limited("%llu records lost in %.*s of CPU %d", (unsigned long long)lost->count, (int)lost->stage.length,
 		lost->stage.data, lost->cpu);
+}
+
+/* Tells what the configuration left out, if there is anything; pipeline->left_out counts what the kernel has. */
+void pipeline_filtered(struct pipeline *pipeline)
+{
+	struct event event = {.action = EVENT_FILTERED, .count = 1};
+
+	recording_filtered(pipeline->recording, pipeline->now_ns, pipeline->left_out);
+	if (!policy_tell(pipeline->policy, pipeline->left_out, pipeline->now_ns, &event.filtered))
+		return;
+	event.time_ns = pipeline->boot_unix_ns + pipeline->now_ns;
+	event.sequence = ++pipeline->sequence;
+	event.host = host_view(pipeline->host);
+	event.filtered.start_ns += pipeline->boot_unix_ns;
+	event.filtered.end_ns += pipeline->boot_unix_ns;
+	encode_event(pipeline->encoder, &event);
+	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
 }
 
 /* The pipeline's clock: it stands still while records are taken, so that a recording of it is exact. */
@@ -269,6 +336,11 @@ static void tick(struct pipeline *pipeline, bool final)
 		read_rings(pipeline))
 		counters = pipeline->counters;
 	pipeline_tick(pipeline, counters, final);
+	if (policy_due(pipeline->policy, pipeline->now_ns, final) &&
+		loader_policy_counts(pipeline->loader, pipeline->left_out) == 0)
+		pipeline_filtered(pipeline);
+	if (!final)
+		pipeline_watch_health(pipeline);
 	pipeline->next_tick_ns = pipeline->now_ns + tick_ns;
 }
 

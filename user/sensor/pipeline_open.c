@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sensor/census.h"
+#include "sensor/guard.h"
 
 enum { SETTLE_MS = 2000 }; /* at start: for the names of what runs already */
 
@@ -75,11 +76,34 @@ static uint64_t take_repeats(void *context, uint64_t number)
 	return repeat.count;
 }
 
+/* The kernel leaves out what it can of a container's events as soon as its names are known. */
+static void container_named(void *context, const struct event_container *names)
+{
+	struct pipeline *pipeline = context;
+	uint64_t rules;
+	int error;
+
+	if (!policy_name(pipeline->policy, names, &rules) || !pipeline->loader)
+		return;
+	error = loader_policy_container(pipeline->loader, names->id, rules);
+	if (error) /* not the events' matter: they are left out in user space */
+		log_limited("the kernel cannot be told what of a container is not recorded: %s", strerror(-error));
+}
+
+static void container_forgotten(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	struct pipeline *pipeline = context;
+
+	if (policy_forget(pipeline->policy, id) && pipeline->loader)
+		(void)loader_policy_container(pipeline->loader, id, 0);
+}
+
 static int open_tables(struct pipeline *pipeline)
 {
 	const struct repeat_ops repeats = {take_repeats, pipeline_send_held, process_hold, process_release, pipeline};
 	const struct connection_ops connections = {process_hold, process_release, pipeline_send_held, pipeline};
-	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline};
+	const struct container_ops containers = {
+		ask_for_names, pipeline_send_waiting, pipeline, container_named, container_forgotten};
 	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
 
 	if (!error)
@@ -94,12 +118,19 @@ static int open_tables(struct pipeline *pipeline)
 static int open_loader(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
+	const struct kernel_prefix *prefixes;
+	const uint64_t *prefix_rules;
+	size_t prefix_count = policy_prefixes(pipeline->policy, &prefixes, &prefix_rules);
 	const struct loader_options options = {
 		.host = settings->host_events,
 		.environment = settings->environment,
 		.collapse = settings->opens_window_ms != 0,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
+		.policy = policy_masks(pipeline->policy),
+		.prefixes = prefixes,
+		.prefix_rules = prefix_rules,
+		.prefix_count = prefix_count,
 	};
 	char why[512];
 	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));
@@ -124,14 +155,48 @@ static int open_recording(struct pipeline *pipeline)
 		.opens_window_ns = pipeline->opens_window_ns};
 	int error;
 
-	if (!settings->record)
+	if (!settings->recording)
 		return 0;
-	error = recording_create(&pipeline->recording, settings->record);
+	error = recording_create(&pipeline->recording, settings->recording);
 	if (error)
-		log_error("%s: %s", settings->record, strerror(-error));
+		log_error("%s: %s", settings->recording, strerror(-error));
 	else
 		recording_host(pipeline->recording, pipeline->now_ns, &host);
 	return error;
+}
+
+/* After the clock, and before the kernel's programs, which hold it as constants. */
+static int open_policy(struct pipeline *pipeline)
+{
+	const uint64_t needed_kinds = 0; /* by rules and detectors: there are none yet */
+
+	return policy_open(&pipeline->policy, &pipeline->settings->rules, needed_kinds, pipeline->now_ns);
+}
+
+static void canary_expected(void *context)
+{
+	loader_canary_expect(context);
+}
+
+static int canary_enters(void *context)
+{
+	return loader_canary_enter(context);
+}
+
+static void canary_leaves(void *context)
+{
+	loader_canary_leave(context);
+}
+
+static int open_coverage(struct pipeline *pipeline)
+{
+	const struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, pipeline->loader};
+	size_t count;
+	const struct loader_hook *hooks = loader_hooks(pipeline->loader, &count);
+
+	pipeline->status_fd = guard_open();
+	return coverage_open(
+		&pipeline->coverage, &canary, hooks, count, pipeline->settings->coverage_interval_ms * 1000000);
 }
 
 /* The kernel, and what it needs. Says what is wrong, as a rule. */
@@ -146,8 +211,10 @@ static int open_kernel(struct pipeline *pipeline)
 	pipeline->opens_window_ns = settings->opens_window_ms * 1000 * 1000;
 	if (error)
 		log_error("this machine cannot be named: %s", strerror(-error));
+	error = error ? error : open_policy(pipeline);
 	error = error ? error
 		      : open_loader(pipeline); /* the rights first: without them nothing else is worth starting */
+	error = error ? error : open_coverage(pipeline);
 	return error ? error : open_recording(pipeline);
 }
 
@@ -169,7 +236,7 @@ static int open_replay(struct pipeline *pipeline)
 	pipeline->opens_window_ns = frame.host.opens_window_ns;
 	pipeline->boot_unix_ns = frame.host.boot_unix_ns;
 	pipeline->now_ns = frame.now_ns;
-	return error;
+	return error ? error : open_policy(pipeline);
 }
 
 /* The census and the names of what runs already. */
@@ -194,6 +261,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	if (!pipeline)
 		return -ENOMEM;
 	pipeline->settings = settings;
+	pipeline->status_fd = -1;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = pipeline->stop_fd < 0 ? -errno : 0;
 	if (!error) {
@@ -228,12 +296,17 @@ void pipeline_close(struct pipeline *pipeline)
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);
+	coverage_close(pipeline->coverage);
 	loader_close(pipeline->loader);
 	recording_close(pipeline->recording);
 	recording_reader_close(pipeline->reader);
+	policy_close(pipeline->policy);
 	host_close(pipeline->host);
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);
+	buffer_free(&pipeline->unmarked);
+	if (pipeline->status_fd >= 0)
+		close(pipeline->status_fd);
 	if (pipeline->stop_fd >= 0)
 		close(pipeline->stop_fd);
 	free(pipeline);

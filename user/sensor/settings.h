@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/config.h"
+#include "sensor/policy_rules.h"
 
 struct settings {
 	bool stdout_lines;                   /* --stdout: ECS JSON lines, no collector */
@@ -15,7 +16,7 @@ struct settings {
 	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
 	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
 	char *collector;                     /* --collector */
-	char *record;                        /* --record, recording: the file that gets all that comes in; or NULL */
+	char *recording;                     /* --record, recording: the file that gets all that comes in; or NULL */
 	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */
 	char *host_root;                     /* host.root: where the host's files are seen; NULL: here */
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
@@ -23,6 +24,10 @@ struct settings {
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
 	uint64_t opens_window_ms;            /* opens.window: equal opens are one count for so long; 0: each is told */
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
+	uint64_t coverage_interval_ms;       /* coverage.interval: between two canaries; 0: only at start */
+	bool check, json;                    /* --check: only try whether everything is seen; --json: tell it as JSON */
+	struct config_tree record;           /* record: what is recorded, as it was said … */
+	struct policy_rules rules;           /* … and as it was understood */
 	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */
 };
 
