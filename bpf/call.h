@@ -21,7 +21,7 @@ struct call {
 	u32 length;  /* of the sockaddr */
 	s32 fd;      /* the socket, or the directory that a relative path starts from */
 	u32 flags;
-	u32 mode;
+	u16 mode;
 	bool unknown; /* it was asked for, and its result will not be told */
 	bool gone;    /* the object is out of reach: nothing behind a descriptor of `current` may be taken for it */
 };
@@ -68,9 +68,9 @@ void network_listened(const struct call *call);
 /* vsock.bpf.c: the same for AF_VSOCK; the socket is at hand */
 void vsock_connected(const struct call *call, struct sock *sk);
 void vsock_told(const struct call *call, struct sock *sk, u32 kind);
-/* raw.bpf.c */
+/* raw.bpf.c; a send may have been a connect as well: then it is the caller's to tell it, for the stack is short */
 void socket_created(const struct call *call, u32 family, u32 type, u32 protocol);
-void socket_sent(struct call *call);
+bool socket_sent(const struct call *call);
 /* unix.bpf.c: a datagram to a name, where no hook of its own is there */
 void unix_sent(const struct call *call, struct sock *sk);
 

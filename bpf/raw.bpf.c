@@ -169,22 +169,17 @@ __hidden __noinline void packet_sent(const struct call *call, struct sock *sk)
 	scratch_give(scratch);
 }
 
-__hidden void socket_sent(struct call *call)
+__hidden bool socket_sent(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->fd);
 
 	if (!sk)
-		return;
+		return false;
 	switch (BPF_CORE_READ(sk, __sk_common.skc_family)) {
-	case AF_PACKET: packet_sent(call, sk); break;
-	case AF_UNIX: unix_sent(call, sk); break;
+	case AF_PACKET: packet_sent(call, sk); return false;
+	case AF_UNIX: unix_sent(call, sk); return false;
 	case AF_INET:
-	case AF_INET6:
-		if (!(call->flags & MSG_FASTOPEN))
-			break;
-		if (call->result > 0) /* bytes */
-			call->result = 0;
-		network_connected(call);
-		break;
+	case AF_INET6: return call->flags & MSG_FASTOPEN;
+	default: return false;
 	}
 }

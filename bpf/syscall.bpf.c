@@ -38,33 +38,30 @@ enum { MESSAGES_MAX = 16 }; /* of one sendmmsg */
 const volatile bool unix_by_exit = false;
 
 struct call_arguments {
-	u64 at[6];
+	u64 at[4];
 };
 
 /* socketcall(2): a number of its own, and where its arguments are. */
-static __always_inline u64 read_socketcall(struct call_arguments *arguments)
+static __noinline u64 read_socketcall(struct call_arguments *arguments)
 {
+	u32 given[3] = {};
 	u64 number;
-	u32 given[6] = {}, count = 3;
 
-	if (arguments->at[0] == SOCKETCALL_SENDTO)
-		count = 6;
-	else if (arguments->at[0] == SOCKETCALL_SENDMMSG)
-		count = 4;
-	bpf_probe_read_user(given, count * sizeof(u32), (void *)arguments->at[1]);
+	bpf_probe_read_user(given, sizeof(given), (void *)arguments->at[1]);
 	switch (arguments->at[0]) {
 	case SOCKETCALL_SOCKET: number = CALL_SOCKET; break;
-	case SOCKETCALL_SENDTO: number = CALL_SENDTO; break;
-	case SOCKETCALL_SENDMSG: number = CALL_SENDMSG; break;
-	case SOCKETCALL_SENDMMSG: number = CALL_SENDMMSG; break;
 	case SOCKETCALL_CONNECT: number = CALL_CONNECT; break;
 	case SOCKETCALL_LISTEN: number = CALL_LISTEN; break;
 	case SOCKETCALL_ACCEPT:
 	case SOCKETCALL_ACCEPT4: number = CALL_ACCEPT; break;
+	case SOCKETCALL_SENDTO: number = CALL_SENDTO; break;
+	case SOCKETCALL_SENDMSG: number = CALL_SENDMSG; break;
+	case SOCKETCALL_SENDMMSG: number = CALL_SENDMMSG; break;
 	default: return 0;
 	}
-	for (u32 i = 0; i < 6; i++)
-		arguments->at[i] = given[i];
+	arguments->at[0] = given[0];
+	arguments->at[1] = given[1];
+	arguments->at[2] = given[2];
 	return number;
 }
 
@@ -79,7 +76,7 @@ static __always_inline u64 read_registers(
 }
 
 /* openat2's struct open_how: flags, mode, resolve. */
-static __always_inline void read_open_how(struct call *call, u64 address)
+static __noinline void read_open_how(struct call *call, u64 address)
 {
 	u64 how[2] = {};
 
@@ -162,36 +159,50 @@ static __always_inline void read_message(struct call *call, u64 message)
 	}
 }
 
-static __noinline void call_send(struct call *call, u64 number, const struct call_arguments *arguments)
+/* All six arguments of a send. */
+static __always_inline void read_send(struct pt_regs *regs, bool compat, u64 number, u64 at[6])
 {
-	const u64 *at = arguments->at;
+	u32 given[6] = {};
+
+	call_arguments(regs, compat, at);
+	call_more_arguments(regs, compat, at + 4);
+	if (!compat || call_number(regs) != COMPAT_SOCKETCALL)
+		return;
+	if (number == CALL_SENDTO)
+		bpf_probe_read_user(given, sizeof(given), (void *)at[1]);
+	else
+		bpf_probe_read_user(given, 4 * sizeof(u32), (void *)at[1]);
+	for (u32 i = 0; i < 6; i++)
+		at[i] = given[i];
+}
+
+/* A function for itself: the stack is short. True: it may have been a connect as well. */
+static __noinline bool call_send(struct call *call, struct pt_regs *regs, u64 number)
+{
 	u32 size = call->header.flags & KERNEL_COMPAT ? 32 : 64; /* struct mmsghdr */
 	s64 sent = call->result;
+	bool connects;
+	u64 at[6];
 
+	read_send(regs, call->header.flags & KERNEL_COMPAT, number, at);
 	call->fd = at[0];
-	switch (number) {
-	case CALL_SENDTO:
+	if (number == CALL_SENDTO) {
 		call->flags = at[3];
 		call->address = at[4];
 		call->length = at[5];
-		socket_sent(call);
-		break;
-	case CALL_SENDMSG:
-		call->flags = at[2];
+	} else {
+		call->flags = at[number == CALL_SENDMSG ? 2 : 3];
 		read_message(call, at[1]);
-		socket_sent(call);
-		break;
-	default:
-		call->flags = at[3];
-		for (u32 i = 0; i < MESSAGES_MAX; i++) {
-			if (i && i >= sent)
-				break;
-			call->result = sent;
+	}
+	connects = socket_sent(call);
+	if (number == CALL_SENDMMSG)
+		for (u32 i = 1; i < MESSAGES_MAX && i < sent && !connects; i++) {
 			read_message(call, at[1] + i * size);
 			socket_sent(call);
 		}
-		break;
-	}
+	if (connects && call->result > 0) /* bytes */
+		call->result = 0;
+	return connects;
 }
 
 /* A function of its own: what it takes of the stack is free again when the rooms walk a path, which needs much (6.1). */
@@ -247,7 +258,10 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	case CALL_SOCKET: call_socket(call, &arguments); break;
 	case CALL_SENDTO:
 	case CALL_SENDMSG:
-	case CALL_SENDMMSG: call_send(call, number, &arguments); break;
+	case CALL_SENDMMSG:
+		if (call_send(call, regs, number))
+			network_connected(call);
+		break;
 	case CALL_CONNECT:
 		call->fd = arguments.at[0];
 		call->address = arguments.at[1];

@@ -117,15 +117,20 @@ static __always_inline bool call_compat(struct task_struct *task)
 	return kernel_read(task, thread_info.flags) & 1ul << TIF_32BIT;
 }
 
-/* The arguments; regs[0] has become the result. */
-static __always_inline void call_arguments(const struct pt_regs *regs, bool compat, u64 at[6])
+/* The first four arguments; regs[0] has become the result. */
+static __always_inline void call_arguments(const struct pt_regs *regs, bool compat, u64 at[4])
 {
 	at[0] = compat ? (u32)regs->orig_x0 : regs->orig_x0;
 	at[1] = compat ? (u32)regs->regs[1] : regs->regs[1];
 	at[2] = compat ? (u32)regs->regs[2] : regs->regs[2];
 	at[3] = compat ? (u32)regs->regs[3] : regs->regs[3];
-	at[4] = compat ? (u32)regs->regs[4] : regs->regs[4];
-	at[5] = compat ? (u32)regs->regs[5] : regs->regs[5];
+}
+
+/* … and the fifth and sixth. */
+static __always_inline void call_more_arguments(const struct pt_regs *regs, bool compat, u64 at[2])
+{
+	at[0] = compat ? (u32)regs->regs[4] : regs->regs[4];
+	at[1] = compat ? (u32)regs->regs[5] : regs->regs[5];
 }
 
 #endif

@@ -114,15 +114,20 @@ static __always_inline bool call_compat(struct task_struct *task)
 	return kernel_read(task, thread_info.status) & TS_COMPAT;
 }
 
-/* The arguments. */
-static __always_inline void call_arguments(const struct pt_regs *regs, bool compat, u64 at[6])
+/* The first four arguments. */
+static __always_inline void call_arguments(const struct pt_regs *regs, bool compat, u64 at[4])
 {
 	at[0] = compat ? (u32)regs->bx : regs->di;
 	at[1] = compat ? (u32)regs->cx : regs->si;
 	at[2] = compat ? (u32)regs->dx : regs->dx;
 	at[3] = compat ? (u32)regs->si : regs->r10;
-	at[4] = compat ? (u32)regs->di : regs->r8;
-	at[5] = compat ? (u32)regs->bp : regs->r9;
+}
+
+/* … and the fifth and sixth. */
+static __always_inline void call_more_arguments(const struct pt_regs *regs, bool compat, u64 at[2])
+{
+	at[0] = compat ? (u32)regs->di : regs->r8;
+	at[1] = compat ? (u32)regs->bp : regs->r9;
 }
 
 #endif

@@ -57,8 +57,9 @@ static __always_inline bool peer_new(struct unix_peer *peer, struct sock *sk, co
 	return !bpf_map_lookup_elem(&unix_peers, peer);
 }
 
-/* Where the name of a datagram goes, in a record that is zero but for its header. NULL where there is no scratch. */
-static __always_inline struct kernel_network *send_begin(struct scratch **scratch, char **name)
+/* A record of zeros, the place of its name, and the peer, all in a scratch: the stack is short. NULL: there is none. */
+static __always_inline struct kernel_network *send_begin(
+	struct scratch **scratch, char **name, struct unix_peer **peer)
 {
 	struct kernel_network *send;
 
@@ -70,7 +71,9 @@ static __always_inline struct kernel_network *send_begin(struct scratch **scratc
 	send = (void *)(*scratch)->record;
 	__builtin_memset(send, 0, sizeof(*send));
 	*name = scratch_at(*scratch, sizeof(*send));
+	*peer = (void *)(*scratch)->path;
 	__builtin_memset(*name, 0, UNIX_NAME_ROOM);
+	__builtin_memset(*peer, 0, sizeof(**peer));
 	return send;
 }
 
@@ -95,7 +98,7 @@ int unix_sendmsg(struct bpf_sock_addr *address)
 	struct bpf_sock_addr_kern *given = bpf_cast_to_kern_ctx(address);
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct container container;
-	struct unix_peer peer = {};
+	struct unix_peer *peer;
 	struct kernel_network *send;
 	struct scratch *scratch;
 	struct sock *sk = given->sk;
@@ -105,13 +108,13 @@ int unix_sendmsg(struct bpf_sock_addr *address)
 
 	if (!sk || !from || !length || !task_wanted(task, &container))
 		return 1;
-	send = send_begin(&scratch, &name);
+	send = send_begin(&scratch, &name, &peer);
 	if (!send)
 		return 1;
 	if (bpf_probe_read_kernel(name, length & 127, (char *)from + UNIX_FAMILY_SIZE) == 0 &&
-		peer_new(&peer, sk, name, length)) {
+		peer_new(peer, sk, name, length)) {
 		task_fill(&send->header, task, &container);
-		send_end(send, &peer, sk);
+		send_end(send, peer, sk);
 	}
 	scratch_give(scratch);
 	return 1;
@@ -119,7 +122,7 @@ int unix_sendmsg(struct bpf_sock_addr *address)
 
 __hidden __noinline void unix_sent(const struct call *call, struct sock *sk)
 {
-	struct unix_peer peer = {};
+	struct unix_peer *peer;
 	struct kernel_network *send;
 	struct scratch *scratch;
 	u32 length = name_length(call->length);
@@ -130,12 +133,12 @@ __hidden __noinline void unix_sent(const struct call *call, struct sock *sk)
 		return;
 	if (bpf_probe_read_user(&family, sizeof(family), (void *)call->address) < 0 || family != AF_UNIX)
 		return;
-	send = send_begin(&scratch, &name);
+	send = send_begin(&scratch, &name, &peer);
 	if (!send)
 		return;
 	send->header = call->header;
 	if (bpf_probe_read_user(name, length & 127, (char *)call->address + UNIX_FAMILY_SIZE) == 0 &&
-		peer_new(&peer, sk, name, length))
-		send_end(send, &peer, sk);
+		peer_new(peer, sk, name, length))
+		send_end(send, peer, sk);
 	scratch_give(scratch);
 }

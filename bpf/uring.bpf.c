@@ -97,7 +97,7 @@ struct {
 } uring_shots SEC(".maps");
 
 /* Are there any of these? */
-__u32 uring_call_seen = 0, uring_shot_seen = 0;
+static volatile u32 uring_call_seen = 0, uring_shot_seen = 0;
 
 static const struct uring_call no_call = {};
 static const struct uring_name no_name = {};
@@ -404,10 +404,11 @@ static __always_inline int submitted(struct io_kiocb *request)
 		sk = socket_of_request(request, flags);
 		if (sk)
 			uring_note(sk);
-		if (sk && sends(opcode))
-			sends_by(sk);
-		if (sends(opcode))
+		if (sends(opcode)) {
+			if (sk)
+				sends_by(sk);
 			return 0;
+		}
 	}
 	if (bpf_map_update_elem(&uring_calls, &key, &no_call, BPF_ANY) == 0)
 		call = bpf_map_lookup_elem(&uring_calls, &key);
@@ -503,6 +504,7 @@ struct search {
 	u64 found; /* 2: at least two */
 };
 
+#ifndef TAFFRAIL_CLASSIC
 static long search_call(void *map, const u64 *key, struct uring_call *call, struct search *search)
 {
 	(void)map;
@@ -516,6 +518,7 @@ static long search_call(void *map, const u64 *key, struct uring_call *call, stru
 	search->found = 1;
 	return 0;
 }
+#endif
 
 SEC("tp_btf/io_uring_cqe_overflow")
 int BPF_PROG(uring_overflow, void *ring, u64 user_data, s32 result, u32 flags)
@@ -527,7 +530,9 @@ int BPF_PROG(uring_overflow, void *ring, u64 user_data, s32 result, u32 flags)
 
 	if (!uring_call_seen || !task_current(&nobody))
 		return 0;
+#ifndef TAFFRAIL_CLASSIC /* it came with 5.13, and a completion that tells its request with 5.19 */
 	bpf_for_each_map_elem(&uring_calls, search_call, &search, 0);
+#endif
 	if (!search.found)
 		return 0;
 	key = search.key;

@@ -56,7 +56,7 @@ __hidden __noinline void vsock_told(const struct call *call, struct sock *sk, u3
 }
 
 /* The address is the socket's, which keeps the one that it was asked for also where that fails. */
-__hidden __noinline void vsock_connected(const struct call *call, struct sock *sk)
+__hidden void vsock_connected(const struct call *call, struct sock *sk)
 {
 	if (call->result == -EALREADY || call->result == -EISCONN)
 		return;
