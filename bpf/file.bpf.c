@@ -14,6 +14,7 @@ enum {
 	OPEN_NO_TERMINAL = 0400,
 	OPEN_CLOSE_ON_EXEC = 02000000, /* of the descriptor */
 	OPEN_TRUNCATE = 01000,
+	OPEN_NONBLOCK = 04000,
 	OPEN_PATH = 010000000,
 	OPEN_TEMPORARY = 020000000,
 #if defined(__TARGET_ARCH_arm64)
@@ -55,8 +56,8 @@ static __always_inline u32 fill_file(struct scratch *scratch, const struct call 
 	flags = BPF_CORE_READ(file, f_flags);
 	if (file_unsure(task, file, call, flags))
 		open->file_flags |= KERNEL_FILE_UNSURE;
-	/* 64-bit kernels add O_LARGEFILE to every open by themselves. */
-	open->flags = (flags & ~(OPEN_LARGE & ~call->flags)) | (call->flags & OPEN_MOMENTARY);
+	/* 64-bit kernels add O_LARGEFILE to every open by themselves, io_uring O_NONBLOCK for as long as it opens. */
+	open->flags = (flags & ~((OPEN_LARGE | OPEN_NONBLOCK) & ~call->flags)) | (call->flags & OPEN_MOMENTARY);
 	open->inode = BPF_CORE_READ(inode, i_ino);
 	open->mode = BPF_CORE_READ(inode, i_mode);
 	open->device = BPF_CORE_READ(inode, i_sb, s_dev);

@@ -70,6 +70,7 @@ enum {
 	KERNEL_CGROUP_V1 = 1 << 1,    /* cgroup_id is of a v1 hierarchy */
 	KERNEL_COMPAT = 1 << 2,       /* a 32-bit system call */
 	KERNEL_NO_PROCESS = 1 << 3,   /* the process is not known: a socket older than the sensor */
+	KERNEL_URING = 1 << 5,        /* asked for through io_uring */
 };
 
 /*
@@ -272,6 +273,16 @@ struct kernel_disconnect {
 	__u8 accepted; /* this process's side is the server */
 	__u8 zero[3];
 	struct kernel_tuple tuple;
+};
+
+/* What the program at the exit of system calls serves: bits of its `syscall_serves`, set by the loader. */
+enum {
+	KERNEL_SYSCALL_OPEN = 1 << 0,
+	KERNEL_SYSCALL_HANDLE = 1 << 1, /* open_by_handle_at */
+	KERNEL_SYSCALL_EXEC = 1 << 2,   /* one that failed */
+	KERNEL_SYSCALL_CONNECT = 1 << 3,
+	KERNEL_SYSCALL_ACCEPT = 1 << 4,
+	KERNEL_SYSCALL_LISTEN = 1 << 5,
 };
 
 /* What the BPF side counts, per CPU; user space reads it and owes a record for every difference. */

@@ -203,6 +203,7 @@ struct thread_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int flags;
 	int pid;
 	int tgid;
 	int exit_code;
@@ -329,9 +330,17 @@ enum {
 	S_IFCHR = 0020000,
 	S_IFIFO = 0010000,
 
+	EPERM = 1,
+	ENOENT = 2,
 	EINTR = 4,
 	EAGAIN = 11,
+	ENOMEM = 12,
+	EACCES = 13,
+	EFAULT = 14,
+	EINVAL = 22,
+	EMFILE = 24,
 	ENAMETOOLONG = 36,
+	EOPNOTSUPP = 95,
 	EISCONN = 106,
 	EALREADY = 114,
 	EINPROGRESS = 115,

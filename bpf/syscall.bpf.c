@@ -157,6 +157,27 @@ static __always_inline void call_file(struct call *call, u64 number, const struc
 	file_opened(call);
 }
 
+/* Those promises that no function hook serves (KERNEL_SYSCALL_*): set by the loader before this is attached. */
+__u32 syscall_serves = ~0u;
+
+static __always_inline u32 promise_of(u64 number)
+{
+	switch (number) {
+	case CALL_OPEN:
+	case CALL_CREAT:
+	case CALL_OPENAT:
+	case CALL_OPENAT2: return KERNEL_SYSCALL_OPEN;
+	case CALL_OPEN_BY_HANDLE: return KERNEL_SYSCALL_HANDLE;
+	case CALL_EXECVE:
+	case CALL_EXECVEAT: return KERNEL_SYSCALL_EXEC;
+	case CALL_CONNECT: return KERNEL_SYSCALL_CONNECT;
+	case CALL_ACCEPT:
+	case CALL_ACCEPT4: return KERNEL_SYSCALL_ACCEPT;
+	case CALL_LISTEN: return KERNEL_SYSCALL_LISTEN;
+	default: return ~0u;
+	}
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
@@ -174,6 +195,8 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	if (!task_current(&call.header))
 		return 0;
 	number = read_registers(regs, number, compat, &arguments);
+	if (!(syscall_serves & promise_of(number)))
+		return 0;
 	if (compat)
 		call.header.flags |= KERNEL_COMPAT;
 	call.result = result;

@@ -51,8 +51,8 @@ kernel_side() {
 		*" bpf/"*) echo "$file includes $included: of bpf/ user space sees kernel_event.h, and loader.c the skeleton" ;;
 		esac
 	done <<<"$includes"
-	grep -rlE '#[[:space:]]*include <(bpf/|libbpf|linux/bpf\.h)' user | grep -vx user/sensor/loader.c |
-		sed 's/$/: loader.c alone holds the rights over BPF/' || true
+	grep -rlE '#[[:space:]]*include <(bpf/|libbpf|linux/bpf\.h)' user | grep -vxE 'user/sensor/(loader|attach)\.c' |
+		sed 's/$/: loader.c and its attach.c alone hold the rights over BPF/' || true
 }
 report "bpf: kernel_event.h is the only contract, loader.c the only holder" "$(kernel_side)"
 
@@ -60,7 +60,7 @@ report "bpf: kernel_event.h is the only contract, loader.c the only holder" "$(k
 # What a file of the sensor may include of the sensor, beside its own header and record.h, the words that the stages
 # share. main opens the pipeline; the others are a stage's own servants.
 declare -A serves=(
-	[main]="pipeline settings" [pipeline]="*" [pipeline_open]="*" [pipeline_inside]="*" [census]="loader proc" [process]="image" [image]="process" [encode]="stream" [metadata]="lookup cri container" [lookup]="lookup_inside cri bundle names container" [lookup_inside]="lookup" [lookup_list]="lookup_inside names" [names]="cri bundle" [cri_decode]="cri"
+	[main]="pipeline settings" [pipeline]="*" [pipeline_open]="*" [pipeline_inside]="*" [loader]="attach" [attach]="loader" [census]="loader proc" [process]="image" [image]="process" [encode]="stream" [metadata]="lookup cri container" [lookup]="lookup_inside cri bundle names container" [lookup_inside]="lookup" [lookup_list]="lookup_inside names" [names]="cri bundle" [cri_decode]="cri"
 )
 stages() {
 	local file included name target allowed

@@ -61,6 +61,7 @@ static void make_cgroup(enum watch_mode mode)
 static void start_sensor(void)
 {
 	const char *program = getenv("TAFFRAIL_SENSOR");
+	char hooks[64];
 	char log[8192] = "";
 	size_t length = 0;
 	int errors[2], lines = mkostemp(output, O_CLOEXEC);
@@ -68,6 +69,7 @@ static void start_sensor(void)
 
 	if (!program)
 		program = "build/bin/taffrail-sensor";
+	snprintf(hooks, sizeof(hooks), "hooks=%s", getenv("TAFFRAIL_HOOKS"));
 	cr_assert_geq(lines, 0);
 	cr_assert_eq(pipe2(errors, O_CLOEXEC), 0);
 	sensor = fork();
@@ -77,7 +79,8 @@ static void start_sensor(void)
 		dup2(lines, STDOUT_FILENO);
 		dup2(errors[1], STDERR_FILENO);
 		/* No runtime is asked: the socket does not exist. */
-		execl(program, program, "--stdout", "--cri", "/nonexistent/taffrail-test.sock", (char *)NULL);
+		execl(program, program, "--stdout", "--cri", "/nonexistent/taffrail-test.sock",
+			getenv("TAFFRAIL_HOOKS") ? "--set" : NULL, hooks, (char *)NULL);
 		dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
 		_exit(127);
 	}

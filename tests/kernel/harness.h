@@ -15,7 +15,7 @@
 enum watch_mode { WATCH_V2, WATCH_V1, WATCH_OUTSIDE };
 
 /*
- * Starts the sensor (TAFFRAIL_SENSOR, or build/bin/taffrail-sensor) with --stdout, forks a child into a fresh cgroup,
+ * Starts the sensor (TAFFRAIL_SENSOR, or build/bin/taffrail-sensor) with --stdout and hooks: TAFFRAIL_HOOKS if it is set, forks a child into a fresh cgroup,
  * runs `deed` there, waits for its end, ends the sensor with SIGTERM, and keeps the documents of that cgroup's id.
  * Returns the deed's return value, 0 to 255. Everything that it made is removed, also when an assertion fails later.
  */

@@ -17,6 +17,7 @@
 
 #include "base/buffer.h"
 #include "base/log.h"
+#include "sensor/attach.h"
 /* Generated: holds an object file as one string. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"
@@ -25,7 +26,6 @@
 #pragma GCC diagnostic pop
 
 enum {
-	HOOKS_MAX = 16,
 	BULK_CALL_BYTES = 256 * 1024, /* as BULK_WAKE_BYTES of bpf/ring.h */
 	LIST_READ_BYTES = 128 * 1024,
 };
@@ -43,9 +43,7 @@ struct ring {
 struct loader {
 	struct taffrail_bpf *skeleton;
 	struct ring rings[KERNEL_RINGS];
-	struct loader_hook hooks[HOOKS_MAX];
-	struct bpf_link *links[HOOKS_MAX];
-	size_t hook_count;
+	struct attach *attach;
 	int wait_fd, cgroup_fd;
 	unsigned int cpus;
 };
@@ -188,8 +186,7 @@ uint64_t loader_missed(const struct loader *loader)
 
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count)
 {
-	*count = loader->hook_count;
-	return loader->hooks;
+	return attach_hooks(loader->attach, count);
 }
 
 /* Gives the whole records at the buffer's start to `callback` and takes them away. Returns how many, or -errno. */
@@ -335,31 +332,32 @@ static void set_options(struct taffrail_bpf *skeleton, const struct loader_optio
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
 }
 
-static int load(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
+static int open_cgroups(struct loader *loader, const char *given, bool *v1, char *why, size_t why_size)
 {
-	char cgroup_root[4096] = "";
-	bool v1;
+	char root[4096];
 	int error;
 
-	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
-		snprintf(why, why_size,
-			"this kernel does not show its types (BTF) in /sys/kernel/btf/vmlinux: "
-			"use a kernel with CONFIG_DEBUG_INFO_BTF=y and mount sysfs");
-		return -ENOENT;
-	}
-	snprintf(cgroup_root, sizeof(cgroup_root), "%s", options->cgroup_root ? options->cgroup_root : "");
-	if (find_cgroups(cgroup_root, sizeof(cgroup_root), &v1) < 0) {
+	snprintf(root, sizeof(root), "%s", given ? given : "");
+	if (find_cgroups(root, sizeof(root), v1) < 0) {
 		snprintf(why, why_size,
 			"no cgroup v2 is mounted, and the network's hooks hang there: "
 			"mount -t cgroup2 none /sys/fs/cgroup/unified");
 		return -ENOENT;
 	}
-	loader->cgroup_fd = open(cgroup_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (loader->cgroup_fd < 0) {
-		error = errno ? -errno : -EIO;
-		snprintf(why, why_size, "cannot open the cgroup root %s: %s", cgroup_root, strerror(-error));
-		return error;
-	}
+	loader->cgroup_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (loader->cgroup_fd >= 0)
+		return 0;
+	error = errno ? -errno : -EIO;
+	snprintf(why, why_size, "cannot open the cgroup root %s: %s", root, strerror(-error));
+	return error;
+}
+
+/* Opens the programs and loads those that the hooks need which `mode` allows. */
+static int load_programs(struct loader *loader, const struct loader_options *options, enum loader_mode mode, bool v1,
+	char *why, size_t why_size)
+{
+	int error;
+
 	loader->skeleton = taffrail_bpf__open();
 	if (!loader->skeleton) {
 		error = errno ? -errno : -ENOMEM;
@@ -367,6 +365,14 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 		return error;
 	}
 	set_options(loader->skeleton, options, v1, loader->cpus);
+	error = attach_choose(loader->attach, loader->skeleton->obj, mode);
+	if (error) {
+		snprintf(why, why_size,
+			"hooks: function: this kernel or this process's rights do not allow function hooks (%s): "
+			"set hooks to auto",
+			strerror(-error));
+		return error;
+	}
 	error = taffrail_bpf__load(loader->skeleton);
 	if (error == -EPERM)
 		snprintf(why, why_size,
@@ -379,44 +385,29 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 	return error;
 }
 
-static int attach(struct loader *loader, char *why, size_t why_size)
+static int load(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
 {
-	const struct {
-		const char *promise;
-		struct bpf_program *program;
-		bool cgroup;
-	} wanted[] = {
-		{"exec", loader->skeleton->progs.process_exec, false},
-		{"arrivals in containers", loader->skeleton->progs.process_arrives, false},
-		{"fork", loader->skeleton->progs.process_fork, false},
-		{"end", loader->skeleton->progs.process_exit, false},
-		{"open, failed exec, connect, accept, listen", loader->skeleton->progs.syscall_exit, false},
-		{"TCP connect, listen, disconnect", loader->skeleton->progs.network_state, false},
-		{"connect over IPv4", loader->skeleton->progs.network_connect4, true},
-		{"connect over IPv6", loader->skeleton->progs.network_connect6, true},
-		{"UDP send over IPv4", loader->skeleton->progs.datagram_sendmsg4, true},
-		{"UDP send over IPv6", loader->skeleton->progs.datagram_sendmsg6, true},
-		{"the source of a UDP send", loader->skeleton->progs.datagram_egress, true},
-		{"the end of a socket", loader->skeleton->progs.network_release, true},
-	};
+	bool v1;
+	int error;
 
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-		struct bpf_link *link = wanted[i].cgroup
-						? bpf_program__attach_cgroup(wanted[i].program, loader->cgroup_fd)
-						: bpf_program__attach(wanted[i].program);
-		int error = link ? 0 : -errno;
-
-		loader->hooks[i] = (struct loader_hook){
-			wanted[i].promise, bpf_program__section_name(wanted[i].program), link != NULL};
-		loader->links[i] = link;
-		loader->hook_count = i + 1;
-		if (error) {
-			snprintf(why, why_size, "the BPF program %s cannot be attached to %s: %s",
-				bpf_program__name(wanted[i].program), loader->hooks[i].hook, strerror(-error));
-			return error;
-		}
+	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
+		snprintf(why, why_size,
+			"this kernel does not show its types (BTF) in /sys/kernel/btf/vmlinux: "
+			"use a kernel with CONFIG_DEBUG_INFO_BTF=y and mount sysfs");
+		return -ENOENT;
 	}
-	return 0;
+	error = open_cgroups(loader, options->cgroup_root, &v1, why, why_size);
+	if (error)
+		return error;
+	error = load_programs(loader, options, options->hooks, v1, why, why_size);
+	if (error && options->hooks == LOADER_AUTO && attach_by_function(loader->attach)) {
+		/* A kernel that nobody has tried: function hooks are allowed, but its verifier refuses one of ours. */
+		log_warning("function hooks do not load (%s): the exit of system calls is watched instead",
+			strerror(-error));
+		taffrail_bpf__destroy(loader->skeleton);
+		error = load_programs(loader, options, LOADER_TRACEPOINT, v1, why, why_size);
+	}
+	return error;
 }
 
 int loader_open(struct loader **out, const struct loader_options *options, char *why, size_t why_size)
@@ -432,14 +423,19 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	libbpf_set_print(print_quietly);
 	loader->wait_fd = loader->cgroup_fd = -1;
 	loader->cpus = (unsigned int)cpus;
-	error = load(loader, options, why, why_size);
+	error = attach_open(&loader->attach);
+	if (error)
+		snprintf(why, why_size, "no memory");
+	if (!error)
+		error = load(loader, options, why, why_size);
 	if (!error) {
 		error = rings_open(loader);
 		if (error)
 			snprintf(why, why_size, "cannot read the rings: %s", strerror(-error));
 	}
 	if (!error)
-		error = attach(loader, why, why_size);
+		error = attach_all(loader->attach, loader->skeleton->obj, loader->cgroup_fd,
+			&loader->skeleton->data->syscall_serves, why, why_size);
 	if (!error && run_iterator(loader->skeleton->progs.network_list) < 0)
 		log_warning("connections that are open already cannot be listed: their ends will not be told");
 	if (error) {
@@ -454,18 +450,14 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 
 void loader_detach(struct loader *loader)
 {
-	for (size_t i = 0; i < loader->hook_count; i++) {
-		bpf_link__destroy(loader->links[i]);
-		loader->links[i] = NULL;
-		loader->hooks[i].attached = false;
-	}
+	attach_end(loader->attach);
 }
 
 void loader_close(struct loader *loader)
 {
 	if (!loader)
 		return;
-	loader_detach(loader);
+	attach_close(loader->attach);
 	for (int i = 0; i < KERNEL_RINGS; i++)
 		ring_close(&loader->rings[i]);
 	if (loader->wait_fd >= 0)

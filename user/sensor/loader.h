@@ -17,18 +17,26 @@
 
 struct loader;
 
+/* Which hooks are used where there is a choice (the configuration's `hooks`). */
+enum loader_mode {
+	LOADER_AUTO,       /* function hooks where they load, else the others */
+	LOADER_TRACEPOINT, /* no function hooks */
+	LOADER_FUNCTION,   /* function hooks, or loader_open fails */
+};
+
 struct loader_options {
 	bool host;                         /* also tasks outside containers */
 	bool environment;                  /* exec records carry the environment */
 	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
-	pid_t sensor_tgid;                 /* left out of all records; 0: this process */
-	const char *cgroup_root;           /* where cgroup v2 is mounted; NULL: looked up in /proc/self/mountinfo */
+	enum loader_mode hooks;
+	pid_t sensor_tgid;       /* left out of all records; 0: this process */
+	const char *cgroup_root; /* where cgroup v2 is mounted; NULL: looked up in /proc/self/mountinfo */
 };
 
 /* A promise, and the hook that serves it. */
 struct loader_hook {
 	const char *promise; /* "exec", "open", … */
-	const char *hook;    /* "tp_btf/sched_process_exec", … */
+	const char *hook;    /* "tp_btf/sched_process_exec", "fexit/do_filp_open, fexit/do_sys_openat2", … */
 	bool attached;
 };
 

@@ -71,6 +71,13 @@ static int open_metadata(struct pipeline *pipeline)
 	return metadata_open(&pipeline->metadata, &options);
 }
 
+static enum loader_mode mode_of(const char *hooks)
+{
+	if (!hooks || strcmp(hooks, "auto") == 0)
+		return LOADER_AUTO;
+	return strcmp(hooks, "function") == 0 ? LOADER_FUNCTION : LOADER_TRACEPOINT;
+}
+
 static int open_loader(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
@@ -79,6 +86,7 @@ static int open_loader(struct pipeline *pipeline)
 		.environment = settings->environment,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
+		.hooks = mode_of(settings->hooks),
 	};
 	char why[512];
 	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));

@@ -15,6 +15,7 @@ struct settings {
 	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
 	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
 	char *collector;                     /* --collector */
+	char *hooks;                         /* hooks: auto, tracepoint or function; NULL: auto */
 	char *host_root;                     /* host.root: where the host's files are seen; NULL: here */
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
 	char *cluster;                       /* cluster.name */

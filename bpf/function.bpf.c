@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Function hooks: programs at the return of the kernel's own functions, which cost nothing to any call that does not come
+ * by. They have what the exit of a system call has not: the opened file and the socket before any descriptor names them,
+ * and the kernel's copies of path and address. The loader attaches them instead of the program at the exit of system
+ * calls where the kernel allows it (user/sensor/attach.c), each promise by itself.
+ *
+ * Where one function does not see all ways to fail, a second one further out tells the rest; what was told already is
+ * noted in `told`, for the same thread.
+ */
+#include "bpf/call.h"
+#include "bpf/socket.h"
+#include "bpf/task.h"
+
+enum {
+	OPEN_FOR_EXEC = 0x20, /* __FMODE_EXEC in open_flags.open_flag: execve and uselib open so */
+	OPEN_CLOSE_ON_EXEC = 02000000,
+	MODE_BITS = 07777, /* of open_flags.mode, to which the kernel adds S_IFREG */
+
+	RESOLVE_CACHED = 0x20,
+	RING_NONBLOCK = 1, /* IO_URING_F_NONBLOCK: an attempt; with EAGAIN another one follows */
+	PF_IO_WORKER = 0x10,
+
+	ADDRESS_MAX = 128, /* sizeof(struct sockaddr_storage) */
+	THREADS_MAX = 4096,
+	ERRORS_MAX = 4095, /* MAX_ERRNO */
+};
+
+#if defined(__TARGET_ARCH_x86)
+enum {
+	CALL_OPEN = 2,
+	CALL_CREAT = 85,
+	CALL_OPENAT = 257,
+	CALL_OPEN_BY_HANDLE = 304,
+	CALL_OPENAT2 = 437,
+
+	/* of the 32-bit table */
+	COMPAT_OPEN = 5,
+	COMPAT_CREAT = 8,
+	COMPAT_OPENAT = 295,
+	COMPAT_OPEN_BY_HANDLE = 342,
+
+	TS_COMPAT = 2, /* thread_info.status: in a 32-bit system call */
+};
+#endif
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct filename {
+	const char *name;
+};
+
+struct open_flags {
+	int open_flag;
+	u16 mode;
+};
+
+struct open_how {
+	u64 flags, mode, resolve;
+};
+
+/* What io_openat2 keeps at the start of its request (struct io_kiocb), whatever else stands there. */
+struct io_open {
+	struct open_how how;
+};
+
+/* Where a kernel still has it: without, the kernel opens for itself. It is gone since 7.0. */
+struct filename___user {
+	const char *uptr;
+};
+
+#pragma clang attribute pop
+
+/* What an inner function has told, by thread, for the outer one that returns next: an error, or a call's number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, THREADS_MAX);
+	__type(key, u32);
+	__type(value, u64);
+} told SEC(".maps");
+
+/* An open that io_uring makes, while it makes it. */
+struct ring_open {
+	struct open_how how; /* the request's: an attempt adds O_NONBLOCK, and the kernel's copy has lost O_CLOEXEC */
+	u64 retried;         /* with EAGAIN it is tried again */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, THREADS_MAX);
+	__type(key, u32);
+	__type(value, struct ring_open);
+} ring_opens SEC(".maps");
+
+/* How many there are: mostly none, and then no open needs to look. */
+__u32 ring_open_count = 0;
+
+static __always_inline void told_note(u64 what)
+{
+	u32 tid = bpf_get_current_task_btf()->pid;
+
+	bpf_map_update_elem(&told, &tid, &what, BPF_ANY);
+}
+
+static __always_inline bool told_take(u64 what)
+{
+	u32 tid = bpf_get_current_task_btf()->pid;
+	u64 *noted = bpf_map_lookup_elem(&told, &tid);
+	bool same = noted && *noted == what;
+
+	if (noted)
+		bpf_map_delete_elem(&told, &tid);
+	return same;
+}
+
+/* --- who calls ------------------------------------------------------------------------------------------------------ */
+
+/* The system call that the running thread is in. What its registers say is fixed as long as it is inside. */
+struct entered {
+	u64 number; /* of the table of 64-bit calls; 0: none that matters */
+	u64 at[4];
+	bool compat;
+};
+
+static __always_inline u64 native_number(u64 number)
+{
+	switch (number) {
+	case COMPAT_OPEN: return CALL_OPEN;
+	case COMPAT_CREAT: return CALL_CREAT;
+	case COMPAT_OPENAT: return CALL_OPENAT;
+	case COMPAT_OPEN_BY_HANDLE: return CALL_OPEN_BY_HANDLE;
+	case CALL_OPENAT2: return number; /* newer calls have one number in all tables */
+	default: return 0;
+	}
+}
+
+static __always_inline void read_entered(struct entered *entered)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+
+	if (task->flags & PF_IO_WORKER)
+		return;
+	entered->compat = task->thread_info.status & TS_COMPAT;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (entered->compat) {
+		entered->number = native_number(regs->orig_ax);
+		entered->at[0] = (u32)regs->bx;
+		entered->at[1] = (u32)regs->cx;
+		entered->at[2] = (u32)regs->dx;
+		entered->at[3] = (u32)regs->si;
+		return;
+	}
+	entered->number = regs->orig_ax;
+	entered->at[0] = regs->di;
+	entered->at[1] = regs->si;
+	entered->at[2] = regs->dx;
+	entered->at[3] = regs->r10;
+}
+
+/*
+ * The error in an ERR_PTR, or 0. To the verifier it is a pointer, with which nothing can be calculated: its lower half is
+ * a number.
+ */
+static __always_inline s32 error_of(u64 pointer)
+{
+	u32 low;
+
+	if (pointer < (u64)-ERRORS_MAX)
+		return 0;
+	asm volatile("%0 = %1" : "=w"(low) : "w"((u32)pointer));
+	return low;
+}
+
+/* --- opens ---------------------------------------------------------------------------------------------------------- */
+
+/*
+ * The flags and the mode as the program gave them: of the call's registers, or of the kernel's copy where they are not
+ * there. False: it is no open of the program's.
+ */
+static __always_inline bool open_claims(struct call *call, struct open_flags *with)
+{
+	struct entered entered = {};
+	const u64 *at = entered.at;
+	u64 close_on_exec = 0;
+
+	read_entered(&entered);
+	switch (entered.number) {
+	case CALL_OPEN:
+		call->flags = at[1];
+		call->mode = at[2];
+		break;
+	case CALL_CREAT:
+		call->flags = 01 | 0100 | 01000; /* O_WRONLY, O_CREAT, O_TRUNC */
+		call->mode = at[1];
+		break;
+	case CALL_OPENAT:
+		call->flags = at[2];
+		call->mode = at[3];
+		break;
+	case CALL_OPENAT2:
+		/* The kernel's copy has lost the flag that is the descriptor's. */
+		bpf_probe_read_user(&close_on_exec, sizeof(close_on_exec), (void *)at[2]);
+		call->flags = BPF_CORE_READ(with, open_flag) | (close_on_exec & OPEN_CLOSE_ON_EXEC);
+		call->mode = BPF_CORE_READ(with, mode) & MODE_BITS;
+		break;
+	default: return false;
+	}
+	if (entered.compat)
+		call->header.flags |= KERNEL_COMPAT;
+	return true;
+}
+
+/* Errors that may also come before any path is looked up: then the outer function tells them. */
+static __always_inline bool comes_early(s64 error)
+{
+	return error == -EINVAL || error == -ENAMETOOLONG || error == -EAGAIN || error == -ENOMEM;
+}
+
+/*
+ * The same of an open that io_uring makes in this thread: in whichever call or worker, so registers say nothing. False:
+ * it makes none, or this one will be tried again.
+ */
+static __always_inline bool ring_claims(struct call *call, s64 error)
+{
+	u32 tid = bpf_get_current_task_btf()->pid;
+	struct ring_open *open = bpf_map_lookup_elem(&ring_opens, &tid);
+
+	if (!open || (error == -EAGAIN && open->retried))
+		return false;
+	call->flags = open->how.flags;
+	call->mode = open->how.mode;
+	call->header.flags |= KERNEL_URING;
+	return true;
+}
+
+SEC("fentry/io_openat2")
+int BPF_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
+{
+	struct ring_open open = {};
+	struct container container;
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 tid = task->pid;
+
+	if (!task_wanted(task, &container))
+		return 0;
+	open.how.flags = BPF_CORE_READ(request, how.flags);
+	open.how.mode = BPF_CORE_READ(request, how.mode);
+	open.retried = issue_flags & RING_NONBLOCK && !(BPF_CORE_READ(request, how.resolve) & RESOLVE_CACHED);
+	if (bpf_map_update_elem(&ring_opens, &tid, &open, BPF_NOEXIST) == 0)
+		__sync_fetch_and_add(&ring_open_count, 1);
+	return 0;
+}
+
+SEC("fexit/io_openat2")
+int BPF_PROG(function_ring_ends)
+{
+	u32 tid = bpf_get_current_task_btf()->pid;
+
+	if (ring_open_count && bpf_map_delete_elem(&ring_opens, &tid) == 0)
+		__sync_fetch_and_add(&ring_open_count, -1);
+	return 0;
+}
+
+/* do_filp_open, do_file_open since 7.0: every path that is opened comes by, of system calls, io_uring and the kernel. */
+SEC("fexit/do_filp_open")
+int BPF_PROG(function_opened, int directory, struct filename *path, struct open_flags *with, u64 file)
+{
+	struct filename___user *user = (void *)path;
+	struct call call = {};
+
+	bool ring = ring_open_count;
+
+	if (BPF_CORE_READ(with, open_flag) & OPEN_FOR_EXEC || !task_current(&call.header))
+		return 0;
+	/* A driver that loads its firmware when it is opened. */
+	if (bpf_core_field_exists(user->uptr) && !BPF_CORE_READ(user, uptr))
+		return 0;
+	call.result = error_of(file);
+	if (!call.result)
+		call.object = file;
+	call.name = (u64)BPF_CORE_READ(path, name);
+	call.fd = directory;
+	ring = ring && ring_claims(&call, call.result);
+	if (!ring && !open_claims(&call, with))
+		return 0;
+	if (!ring && comes_early(call.result))
+		told_note(call.result);
+	file_opened(&call);
+	return 0;
+}
+
+/* Opens that fail before a path is looked up: no descriptor left, flags that do not go together, a bad address. */
+SEC("fexit/do_sys_openat2")
+int BPF_PROG(function_not_opened, int directory, const char *path, struct open_how *how, long result)
+{
+	struct call call = {.address = (u64)path, .fd = directory};
+	char first = 0;
+
+	call.result = (s32)result; /* a long in some kernels, in some an int */
+	if (call.result >= 0)
+		return 0;
+	switch (call.result) {
+	case -EFAULT:
+	case -EMFILE: break;
+	case -ENOENT:
+		if (bpf_probe_read_user(&first, sizeof(first), path) < 0 || first)
+			return 0;
+		break;
+	default:
+		if (!comes_early(call.result))
+			return 0;
+	}
+	if (!task_current(&call.header))
+		return 0;
+	if (comes_early(call.result) && told_take(call.result))
+		return 0;
+	call.flags = BPF_CORE_READ(how, flags);
+	call.mode = BPF_CORE_READ(how, mode);
+	if (bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+		call.header.flags |= KERNEL_COMPAT;
+	file_opened(&call);
+	return 0;
+}
+
+/* open_by_handle_at has found the file. */
+SEC("fexit/do_file_open_root")
+int BPF_PROG(function_handle_found, void *root, const char *name, struct open_flags *with, u64 file)
+{
+	struct entered entered = {};
+	struct call call = {.fd = AT_FDCWD};
+
+	if (error_of(file) || !task_current(&call.header))
+		return 0;
+	read_entered(&entered);
+	if (entered.number != CALL_OPEN_BY_HANDLE)
+		return 0;
+	if (entered.compat)
+		call.header.flags |= KERNEL_COMPAT;
+	call.object = file;
+	call.flags = entered.at[2];
+	told_note(CALL_OPEN_BY_HANDLE);
+	file_opened(&call);
+	return 0;
+}
+
+/* open_by_handle_at has returned: what failed, and what a file system has opened by itself (pidfs, nsfs; 6.13 on). */
+SEC("fexit/do_handle_open")
+int BPF_PROG(function_handle_opened, int mount, void *handle, int flags, long result)
+{
+	struct call call = {.fd = AT_FDCWD, .flags = flags};
+
+	call.result = (s32)result;
+	if (!task_current(&call.header) || told_take(CALL_OPEN_BY_HANDLE))
+		return 0;
+	if (bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+		call.header.flags |= KERNEL_COMPAT;
+	file_opened(&call);
+	return 0;
+}
+
+/* --- sockets -------------------------------------------------------------------------------------------------------- */
+
+static __always_inline u64 sock_of_file(struct file *file)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+
+	return (u64)BPF_CORE_READ(socket, sk);
+}
+
+/* The flags of the header that tell which way a call came. */
+static __always_inline bool caller(struct call *call)
+{
+	if (!task_current(&call->header))
+		return false;
+	if (bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+		call->header.flags |= KERNEL_COMPAT;
+	return true;
+}
+
+/* Both connect(2) and io_uring's, with the address that the kernel has copied. */
+SEC("fexit/__sys_connect_file")
+int BPF_PROG(function_connected, struct file *file, void *address, int length, int flags, int result)
+{
+	struct call call = {.name = (u64)address, .length = length};
+
+	call.result = result;
+	if (!caller(&call))
+		return 0;
+	call.object = sock_of_file(file);
+	network_connected(&call);
+	return 0;
+}
+
+/* A connect whose address could not be copied. */
+SEC("fexit/__sys_connect")
+int BPF_PROG(function_not_connected, int fd, void *address, int length, int result)
+{
+	struct call call = {.fd = fd, .address = (u64)address, .length = length};
+
+	call.result = result;
+	if (result != -EFAULT && !(result == -EINVAL && (u32)length > ADDRESS_MAX))
+		return 0;
+	if (caller(&call))
+		network_connected(&call);
+	return 0;
+}
+
+SEC("fexit/do_accept")
+int BPF_PROG(function_accepted, struct file *listener, void *a, void *b, void *c, int flags, u64 accepted)
+{
+	struct call call = {};
+
+	if (error_of(accepted) || !caller(&call))
+		return 0;
+	call.object = sock_of_file((struct file *)accepted);
+	network_accepted(&call);
+	return 0;
+}
+
+static __always_inline int listened(struct socket *socket, int result)
+{
+	struct call call = {};
+
+	call.result = result;
+	if (!caller(&call))
+		return 0;
+	call.object = (u64)BPF_CORE_READ(socket, sk);
+	network_listened(&call);
+	return 0;
+}
+
+SEC("fexit/inet_listen")
+int BPF_PROG(function_listened, struct socket *socket, int backlog, int result)
+{
+	return listened(socket, result);
+}
+
+SEC("fexit/unix_listen")
+int BPF_PROG(function_listened_unix, struct socket *socket, int backlog, int result)
+{
+	return listened(socket, result);
+}
+
+SEC("fexit/mptcp_listen")
+int BPF_PROG(function_listened_mptcp, struct socket *socket, int backlog, int result)
+{
+	return listened(socket, result);
+}
+
+/* A listen that a security module refused or the socket does not know, or of a protocol without a hook of its own. */
+SEC("fexit/__sys_listen")
+int BPF_PROG(function_not_listened, int fd, int backlog, int result)
+{
+	struct call call = {.fd = fd};
+
+	call.result = result;
+	if (result != -EOPNOTSUPP && result != -EACCES && result != -EPERM)
+		return 0;
+	if (caller(&call))
+		network_listened(&call);
+	return 0;
+}
+
+/* --- failed execs --------------------------------------------------------------------------------------------------- */
+
+/* A path that does not exist, or a file that cannot be executed: any reason. Its name is as the program has it. */
+static __always_inline int exec_returned(long result, bool at)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+	struct call call = {.fd = AT_FDCWD};
+
+	call.result = result;
+	if (result >= 0 || !caller(&call))
+		return 0;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	if (task->thread_info.status & TS_COMPAT) {
+		call.address = (u32)(at ? regs->cx : regs->bx);
+		if (at)
+			call.fd = regs->bx;
+	} else {
+		call.address = at ? regs->si : regs->di;
+		if (at)
+			call.fd = regs->di;
+	}
+	process_exec_failed(&call);
+	return 0;
+}
+
+SEC("fexit/__x64_sys_execve")
+int BPF_PROG(function_exec, void *registers, long result)
+{
+	return exec_returned(result, false);
+}
+
+SEC("fexit/__x64_sys_execveat")
+int BPF_PROG(function_execat, void *registers, long result)
+{
+	return exec_returned(result, true);
+}
+
+SEC("fexit/__ia32_compat_sys_execve")
+int BPF_PROG(function_exec_compat, void *registers, long result)
+{
+	return exec_returned(result, false);
+}
+
+SEC("fexit/__ia32_compat_sys_execveat")
+int BPF_PROG(function_execat_compat, void *registers, long result)
+{
+	return exec_returned(result, true);
+}
