@@ -2,6 +2,7 @@
 #
 #   make            the three programs, in build/bin
 #   make test       all tests (root; TESTS="unit kernel" selects; SAN=1: with ASan and UBSan, in build/san)
+#   make test-kernels   the kernel tests in guests of other kernels (KERNELS="5.10 sid" MODES=tracepoint select)
 #   make run        a demonstration (root; RUN_SECONDS=N ends it by itself)
 #   make format     rewrite the sources in the project's format
 #   make lint       clang-format, clang-tidy, cppcheck and the project's own checks; changes nothing
@@ -29,7 +30,7 @@ endif
 LDLIBS = $(shell pkg-config --libs $(PACKAGES))
 
 # Says what is missing before a compiler does, in words that help.
-ifneq ($(filter-out clean deps test run format lint,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean deps test test-kernels run format lint,$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for tool in $(CC) $(CLANG) $(BPFTOOL) protoc-c pkg-config; do command -v $$tool >/dev/null || echo $$tool; done; \
 	for package in $(PACKAGES); do pkg-config --exists $$package 2>/dev/null || echo $$package; done)
 $(if $(strip $(MISSING)),$(error not installed: $(strip $(MISSING)). Run: sudo make deps))
@@ -57,17 +58,25 @@ BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. \
 	-idirafter /usr/include/$(shell $(CC) -print-multiarch)
 BPF_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
-SKELETON := $(B)/bpf/taffrail.skel.h
+# The same sources for kernels before 5.17, which refuse what the modern object has even where it is never reached.
+CLASSIC_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/classic/%.bpf.o,$(wildcard bpf/*.bpf.c))
+SKELETON := $(B)/bpf/taffrail.skel.h $(B)/bpf/taffrail_classic.skel.h
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
+$(B)/bpf/classic/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -DTAFFRAIL_CLASSIC -c $< -o $@
+
 $(B)/bpf/taffrail.o: $(BPF_O)
+$(B)/bpf/taffrail_classic.o: $(CLASSIC_O)
+$(B)/bpf/taffrail.o $(B)/bpf/taffrail_classic.o:
 	$(BPFTOOL) gen object $@ $^
 
-$(SKELETON): $(B)/bpf/taffrail.o
-	$(BPFTOOL) gen skeleton $< name taffrail_bpf > $@.new && mv $@.new $@
+$(SKELETON): $(B)/bpf/%.skel.h: $(B)/bpf/%.o
+	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new && mv $@.new $@
 
 # --- rooms and programs ----------------------------------------------------------------------------------------------
 objects = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(foreach room,$(1),$(wildcard user/$(room)/*.c user/$(room)/*/*.c))))
@@ -127,6 +136,8 @@ bpf-flags:
 
 test:
 	SAN=$(SAN) scripts/test.sh $(TESTS)
+test-kernels:
+	scripts/test-kernels.sh $(KERNELS) $(MODES:%=--mode %)
 run:
 	scripts/run.sh
 deps:
@@ -139,6 +150,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B)/user $(B)/tests $(B)/proto -name '*.d' 2>/dev/null)
-.PHONY: all bench fuzzers generated flags bpf-flags test run deps format lint clean
+.PHONY: all bench fuzzers generated flags bpf-flags test test-kernels run deps format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -35,19 +35,19 @@ struct {
 
 static __always_inline bool arrival_is(struct task_struct *task)
 {
-	u32 tgid = task->tgid;
+	u32 tgid = kernel_read(task, tgid);
 	u64 *start;
 
 	if (!arrival_count)
 		return false;
 	start = bpf_map_lookup_elem(&arrivals, &tgid);
-	return start && *start == task->group_leader->start_boottime;
+	return start && *start == kernel_read(task, group_leader, start_boottime);
 }
 
 static __always_inline void arrival_note(struct task_struct *task)
 {
-	u32 tgid = task->tgid;
-	u64 start = task->group_leader->start_boottime;
+	u32 tgid = kernel_read(task, tgid);
+	u64 start = kernel_read(task, group_leader, start_boottime);
 
 	if (bpf_map_update_elem(&arrivals, &tgid, &start, BPF_NOEXIST) == 0)
 		__sync_fetch_and_add(&arrival_count, 1);
@@ -55,7 +55,7 @@ static __always_inline void arrival_note(struct task_struct *task)
 
 static __always_inline void arrival_end(struct task_struct *task)
 {
-	u32 tgid = task->tgid;
+	u32 tgid = kernel_read(task, tgid);
 
 	if (arrival_count && bpf_map_delete_elem(&arrivals, &tgid) == 0)
 		__sync_fetch_and_add(&arrival_count, -1);

@@ -33,39 +33,58 @@ void network_connected(const struct call *call);
 void network_accepted(const struct call *call);
 void network_listened(const struct call *call);
 
-/*
- * Appends the path that the call was given as `argument`, and if it is a relative one and the call failed, what it
- * starts from as `directory`. Notes what was cut in `truncated`. Returns the record's end.
- */
-static __always_inline u32 call_path(const struct call *call, struct scratch *scratch, u32 end,
-	struct kernel_string *argument, struct kernel_string *directory, u16 *truncated)
+/* Appends the path that the call was given. Notes what was cut in `truncated`. Returns the record's end. */
+static __always_inline u32 call_argument(
+	const struct call *call, struct scratch *scratch, u32 end, struct kernel_string *argument, u16 *truncated)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	u32 start = end;
 	bool cut = false;
-	struct path from = {};
 
 	string_note(argument, 0, 0);
-	string_note(directory, 0, 0);
 	if (call->name)
 		end = string_kernel(scratch, end, argument, (void *)call->name, KERNEL_PATH_MAX, &cut);
 	else if (call->address)
 		end = string_user(scratch, end, argument, (void *)call->address, KERNEL_PATH_MAX, &cut);
 	if (cut && call->result == -ENAMETOOLONG)
 		*truncated |= KERNEL_CUT_ARGUMENT;
-	if (call->result >= 0 || (argument->length > 0 && *scratch_at(scratch, start) == '/'))
-		return end;
-	if (call->fd == AT_FDCWD) {
-		from.mnt = BPF_CORE_READ(task, fs, pwd.mnt);
-		from.dentry = BPF_CORE_READ(task, fs, pwd.dentry);
-	} else {
-		struct file *file = file_of_descriptor(task, call->fd);
+	return end;
+}
 
-		if (!file)
-			return end;
-		from.mnt = BPF_CORE_READ(file, f_path.mnt);
-		from.dentry = BPF_CORE_READ(file, f_path.dentry);
+/* Where a relative path starts from. */
+static __always_inline void call_directory(const struct call *call, struct path *from)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct file *file;
+
+	from->mnt = NULL;
+	from->dentry = NULL;
+	if (call->fd == AT_FDCWD) {
+		from->mnt = BPF_CORE_READ(task, fs, pwd.mnt);
+		from->dentry = BPF_CORE_READ(task, fs, pwd.dentry);
+		return;
 	}
+	file = file_of_descriptor(task, call->fd);
+	if (!file)
+		return;
+	from->mnt = BPF_CORE_READ(file, f_path.mnt);
+	from->dentry = BPF_CORE_READ(file, f_path.dentry);
+}
+
+/*
+ * Appends what the argument, if it is a relative path, starts from: for calls that failed, where the kernel has no file.
+ * Notes what was cut in `truncated`. Returns the record's end.
+ */
+static __always_inline u32 call_start(const struct call *call, struct scratch *scratch, u32 end,
+	const struct kernel_string *argument, struct kernel_string *directory, u16 *truncated)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct path from;
+
+	string_note(directory, 0, 0);
+	if (argument->length && *scratch_at(scratch, argument->offset) == '/')
+		return end;
+	call_directory(call, &from);
+	if (!from.dentry)
+		return end;
 	if (path_append(scratch, &end, directory, from.mnt, from.dentry, BPF_CORE_READ(task, nsproxy, mnt_ns),
 		    KERNEL_PATH_MAX) &
 		PATH_CUT)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first look at a cgroup: does its name, or one above, tell a container? */
 #include "bpf/container.h"
+#include "bpf/loop.h"
 
 enum {
 	CGROUP_DEPTH = 24, /* levels that are looked at */
@@ -81,14 +82,20 @@ static const u8 hex_plus_one[256] = {
 	16,
 };
 
+/* What a name is read into; the id takes the place of its digits, for the stack is short. */
+union container_room {
+	char digits[ID_DIGITS];
+	struct container_entry entry;
+};
+
 /*
  * Reads a container's id out of a cgroup's name: 64 digits, bare, or as cri-containerd-ID, crio-ID, docker-ID,
  * libpod-ID, each with or without .scope, or as X.slice:cri-containerd:ID and X.slice:crio:ID.
  * Room on the stack is indexed by constants alone: the verifier loses track of the frame otherwise.
  */
-static __noinline bool container_parse(const char *name, struct container_entry *entry)
+static __always_inline bool container_parse(const char *name, union container_room *room)
 {
-	char digits[ID_DIGITS];
+	char *digits = room->digits;
 	u32 length = name_length(name, digits);
 	bool scope = false;
 
@@ -103,7 +110,7 @@ static __noinline bool container_parse(const char *name, struct container_entry 
 	length -= ID_DIGITS;
 	if (!name_prefix(name, length, scope, digits))
 		return false;
-	if (bpf_probe_read_kernel(digits, sizeof(digits), name + length) < 0)
+	if (bpf_probe_read_kernel(digits, ID_DIGITS, name + length) < 0)
 		return false;
 	bool valid = true;
 
@@ -111,33 +118,54 @@ static __noinline bool container_parse(const char *name, struct container_entry 
 		u8 high = hex_plus_one[(u8)digits[2 * i]], low = hex_plus_one[(u8)digits[2 * i + 1]];
 
 		valid &= (high != 0) & (low != 0);
-		entry->id[i] = (u8)(high - 1) << 4 | (u8)(low - 1);
+		room->entry.id[i] = (u8)(high - 1) << 4 | (u8)(low - 1);
 	}
 	return valid;
 }
 
 /* --- a cgroup's place ---------------------------------------------------------------------------------------------- */
 
+static const struct container_entry no_container = {};
+
 struct container_walk {
 	struct kernfs_node *node;
-	struct container_entry entry;
+	struct kernfs_node *found;
 };
+
+/*
+ * Is the cgroup's name a container's? Then, with a key, the cache is told. A global function: the verifier looks at it
+ * once. The key is never 0: the root of all cgroups has number 1.
+ */
+__weak int container_named(u64 node, u64 key)
+{
+	union container_room room;
+
+	if (!container_parse(BPF_CORE_READ((struct kernfs_node *)node, name), &room))
+		return 0;
+	room.entry.found = 1;
+	if (key)
+		bpf_map_update_elem(&containers, &key, &room.entry, BPF_ANY);
+	return 1;
+}
+
+/* A function for itself: in a loop clang reads the offset of the field that is not there before it asks whether it is. */
+static __noinline struct kernfs_node *container_above(struct kernfs_node *node)
+{
+	return compat_kernfs_parent(node);
+}
 
 static long container_walk_step(u32 index, void *data)
 {
-	(void)index;
 	struct container_walk *walk = data;
 	struct kernfs_node *node = walk->node;
-	struct container_entry entry = {};
 
+	(void)index;
 	if (!node)
 		return 1;
 	/* The outermost match wins: a container may name its own cgroups as it likes. */
-	if (container_parse(BPF_CORE_READ(node, name), &entry)) {
-		walk->entry = entry;
-		walk->entry.found = 1;
-	}
-	walk->node = compat_kernfs_parent(node);
+	if (container_named((u64)node, 0))
+		walk->found = node;
+	walk->node = container_above(node);
 	return 0;
 }
 
@@ -145,9 +173,11 @@ __weak int container_learn(u64 node, u64 key)
 {
 	struct container_walk walk = {.node = (void *)node};
 
-	bpf_loop(CGROUP_DEPTH, container_walk_step, &walk, 0);
-	bpf_map_update_elem(&containers, &key, &walk.entry, BPF_ANY);
-	return walk.entry.found;
+	loop(CGROUP_DEPTH, container_walk_step, &walk);
+	if (walk.found)
+		return container_named((u64)walk.found, key);
+	bpf_map_update_elem(&containers, &key, &no_container, BPF_ANY);
+	return 0;
 }
 
 /* --- a task that the verifier does not know as one ------------------------------------------------------------------ */

@@ -25,6 +25,13 @@ struct {
 	__type(value, struct container_entry);
 } containers SEC(".maps") __weak;
 
+/*
+ * Cgroups, by their keys, that are known to be no container's: most of what a machine does happens there, and to read a
+ * word costs a tenth of asking a hash. A cgroup's id is never given to another, so a word is true for ever.
+ */
+enum { OUTSIDE_WORDS = 1024 };
+__u64 outside_cgroups[OUTSIDE_WORDS] __weak = {};
+
 /* Set by the loader: are the v1 pids or memory controllers in a hierarchy of their own? */
 const volatile bool cgroup_v1 __weak = false;
 
@@ -46,17 +53,24 @@ int container_contains(u64 task);
 /* True, and `container` filled, if the cgroup is a container's or inside one. */
 static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark, struct container *container)
 {
-	u64 id = cgroup->kn->id;
+	u64 id = kernel_read(cgroup, kn, id);
 	u64 key = id | mark;
-	struct container_entry *entry = bpf_map_lookup_elem(&containers, &key);
+	u64 *outside = &outside_cgroups[(id + (mark ? OUTSIDE_WORDS / 2 : 0)) % OUTSIDE_WORDS];
+	struct container_entry *entry;
 
+	if (*outside == key)
+		return false;
+	entry = bpf_map_lookup_elem(&containers, &key);
 	if (!entry) {
-		if (!container_learn((u64)BPF_CORE_READ(cgroup, kn), key))
-			return false;
+		container_learn((u64)BPF_CORE_READ(cgroup, kn), key);
 		entry = bpf_map_lookup_elem(&containers, &key);
 	}
-	if (!entry || !entry->found)
+	if (!entry)
 		return false;
+	if (!entry->found) {
+		*outside = key;
+		return false;
+	}
 	__builtin_memcpy(container->id, entry->id, sizeof(container->id));
 	container->cgroup_id = id;
 	container->flags = KERNEL_IN_CONTAINER | (mark ? KERNEL_CGROUP_V1 : 0);
@@ -66,9 +80,17 @@ static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark,
 static __always_inline bool container_of_v1(
 	struct css_set *set, struct cgroup *v2, int index, struct container *container)
 {
-	struct cgroup *cgroup = set->subsys[index]->cgroup;
+#ifdef TAFFRAIL_CLASSIC
+	struct cgroup_subsys_state *state = NULL;
+	struct cgroup *cgroup;
 
-	if (cgroup->level == 0 || cgroup->root == v2->root)
+	bpf_probe_read_kernel(&state, sizeof(state), &set->subsys[index]);
+	cgroup = BPF_CORE_READ(state, cgroup);
+#else
+	struct cgroup *cgroup = set->subsys[index]->cgroup;
+#endif
+
+	if (kernel_read(cgroup, level) == 0 || kernel_read(cgroup, root) == kernel_read(v2, root))
 		return false;
 	return container_of_cgroup(cgroup, CONTAINER_V1, container);
 }
@@ -80,10 +102,10 @@ static __always_inline bool container_of_v1(
  */
 static __always_inline bool container_of_task(struct task_struct *task, struct container *container)
 {
-	struct css_set *set = task->cgroups;
-	struct cgroup *cgroup = set->dfl_cgrp;
+	struct css_set *set = kernel_read(task, cgroups);
+	struct cgroup *cgroup = kernel_read(set, dfl_cgrp);
 
-	if (cgroup->level > 0 && container_of_cgroup(cgroup, 0, container))
+	if (kernel_read(cgroup, level) > 0 && container_of_cgroup(cgroup, 0, container))
 		return true;
 	if (cgroup_v1) {
 		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id) &&
@@ -95,7 +117,7 @@ static __always_inline bool container_of_task(struct task_struct *task, struct c
 				set, cgroup, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id), container))
 			return true;
 	}
-	container->cgroup_id = cgroup->kn->id;
+	container->cgroup_id = kernel_read(cgroup, kn, id);
 	container->flags = 0;
 	__builtin_memset(container->id, 0, sizeof(container->id));
 	return false;

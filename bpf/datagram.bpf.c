@@ -33,7 +33,7 @@ __hidden __noinline void datagram_tell(struct socket_entry *entry)
 {
 	struct kernel_network send = {};
 
-	if (!(__sync_fetch_and_and(&entry->flags, ~(u64)SOCKET_SENDS) & SOCKET_SENDS))
+	if (!flags_take(&entry->flags, SOCKET_SENDS))
 		return;
 	send.header = entry->owner;
 	send.tuple = entry->tuple;
@@ -76,7 +76,7 @@ static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_ne
 	}
 	entry->owner = send->header;
 	entry->tuple = send->tuple;
-	__sync_fetch_and_or(&entry->flags, SOCKET_SENDS);
+	flags_set(&entry->flags, SOCKET_SENDS);
 	return 1;
 }
 

@@ -3,6 +3,7 @@
 #include "bpf/call.h"
 #include "bpf/file.h"
 #include "bpf/path.h"
+#include "bpf/repeat.h"
 #include "bpf/ring.h"
 
 enum {
@@ -30,44 +31,76 @@ enum {
  * Another thread may have put another file at the descriptor before this program looked. Without such a thread there
  * is nothing to doubt; with one, a file that it put there has a second reference, or other flags than were asked for.
  */
-static __always_inline bool file_unsure(struct task_struct *task, struct file *file, const struct call *call, u32 flags)
+static __always_inline bool file_unsure(const struct file_facts *facts, const struct call *call)
 {
-	if (call->object || BPF_CORE_READ(task, files, count.counter) < 2)
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct file *file = facts->file;
+
+	if (call->object || kernel_read(task, files, count.counter) < 2)
 		return false;
 	if (compat_file_references(file) > 1)
 		return true;
-	return !((call->flags | flags) & OPEN_PATH) && ((call->flags ^ flags) & OPEN_ACCESS);
+	return !((call->flags | facts->flags) & OPEN_PATH) && ((call->flags ^ facts->flags) & OPEN_ACCESS);
 }
 
-static __always_inline u32 fill_file(struct scratch *scratch, const struct call *call, u32 end)
+/*
+ * The number under which equal opens are counted, or 0: an open that made its file, or of which the file is in doubt, is
+ * equal to no other.
+ */
+static __always_inline u64 open_number(
+	struct scratch *scratch, const struct call *call, const struct file_facts *facts, bool unsure)
+{
+	struct kernel_open *open = (void *)scratch->record;
+	const struct kernel_header *header = &call->header;
+	u64 hash = repeat_key[0];
+
+	if (!repeat_collapse || unsure || facts->mode & FMODE_CREATED || open->truncated)
+		return 0;
+	hash = repeat_mix(hash, header->start_ns);
+	hash = repeat_mix(hash, (u64)header->exec_counter << 32 | header->tgid);
+	hash = repeat_mix(hash, header->cgroup_id);
+	hash = repeat_mix(hash, (u64)call->flags << 32 | header->flags << 24 | (call->mode & 07777));
+	if (facts->file) {
+		hash = repeat_mix(hash, (u64)facts->dentry);
+		hash = path_mix((u64)facts->dentry, hash);
+		hash = repeat_mix(hash, (u64)facts->mount);
+		hash = repeat_mix(hash, facts->number);
+		hash = repeat_mix(hash, (u64)facts->inode_mode << 32 | facts->flags);
+	} else { /* a relative path starts somewhere */
+		hash = repeat_mix(hash, (u64)call->fd << 32 | (u32)call->result);
+		if (open->argument.length && scratch->record[sizeof(*open)] != '/') {
+			struct path from;
+
+			call_directory(call, &from);
+			hash = repeat_mix(hash, (u64)from.dentry);
+			hash = repeat_mix(hash, (u64)from.mnt);
+		}
+	}
+	return repeat_number(repeat_mix_text(scratch->slot, sizeof(*open), open->argument.length, hash));
+}
+
+static __always_inline u32 fill_file(
+	struct scratch *scratch, const struct call *call, const struct file_facts *facts, u32 end)
 {
 	struct kernel_open *open = (void *)scratch->record;
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct file *file = call->object ? (void *)call->object : file_of_descriptor(task, call->result);
-	struct inode *inode;
-	u32 found, flags;
+	struct inode *inode = facts->inode; /* not by way of our own struct: that would be a relocation of its own */
+	struct super_block *super = BPF_CORE_READ(inode, i_sb);
+	u32 found;
 	u8 layer;
 
-	if (!file) {
-		open->file_flags |= KERNEL_FILE_UNSURE;
-		return end;
-	}
-	inode = BPF_CORE_READ(file, f_inode);
-	flags = BPF_CORE_READ(file, f_flags);
-	if (file_unsure(task, file, call, flags))
-		open->file_flags |= KERNEL_FILE_UNSURE;
 	/* 64-bit kernels add O_LARGEFILE to every open by themselves, io_uring O_NONBLOCK for as long as it opens. */
-	open->flags = (flags & ~((OPEN_LARGE | OPEN_NONBLOCK) & ~call->flags)) | (call->flags & OPEN_MOMENTARY);
-	open->inode = BPF_CORE_READ(inode, i_ino);
-	open->mode = BPF_CORE_READ(inode, i_mode);
-	open->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	if (BPF_CORE_READ(file, f_mode) & FMODE_CREATED)
+	open->flags = (facts->flags & ~((OPEN_LARGE | OPEN_NONBLOCK) & ~call->flags)) | (call->flags & OPEN_MOMENTARY);
+	open->inode = facts->number;
+	open->mode = facts->inode_mode;
+	open->device = BPF_CORE_READ(super, s_dev);
+	if (facts->mode & FMODE_CREATED)
 		open->file_flags |= KERNEL_FILE_CREATED;
-	layer = file_layer(inode, BPF_CORE_READ(inode, i_sb, s_magic));
+	layer = file_layer(inode, BPF_CORE_READ(super, s_magic));
 	if (layer)
 		open->file_flags |= layer == KERNEL_EXE_UPPER ? KERNEL_FILE_UPPER : KERNEL_FILE_COPIED_UP;
-	found = path_append(scratch, &end, &open->path, BPF_CORE_READ(file, f_path.mnt),
-		BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(task, nsproxy, mnt_ns), KERNEL_PATH_MAX);
+	found = path_append(scratch, &end, &open->path, facts->mount, facts->dentry,
+		BPF_CORE_READ(task, nsproxy, mnt_ns), KERNEL_PATH_MAX);
 	if (found & PATH_CUT)
 		open->truncated |= KERNEL_CUT_PATH;
 	if (found & PATH_FOREIGN)
@@ -80,8 +113,10 @@ static __always_inline u32 fill_file(struct scratch *scratch, const struct call 
 __hidden void file_opened(const struct call *call)
 {
 	struct scratch *scratch = scratch_take();
+	struct file_facts facts = {};
 	struct kernel_open *open;
 	u32 end = sizeof(*open);
+	bool unsure = false;
 
 	if (!scratch) {
 		ring_unsent(KERNEL_OPEN, KERNEL_RING_BULK);
@@ -89,16 +124,35 @@ __hidden void file_opened(const struct call *call)
 	}
 	open = (void *)scratch->record;
 	__builtin_memset(open, 0, sizeof(*open));
+	end = call_argument(call, scratch, end, &open->argument, &open->truncated);
+	if (call->result >= 0) {
+		facts.file = call->object ? (void *)call->object : file_of_current(call->result);
+		unsure = !facts.file;
+	}
+	if (facts.file) {
+		file_read(&facts, scratch->path);
+		unsure = file_unsure(&facts, call);
+	}
+	open->repeat = open_number(scratch, call, &facts, unsure);
+	if (open->repeat && repeat_counted(open->repeat)) {
+		scratch_give(scratch);
+		return;
+	}
 	open->header = call->header;
 	open->result = call->result;
 	open->flags = call->flags;
 	open->count = 1;
+	if (unsure)
+		open->file_flags |= KERNEL_FILE_UNSURE;
 	if (call->flags & (OPEN_CREATE | OPEN_TEMPORARY))
 		open->created_mode = call->mode;
-	if (call->result >= 0)
-		end = fill_file(scratch, call, end);
-	end = call_path(call, scratch, end, &open->argument, &open->directory, &open->truncated);
-	if (end <= KERNEL_RECORD_MAX)
-		ring_send(&open->header, KERNEL_OPEN, KERNEL_RING_BULK, end);
+	if (facts.file)
+		end = fill_file(scratch, call, &facts, end);
+	if (call->result < 0)
+		end = call_start(call, scratch, end, &open->argument, &open->directory, &open->truncated);
+	if (open->repeat && !repeat_claim(open->repeat))
+		open->repeat = 0;
+	if (end <= KERNEL_RECORD_MAX && !ring_send(&open->header, KERNEL_OPEN, KERNEL_RING_BULK, end) && open->repeat)
+		repeat_withdraw(open->repeat);
 	scratch_give(scratch);
 }

@@ -10,6 +10,7 @@
  */
 #include "bpf/call.h"
 #include "bpf/socket.h"
+#include "bpf/syscall.h"
 #include "bpf/task.h"
 
 enum {
@@ -20,29 +21,12 @@ enum {
 	RESOLVE_CACHED = 0x20,
 	RING_NONBLOCK = 1, /* IO_URING_F_NONBLOCK: an attempt; with EAGAIN another one follows */
 	PF_IO_WORKER = 0x10,
+	ENTERED_NONE = -1,
 
 	ADDRESS_MAX = 128, /* sizeof(struct sockaddr_storage) */
 	THREADS_MAX = 4096,
 	ERRORS_MAX = 4095, /* MAX_ERRNO */
 };
-
-#if defined(__TARGET_ARCH_x86)
-enum {
-	CALL_OPEN = 2,
-	CALL_CREAT = 85,
-	CALL_OPENAT = 257,
-	CALL_OPEN_BY_HANDLE = 304,
-	CALL_OPENAT2 = 437,
-
-	/* of the 32-bit table */
-	COMPAT_OPEN = 5,
-	COMPAT_CREAT = 8,
-	COMPAT_OPENAT = 295,
-	COMPAT_OPEN_BY_HANDLE = 342,
-
-	TS_COMPAT = 2, /* thread_info.status: in a 32-bit system call */
-};
-#endif
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -97,14 +81,14 @@ __u32 ring_open_count = 0;
 
 static __always_inline void told_note(u64 what)
 {
-	u32 tid = bpf_get_current_task_btf()->pid;
+	u32 tid = bpf_get_current_pid_tgid();
 
 	bpf_map_update_elem(&told, &tid, &what, BPF_ANY);
 }
 
 static __always_inline bool told_take(u64 what)
 {
-	u32 tid = bpf_get_current_task_btf()->pid;
+	u32 tid = bpf_get_current_pid_tgid();
 	u64 *noted = bpf_map_lookup_elem(&told, &tid);
 	bool same = noted && *noted == what;
 
@@ -117,45 +101,25 @@ static __always_inline bool told_take(u64 what)
 
 /* The system call that the running thread is in. What its registers say is fixed as long as it is inside. */
 struct entered {
-	u64 number; /* of the table of 64-bit calls; 0: none that matters */
+	u64 number; /* of the table of 64-bit calls; ENTERED_NONE: a thread of the kernel's */
 	u64 at[4];
 	bool compat;
 };
-
-static __always_inline u64 native_number(u64 number)
-{
-	switch (number) {
-	case COMPAT_OPEN: return CALL_OPEN;
-	case COMPAT_CREAT: return CALL_CREAT;
-	case COMPAT_OPENAT: return CALL_OPENAT;
-	case COMPAT_OPEN_BY_HANDLE: return CALL_OPEN_BY_HANDLE;
-	case CALL_OPENAT2: return number; /* newer calls have one number in all tables */
-	default: return 0;
-	}
-}
 
 static __always_inline void read_entered(struct entered *entered)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs;
 
-	if (task->flags & PF_IO_WORKER)
+	entered->number = ENTERED_NONE;
+	if (kernel_read(task, flags) & PF_IO_WORKER)
 		return;
-	entered->compat = task->thread_info.status & TS_COMPAT;
-	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	if (entered->compat) {
-		entered->number = native_number(regs->orig_ax);
-		entered->at[0] = (u32)regs->bx;
-		entered->at[1] = (u32)regs->cx;
-		entered->at[2] = (u32)regs->dx;
-		entered->at[3] = (u32)regs->si;
-		return;
-	}
-	entered->number = regs->orig_ax;
-	entered->at[0] = regs->di;
-	entered->at[1] = regs->si;
-	entered->at[2] = regs->dx;
-	entered->at[3] = regs->r10;
+	entered->compat = call_compat(task);
+	regs = task_registers(task);
+	call_arguments(regs, entered->compat, entered->at);
+	entered->number = call_number(regs);
+	if (entered->compat)
+		entered->number = compat_number(entered->number);
 }
 
 /*
@@ -223,7 +187,7 @@ static __always_inline bool comes_early(s64 error)
  */
 static __always_inline bool ring_claims(struct call *call, s64 error)
 {
-	u32 tid = bpf_get_current_task_btf()->pid;
+	u32 tid = bpf_get_current_pid_tgid();
 	struct ring_open *open = bpf_map_lookup_elem(&ring_opens, &tid);
 
 	if (!open || (error == -EAGAIN && open->retried))
@@ -240,7 +204,7 @@ int BPF_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
 	struct ring_open open = {};
 	struct container container;
 	struct task_struct *task = bpf_get_current_task_btf();
-	u32 tid = task->pid;
+	u32 tid = bpf_get_current_pid_tgid();
 
 	if (!task_wanted(task, &container))
 		return 0;
@@ -255,7 +219,7 @@ int BPF_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
 SEC("fexit/io_openat2")
 int BPF_PROG(function_ring_ends)
 {
-	u32 tid = bpf_get_current_task_btf()->pid;
+	u32 tid = bpf_get_current_pid_tgid();
 
 	if (ring_open_count && bpf_map_delete_elem(&ring_opens, &tid) == 0)
 		__sync_fetch_and_add(&ring_open_count, -1);
@@ -271,7 +235,7 @@ int BPF_PROG(function_opened, int directory, struct filename *path, struct open_
 
 	bool ring = ring_open_count;
 
-	if (BPF_CORE_READ(with, open_flag) & OPEN_FOR_EXEC || !task_current(&call.header))
+	if (BPF_CORE_READ(with, open_flag) & OPEN_FOR_EXEC || !task_untimed(&call.header))
 		return 0;
 	/* A driver that loads its firmware when it is opened. */
 	if (bpf_core_field_exists(user->uptr) && !BPF_CORE_READ(user, uptr))
@@ -311,13 +275,13 @@ int BPF_PROG(function_not_opened, int directory, const char *path, struct open_h
 		if (!comes_early(call.result))
 			return 0;
 	}
-	if (!task_current(&call.header))
+	if (!task_untimed(&call.header))
 		return 0;
 	if (comes_early(call.result) && told_take(call.result))
 		return 0;
 	call.flags = BPF_CORE_READ(how, flags);
 	call.mode = BPF_CORE_READ(how, mode);
-	if (bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+	if (call_compat(bpf_get_current_task_btf()))
 		call.header.flags |= KERNEL_COMPAT;
 	file_opened(&call);
 	return 0;
@@ -330,7 +294,7 @@ int BPF_PROG(function_handle_found, void *root, const char *name, struct open_fl
 	struct entered entered = {};
 	struct call call = {.fd = AT_FDCWD};
 
-	if (error_of(file) || !task_current(&call.header))
+	if (error_of(file) || !task_untimed(&call.header))
 		return 0;
 	read_entered(&entered);
 	if (entered.number != CALL_OPEN_BY_HANDLE)
@@ -351,9 +315,9 @@ int BPF_PROG(function_handle_opened, int mount, void *handle, int flags, long re
 	struct call call = {.fd = AT_FDCWD, .flags = flags};
 
 	call.result = (s32)result;
-	if (!task_current(&call.header) || told_take(CALL_OPEN_BY_HANDLE))
+	if (!task_untimed(&call.header) || told_take(CALL_OPEN_BY_HANDLE))
 		return 0;
-	if (bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+	if (call_compat(bpf_get_current_task_btf()))
 		call.header.flags |= KERNEL_COMPAT;
 	file_opened(&call);
 	return 0;
@@ -371,9 +335,9 @@ static __always_inline u64 sock_of_file(struct file *file)
 /* The flags of the header that tell which way a call came. */
 static __always_inline bool caller(struct call *call)
 {
-	if (!task_current(&call->header))
+	if (!task_untimed(&call->header))
 		return false;
-	if (bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+	if (call_compat(bpf_get_current_task_btf()))
 		call->header.flags |= KERNEL_COMPAT;
 	return true;
 }
@@ -467,23 +431,16 @@ int BPF_PROG(function_not_listened, int fd, int backlog, int result)
 /* A path that does not exist, or a file that cannot be executed: any reason. Its name is as the program has it. */
 static __always_inline int exec_returned(long result, bool at)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs;
+	struct entered entered = {};
 	struct call call = {.fd = AT_FDCWD};
 
 	call.result = result;
 	if (result >= 0 || !caller(&call))
 		return 0;
-	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	if (task->thread_info.status & TS_COMPAT) {
-		call.address = (u32)(at ? regs->cx : regs->bx);
-		if (at)
-			call.fd = regs->bx;
-	} else {
-		call.address = at ? regs->si : regs->di;
-		if (at)
-			call.fd = regs->di;
-	}
+	read_entered(&entered);
+	call.address = entered.at[at ? 1 : 0];
+	if (at)
+		call.fd = entered.at[0];
 	process_exec_failed(&call);
 	return 0;
 }

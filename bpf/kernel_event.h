@@ -56,6 +56,8 @@ enum {
 	KERNEL_UNIX_NAME_MAX = 108, /* sun_path */
 	KERNEL_RECORD_MAX = 65536,
 	KERNEL_LOSS_KINDS = 64, /* room of the loss counters, indexed by kind */
+	KERNEL_LANES = 4,       /* lanes of numbers that a CPU has before Linux 5.17; after it, one */
+	KERNEL_LANE_SHIFT = 13, /* the lane, above the CPU's number */
 };
 
 /* A string of a record: bytes, not NUL-terminated, at `offset` from the record's start. length 0: absent. */
@@ -80,9 +82,9 @@ enum {
  */
 struct kernel_header {
 	__u16 kind;
-	__u16 cpu;
+	__u16 cpu;      /* with the lane of its numbers above KERNEL_LANE_SHIFT */
 	__u32 size;     /* of the whole record, strings included */
-	__u64 sequence; /* per CPU and ring, from 1; a number that does not arrive is a lost record */
+	__u64 sequence; /* per CPU, lane and ring, from 1; a number that does not arrive is a lost record */
 	__u64 time_ns;  /* when it happened */
 	__u64 start_ns; /* task_struct.start_boottime of the thread group's leader */
 	__u32 tgid;
@@ -165,7 +167,7 @@ struct kernel_exec {
 	__u8 zero[5];
 	char name[KERNEL_NAME_SIZE];
 	struct kernel_string executable; /* the file that was mapped; for a script its interpreter */
-	struct kernel_string filename;   /* bprm->filename: as given; for a script the script */
+	struct kernel_string filename;   /* as given; for a script the script, with its path if given by descriptor */
 	struct kernel_string interp;     /* bprm->interp: differs from filename for a script */
 	struct kernel_string cwd;
 	struct kernel_string args;        /* claimed: user memory. NUL-separated */
@@ -223,7 +225,8 @@ struct kernel_open {
 	__u32 device;
 	__u32 mode;         /* the file's, as stat(2) gives it */
 	__u32 created_mode; /* the mode argument, where O_CREAT or O_TMPFILE was given */
-	__u32 count;        /* opens that this record stands for */
+	__u32 count;        /* opens that this record stands for: 1, or more in what user space makes of repeats */
+	__u64 repeat; /* equal opens that follow are counted under this number (struct kernel_repeats); 0: they are not */
 	__u16 truncated;
 	__u8 file_flags;
 	__u8 zero;
@@ -275,7 +278,7 @@ struct kernel_disconnect {
 	struct kernel_tuple tuple;
 };
 
-/* What the program at the exit of system calls serves: bits of its `syscall_serves`, set by the loader. */
+/* What the program at the exit of system calls serves, as far as function hooks do not: bits of its `syscall_spares`. */
 enum {
 	KERNEL_SYSCALL_OPEN = 1 << 0,
 	KERNEL_SYSCALL_HANDLE = 1 << 1, /* open_by_handle_at */
@@ -285,11 +288,31 @@ enum {
 	KERNEL_SYSCALL_LISTEN = 1 << 5,
 };
 
-/* What the BPF side counts, per CPU; user space reads it and owes a record for every difference. */
+/* What the BPF side counts, per CPU and lane; user space reads it and owes a record for every difference. */
 struct kernel_counters {
 	__u64 sequence[KERNEL_RINGS];    /* the last number given out */
 	__u64 lost[KERNEL_LOSS_KINDS];   /* records that found their ring full, by kind */
 	__u64 unsent[KERNEL_LOSS_KINDS]; /* records that could not be built: no scratch, no map room */
+	__u64 lost_repeats;              /* repeats of opens whose own record was lost */
+};
+
+/*
+ * Repeats of opens. The first open of its kind leaves as a record and claims a word for its number, in one of two places;
+ * those that follow only add to it. User space takes the count away, and with it the word, in the shared memory itself:
+ * every change of a word, on either side, is one atomic instruction, so no open is counted twice or not at all.
+ *
+ * A word is 0 while it is free, else the number's upper 40 bits and, below, a count.
+ */
+enum {
+	KERNEL_REPEAT_WORDS = 1 << 14,
+	KERNEL_REPEAT_SHIFT = 24, /* bits of the count; what does not fit leaves as a record of its own */
+};
+#define KERNEL_REPEAT_COUNT ((1ull << KERNEL_REPEAT_SHIFT) - 1)
+#define KERNEL_REPEAT_FIRST(number) ((number) & (KERNEL_REPEAT_WORDS - 1))
+#define KERNEL_REPEAT_SECOND(number) (((number) >> 10) & (KERNEL_REPEAT_WORDS - 1))
+
+struct kernel_repeats {
+	__u64 words[KERNEL_REPEAT_WORDS];
 };
 
 #define KERNEL_ASSERT(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
@@ -300,10 +323,11 @@ KERNEL_ASSERT(kernel_exec, 88 + 40 + 40 + 16 + 4 + 8 + 4 + 8 + 16 + 32 + 320);
 KERNEL_ASSERT(kernel_exec_failed, 104);
 KERNEL_ASSERT(kernel_fork, 88 + 16 + 28 + 4 + 16);
 KERNEL_ASSERT(kernel_exit, 96);
-KERNEL_ASSERT(kernel_open, 88 + 32 + 4 + 12);
+KERNEL_ASSERT(kernel_open, 88 + 32 + 8 + 4 + 12);
 KERNEL_ASSERT(kernel_tuple, 48);
 KERNEL_ASSERT(kernel_network, 88 + 16 + 48 + 8);
 KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 48);
-KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64));
+KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64 + 1));
+KERNEL_ASSERT(kernel_repeats, 8 * KERNEL_REPEAT_WORDS);
 
 #endif

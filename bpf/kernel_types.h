@@ -51,9 +51,14 @@ struct hlist_bl_node {
 	struct hlist_bl_node **pprev;
 };
 
+struct file_system_type {
+	const char *name;
+};
+
 struct super_block {
 	u32 s_dev;
 	unsigned long s_magic;
+	struct file_system_type *s_type;
 };
 
 struct inode {
@@ -62,7 +67,16 @@ struct inode {
 	struct super_block *i_sb;
 };
 
+typedef struct {
+	u32 sequence;
+} seqcount_t;
+
+typedef struct {
+	seqcount_t seqcount;
+} seqcount_spinlock_t;
+
 struct dentry {
+	seqcount_spinlock_t d_seq; /* odd while its name or parent is being changed */
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
@@ -229,6 +243,7 @@ struct linux_binprm {
 	struct file *file;
 	const char *filename;
 	const char *interp;
+	const char *fdpath; /* the filename, where it was made from a descriptor */
 };
 
 struct seq_file;
@@ -352,5 +367,8 @@ enum {
 
 /* The last argument of container_of is a CO-RE field, so the offset is the running kernel's. */
 #define kernel_container_of(pointer, type, member) ((type *)((char *)(pointer)-bpf_core_field_offset(type, member)))
+
+/* For every file, for no file may ask for the current task in another way. */
+#include "bpf/read.h"
 
 #endif

@@ -49,7 +49,7 @@ static __noinline void send_outcome(struct socket_entry *entry, u64 key, struct 
 {
 	struct kernel_network done = {};
 
-	if (!(__sync_fetch_and_and(&entry->flags, ~(u64)SOCKET_BEGUN) & SOCKET_BEGUN))
+	if (!flags_take(&entry->flags, SOCKET_BEGUN))
 		return;
 	take_owner(&done.header, entry);
 	done.connection = key;
@@ -65,7 +65,7 @@ static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock
 	struct kernel_disconnect end = {};
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
-	if (!(__sync_fetch_and_and(&entry->flags, ~(u64)SOCKET_ESTABLISHED) & SOCKET_ESTABLISHED))
+	if (!flags_take(&entry->flags, SOCKET_ESTABLISHED))
 		return;
 	take_owner(&end.header, entry);
 	end.connection = key;
@@ -96,7 +96,7 @@ static __always_inline int connect_begins(u64 key, const struct kernel_tuple *tu
 	if (entry) {
 		entry->owner = begin.header;
 		entry->tuple = *tuple;
-		entry->flags = SOCKET_IN_CALL | SOCKET_BEGUN;
+		flags_begin(&entry->flags, SOCKET_IN_CALL | SOCKET_BEGUN);
 	}
 	ring_send(&begin.header, KERNEL_CONNECT, KERNEL_RING_CRITICAL, sizeof(begin));
 	return 1;
@@ -141,7 +141,7 @@ static __always_inline void connect_failed(struct socket_entry *entry, u64 key, 
 	int error = BPF_CORE_READ(sk, sk_err);
 
 	if (error) {
-		__sync_fetch_and_or(&entry->flags, SOCKET_FAILED);
+		flags_set(&entry->flags, SOCKET_FAILED);
 		send_outcome(entry, key, sk, -error, false);
 	} else if (!(entry->flags & SOCKET_IN_CALL)) {
 		send_outcome(entry, key, sk, 0, true); /* the program closed it */
@@ -166,7 +166,7 @@ int BPF_PROG(network_state, struct sock *sk, int before, int after)
 		if (!entry)
 			return 0;
 		entry->owner = owner;
-		entry->flags = SOCKET_LISTENING;
+		flags_begin(&entry->flags, SOCKET_LISTENING);
 		return 0;
 	}
 	if (after != STATE_ESTABLISHED && after != STATE_CLOSE)
@@ -179,7 +179,7 @@ int BPF_PROG(network_state, struct sock *sk, int before, int after)
 			return 0;
 		read_connecting(&entry->tuple, sk, entry);
 		entry->established_ns = bpf_ktime_get_boot_ns();
-		__sync_fetch_and_or(&entry->flags, SOCKET_ESTABLISHED);
+		flags_set(&entry->flags, SOCKET_ESTABLISHED);
 		send_outcome(entry, key, sk, 0, false);
 	} else if (entry->flags & SOCKET_BEGUN) {
 		connect_failed(entry, key, sk);
@@ -228,7 +228,7 @@ int network_list(struct bpf_iter__task_file *iterator)
 	u64 key;
 	u8 state;
 
-	if (!task || !file || task->pid != task->tgid)
+	if (!task || !file || !task_stands(task))
 		return 0;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK || !task_wanted(task, &container))
 		return 0;
@@ -245,7 +245,7 @@ int network_list(struct bpf_iter__task_file *iterator)
 		return 0;
 	task_fill(&entry->owner, task, &container);
 	read_tuple(&entry->tuple, sk);
-	__sync_fetch_and_or(&entry->flags, SOCKET_ESTABLISHED | (is_server(&entry->tuple) ? SOCKET_ACCEPTED : 0));
+	flags_set(&entry->flags, SOCKET_ESTABLISHED | (is_server(&entry->tuple) ? SOCKET_ACCEPTED : 0));
 	return 0;
 }
 
@@ -346,10 +346,13 @@ static __always_inline bool connect_goes_on(s64 result)
 	       (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK);
 }
 
-/* A connect that the address hook did not see: a unix or raw socket's, or it failed before. */
+/*
+ * A connect that the address hook did not see: a unix or raw socket's, or it failed before. Without `sk`, where another
+ * thread took the descriptor away, there is only what is claimed.
+ */
 static __noinline void connect_alone(const struct call *call, struct sock *sk)
 {
-	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	u16 family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : AF_UNSPEC;
 	struct scratch *scratch = network_scratch(call, KERNEL_CONNECT_DONE);
 	struct kernel_network *network;
 	u32 end = sizeof(*network);
@@ -357,8 +360,9 @@ static __noinline void connect_alone(const struct call *call, struct sock *sk)
 	if (!scratch)
 		return;
 	network = (void *)scratch->record;
-	read_tuple(&network->tuple, sk);
-	if (call->result < 0) {
+	if (sk)
+		read_tuple(&network->tuple, sk);
+	if (call->result < 0 || !sk) {
 		end = claimed_address(scratch, call, end);
 	} else if (family == AF_UNIX) {
 		struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
@@ -378,12 +382,22 @@ __hidden void network_connected(const struct call *call)
 	struct sock *sk = socket_of_call(call, call->fd);
 	u64 key = (u64)sk;
 	struct socket_entry *entry;
-	u16 family, type;
+	u16 family, type, claimed = AF_UNSPEC;
 	u64 flags;
 
+	family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : AF_UNSPEC;
+	if (call->result == 0 && !call->object && family != AF_UNIX) {
+		/* Another thread may have changed the descriptor meanwhile; an inet connect has been seen anyway. */
+		read_sockaddr(call, &claimed, 0, sizeof(claimed));
+		if (claimed == AF_UNIX) {
+			connect_alone(call, NULL);
+			return;
+		}
+		if (!sk)
+			ring_unsent(KERNEL_CONNECT_DONE, KERNEL_RING_CRITICAL);
+	}
 	if (!sk)
 		return;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	type = BPF_CORE_READ(sk, sk_type);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return;
@@ -392,20 +406,32 @@ __hidden void network_connected(const struct call *call)
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	flags = entry ? entry->flags : 0;
 	if (flags & SOCKET_IN_CALL && call->result != -EALREADY && call->result != -EISCONN) {
-		__sync_fetch_and_and(&entry->flags, ~(u64)(SOCKET_IN_CALL | SOCKET_FAILED));
+		flags_clear(&entry->flags, SOCKET_IN_CALL | SOCKET_FAILED);
 		if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
 			(call->result < 0 && !connect_goes_on(call->result)))
 			send_outcome(entry, key, sk, call->result, false);
 		return;
 	}
 	if (flags & SOCKET_FAILED && call->result < 0) {
-		__sync_fetch_and_and(&entry->flags, ~(u64)SOCKET_FAILED);
+		flags_clear(&entry->flags, SOCKET_FAILED);
 		return;
 	}
 	if (family == AF_UNIX ? call->result == -EAGAIN && type != SOCK_STREAM : connect_goes_on(call->result))
 		return;
 	if (call->result < 0 || family == AF_UNIX || type == SOCK_RAW)
 		connect_alone(call, sk);
+}
+
+/*
+ * Another thread can put another socket at the descriptor before this program looks, or nothing. One that it put there
+ * has a second reference, which one that was just accepted has not. What is in doubt is a loss, and told as that.
+ */
+static __always_inline bool socket_unsure(const struct call *call)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return !call->object && BPF_CORE_READ(task, files, count.counter) > 1 &&
+	       compat_file_references(file_of_descriptor(task, call->result)) > 1;
 }
 
 __hidden void network_accepted(const struct call *call)
@@ -418,8 +444,10 @@ __hidden void network_accepted(const struct call *call)
 	u32 end = sizeof(*network);
 	u16 family;
 
-	if (!sk)
+	if (!sk || socket_unsure(call)) {
+		ring_unsent(KERNEL_ACCEPT, KERNEL_RING_CRITICAL);
 		return;
+	}
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return;
@@ -439,8 +467,8 @@ __hidden void network_accepted(const struct call *call)
 		if (entry) {
 			entry->owner = call->header;
 			entry->tuple = network->tuple;
-			entry->established_ns = call->header.time_ns;
-			__sync_fetch_and_or(&entry->flags, SOCKET_ESTABLISHED | SOCKET_ACCEPTED);
+			entry->established_ns = network->header.time_ns;
+			flags_set(&entry->flags, SOCKET_ESTABLISHED | SOCKET_ACCEPTED);
 			/* It may have ended before it was accepted: then no state comes any more. */
 			if (BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_CLOSE) {
 				send_end(entry, key, sk);
@@ -461,8 +489,11 @@ __hidden void network_listened(const struct call *call)
 	u32 end = sizeof(*network);
 	u16 family;
 
-	if (!sk)
+	if (!sk) {
+		if (call->result == 0) /* another thread took the descriptor away */
+			ring_unsent(KERNEL_LISTEN, KERNEL_RING_CRITICAL);
 		return;
+	}
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return;

@@ -3,7 +3,8 @@
  * A file's path as the kernel has it: from the file up over its directories and mounts to the top of the mount
  * namespace, not only to the process's root, so a chroot hides nothing.
  *
- * Nothing is locked: a directory that is renamed at this very moment may give a path that never was.
+ * Nothing is locked: each name is one that its directory had, but where two of them are renamed at this very moment their
+ * path may never have been.
  */
 #ifndef TAFFRAIL_PATH_H
 #define TAFFRAIL_PATH_H
@@ -27,6 +28,12 @@ enum { PATH_FOUND_SHIFT = 16 };
  * PATH_FOUND_SHIFT. A global function of scalars: the verifier looks at it once, not at every place that calls it.
  */
 int path_build(u32 slot, u64 vfsmount, u64 dentry, u64 space);
+
+/*
+ * path.bpf.c: mixes where a struct dentry is into a hash: its names and directories up to the root of its file system, as
+ * far as PATH_MIXED. So a file that was renamed, or one of its directories, is not taken for what it was.
+ */
+u64 path_mix(u64 dentry, u64 hash);
 
 /*
  * Appends a path, as seen in mount namespace `space`, to the record in `scratch`: the last `max` bytes of it. Returns

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes: exec, fork, exit, and those that are there already. */
 #include "bpf/call.h"
+#include "bpf/loop.h"
 #include "bpf/path.h"
 #include "bpf/ring.h"
 #include "bpf/task.h"
@@ -185,7 +186,7 @@ static __noinline u32 fill_ancestors(
 	struct ancestor_walk walk = {.scratch = scratch, .space = space, .end = end};
 
 	bpf_probe_read_kernel(&walk.task, sizeof(walk.task), &task->group_leader);
-	bpf_loop(KERNEL_ANCESTORS + 1, fill_ancestor, &walk, 0);
+	loop(KERNEL_ANCESTORS + 1, fill_ancestor, &walk);
 	return walk.end;
 }
 
@@ -255,6 +256,44 @@ static __noinline u32 fill_user_memory(struct scratch *scratch, struct task_stru
 	return end;
 }
 
+/* The number in "/dev/fd/N" or "/dev/fd/N/path"; `*length` is that of the part up to it. */
+static __always_inline u32 descriptor_of(const char *fdpath, u32 *length)
+{
+	char digits[12] = {};
+	u32 number = 0;
+
+	*length = sizeof("/dev/fd/") - 1;
+	bpf_probe_read_kernel_str(digits, sizeof(digits), fdpath + *length);
+	for (u32 i = 0; i < sizeof(digits) && digits[i] >= '0' && digits[i] <= '9'; i++) {
+		number = 10 * number + (digits[i] - '0');
+		++*length;
+	}
+	return number;
+}
+
+/*
+ * The script that was executed by descriptor. bprm has only "/dev/fd/N" for it, but the descriptor is still open (the
+ * kernel refuses a script whose descriptor the exec closes), and by now the process shares its table with nobody.
+ */
+static __noinline u32 fill_script(
+	struct scratch *scratch, struct task_struct *task, const char *fdpath, struct mnt_namespace *space, u32 end)
+{
+	struct kernel_exec *exec = (void *)scratch->record;
+	struct kernel_string below;
+	u32 length;
+	struct file *file = file_of_descriptor(task, descriptor_of(fdpath, &length));
+	bool cut;
+
+	if (file)
+		path_append(scratch, &end, &exec->filename, BPF_CORE_READ(file, f_path.mnt),
+			BPF_CORE_READ(file, f_path.dentry), space, KERNEL_PATH_MAX);
+	if (!exec->filename.length)
+		return string_kernel(scratch, end, &exec->filename, fdpath, KERNEL_PATH_MAX, &cut);
+	end = string_kernel(scratch, end, &below, fdpath + length, KERNEL_PATH_MAX, &cut);
+	exec->filename.length += below.length;
+	return end;
+}
+
 /* --- the hooks ----------------------------------------------------------------------------------------------------- */
 
 /* Has the process come from outside, by the hand of the runtime, which is its parent? */
@@ -308,7 +347,7 @@ int BPF_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct ta
 	(void)cgroup;
 	(void)path;
 	(void)threadgroup;
-	if (bpf_get_current_task_btf()->tgid == task->tgid || !container_of_task(task, &container))
+	if (kernel_read(bpf_get_current_task_btf(), tgid) == task->tgid || !container_of_task(task, &container))
 		return 0;
 	if (comes_from_runtime(task, BPF_CORE_READ(task, mm, exe_file)))
 		arrival_note(task);
@@ -339,7 +378,10 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	exec->old_tid = old_pid;
 	exec->args_count = bprm->argc;
 	end = fill_process(scratch, task, bprm->file);
-	end = string_kernel(scratch, end, &exec->filename, bprm->filename, KERNEL_PATH_MAX, &cut);
+	if (bprm->fdpath && bprm->interp != bprm->filename)
+		end = fill_script(scratch, task, bprm->fdpath, BPF_CORE_READ(task, nsproxy, mnt_ns), end);
+	else
+		end = string_kernel(scratch, end, &exec->filename, bprm->filename, KERNEL_PATH_MAX, &cut);
 	end = string_kernel(scratch, end, &exec->interp, bprm->interp, KERNEL_PATH_MAX, &cut);
 	end = fill_user_memory(scratch, task, end);
 	if (end <= KERNEL_RECORD_MAX)
@@ -432,7 +474,8 @@ __hidden void process_exec_failed(const struct call *call)
 	__builtin_memset(failed, 0, sizeof(*failed));
 	failed->header = call->header;
 	failed->result = call->result;
-	end = call_path(call, scratch, end, &failed->argument, &failed->directory, &failed->truncated);
+	end = call_argument(call, scratch, end, &failed->argument, &failed->truncated);
+	end = call_start(call, scratch, end, &failed->argument, &failed->directory, &failed->truncated);
 	if (end <= KERNEL_RECORD_MAX)
 		ring_send(&failed->header, KERNEL_EXEC_FAILED, KERNEL_RING_CRITICAL, end);
 	scratch_give(scratch);
@@ -449,7 +492,7 @@ int process_list(struct bpf_iter__task *iterator)
 	struct file *file;
 	u32 end;
 
-	if (!task || task->pid != task->tgid || !task_wanted(task, &container))
+	if (!task || !task_stands(task) || !task_wanted(task, &container))
 		return 0;
 	file = BPF_CORE_READ(task, mm, exe_file);
 	if (!file) /* it has ended, or is the kernel's */
@@ -460,6 +503,7 @@ int process_list(struct bpf_iter__task *iterator)
 	exec = (void *)scratch->record;
 	__builtin_memset(exec, 0, sizeof(*exec));
 	task_fill(&exec->header, task, &container);
+	exec->header.time_ns = bpf_ktime_get_boot_ns();
 	exec->header.kind = KERNEL_PROCESS;
 	exec->header.ring = KERNEL_RING_CRITICAL;
 	end = fill_process(scratch, task, file);

@@ -10,6 +10,7 @@
 
 #include "bpf/kernel_types.h"
 #include "bpf/kernel_event.h"
+#include "bpf/lane.h"
 
 enum {
 	BULK_WAKE_BYTES = 256 * 1024,
@@ -27,17 +28,20 @@ struct {
 	__uint(max_entries, 16 * 1024 * 1024);
 } bulk SEC(".maps") __weak;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct kernel_counters);
-} counters SEC(".maps") __weak;
+/* A path on its way from a file upwards (path.bpf.c). */
+struct path_walk {
+	struct dentry *start, *dentry;
+	struct dentry *root; /* of the mount */
+	struct mount *mount;
+	u32 at; /* where the path begins in scratch.path */
+	u32 found;
+};
 
 /* One record in the making. Not per CPU alone: where a program can be preempted, two share the CPU. */
 struct scratch {
 	u32 busy;
 	u32 slot; /* its key in the map */
+	struct path_walk walk;
 	char record[KERNEL_RECORD_MAX];
 	char path[2 * KERNEL_PATH_MAX]; /* built from the middle down: so any offset and any length stay inside */
 };
@@ -52,15 +56,9 @@ struct {
 /* Set by the reader before it waits; whoever calls it clears it, so it is called once. */
 __u32 reader_asleep __weak = 0;
 
-/* Kernels before 5.12 have no atomic fetch; what they need instead belongs here. */
-static __always_inline u64 ring_next(u64 *last)
-{
-	return __sync_fetch_and_add(last, 1) + 1;
-}
-
 static __always_inline bool ring_claim_call(void)
 {
-	return reader_asleep && __sync_lock_test_and_set(&reader_asleep, 0);
+	return reader_asleep && mark_claim(&reader_asleep);
 }
 
 static __always_inline u64 ring_wakeup(u32 kind, enum kernel_ring ring)
@@ -72,47 +70,52 @@ static __always_inline u64 ring_wakeup(u32 kind, enum kernel_ring ring)
 	return ring_claim_call() ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline struct kernel_counters *ring_counters(void)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&counters, &zero);
-}
-
 /*
- * Sends `size` bytes that start with `header`, whose process part is filled. `kind` and `ring` are constants.
- * `size` is bounded where it is not one.
+ * Sends `size` bytes that start with `header`, whose process part is filled; its time is now, unless it has one. `kind` and
+ * `ring` are constants. `size` is bounded where it is not one. False: the ring was full, and that is counted.
  */
-static __always_inline void ring_send(struct kernel_header *header, u32 kind, enum kernel_ring ring, u32 size)
+static __always_inline bool ring_send(struct kernel_header *header, u32 kind, enum kernel_ring ring, u32 size)
 {
-	struct kernel_counters *count = ring_counters();
+	struct kernel_counters *count;
 	long error;
+	u64 sequence;
+	u16 cpu;
 
+	count = lane_number(ring, &cpu, &sequence);
 	if (!count)
-		return;
+		return false;
+	/* Whoever calls has bounded it, but a compiler may have compared a copy; 6.1 does not know one for the other. */
+	if (!__builtin_constant_p(size)) {
+		barrier_var(size);
+		if (size > KERNEL_RECORD_MAX)
+			return false;
+	}
+	if (!header->time_ns)
+		header->time_ns = bpf_ktime_get_boot_ns();
 	header->kind = kind;
-	header->cpu = bpf_get_smp_processor_id();
+	header->cpu = cpu;
 	header->size = size;
 	header->ring = ring;
 	header->zero = 0;
-	header->sequence = ring_next(&count->sequence[ring]);
+	header->sequence = sequence;
 	if (ring == KERNEL_RING_BULK)
 		error = bpf_ringbuf_output(&bulk, header, size, ring_wakeup(kind, ring));
 	else
 		error = bpf_ringbuf_output(&critical, header, size, ring_wakeup(kind, ring));
 	if (error)
 		__sync_fetch_and_add(&count->lost[kind], 1);
+	return !error;
 }
 
 /* Counts a record that could not be built; it spends its number as well. */
 static __always_inline void ring_unsent(u32 kind, enum kernel_ring ring)
 {
-	struct kernel_counters *count = ring_counters();
+	u64 sequence;
+	u16 cpu;
+	struct kernel_counters *count = lane_number(ring, &cpu, &sequence);
 
-	if (!count)
-		return;
-	ring_next(&count->sequence[ring]);
-	__sync_fetch_and_add(&count->unsent[kind], 1);
+	if (count)
+		__sync_fetch_and_add(&count->unsent[kind], 1);
 }
 
 /* --- scratch ------------------------------------------------------------------------------------------------------- */
@@ -127,7 +130,7 @@ static __always_inline struct scratch *scratch_take(void)
 		u32 key = slot;
 		struct scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
 
-		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1)) {
+		if (scratch && try_lock(&scratch->busy)) {
 			scratch->slot = slot;
 			return scratch;
 		}
@@ -137,7 +140,7 @@ static __always_inline struct scratch *scratch_take(void)
 
 static __always_inline void scratch_give(struct scratch *scratch)
 {
-	__sync_lock_test_and_set(&scratch->busy, 0);
+	unlock(&scratch->busy);
 }
 
 /* Where the next string goes: bounded for the verifier, though no record comes so far. */

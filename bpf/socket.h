@@ -8,6 +8,7 @@
 #ifndef TAFFRAIL_SOCKET_H
 #define TAFFRAIL_SOCKET_H
 
+#include "bpf/atomic.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
 #include "bpf/ring.h"
@@ -17,13 +18,13 @@ enum {
 	PROTOCOL_MPTCP = 262,
 
 	/* socket_entry.flags */
-	SOCKET_IN_CALL = 1 << 0,     /* a connect began, and its system call has not returned */
-	SOCKET_BEGUN = 1 << 1,       /* CONNECT was sent, CONNECT_DONE not yet */
-	SOCKET_FAILED = 1 << 2,      /* CONNECT_DONE told a failure that the program has still to fetch */
-	SOCKET_ESTABLISHED = 1 << 3, /* DISCONNECT will follow */
-	SOCKET_ACCEPTED = 1 << 4,
-	SOCKET_LISTENING = 1 << 5, /* it began to listen, and the system call has not returned */
-	SOCKET_SENDS = 1 << 6,     /* a datagram is on its way whose source address is not known yet */
+	SOCKET_IN_CALL = FLAG(0),     /* a connect began, and its system call has not returned */
+	SOCKET_BEGUN = FLAG(1),       /* CONNECT was sent, CONNECT_DONE not yet */
+	SOCKET_FAILED = FLAG(2),      /* CONNECT_DONE told a failure that the program has still to fetch */
+	SOCKET_ESTABLISHED = FLAG(3), /* DISCONNECT will follow */
+	SOCKET_ACCEPTED = FLAG(4),
+	SOCKET_LISTENING = FLAG(5), /* it began to listen, and the system call has not returned */
+	SOCKET_SENDS = FLAG(6),     /* a datagram is on its way whose source address is not known yet */
 };
 
 /* What is known of a socket while it matters. */

@@ -4,80 +4,16 @@
  * then the container; only then anything is read.
  */
 #include "bpf/call.h"
+#include "bpf/syscall.h"
 #include "bpf/task.h"
 
-#if defined(__TARGET_ARCH_x86)
 enum {
-	CALL_OPEN = 2,
-	CALL_CONNECT = 42,
-	CALL_ACCEPT = 43,
-	CALL_LISTEN = 50,
-	CALL_EXECVE = 59,
-	CALL_CREAT = 85,
-	CALL_OPENAT = 257,
-	CALL_ACCEPT4 = 288,
-	CALL_OPEN_BY_HANDLE = 304,
-	CALL_EXECVEAT = 322,
-	CALL_OPENAT2 = 437,
-
-	/* of the 32-bit table */
-	COMPAT_OPEN = 5,
-	COMPAT_CREAT = 8,
-	COMPAT_EXECVE = 11,
-	COMPAT_SOCKETCALL = 102,
-	COMPAT_OPENAT = 295,
-	COMPAT_OPEN_BY_HANDLE = 342,
-	COMPAT_EXECVEAT = 358,
-	COMPAT_CONNECT = 362,
-	COMPAT_LISTEN = 363,
-	COMPAT_ACCEPT4 = 364,
-
-	TS_COMPAT = 2, /* thread_info.status: in a 32-bit system call */
-
 	/* The first argument of socketcall (linux/net.h). */
 	SOCKETCALL_CONNECT = 3,
 	SOCKETCALL_LISTEN = 4,
 	SOCKETCALL_ACCEPT = 5,
 	SOCKETCALL_ACCEPT4 = 18,
 };
-#endif
-
-static __always_inline bool native_matters(u64 number)
-{
-	switch (number) {
-	case CALL_OPEN:
-	case CALL_CONNECT:
-	case CALL_ACCEPT:
-	case CALL_LISTEN:
-	case CALL_EXECVE:
-	case CALL_CREAT:
-	case CALL_OPENAT:
-	case CALL_ACCEPT4:
-	case CALL_OPEN_BY_HANDLE:
-	case CALL_EXECVEAT:
-	case CALL_OPENAT2: return true;
-	default: return false;
-	}
-}
-
-/* What stands for a 32-bit number in the 64-bit table; 0 (read) for what does not matter. */
-static __always_inline u64 compat_number(u64 number)
-{
-	switch (number) {
-	case COMPAT_OPEN: return CALL_OPEN;
-	case COMPAT_CREAT: return CALL_CREAT;
-	case COMPAT_EXECVE: return CALL_EXECVE;
-	case COMPAT_SOCKETCALL: return COMPAT_SOCKETCALL;
-	case COMPAT_OPENAT: return CALL_OPENAT;
-	case COMPAT_OPEN_BY_HANDLE: return CALL_OPEN_BY_HANDLE;
-	case COMPAT_EXECVEAT: return CALL_EXECVEAT;
-	case COMPAT_CONNECT: return CALL_CONNECT;
-	case COMPAT_LISTEN: return CALL_LISTEN;
-	case COMPAT_ACCEPT4: return CALL_ACCEPT4;
-	case CALL_OPENAT2: return CALL_OPENAT2; /* newer calls have one number in all tables */
-	default: return 0;
-	}
-}
 
 struct call_arguments {
 	u64 at[4];
@@ -108,11 +44,9 @@ static __always_inline u64 read_socketcall(struct call_arguments *arguments)
 static __always_inline u64 read_registers(
 	struct pt_regs *regs, u64 number, bool compat, struct call_arguments *arguments)
 {
-	if (!compat) {
-		*arguments = (struct call_arguments){{regs->di, regs->si, regs->dx, regs->r10}};
+	call_arguments(regs, compat, arguments->at);
+	if (!compat)
 		return number;
-	}
-	*arguments = (struct call_arguments){{(u32)regs->bx, (u32)regs->cx, (u32)regs->dx, (u32)regs->si}};
 	return number == COMPAT_SOCKETCALL ? read_socketcall(arguments) : compat_number(number);
 }
 
@@ -157,8 +91,8 @@ static __always_inline void call_file(struct call *call, u64 number, const struc
 	file_opened(call);
 }
 
-/* Those promises that no function hook serves (KERNEL_SYSCALL_*): set by the loader before this is attached. */
-__u32 syscall_serves = ~0u;
+/* Those promises that function hooks serve (KERNEL_SYSCALL_*): set by the loader before this is attached. */
+__u32 syscall_spares = 0;
 
 static __always_inline u32 promise_of(u64 number)
 {
@@ -174,7 +108,7 @@ static __always_inline u32 promise_of(u64 number)
 	case CALL_ACCEPT:
 	case CALL_ACCEPT4: return KERNEL_SYSCALL_ACCEPT;
 	case CALL_LISTEN: return KERNEL_SYSCALL_LISTEN;
-	default: return ~0u;
+	default: return 0;
 	}
 }
 
@@ -183,19 +117,18 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
 	struct call_arguments arguments;
 	struct call call = {};
-	u64 number = regs->orig_ax;
+	u64 number = call_number(regs);
+	u8 tables = number < CALL_NUMBERS ? call_tables[number] : 0;
 	bool compat;
 
-	/* Which table it is of is asked only where the number may matter in either. */
-	if (!native_matters(number) && !compat_number(number))
+	if (!tables)
 		return 0;
-	compat = bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
-	if (compat ? !compat_number(number) : !native_matters(number))
-		return 0;
-	if (!task_current(&call.header))
+	/* Which table the number is of is asked only where it may matter in either. */
+	compat = call_compat(bpf_get_current_task_btf());
+	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)) || !task_untimed(&call.header))
 		return 0;
 	number = read_registers(regs, number, compat, &arguments);
-	if (!(syscall_serves & promise_of(number)))
+	if (syscall_spares & promise_of(number))
 		return 0;
 	if (compat)
 		call.header.flags |= KERNEL_COMPAT;

@@ -12,15 +12,14 @@
 const volatile bool trace_host __weak = false; /* also tasks outside containers */
 const volatile __u32 sensor_tgid __weak = 0;   /* the sensor's own process: never looked at */
 
-/* Fills the process part of a header: all but kind, cpu, size, sequence and ring. */
+/* Fills the process part of a header: all but time, kind, cpu, size, sequence and ring. */
 static __always_inline void task_fill(
 	struct kernel_header *header, struct task_struct *task, const struct container *container)
 {
-	header->time_ns = bpf_ktime_get_boot_ns();
-	header->start_ns = task->group_leader->start_boottime;
-	header->tgid = task->tgid;
-	header->tid = task->pid;
-	header->exec_counter = task->self_exec_id;
+	header->start_ns = kernel_read(task, group_leader, start_boottime);
+	header->tgid = kernel_read(task, tgid);
+	header->tid = kernel_read(task, pid);
+	header->exec_counter = kernel_read(task, self_exec_id);
 	header->flags = container->flags;
 	header->cgroup_id = container->cgroup_id;
 	__builtin_memcpy(header->container_id, container->id, sizeof(header->container_id));
@@ -33,11 +32,11 @@ static __always_inline bool task_wanted(struct task_struct *task, struct contain
 
 	if (!inside && !trace_host)
 		return false;
-	return (u32)task->tgid != sensor_tgid && !(inside && arrival_is(task));
+	return (u32)kernel_read(task, tgid) != sensor_tgid && !(inside && arrival_is(task));
 }
 
-/* The same for the task that runs now, filling `header`. */
-static __always_inline bool task_current(struct kernel_header *header)
+/* The same for the task that runs now, filling `header`, all but its time: to ask the clock is a cost of its own. */
+static __always_inline bool task_untimed(struct kernel_header *header)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct container container;
@@ -46,6 +45,24 @@ static __always_inline bool task_current(struct kernel_header *header)
 		return false;
 	task_fill(header, task, &container);
 	return true;
+}
+
+/* … and with its time. */
+static __always_inline bool task_current(struct kernel_header *header)
+{
+	if (!task_untimed(header))
+		return false;
+	header->time_ns = bpf_ktime_get_boot_ns();
+	return true;
+}
+
+/*
+ * Does the task stand for its process where tasks are listed? The leader does; where that has ended while threads go on
+ * (it has no memory then, and nothing is known of it), they do, each.
+ */
+static __always_inline bool task_stands(struct task_struct *task)
+{
+	return task->pid == task->tgid || !BPF_CORE_READ(task, group_leader, mm);
 }
 
 #endif

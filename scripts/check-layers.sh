@@ -47,12 +47,12 @@ kernel_side() {
 	while read -r file included; do
 		case "$file $included" in
 		*" bpf/kernel_event.h") case $file in user/sensor/*) ;; *) echo "$file: kernel records are the sensor's alone" ;; esac ;;
-		"user/sensor/loader.c bpf/taffrail.skel.h") ;;
-		*" bpf/"*) echo "$file includes $included: of bpf/ user space sees kernel_event.h, and loader.c the skeleton" ;;
+		"user/sensor/loader_object."?" bpf/taffrail"*.skel.h) ;;
+		*" bpf/"*) echo "$file includes $included: of bpf/ user space sees kernel_event.h, and loader_object the skeletons" ;;
 		esac
 	done <<<"$includes"
-	grep -rlE '#[[:space:]]*include <(bpf/|libbpf|linux/bpf\.h)' user | grep -vxE 'user/sensor/(loader|attach)\.c' |
-		sed 's/$/: loader.c and its attach.c alone hold the rights over BPF/' || true
+	grep -rlE '#[[:space:]]*include <(bpf/|libbpf|linux/bpf\.h)' user | grep -vxE 'user/sensor/(loader(_object)?|attach)\.c' |
+		sed 's/$/: the loader alone holds the rights over BPF/' || true
 }
 report "bpf: kernel_event.h is the only contract, loader.c the only holder" "$(kernel_side)"
 
@@ -60,7 +60,7 @@ report "bpf: kernel_event.h is the only contract, loader.c the only holder" "$(k
 # What a file of the sensor may include of the sensor, beside its own header and record.h, the words that the stages
 # share. main opens the pipeline; the others are a stage's own servants.
 declare -A serves=(
-	[main]="pipeline settings" [pipeline]="*" [pipeline_open]="*" [pipeline_inside]="*" [loader]="attach" [attach]="loader" [census]="loader proc" [process]="image" [image]="process" [encode]="stream" [metadata]="lookup cri container" [lookup]="lookup_inside cri bundle names container" [lookup_inside]="lookup" [lookup_list]="lookup_inside names" [names]="cri bundle" [cri_decode]="cri"
+	[main]="pipeline settings" [pipeline]="*" [pipeline_open]="*" [pipeline_inside]="*" [pipeline_replay]="*" [recording_format]="recording" [recording_read]="recording recording_format" [recording_write]="recording recording_format" [census]="loader proc" [process]="image" [image]="process" [loader]="loader_object attach" [attach]="loader" [encode]="stream" [metadata]="lookup cri container" [lookup]="lookup_inside cri bundle names container" [lookup_inside]="lookup" [lookup_list]="lookup_inside names" [names]="cri bundle" [cri_decode]="cri"
 )
 stages() {
 	local file included name target allowed

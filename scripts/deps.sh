@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deps.sh [build|run|test|lint]...    installs the Debian packages that are missing; without a word, all of them.
+# deps.sh [build|run|test|lint|kernels]...    installs the Debian packages that are missing; without a word, all of them.
 # Ends at once, without root and without a network, when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,8 @@ RUN=(containerd=containerd runc=runc containernetworking-plugins busybox-static 
 	python3-protobuf protobuf-compiler protobuf-compiler-grpc)
 TEST=("${RUN[@]}" git libcriterion-dev libclang-rt-14-dev python3-pytest python3-yaml nodejs=node npm=npm)
 LINT=(git clang-format clang-tidy cppcheck shellcheck)
+# Guests: an emulated machine, what packs its file system, and what tells which modules need which.
+KERNELS=(qemu-system-x86=qemu-system-x86_64 binutils cpio kmod python3 xz-utils zstd debian-archive-keyring)
 
 die() {
 	echo "deps.sh: $*" >&2
@@ -21,14 +23,15 @@ die() {
 }
 
 wanted=()
-[ $# -gt 0 ] || set -- build run test lint
+[ $# -gt 0 ] || set -- build run test lint kernels
 for set in "$@"; do
 	case $set in
 	build) wanted+=("${BUILD[@]}") ;;
 	run) wanted+=("${RUN[@]}") ;;
 	test) wanted+=("${TEST[@]}") ;;
 	lint) wanted+=("${LINT[@]}") ;;
-	*) die "no set of packages is called '$set': build, run, test or lint" ;;
+	kernels) wanted+=("${KERNELS[@]}") ;;
+	*) die "no set of packages is called '$set': build, run, test, lint or kernels" ;;
 	esac
 done
 

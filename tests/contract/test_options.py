@@ -10,7 +10,7 @@ PROGRAMS = ["taffrail-sensor", "taffrail-collector", "taffrail"]
 
 # What the contract promises by name.
 OPTIONS = {
-    "taffrail-sensor": ["--stdout", "--config", "--set", "--cri", "--collector", "--host"],
+    "taffrail-sensor": ["--stdout", "--config", "--set", "--cri", "--collector", "--host", "--record", "--replay"],
     "taffrail-collector": ["--listen", "--data", "--output", "--config", "--set"],
     "taffrail": ["watch"],
 }
@@ -70,6 +70,8 @@ def test_unknown_option_exits_2_and_is_named(command, option):
     ["taffrail-sensor", "--set"],
     ["taffrail-sensor", "--cri"],
     ["taffrail-sensor", "--collector"],
+    ["taffrail-sensor", "--record"],
+    ["taffrail-sensor", "--replay"],
     ["taffrail-collector", "--listen"],
     ["taffrail-collector", "--data"],
     ["taffrail-collector", "--output"],
@@ -122,6 +124,16 @@ def test_wrong_kind_exits_2():
 
 def test_stdout_and_collector_exclude_each_other():
     one_sentence(run("taffrail-sensor", "--stdout", "--collector", "127.0.0.1:1"), 2)
+
+
+@pytest.mark.parametrize("options", [
+    ["--record", "/tmp/x", "--replay", "/tmp/y", "--stdout"],
+    ["--record", "/tmp/x", "--stdout", "--collector", "127.0.0.1:1"],
+    ["--replay", "/tmp/x", "--stdout", "--collector", "127.0.0.1:1"],
+    ["--replay", "/tmp/x"],
+], ids=" ".join)
+def test_recordings_options_exclude_each_other(options):
+    one_sentence(run("taffrail-sensor", *options), 2)
 
 
 def test_command_is_needed():

@@ -18,9 +18,11 @@
 
 enum { DOCUMENTS_MAX = 65536, READY_SECONDS = 60 };
 
-static char group[512];     /* our cgroup, above the container's */
-static char container[640]; /* <group>/<64 hex> */
-static char id[65];
+static char group[512];      /* our cgroup, above the containers' */
+static char cgroups[3][640]; /* by enum place: <group>/<64 hex>, twice, and <group>/no-container */
+static char ids[3][65];
+static int prepared[2] = {-1, -1}, ready[2] = {-1, -1}; /* pipes: a deed that began early, the sensor */
+static bool (*filter)(struct json_object *document);
 static char output[64] = "/tmp/taffrail-kernel-XXXXXX";
 static pid_t sensor = -1;
 static struct json_object *kept[DOCUMENTS_MAX];
@@ -33,7 +35,8 @@ static void clean_up(void)
 		waitpid(sensor, NULL, 0);
 		sensor = -1;
 	}
-	rmdir(container);
+	for (size_t i = 0; i < sizeof(cgroups) / sizeof(cgroups[0]); i++)
+		rmdir(cgroups[i]);
 	rmdir(group);
 	unlink(output);
 }
@@ -43,18 +46,45 @@ static const char *v2_root(void)
 	return access("/sys/fs/cgroup/unified/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
 }
 
-static void make_cgroup(enum watch_mode mode)
+static void make_cgroups(enum watch_mode mode)
 {
 	unsigned char random[32];
 
-	cr_assert_eq(getrandom(random, sizeof(random), 0), sizeof(random));
-	for (size_t i = 0; i < sizeof(random); i++)
-		sprintf(id + 2 * i, "%02x", random[i]);
+	for (int place = PLACE_CONTAINER; place <= PLACE_SECOND; place++) {
+		cr_assert_eq(getrandom(random, sizeof(random), 0), sizeof(random));
+		for (size_t i = 0; i < sizeof(random); i++)
+			sprintf(ids[place] + 2 * i, "%02x", random[i]);
+	}
 	snprintf(group, sizeof(group), "%s/taffrail-test-%.16s", mode == WATCH_V1 ? "/sys/fs/cgroup/pids" : v2_root(),
-		id);
-	snprintf(container, sizeof(container), "%s/%s", group, mode == WATCH_OUTSIDE ? "no-container" : id);
+		ids[PLACE_CONTAINER]);
 	cr_assert_eq(mkdir(group, 0755), 0, "%s: %s", group, strerror(errno));
-	cr_assert_eq(mkdir(container, 0755), 0, "%s: %s", container, strerror(errno));
+	for (int place = PLACE_CONTAINER; place <= PLACE_OUTSIDE; place++) {
+		snprintf(cgroups[place], sizeof(cgroups[place]), "%s/%s", group,
+			place == PLACE_OUTSIDE ? "no-container" : ids[place]);
+		cr_assert_eq(mkdir(cgroups[place], 0755), 0, "%s: %s", cgroups[place], strerror(errno));
+	}
+}
+
+const char *place_cgroup(enum place place)
+{
+	return cgroups[place];
+}
+
+const char *place_id(enum place place)
+{
+	return ids[place];
+}
+
+void place_enter(enum place place)
+{
+	char path[700];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroups[place]);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		_exit(126);
+	close(fd);
 }
 
 /* Starts the sensor and waits until it says that it is ready. */
@@ -107,32 +137,34 @@ static void start_sensor(void)
 	close(errors[0]);
 }
 
-static void join(const char *cgroup)
+static pid_t begin_deed(enum place place, int (*deed)(void *argument), void *argument)
 {
-	char path[700];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "0", 1) != 1)
-		_exit(126);
-	close(fd);
-}
-
-static int do_deed(int (*deed)(void *argument), void *argument)
-{
-	int status;
 	pid_t child = fork();
 
 	cr_assert_geq(child, 0);
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		join(container);
+		place_enter(place);
 		_exit(deed(argument));
 	}
+	return child;
+}
+
+static int end_deed(pid_t child)
+{
+	int status;
+
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert(WIFEXITED(status) || WIFSIGNALED(status));
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void await_sensor(void)
+{
+	char byte = 0;
+
+	if (write(prepared[1], &byte, 1) != 1 || read(ready[0], &byte, 1) != 1)
+		_exit(125);
 }
 
 static void stop_sensor(void)
@@ -152,6 +184,13 @@ static void stop_sensor(void)
 	cr_assert_fail("the sensor did not end within 20 s of SIGTERM");
 }
 
+static bool wanted(struct json_object *document, bool outside)
+{
+	const char *id = at(document, "container.id");
+
+	return outside || strcmp(id, ids[PLACE_CONTAINER]) == 0 || strcmp(id, ids[PLACE_SECOND]) == 0;
+}
+
 static void read_documents(bool outside)
 {
 	FILE *file = fopen(output, "re");
@@ -163,7 +202,7 @@ static void read_documents(bool outside)
 		struct json_object *document = json_tokener_parse(line);
 
 		cr_assert_not_null(document, "no JSON: %s", line);
-		if (outside || strcmp(at(document, "container.id"), id) == 0) {
+		if (filter ? filter(document) : wanted(document, outside)) {
 			cr_assert_lt(kept_count, DOCUMENTS_MAX);
 			kept[kept_count++] = document;
 		} else {
@@ -179,9 +218,9 @@ int watch_in(enum watch_mode mode, int (*deed)(void *argument), void *argument)
 	int result;
 
 	atexit(clean_up);
-	make_cgroup(mode);
+	make_cgroups(mode);
 	start_sensor();
-	result = do_deed(deed, argument);
+	result = end_deed(begin_deed(mode == WATCH_OUTSIDE ? PLACE_OUTSIDE : PLACE_CONTAINER, deed, argument));
 	stop_sensor();
 	read_documents(mode == WATCH_OUTSIDE);
 	clean_up();
@@ -191,6 +230,32 @@ int watch_in(enum watch_mode mode, int (*deed)(void *argument), void *argument)
 int watch(int (*deed)(void *argument), void *argument)
 {
 	return watch_in(WATCH_V2, deed, argument);
+}
+
+int watch_early(int (*deed)(void *argument), void *argument)
+{
+	char byte = 0;
+	pid_t child;
+	int result;
+
+	atexit(clean_up);
+	make_cgroups(WATCH_V2);
+	cr_assert(pipe2(prepared, O_CLOEXEC) == 0 && pipe2(ready, O_CLOEXEC) == 0);
+	child = begin_deed(PLACE_CONTAINER, deed, argument);
+	close(prepared[1]);
+	cr_assert_eq(read(prepared[0], &byte, 1), 1, "the deed ended before it awaited the sensor");
+	start_sensor();
+	cr_assert_eq(write(ready[1], &byte, 1), 1);
+	result = end_deed(child);
+	stop_sensor();
+	read_documents(false);
+	clean_up();
+	return result;
+}
+
+void watch_filter(bool (*wanted_document)(struct json_object *document))
+{
+	filter = wanted_document;
 }
 
 size_t documents(const char *action, struct json_object **found, size_t room)

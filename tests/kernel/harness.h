@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One sensor, one cgroup named like a container's, one deed in it, and the documents that came of it.
+ * One sensor, one cgroup named like a container's (and two beside it), one deed in it, and the documents that came of it.
  *
  * No container runtime is needed: the kernel side decides by the cgroup's name. So these tests run on any kernel that
  * the sensor runs on, also in a guest that has nothing else.
@@ -22,6 +22,24 @@ enum watch_mode { WATCH_V2, WATCH_V1, WATCH_OUTSIDE };
 int watch(int (*deed)(void *argument), void *argument);
 /* The same in a cgroup of the v1 pids hierarchy, or one that is not named like a container's. */
 int watch_in(enum watch_mode mode, int (*deed)(void *argument), void *argument);
+/* The same, but the deed begins before the sensor, and goes on when await_sensor returns. */
+int watch_early(int (*deed)(void *argument), void *argument);
+void await_sensor(void);
+
+/*
+ * Before watch: every document, of whatever container or of none (losses), is shown to `wanted`, and kept only if that
+ * says so. For tests of more documents than memory holds.
+ */
+void watch_filter(bool (*wanted)(struct json_object *document));
+
+/* The cgroups of a watch: documents of both containers are kept. For deeds, and for the test after them. */
+enum place { PLACE_CONTAINER, PLACE_SECOND, PLACE_OUTSIDE };
+/* The directory of the cgroup. */
+const char *place_cgroup(enum place place);
+/* The container's id; "" outside. */
+const char *place_id(enum place place);
+/* Moves the calling process there. */
+void place_enter(enum place place);
 
 /* The documents with this event.action, in order; all if NULL. */
 size_t documents(const char *action, struct json_object **found, size_t room);

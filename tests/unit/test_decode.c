@@ -111,8 +111,25 @@ Test(decode, a_failed_exec_tells_its_argument_and_error)
 	cr_assert_eq(event.action, EVENT_EXEC);
 	cr_assert_eq(event.outcome, EVENT_FAILURE);
 	cr_assert_eq(event.error, ENOEXEC);
+	failed->directory = add("/srv/data");
+	decode();
 	EXPECT_TEXT(event.file.argument, "./x y");
-	cr_assert_eq(event.truncated, EVENT_CUT_FILE_ARGUMENT);
+	EXPECT_TEXT(event.file.path, "/srv/data/x y");
+	cr_assert_eq(event.truncated, EVENT_CUT_FILE_ARGUMENT | EVENT_CUT_FILE_PATH);
+}
+
+Test(decode, a_failed_exec_by_descriptor_tells_the_descriptors_file)
+{
+	struct kernel_exec_failed *failed = start(KERNEL_EXEC_FAILED, sizeof(*failed));
+
+	failed->result = -EACCES;
+	failed->directory = add("/tmp/x");
+	decode();
+	EXPECT_TEXT(event.file.argument, "");
+	EXPECT_TEXT(event.file.path, "/tmp/x");
+	failed->directory = (struct kernel_string){0};
+	decode();
+	EXPECT_TEXT(event.file.path, "");
 }
 
 Test(decode, an_open_tells_all_that_the_kernel_said)
@@ -153,8 +170,8 @@ Test(decode, a_failed_open_has_the_arguments_normal_form_for_its_path)
 	static const struct {
 		const char *directory, *argument, *path;
 	} cases[] = {{"/srv", "a", "/srv/a"}, {"/srv", "/etc//./x/../passwd", "/etc/passwd"},
-		{"/a/b", "../../../c", "/c"}, {"/a", "..", "/"}, {"", "x", "/x"}, {"/", "./", "/"},
-		{"/a/", "b/", "/a/b"}, {"/a", "/", "/"}};
+		{"/a/b", "../../../c", "/c"}, {"/a", "..", "/"}, {"", "x", ""}, {"/", "./", "/"}, {"/a/", "b/", "/a/b"},
+		{"/a", "/", "/"}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct kernel_open *open = start(KERNEL_OPEN, sizeof(*open));
@@ -340,6 +357,11 @@ Test(decode, results_that_are_no_errno_are_refused)
 	((struct kernel_open *)start(KERNEL_OPEN, sizeof(struct kernel_open)))->result = -4095;
 	decode();
 	cr_assert_eq(event.error, 4095);
+	for (int restarts = 512; restarts <= 516; restarts++) {
+		((struct kernel_open *)start(KERNEL_OPEN, sizeof(struct kernel_open)))->result = -restarts;
+		decode();
+		cr_assert_eq(event.error, EINTR, "the kernel's own numbers of a call that may start again");
+	}
 	((struct kernel_open *)start(KERNEL_OPEN, sizeof(struct kernel_open)))->result = INT_MAX;
 	decode();
 	cr_assert_eq(event.outcome, EVENT_SUCCESS);

@@ -26,7 +26,7 @@ static struct loss *opened(void)
 	struct loss *loss;
 
 	report_count = 0;
-	cr_assert_eq(loss_open(&loss, 2), 0);
+	cr_assert_eq(loss_open(&loss, 2, 1), 0);
 	return loss;
 }
 
@@ -118,5 +118,27 @@ Test(loss, a_cpu_beyond_those_there_are_is_not_trusted)
 	see(loss, 2, KERNEL_RING_BULK, 77, 1);
 	loss_declare(loss, NULL, 0, true, report, NULL);
 	cr_assert_eq(report_count, 0);
+	loss_close(loss);
+}
+
+Test(loss, lanes_of_one_cpu_have_numbers_of_their_own)
+{
+	struct kernel_counters counters[4] = {{.sequence = {2, 0}}, {.sequence = {0, 0}}, {.sequence = {3, 0}}};
+	const uint16_t second_lane = 1 << KERNEL_LANE_SHIFT;
+	struct loss *loss;
+
+	report_count = 0;
+	cr_assert_eq(loss_open(&loss, 2, 2), 0);
+	see(loss, 0, KERNEL_RING_CRITICAL, 1, 1);
+	see(loss, second_lane, KERNEL_RING_CRITICAL, 1, 1);
+	see(loss, 0, KERNEL_RING_CRITICAL, 2, 2);
+	see(loss, second_lane, KERNEL_RING_CRITICAL, 3, 3);
+	see(loss, 2 << KERNEL_LANE_SHIFT, KERNEL_RING_CRITICAL, 9, 9); /* there is no such lane */
+	loss_declare(loss, counters, 10, true, report, NULL);
+	cr_assert_eq(report_count, 1);
+	cr_assert_eq(reports[0].count, 1);
+	cr_assert_eq(reports[0].first, 2);
+	cr_assert_eq(reports[0].last, 2);
+	cr_assert_eq(reports[0].cpu, second_lane);
 	loss_close(loss);
 }

@@ -367,7 +367,7 @@ void ecs_write(struct buffer *out, const struct event *event)
 		put_name(json, name_of_error(event->error, room));
 		json_object_end(json);
 	}
-	if (event->action == EVENT_OPEN)
+	if (event->action == EVENT_OPEN || event->action == EVENT_EXEC)
 		put_file(&document);
 	if (event_action_category(event->action) == EVENT_NETWORK)
 		put_network(&document);

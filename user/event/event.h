@@ -176,7 +176,7 @@ struct event {
 	uint16_t cpu;
 	uint64_t ring_sequence;
 	union {
-		struct event_file file;       /* EVENT_FILE; also a failed exec: path and argument */
+		struct event_file file;       /* EVENT_FILE; also a failed exec: path (normalised) and argument */
 		struct event_network network; /* EVENT_NETWORK */
 		struct event_lost lost;       /* EVENT_LOST */
 		struct {

@@ -217,7 +217,7 @@ static void put_what(struct line *line, const struct event *event)
 	switch (event->action) {
 	case EVENT_EXEC:
 		if (event->outcome == EVENT_FAILURE)
-			put_text(line, event->file.argument);
+			put_text(line, event->file.argument.length > 0 ? event->file.argument : event->file.path);
 		else if (event->process)
 			put_command(line, event->process);
 		break;

@@ -397,7 +397,7 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 {
 	switch (event->action) {
 	case EVENT_EXEC:
-		if (event->file.argument.length > 0)
+		if (event->file.argument.length > 0 || event->file.path.length > 0)
 			set_file(message, parts, &event->file);
 		break;
 	case EVENT_OPEN: set_file(message, parts, &event->file); break;

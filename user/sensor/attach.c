@@ -329,7 +329,7 @@ static int keep_rest(struct attach *attach, struct bpf_object *object, uint32_t 
 	return error;
 }
 
-int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, uint32_t *syscall_serves, char *why,
+int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, uint32_t *syscall_spares, char *why,
 	size_t why_size)
 {
 	uint32_t syscalls = 0;
@@ -344,7 +344,7 @@ int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, 
 	}
 	if (error)
 		return error;
-	*syscall_serves = syscalls;
+	*syscall_spares = ~syscalls;
 	error = keep_rest(attach, object, syscalls);
 	if (error)
 		snprintf(why, why_size, "the BPF program cannot be attached to the exit of system calls: %s",

@@ -27,9 +27,9 @@ bool attach_by_function(const struct attach *attach);
 
 /*
  * After it was loaded: attaches what was chosen; where a hook is refused after all, the promise's next way. Tells
- * the program at the exit of system calls in `*syscall_serves` what it serves (KERNEL_SYSCALL_*). Returns 0, or -errno with one sentence in `why`.
+ * the program at the exit of system calls in `*syscall_spares` what others serve (KERNEL_SYSCALL_*). Returns 0, or -errno with one sentence in `why`.
  */
-int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, uint32_t *syscall_serves, char *why,
+int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, uint32_t *syscall_spares, char *why,
 	size_t why_size);
 
 /* What serves what. Good as long as `attach`. */

@@ -217,10 +217,11 @@ size_t connection_count(const struct connection_table *table)
 
 void connection_close(struct connection_table *table)
 {
-	struct queue *queues[] = {&table->waiting, &table->reported, &table->open};
-
 	if (!table)
 		return;
+
+	struct queue *queues[] = {&table->waiting, &table->reported, &table->open};
+
 	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
 		while (queues[i]->oldest)
 			forget(table, queues[i]->oldest);

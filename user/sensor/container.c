@@ -366,13 +366,11 @@ void container_answer(struct container_table *table, struct container_meta *meta
 
 void container_expire(struct container_table *table, uint64_t now_ns)
 {
-	struct table_node *node;
-
 	if (now_ns != UINT64_MAX)
 		table->now_ns = now_ns;
-	table_for_each(&table->by_id, node) {
-		struct container *container = table_entry(node, struct container, node);
-
+	/* In an order that is the same in a replay, which that of a seeded table is not. */
+	for (struct container *container = TAILQ_FIRST(&table->by_met), *next; container; container = next) {
+		next = TAILQ_NEXT(container, met);
 		if (container->item_count > 0 && now_ns >= container->deadline_ns) {
 			table->counters.pending_late += container->item_count;
 			container->phase = PHASE_LATE;

@@ -2,6 +2,8 @@
 #include "sensor/decode.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -50,21 +52,40 @@ uint32_t decode_exec_truncated(const struct kernel_exec *exec)
 	return cuts;
 }
 
+/* A call that a signal interrupted has the kernel's own number, for it may start again: that is nobody else's. */
 static void set_result(struct event *event, int result)
 {
+	enum { RESTARTS = 512, RESTARTS_LAST = 516 };
+
+	if (result <= -RESTARTS && result >= -RESTARTS_LAST)
+		result = -EINTR;
 	event->outcome = result < 0 ? EVENT_FAILURE : EVENT_SUCCESS;
 	event->error = result < 0 ? -result : 0;
 }
 
-static void decode_exec_failed(const struct record *record, struct event *event)
+/* The path of a call that opened nothing: the argument, made absolute. */
+static struct text claimed_path(struct buffer *scratch, struct text directory, struct text argument)
+{
+	if (directory.length == 0 && (argument.length == 0 || argument.data[0] != '/'))
+		return (struct text){0};
+	buffer_clear(scratch);
+	decode_normalise(scratch, directory, argument);
+	return (struct text){scratch->data, scratch->length};
+}
+
+static void decode_exec_failed(const struct record *record, struct buffer *scratch, struct event *event)
 {
 	const struct kernel_exec_failed *failed = record->exec_failed;
 
 	event->action = EVENT_EXEC;
 	set_result(event, failed->result);
 	event->file.argument = record_text(record, failed->argument);
+	/* Without an argument the program was named by its descriptor, and `directory` is that. */
+	event->file.path = claimed_path(scratch, record_text(record, failed->directory), event->file.argument);
 	if (failed->truncated & KERNEL_CUT_ARGUMENT)
 		event->truncated |= EVENT_CUT_FILE_ARGUMENT;
+	if (failed->truncated & (KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
+		event->truncated |= EVENT_CUT_FILE_PATH;
 }
 
 static void decode_exit(const struct record *record, struct event *event)
@@ -89,7 +110,9 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 	file->flags = open->flags;
 	file->inode = open->inode;
 	file->mode = open->mode;
-	file->created = open->file_flags & KERNEL_FILE_CREATED;
+	/* The kernel does not count a file without a name as created; but nobody had it before. */
+	file->created =
+		open->file_flags & KERNEL_FILE_CREATED || (open->result >= 0 && (open->flags & O_TMPFILE) == O_TMPFILE);
 	file->foreign = open->file_flags & KERNEL_FILE_FOREIGN;
 	file->deleted = open->file_flags & KERNEL_FILE_DELETED;
 	file->upper = open->file_flags & KERNEL_FILE_UPPER;
@@ -101,10 +124,8 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 		event->truncated |= EVENT_CUT_FILE_ARGUMENT;
 	if (file->path.length > 0 || file->argument.length == 0)
 		return;
-	/* The kernel has no file: the argument, made absolute. Where it was cut, so is this. */
-	buffer_clear(scratch);
-	decode_normalise(scratch, record_text(record, open->directory), file->argument);
-	file->path = (struct text){scratch->data, scratch->length};
+	/* The kernel has no file: the argument. Where that was cut, so is this. */
+	file->path = claimed_path(scratch, record_text(record, open->directory), file->argument);
 	if (open->truncated & (KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
 		event->truncated |= EVENT_CUT_FILE_PATH;
 }
@@ -197,7 +218,7 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	event->ring_sequence = header->sequence;
 	switch ((enum kernel_kind)header->kind) {
 	case KERNEL_EXEC: event->action = EVENT_EXEC; break;
-	case KERNEL_EXEC_FAILED: decode_exec_failed(record, event); break;
+	case KERNEL_EXEC_FAILED: decode_exec_failed(record, scratch, event); break;
 	case KERNEL_FORK: event->action = EVENT_FORK; break;
 	case KERNEL_EXIT: decode_exit(record, event); break;
 	case KERNEL_OPEN: decode_open(record, scratch, event); break;

@@ -17,7 +17,7 @@ enum {
 static const uint64_t batch_age_ns = 50ull * 1000 * 1000; /* so does one of this age */
 
 struct encoder {
-	int fd; /* of the lines, or -1 */
+	int fd; /* of the lines; -1 and no stream: nothing is written */
 	struct buffer lines;
 	int error; /* the lines' reader has gone */
 
@@ -36,6 +36,11 @@ static int encode_new(struct encoder **out)
 	(*out)->fd = -1;
 	(*out)->first = 1;
 	return 0;
+}
+
+int encode_open_nothing(struct encoder **out)
+{
+	return encode_new(out);
 }
 
 int encode_open_lines(struct encoder **out, int fd)
@@ -80,6 +85,8 @@ void encode_event(struct encoder *encoder, const struct event *event)
 		wire_batch_add(encoder->batch, event);
 		return;
 	}
+	if (encoder->fd < 0)
+		return;
 	ecs_write(&encoder->lines, event);
 	buffer_append(&encoder->lines, "\n", 1);
 }

@@ -17,6 +17,9 @@
 
 struct encoder;
 
+/* Events go nowhere: for a sensor that only records. 0 or -ENOMEM. */
+int encode_open_nothing(struct encoder **encoder);
+
 /* ECS JSON lines to `fd`, which stays the caller's. 0 or -ENOMEM. */
 int encode_open_lines(struct encoder **encoder, int fd);
 

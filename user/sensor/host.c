@@ -64,6 +64,14 @@ static void find_name(struct host *host, const char *root)
 	host->name[sizeof(host->name) - 1] = '\0';
 }
 
+static void set_view(struct host *host)
+{
+	host->view.id = text_of(host->id);
+	host->view.name = text_of(host->name);
+	host->view.boot_id = text_of(host->boot_id);
+	host->view.cluster = text_of(host->cluster);
+}
+
 int host_open(struct host **out, const char *root, const char *id, const char *name, const char *cluster)
 {
 	struct host *host = calloc(1, sizeof(*host));
@@ -87,10 +95,32 @@ int host_open(struct host **out, const char *root, const char *id, const char *n
 	else
 		find_name(host, root);
 	snprintf(host->cluster, sizeof(host->cluster), "%s", cluster ? cluster : "");
-	host->view.id = text_of(host->id);
-	host->view.name = text_of(host->name);
-	host->view.boot_id = text_of(host->boot_id);
-	host->view.cluster = text_of(host->cluster);
+	set_view(host);
+	*out = host;
+	return 0;
+}
+
+static bool copy_word(char word[WORD_MAX], struct text text)
+{
+	if (text.length >= WORD_MAX)
+		return false;
+	memcpy(word, text.data, text.length);
+	return true;
+}
+
+int host_open_recorded(struct host **out, const struct event_host *recorded)
+{
+	struct host *host = calloc(1, sizeof(*host));
+
+	if (!host)
+		return -ENOMEM;
+	if (!copy_word(host->id, recorded->id) || !copy_word(host->name, recorded->name) ||
+		!copy_word(host->boot_id, recorded->boot_id) || !copy_word(host->cluster, recorded->cluster)) {
+		free(host);
+		return -EBADMSG;
+	}
+	memcpy(host->view.epoch, recorded->epoch, sizeof(host->view.epoch));
+	set_view(host);
 	*out = host;
 	return 0;
 }

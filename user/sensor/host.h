@@ -15,6 +15,9 @@ struct host;
  */
 int host_open(struct host **host, const char *root, const char *id, const char *name, const char *cluster);
 
+/* The machine and the life of the sensor that a recording tells of. 0, -EBADMSG (a name that is too long), or -ENOMEM. */
+int host_open_recorded(struct host **host, const struct event_host *recorded);
+
 /* The view that events carry; lives as long as the host. */
 const struct event_host *host_view(const struct host *host);
 

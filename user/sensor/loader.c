@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -18,12 +19,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "sensor/attach.h"
-/* Generated: holds an object file as one string. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpedantic"
-#pragma GCC diagnostic ignored "-Woverlength-strings"
-#include "bpf/taffrail.skel.h"
-#pragma GCC diagnostic pop
+#include "sensor/loader_object.h"
 
 enum {
 	BULK_CALL_BYTES = 256 * 1024, /* as BULK_WAKE_BYTES of bpf/ring.h */
@@ -41,7 +37,8 @@ struct ring {
 };
 
 struct loader {
-	struct taffrail_bpf *skeleton;
+	struct object object;
+	struct taffrail_bpf *skeleton; /* the object's */
 	struct ring rings[KERNEL_RINGS];
 	struct attach *attach;
 	int wait_fd, cgroup_fd;
@@ -158,20 +155,26 @@ unsigned int loader_cpus(const struct loader *loader)
 	return loader->cpus;
 }
 
-int loader_counters(const struct loader *loader, struct kernel_counters *counters, unsigned int cpus)
+unsigned int loader_lanes(const struct loader *loader)
 {
-	__u32 zero = 0;
+	return loader->object.classic ? KERNEL_LANES : 1;
+}
 
-	/* The values of all CPUs stand one after another, each rounded up to 8 bytes: so is the struct. */
-	if (cpus != loader->cpus)
+int loader_counters(const struct loader *loader, struct kernel_counters *counters, size_t count)
+{
+	if (count != (size_t)loader->cpus * loader_lanes(loader))
 		return -EINVAL;
-	return bpf_map_lookup_elem(bpf_map__fd(loader->skeleton->maps.counters), &zero, counters) < 0 ? -errno : 0;
+	/* The values of all CPUs stand one after another, each rounded up to 8 bytes: so is the struct. */
+	for (__u32 lane = 0; lane < loader_lanes(loader); lane++, counters += loader->cpus)
+		if (bpf_map_lookup_elem(bpf_map__fd(loader->skeleton->maps.counters), &lane, counters) < 0)
+			return -errno;
+	return 0;
 }
 
 uint64_t loader_missed(const struct loader *loader)
 {
 	struct bpf_program *program;
-	uint64_t missed = 0;
+	uint64_t missed = loader->skeleton->bss->unnumbered;
 
 	bpf_object__for_each_program(program, loader->skeleton->obj)
 	{
@@ -187,6 +190,25 @@ uint64_t loader_missed(const struct loader *loader)
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count)
 {
 	return attach_hooks(loader->attach, count);
+}
+
+/* As repeat_take of bpf/repeat.h, from this side of the shared memory. */
+static uint64_t take_word(_Atomic uint64_t *word, uint64_t number)
+{
+	uint64_t before = atomic_load(word);
+
+	while ((before ^ number) >> KERNEL_REPEAT_SHIFT == 0)
+		if (atomic_compare_exchange_weak(word, &before, 0))
+			return before & KERNEL_REPEAT_COUNT;
+	return 0;
+}
+
+uint64_t loader_take_repeats(struct loader *loader, uint64_t number)
+{
+	_Atomic uint64_t *words = (_Atomic uint64_t *)loader->skeleton->bss->repeats.words;
+
+	return take_word(&words[KERNEL_REPEAT_FIRST(number)], number) +
+	       take_word(&words[KERNEL_REPEAT_SECOND(number)], number);
 }
 
 /* Gives the whole records at the buffer's start to `callback` and takes them away. Returns how many, or -errno. */
@@ -321,11 +343,17 @@ static int find_cgroups(char *v2, size_t size, bool *v1)
 	return *v2 ? 0 : -ENOENT;
 }
 
-static void set_options(struct taffrail_bpf *skeleton, const struct loader_options *options, bool v1, unsigned int cpus)
+static void set_options(struct loader *loader, const struct loader_options *options, bool v1)
 {
+	struct taffrail_bpf *skeleton = loader->object.skeleton;
+	unsigned int cpus = loader->cpus;
+
 	skeleton->rodata->cgroup_v1 = v1;
 	skeleton->rodata->trace_host = options->host;
 	skeleton->rodata->record_environment = options->environment;
+	skeleton->rodata->repeat_collapse = options->collapse && !loader->object.classic;
+	if (getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0) < 0)
+		skeleton->rodata->repeat_collapse = false; /* without a key anybody could make opens look equal */
 	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
 	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
 	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));
@@ -356,32 +384,26 @@ static int open_cgroups(struct loader *loader, const char *given, bool *v1, char
 static int load_programs(struct loader *loader, const struct loader_options *options, enum loader_mode mode, bool v1,
 	char *why, size_t why_size)
 {
-	int error;
+	int error = object_open(&loader->object, object_needs_classic());
 
-	loader->skeleton = taffrail_bpf__open();
-	if (!loader->skeleton) {
-		error = errno ? -errno : -ENOMEM;
+	if (error) {
 		snprintf(why, why_size, "the BPF programs cannot be opened: %s", strerror(-error));
 		return error;
 	}
-	set_options(loader->skeleton, options, v1, loader->cpus);
-	error = attach_choose(loader->attach, loader->skeleton->obj, mode);
-	if (error) {
-		snprintf(why, why_size,
-			"hooks: function: this kernel or this process's rights do not allow function hooks (%s): "
-			"set hooks to auto",
-			strerror(-error));
-		return error;
-	}
-	error = taffrail_bpf__load(loader->skeleton);
-	if (error == -EPERM)
-		snprintf(why, why_size,
-			"this process may not load BPF programs: run it as root, or with the capabilities CAP_BPF, "
-			"CAP_PERFMON and CAP_NET_ADMIN (and CAP_SYS_RESOURCE before Linux 5.11)");
-	else if (error)
-		snprintf(why, why_size,
-			"this kernel does not load the BPF programs (%s): see README.md for the kernels that do",
-			strerror(-error));
+	loader->skeleton = loader->object.skeleton;
+	set_options(loader, options, v1);
+	/* The classic object's function hooks are there for the skeleton alone: they need what came with 5.15. */
+	if (loader->object.classic && mode == LOADER_FUNCTION)
+		error = -EOPNOTSUPP;
+	else
+		error = attach_choose(loader->attach, loader->skeleton->obj,
+			loader->object.classic ? LOADER_TRACEPOINT : mode);
+	if (!error)
+		return object_load(&loader->object, why, why_size);
+	snprintf(why, why_size,
+		"hooks: function: this kernel or this process's rights do not allow function hooks (%s): set hooks to "
+		"auto",
+		strerror(-error));
 	return error;
 }
 
@@ -404,7 +426,7 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 		/* A kernel that nobody has tried: function hooks are allowed, but its verifier refuses one of ours. */
 		log_warning("function hooks do not load (%s): the exit of system calls is watched instead",
 			strerror(-error));
-		taffrail_bpf__destroy(loader->skeleton);
+		object_close(&loader->object);
 		error = load_programs(loader, options, LOADER_TRACEPOINT, v1, why, why_size);
 	}
 	return error;
@@ -435,7 +457,7 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	}
 	if (!error)
 		error = attach_all(loader->attach, loader->skeleton->obj, loader->cgroup_fd,
-			&loader->skeleton->data->syscall_serves, why, why_size);
+			&loader->skeleton->bss->syscall_spares, why, why_size);
 	if (!error && run_iterator(loader->skeleton->progs.network_list) < 0)
 		log_warning("connections that are open already cannot be listed: their ends will not be told");
 	if (error) {
@@ -464,6 +486,6 @@ void loader_close(struct loader *loader)
 		close(loader->wait_fd);
 	if (loader->cgroup_fd >= 0)
 		close(loader->cgroup_fd);
-	taffrail_bpf__destroy(loader->skeleton);
+	object_close(&loader->object);
 	free(loader);
 }

@@ -27,6 +27,7 @@ enum loader_mode {
 struct loader_options {
 	bool host;                         /* also tasks outside containers */
 	bool environment;                  /* exec records carry the environment */
+	bool collapse;                     /* repeats of opens are counted: loader_take_repeats */
 	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
 	enum loader_mode hooks;
 	pid_t sensor_tgid;       /* left out of all records; 0: this process */
@@ -76,15 +77,24 @@ int loader_wait_fd(const struct loader *loader);
  */
 bool loader_sleep(struct loader *loader, bool asleep);
 
-/* How many CPUs the kernel may number: the length of what loader_counters fills. */
+/* How many CPUs the kernel may number. */
 unsigned int loader_cpus(const struct loader *loader);
 
-/* Copies each CPU's counters. `cpus` is loader_cpus(). 0 or -errno. */
-int loader_counters(const struct loader *loader, struct kernel_counters *counters, unsigned int cpus);
+/* How many lanes of numbers each CPU has: 1, or KERNEL_LANES before Linux 5.17. */
+unsigned int loader_lanes(const struct loader *loader);
+
+/* Copies the counters: each CPU's of lane 0, then of lane 1, … `count` is loader_cpus() * loader_lanes(). 0 or -errno. */
+int loader_counters(const struct loader *loader, struct kernel_counters *counters, size_t count);
 
 /*
- * How many times the kernel left out a program because it was running already on that CPU: records that were never
- * numbered, of all programs since loader_open.
+ * Takes away how many opens were counted under a kernel_open.repeat, 0 for a number that is not in use. The number is free
+ * from then on: the next equal open leaves as a record again.
+ */
+uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
+
+/*
+ * Records that were never numbered, of all programs since loader_open: how many times the kernel left out a program
+ * because it was running already on that CPU, or no lane was free.
  */
 uint64_t loader_missed(const struct loader *loader);
 

@@ -16,7 +16,7 @@ struct gap {
 	uint64_t start_ns, end_ns; /* the records before and after it */
 };
 
-/* One CPU's numbering in one ring. */
+/* One numbering: of a CPU's lane, in one ring. */
 struct lane {
 	uint64_t last; /* the highest number known to have been given out */
 	uint64_t last_ns;
@@ -25,10 +25,10 @@ struct lane {
 };
 
 struct loss {
-	unsigned int cpus;
+	unsigned int cpus, lanes_per_cpu;
 	uint64_t total[KERNEL_RINGS];
-	struct kernel_counters *declared; /* per CPU: the counters at the last declaration */
-	struct lane lanes[][KERNEL_RINGS];
+	struct kernel_counters *declared;  /* per lane: the counters at the last declaration */
+	struct lane lanes[][KERNEL_RINGS]; /* the first of each CPU, then the second, … */
 };
 
 static const enum kernel_ring ring_of[KERNEL_KINDS_END] = {
@@ -37,14 +37,16 @@ static const enum kernel_ring ring_of[KERNEL_KINDS_END] = {
 #undef KIND
 };
 
-int loss_open(struct loss **out, unsigned int cpus)
+int loss_open(struct loss **out, unsigned int cpus, unsigned int lanes)
 {
-	struct loss *loss = calloc(1, sizeof(*loss) + cpus * sizeof(loss->lanes[0]));
+	size_t count = (size_t)cpus * lanes;
+	struct loss *loss = calloc(1, sizeof(*loss) + count * sizeof(loss->lanes[0]));
 
 	if (!loss)
 		return -ENOMEM;
 	loss->cpus = cpus;
-	loss->declared = calloc(cpus, sizeof(*loss->declared));
+	loss->lanes_per_cpu = lanes;
+	loss->declared = calloc(count, sizeof(*loss->declared));
 	if (!loss->declared) {
 		free(loss);
 		return -ENOMEM;
@@ -87,10 +89,12 @@ static bool close_gap(struct lane *lane, uint64_t sequence)
 
 void loss_seen(struct loss *loss, const struct kernel_header *header)
 {
-	if (header->cpu >= loss->cpus)
+	unsigned int cpu = header->cpu & ((1u << KERNEL_LANE_SHIFT) - 1), of = header->cpu >> KERNEL_LANE_SHIFT;
+
+	if (cpu >= loss->cpus || of >= loss->lanes_per_cpu)
 		return;
 
-	struct lane *lane = &loss->lanes[header->cpu][header->ring];
+	struct lane *lane = &loss->lanes[of * loss->cpus + cpu][header->ring];
 
 	if (header->sequence == lane->last + 1) {
 		lane->last = header->sequence;
@@ -149,6 +153,21 @@ static void take_gaps(struct lane *lane, uint64_t now_ns, bool final, struct eve
 	lane->gap_count = kept;
 }
 
+/* Repeats of opens whose own record was lost: they have no numbers of their own. */
+static void take_repeats(
+	struct kernel_counters *declared, const struct kernel_counters *now, uint64_t now_ns, struct event_lost *lost)
+{
+	uint64_t repeats = now->lost_repeats - declared->lost_repeats;
+
+	declared->lost_repeats = now->lost_repeats;
+	if (repeats == 0)
+		return;
+	if (lost->count == 0)
+		lost->start_ns = lost->end_ns = now_ns;
+	lost->count += repeats;
+	lost->kinds |= 1ull << EVENT_OPEN;
+}
+
 void loss_declare(struct loss *loss, const struct kernel_counters *counters, uint64_t now_ns, bool final,
 	void (*report)(void *context, const struct event_lost *lost), void *context)
 {
@@ -157,22 +176,25 @@ void loss_declare(struct loss *loss, const struct kernel_counters *counters, uin
 		[KERNEL_RING_BULK] = TEXT_LITERAL("ring-bulk"),
 	};
 
-	for (unsigned int cpu = 0; cpu < loss->cpus; cpu++)
+	for (unsigned int i = 0; i < loss->cpus * loss->lanes_per_cpu; i++)
 		for (int ring = 0; ring < KERNEL_RINGS; ring++) {
-			struct lane *lane = &loss->lanes[cpu][ring];
+			struct lane *lane = &loss->lanes[i][ring];
+			unsigned int cpu = i % loss->cpus | i / loss->cpus << KERNEL_LANE_SHIFT;
 			struct event_lost lost = {.stage = stages[ring], .cpu = (int32_t)cpu};
 
-			if (counters && counters[cpu].sequence[ring] > lane->last) {
-				loss->total[ring] += counters[cpu].sequence[ring] - lane->last;
-				add_gap(lane, lane->last + 1, counters[cpu].sequence[ring], now_ns);
-				lane->last = counters[cpu].sequence[ring];
+			if (counters && counters[i].sequence[ring] > lane->last) {
+				loss->total[ring] += counters[i].sequence[ring] - lane->last;
+				add_gap(lane, lane->last + 1, counters[i].sequence[ring], now_ns);
+				lane->last = counters[i].sequence[ring];
 				lane->last_ns = now_ns;
 			}
 			take_gaps(lane, now_ns, final, &lost);
+			if (counters && ring == KERNEL_RING_BULK)
+				take_repeats(&loss->declared[i], &counters[i], now_ns, &lost);
 			if (lost.count == 0)
 				continue;
 			if (counters)
-				lost.kinds = lost_kinds(&loss->declared[cpu], &counters[cpu], ring);
+				lost.kinds |= lost_kinds(&loss->declared[i], &counters[i], ring);
 			report(context, &lost);
 		}
 }

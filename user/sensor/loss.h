@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the rings lost: every record has a number per CPU and ring, so a number that does not come is a record that is
+ * What the rings lost: every record has a number per CPU, lane and ring, so a number that does not come is a record that is
  * gone. Gaps are kept for a while (a program that was interrupted between taking its number and sending may come late)
  * and are then declared, exactly.
  */
@@ -16,14 +16,14 @@
 
 struct loss;
 
-/* `cpus`: as many as the kernel may number. 0 or -ENOMEM. */
-int loss_open(struct loss **loss, unsigned int cpus);
+/* `cpus`: as many as the kernel may number; `lanes`: of numbers that each has. 0 or -ENOMEM. */
+int loss_open(struct loss **loss, unsigned int cpus, unsigned int lanes);
 
 /* Notes the number of a record that arrived. */
 void loss_seen(struct loss *loss, const struct kernel_header *header);
 
 /*
- * Declares the gaps that have stood for a second, or all if `final`. `counters` are the kernel's, one per CPU, taken
+ * Declares the gaps that have stood for a second, or all if `final`. `counters` are the kernel's, one per CPU and lane, taken
  * BEFORE both rings were read empty, so that what they count and did not come is lost; NULL if the rings were not empty.
  * `report` gets the finished event_lost, times in boot nanoseconds.
  */

@@ -369,12 +369,13 @@ int metadata_fd(const struct metadata *metadata)
 	return mailbox_fd(metadata->answers);
 }
 
-void metadata_answers(struct metadata *metadata, struct container_table *containers)
+void metadata_answers(
+	struct metadata *metadata, void (*answer)(void *context, struct container_meta *meta), void *context)
 {
 	struct container_meta *meta;
 
 	while ((meta = mailbox_receive(metadata->answers)))
-		container_answer(containers, meta, clock_boottime_ns());
+		answer(context, meta);
 }
 
 /* Frees what nobody received. */

@@ -15,7 +15,7 @@
 
 #include "event/event.h"
 
-struct container_table;
+struct container_meta;
 struct metadata;
 
 struct metadata_options {
@@ -46,8 +46,9 @@ int metadata_ask(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_
 /* Readable (POLLIN) while answers wait. */
 int metadata_fd(const struct metadata *metadata);
 
-/* Hands all answers that wait to container_answer. Of the event thread. */
-void metadata_answers(struct metadata *metadata, struct container_table *containers);
+/* Hands all answers that wait to `answer`, which takes the reference. Of the event thread. */
+void metadata_answers(
+	struct metadata *metadata, void (*answer)(void *context, struct container_meta *meta), void *context);
 
 /* Ends the thread. NULL is allowed. */
 void metadata_close(struct metadata *metadata);

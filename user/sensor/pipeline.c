@@ -2,13 +2,16 @@
 /*
  * The whole way of an event, in the order in which the functions stand below:
  *
- *	take_record   a record leaves its ring, is checked, and its number noted
- *	              → process: which image did it
- *	              → connection: two records of a connect become one
- *	name_record   → container: which container; without names yet, it waits in the container's queue
- *	send_record   → decode: the event's own fields → encoder
+ *	pipeline_take_record  a record leaves its ring, is checked, and its number noted
+ *	                      → process: which image did it
+ *	                      → connection: two records of a connect become one
+ *	                      → repeat: an end waits for its opens
+ *	name_record           → container: which container; without names yet, it waits in the container's queue
+ *	send_record           → decode: the event's own fields → encoder
  *
- * pipeline_open.c opens the stages. Only these two files see them all; the stages know nothing of one another.
+ * What comes in is time, records, names and counters: with --record all four go to a file in the order in which they
+ * were taken, and pipeline_replay.c takes them from there. pipeline_open.c opens the stages. Only these files see them
+ * all; the stages know nothing of one another.
  */
 #include "sensor/pipeline_inside.h"
 
@@ -28,6 +31,7 @@ enum {
 	NAPS = 10,         /* that brought nothing; then it sleeps until one calls */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
+static const uint64_t bulk_disorder_ns = 100ull * 1000 * 1000; /* how far records may leave a ring out of their order */
 static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000;
 static const uint64_t clock_check_ns = 1000ull * 1000 * 1000;
 
@@ -94,7 +98,7 @@ static void name_record(struct pipeline *pipeline, const struct record *record, 
 		struct waiting *waiting = copy_record(record, image);
 		size_t size = sizeof(*waiting) + header->size;
 
-		if (waiting && container_wait(container, waiting, size, clock_boottime_ns()) == 0)
+		if (waiting && container_wait(container, waiting, size, pipeline->now_ns) == 0)
 			return;
 		/* No room: all that waits leaves now, and this one behind it. */
 		container_flush(container);
@@ -107,7 +111,7 @@ static void name_record(struct pipeline *pipeline, const struct record *record, 
 	send_record(pipeline, record, image, names, state != CONTAINER_KNOWN);
 }
 
-void pipeline_send_connection(void *context, const struct record *record, const struct event_process *image)
+void pipeline_send_held(void *context, const struct record *record, const struct event_process *image)
 {
 	name_record(context, record, image);
 }
@@ -118,8 +122,11 @@ static bool is_connection(const struct kernel_header *header)
 	       header->kind == KERNEL_DISCONNECT;
 }
 
-/* The whole way starts here: bytes of a ring. Never fails: what cannot be used is counted and left. */
-static int take_record(void *context, const void *bytes, size_t size)
+/*
+ * The whole way starts here: bytes of a ring, or of a recording of one. What cannot be used is counted and left;
+ * returns 0 in any case.
+ */
+int pipeline_take_record(void *context, const void *bytes, size_t size)
 {
 	struct pipeline *pipeline = context;
 	struct record record;
@@ -134,28 +141,59 @@ static int take_record(void *context, const void *bytes, size_t size)
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
 		/* Its fork or exec was sent before it, into the other ring. */
-		if (!process_knows(pipeline->processes, record.header))
-			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, take_record, pipeline, SIZE_MAX);
+		if (pipeline->loader && !process_knows(pipeline->processes, record.header))
+			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
 	}
+	/* Behind those that it had read before it: in a replay they come first. */
+	recording_record(pipeline->recording, pipeline->now_ns, record.header);
 
 	const struct event_process *image = process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
 
-	if (record.header->kind == KERNEL_EXIT && !image)
+	if (record.header->kind == KERNEL_EXIT) {
+		if (image && pipeline->repeats)
+			repeat_end(pipeline->repeats, &record, image);
+		else if (image)
+			name_record(pipeline, &record, image);
 		return 0;
+	}
 	if (is_connection(record.header) && connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
 		return 0;
 	name_record(pipeline, &record, image);
+	if (record.header->kind == KERNEL_OPEN && record.open->repeat && pipeline->repeats)
+		repeat_begin(pipeline->repeats, &record, image);
 	return 0;
 }
 
 /* --- what runs beside it --------------------------------------------------------------------------------------------- */
+
+/* A process that was there before the sensor, and its arguments if they are known. */
+void pipeline_take_process(void *context, const struct record *record, struct text args)
+{
+	struct pipeline *pipeline = context;
+
+	recording_process(pipeline->recording, pipeline->now_ns, record->header, args);
+	process_apply(pipeline->processes, record, pipeline->boot_unix_ns);
+	if (args.length > 0)
+		(void)process_set_arguments(
+			pipeline->processes, (pid_t)record->header->tgid, record->header->start_ns, args);
+}
+
+/* Names for a container, from the runtime or from a recording; takes the reference. */
+void pipeline_take_names(void *context, struct container_meta *meta)
+{
+	struct pipeline *pipeline = context;
+
+	recording_container(
+		pipeline->recording, pipeline->now_ns, container_meta_view(meta), container_meta_standing(meta));
+	container_answer(pipeline->containers, meta, pipeline->now_ns);
+}
 
 static void report_loss(void *context, const struct event_lost *lost)
 {
 	struct pipeline *pipeline = context;
 	struct event event = {
 		.action = EVENT_LOST,
-		.time_ns = pipeline->boot_unix_ns + clock_boottime_ns(),
+		.time_ns = pipeline->boot_unix_ns + pipeline->now_ns,
 		.sequence = ++pipeline->sequence,
 		.host = host_view(pipeline->host),
 		.count = 1,
@@ -169,6 +207,21 @@ static void report_loss(void *context, const struct event_lost *lost)
 		lost->stage.data, lost->cpu);
 }
 
+/* The pipeline's clock: it stands still while records are taken, so that a recording of it is exact. */
+static uint64_t look_at_clock(struct pipeline *pipeline)
+{
+	return pipeline->now_ns = clock_boottime_ns();
+}
+
+/* The bulk ring has been read up to `read_ns`: what ended before leaves. UINT64_MAX: all that is held. */
+void pipeline_settle(struct pipeline *pipeline, uint64_t read_ns)
+{
+	if (!pipeline->repeats || !repeat_holds(pipeline->repeats))
+		return;
+	recording_settle(pipeline->recording, pipeline->now_ns, read_ns);
+	repeat_ends(pipeline->repeats, read_ns);
+}
+
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
 static bool read_rings(struct pipeline *pipeline)
 {
@@ -176,32 +229,47 @@ static bool read_rings(struct pipeline *pipeline)
 
 	if (!encode_room(pipeline->encoder))
 		return false;
-	critical = loader_read(pipeline->loader, KERNEL_RING_CRITICAL, take_record, pipeline, SIZE_MAX);
-	bulk = loader_read(pipeline->loader, KERNEL_RING_BULK, take_record, pipeline, BULK_SLICE);
+	critical = loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
+	bulk = loader_read(pipeline->loader, KERNEL_RING_BULK, pipeline_take_record, pipeline, BULK_SLICE);
 	if (critical + bulk > 0)
 		pipeline->naps_left = NAPS;
 	if (bulk < BULK_SLICE)
-		pipeline->bulk_ns = clock_boottime_ns();
+		pipeline->bulk_ns = pipeline->now_ns;
+	/* Records may leave a ring a little out of their order. */
+	pipeline_settle(pipeline, bulk < BULK_SLICE ? pipeline->bulk_ns : pipeline->bulk_ns - bulk_disorder_ns);
 	return bulk < BULK_SLICE;
 }
 
-/* Ten times a second: losses, deadlines, what can be forgotten. */
-static void tick(struct pipeline *pipeline, uint64_t now_ns, bool final)
+/* Deadlines, losses, what can be forgotten. `counters` as loss_declare takes them. */
+void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *counters, bool final)
+{
+	const struct recording_tick tick = {pipeline->boot_unix_ns, pipeline->bulk_ns, final, counters};
+
+	recording_tick(pipeline->recording, pipeline->now_ns, &tick);
+	/* The counters first: in a replay they are good until the next frame is read, as the counts of repeats are. */
+	loss_declare(pipeline->loss, counters, pipeline->now_ns, final, report_loss, pipeline);
+	connection_expire(pipeline->connections, final ? UINT64_MAX : pipeline->now_ns);
+	if (pipeline->repeats)
+		repeat_expire(pipeline->repeats, pipeline->now_ns, final);
+	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
+	if (pipeline->bulk_ns > ended_grace_ns)
+		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
+}
+
+/* Ten times a second. */
+static void tick(struct pipeline *pipeline, bool final)
 {
 	const struct kernel_counters *counters = NULL;
 
-	if (loader_counters(pipeline->loader, pipeline->counters, pipeline->cpus) == 0 && read_rings(pipeline))
-		counters = pipeline->counters;
-	connection_expire(pipeline->connections, final ? UINT64_MAX : now_ns);
-	container_expire(pipeline->containers, final ? UINT64_MAX : now_ns);
-	loss_declare(pipeline->loss, counters, now_ns, final, report_loss, pipeline);
-	if (pipeline->bulk_ns > ended_grace_ns)
-		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
-	if (now_ns >= pipeline->next_clock_check_ns) {
+	if (pipeline->now_ns >= pipeline->next_clock_check_ns) {
 		pipeline->boot_unix_ns = clock_unix_offset_ns();
-		pipeline->next_clock_check_ns = now_ns + clock_check_ns;
+		pipeline->next_clock_check_ns = pipeline->now_ns + clock_check_ns;
 	}
-	pipeline->next_tick_ns = now_ns + tick_ns;
+	if (loader_counters(pipeline->loader, pipeline->counters, (size_t)pipeline->cpus * pipeline->lanes) == 0 &&
+		read_rings(pipeline))
+		counters = pipeline->counters;
+	pipeline_tick(pipeline, counters, final);
+	pipeline->next_tick_ns = pipeline->now_ns + tick_ns;
 }
 
 /*
@@ -232,41 +300,55 @@ static void wait_for_more(struct pipeline *pipeline)
 static void drain(struct pipeline *pipeline)
 {
 	loader_detach(pipeline->loader);
-	while (!read_rings(pipeline) && encode_flush(pipeline->encoder, clock_boottime_ns(), true) == 0)
+	while (!read_rings(pipeline) && encode_flush(pipeline->encoder, look_at_clock(pipeline), true) == 0)
 		if (!encode_room(pipeline->encoder))
 			(void)poll(NULL, 0, SLEEP_MS);
+	pipeline_settle(pipeline, UINT64_MAX);
 	/* What waits for names has its deadline still to come: give the runtime that time. */
 	while (container_waiting(pipeline->containers) > 0) {
-		metadata_answers(pipeline->metadata, pipeline->containers);
-		container_expire(pipeline->containers, clock_boottime_ns());
-		(void)encode_flush(pipeline->encoder, clock_boottime_ns(), true);
+		look_at_clock(pipeline);
+		metadata_answers(pipeline->metadata, pipeline_take_names, pipeline);
+		recording_expire(pipeline->recording, pipeline->now_ns);
+		container_expire(pipeline->containers, pipeline->now_ns);
+		(void)encode_flush(pipeline->encoder, pipeline->now_ns, true);
 		(void)poll(NULL, 0, SLEEP_MS);
 	}
-	tick(pipeline, clock_boottime_ns(), true);
+	look_at_clock(pipeline);
+	tick(pipeline, true);
+	recording_end(pipeline->recording, pipeline->now_ns);
+}
+
+/* What was recorded, or what happens: until there is no more of it, or pipeline_stop. */
+static int carry(struct pipeline *pipeline)
+{
+	int error = 0;
+
+	if (pipeline->reader)
+		return pipeline_replay(pipeline);
+	while (!atomic_load(&pipeline->stopping) && error == 0) {
+		bool empty;
+
+		look_at_clock(pipeline);
+		empty = read_rings(pipeline);
+		metadata_answers(pipeline->metadata, pipeline_take_names, pipeline);
+		if (pipeline->now_ns >= pipeline->next_tick_ns)
+			tick(pipeline, false);
+		error = encode_flush(pipeline->encoder, pipeline->now_ns, false);
+		if (empty || !encode_room(pipeline->encoder))
+			wait_for_more(pipeline);
+	}
+	if (error == 0)
+		drain(pipeline);
+	return error;
 }
 
 int pipeline_run(struct pipeline *pipeline)
 {
-	int error = 0;
+	int error = carry(pipeline), flushed = encode_flush(pipeline->encoder, clock_boottime_ns(), true);
 
-	while (!atomic_load(&pipeline->stopping) && error == 0) {
-		bool empty = read_rings(pipeline);
-		uint64_t now_ns = clock_boottime_ns();
-
-		metadata_answers(pipeline->metadata, pipeline->containers);
-		if (now_ns >= pipeline->next_tick_ns)
-			tick(pipeline, now_ns, false);
-		error = encode_flush(pipeline->encoder, now_ns, false);
-		if (empty || !encode_room(pipeline->encoder))
-			wait_for_more(pipeline);
-	}
-	if (error)
-		return error;
-	drain(pipeline);
-	error = encode_flush(pipeline->encoder, clock_boottime_ns(), true);
 	if (pipeline->stream)
 		stream_finish(pipeline->stream, pipeline->settings->drain_ms);
-	return error;
+	return error ? error : flushed;
 }
 
 void pipeline_stop(struct pipeline *pipeline)

@@ -18,6 +18,8 @@
 #include "sensor/pipeline.h"
 #include "sensor/process.h"
 #include "sensor/record.h"
+#include "sensor/recording.h"
+#include "sensor/repeat.h"
 #include "sensor/stream.h"
 
 struct pipeline {
@@ -26,18 +28,26 @@ struct pipeline {
 	struct loss *loss;
 	struct process_table *processes;
 	struct connection_table *connections;
+	struct repeat_table *repeats; /* NULL: opens are not collapsed */
 	struct container_table *containers;
 	struct metadata *metadata;
 	struct stream *stream;
 	struct encoder *encoder;
 	struct host *host;
+	struct recording *recording; /* NULL: none is made */
+	struct recording_reader
+		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */
 
 	struct buffer scratch;
-	struct kernel_counters *counters; /* one per CPU */
-	unsigned int cpus;
+	struct kernel_counters *counters; /* one per CPU and lane */
+	unsigned int cpus, lanes;
+	uint64_t now_ns; /* the pipeline's clock, boot time */
 	uint64_t boot_unix_ns;
 	uint64_t sequence;
-	uint64_t bulk_ns; /* records of the bulk ring up to this time have been read */
+	const char *replay_why;   /* what is wrong with the recording; NULL: nothing so far */
+	bool replay_over;         /* it ended where a count was expected */
+	uint64_t opens_window_ns; /* equal opens are one count for so long; 0: each is told */
+	uint64_t bulk_ns;         /* records of the bulk ring up to this time have been read */
 	uint64_t next_tick_ns, next_clock_check_ns;
 	unsigned int naps_left;
 	uint64_t malformed;
@@ -45,10 +55,26 @@ struct pipeline {
 	atomic_bool stopping;
 };
 
+/* What comes in; a recording brings the same. */
+int pipeline_take_record(void *context, const void *bytes, size_t size);
+void pipeline_take_process(void *context, const struct record *record, struct text args);
+void pipeline_take_names(void *context, struct container_meta *meta);
+void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *counters, bool final);
+
+/* Takes what pipeline->reader brings, to its end or to pipeline_stop. 0, or -errno when stdout's reader has gone, or
+ * -EBADMSG after it has said what of the recording cannot be read. */
+int pipeline_replay(struct pipeline *pipeline);
+
+/* The bulk ring has been read up to `read_ns`: what ended before leaves. UINT64_MAX: all that is held. */
+void pipeline_settle(struct pipeline *pipeline, uint64_t read_ns);
+
+/* In a replay: what the kernel had counted under the number, from the next frame. */
+uint64_t pipeline_replay_repeats(struct pipeline *pipeline, uint64_t number);
+
 /* container_ops.send: a record that has waited for its container's names. */
 void pipeline_send_waiting(void *context, void *item, const struct event_container *names, bool pending);
 
-/* connection_ops.send: a connect whose outcome is not known in time. */
-void pipeline_send_connection(void *context, const struct record *record, const struct event_process *image);
+/* connection_ops.send, repeat_ops.send: a record that has waited for another one. */
+void pipeline_send_held(void *context, const struct record *record, const struct event_process *image);
 
 #endif

@@ -19,18 +19,7 @@ static int ask_for_names(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE
 {
 	struct pipeline *pipeline = context;
 
-	return metadata_ask(pipeline->metadata, id);
-}
-
-/* Takes the processes that were there before the sensor into the table. */
-static void take_process(void *context, const struct record *record, struct text args)
-{
-	struct pipeline *pipeline = context;
-
-	process_apply(pipeline->processes, record, pipeline->boot_unix_ns);
-	if (args.length > 0)
-		(void)process_set_arguments(
-			pipeline->processes, (pid_t)record->header->tgid, record->header->start_ns, args);
+	return pipeline->metadata ? metadata_ask(pipeline->metadata, id) : 0;
 }
 
 static int take_census(struct pipeline *pipeline)
@@ -38,7 +27,7 @@ static int take_census(struct pipeline *pipeline)
 	char proc[4096];
 
 	snprintf(proc, sizeof(proc), "%s/proc", pipeline->settings->host_root ? pipeline->settings->host_root : "");
-	return census_take(pipeline->loader, proc, take_process, pipeline);
+	return census_take(pipeline->loader, proc, pipeline_take_process, pipeline);
 }
 
 static int open_encoder(struct pipeline *pipeline)
@@ -46,6 +35,8 @@ static int open_encoder(struct pipeline *pipeline)
 	const struct settings *settings = pipeline->settings;
 	int error;
 
+	if (!settings->stdout_lines && !settings->collector)
+		return encode_open_nothing(&pipeline->encoder);
 	if (settings->stdout_lines)
 		return encode_open_lines(&pipeline->encoder, STDOUT_FILENO);
 
@@ -78,12 +69,42 @@ static enum loader_mode mode_of(const char *hooks)
 	return strcmp(hooks, "function") == 0 ? LOADER_FUNCTION : LOADER_TRACEPOINT;
 }
 
+/* From the kernel, or as it was when it was recorded. */
+static uint64_t take_repeats(void *context, uint64_t number)
+{
+	struct pipeline *pipeline = context;
+	struct recording_repeat repeat = {.number = number};
+
+	if (!pipeline->loader)
+		return pipeline_replay_repeats(pipeline, number);
+	repeat.count = loader_take_repeats(pipeline->loader, number);
+	recording_repeat(pipeline->recording, pipeline->now_ns, &repeat);
+	return repeat.count;
+}
+
+static int open_tables(struct pipeline *pipeline)
+{
+	const struct repeat_ops repeats = {take_repeats, pipeline_send_held, process_hold, process_release, pipeline};
+	const struct connection_ops connections = {process_hold, process_release, pipeline_send_held, pipeline};
+	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline};
+	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
+
+	if (!error)
+		error = connection_open(&pipeline->connections, &connections);
+	if (!error)
+		error = container_open(&pipeline->containers, &containers);
+	if (!error && pipeline->opens_window_ns)
+		error = repeat_open(&pipeline->repeats, &repeats, pipeline->opens_window_ns);
+	return error ? error : loss_open(&pipeline->loss, pipeline->cpus, pipeline->lanes);
+}
+
 static int open_loader(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
 	const struct loader_options options = {
 		.host = settings->host_events,
 		.environment = settings->environment,
+		.collapse = settings->opens_window_ms != 0,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
 		.hooks = mode_of(settings->hooks),
@@ -96,60 +117,109 @@ static int open_loader(struct pipeline *pipeline)
 		return error;
 	}
 	pipeline->cpus = loader_cpus(pipeline->loader);
-	pipeline->counters = calloc(pipeline->cpus, sizeof(*pipeline->counters));
-	return pipeline->counters ? loss_open(&pipeline->loss, pipeline->cpus) : -ENOMEM;
+	pipeline->lanes = loader_lanes(pipeline->loader);
+	pipeline->counters = calloc((size_t)pipeline->cpus * pipeline->lanes, sizeof(*pipeline->counters));
+	return pipeline->counters ? 0 : -ENOMEM;
 }
 
-static int open_tables(struct pipeline *pipeline)
+static int open_recording(struct pipeline *pipeline)
 {
-	const struct connection_ops connections = {process_hold, process_release, pipeline_send_connection, pipeline};
-	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline};
-	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
+	const struct settings *settings = pipeline->settings;
+	const struct recording_host host = {.host = host_view(pipeline->host),
+		.cpus = pipeline->cpus,
+		.lanes = pipeline->lanes,
+		.boot_unix_ns = pipeline->boot_unix_ns,
+		.opens_window_ns = pipeline->opens_window_ns};
+	int error;
+
+	if (!settings->record)
+		return 0;
+	error = recording_create(&pipeline->recording, settings->record);
+	if (error)
+		log_error("%s: %s", settings->record, strerror(-error));
+	else
+		recording_host(pipeline->recording, pipeline->now_ns, &host);
+	return error;
+}
+
+/* The kernel, and what it needs. Says what is wrong, as a rule. */
+static int open_kernel(struct pipeline *pipeline)
+{
+	const struct settings *settings = pipeline->settings;
+	int error = host_open(&pipeline->host, settings->host_root ? settings->host_root : "", settings->host_id,
+		settings->host_name, settings->cluster);
+
+	pipeline->boot_unix_ns = clock_unix_offset_ns();
+	pipeline->now_ns = clock_boottime_ns();
+	pipeline->opens_window_ns = settings->opens_window_ms * 1000 * 1000;
+	if (error)
+		log_error("this machine cannot be named: %s", strerror(-error));
+	error = error ? error
+		      : open_loader(pipeline); /* the rights first: without them nothing else is worth starting */
+	return error ? error : open_recording(pipeline);
+}
+
+/* In place of the kernel. Says what is wrong. */
+static int open_replay(struct pipeline *pipeline)
+{
+	const char *path = pipeline->settings->replay, *why = "a host with a name that is too long";
+	struct recording_frame frame = {0};
+	int error = recording_open(&pipeline->reader, path, &frame, &why);
 
 	if (!error)
-		error = connection_open(&pipeline->connections, &connections);
-	if (!error)
-		error = container_open(&pipeline->containers, &containers);
+		error = host_open_recorded(&pipeline->host, frame.host.host);
+	if (error == -EBADMSG)
+		log_error("%s: offset %llu: %s", path, (unsigned long long)frame.offset, why);
+	else if (error)
+		log_error("%s: %s", path, strerror(-error));
+	pipeline->cpus = frame.host.cpus;
+	pipeline->lanes = frame.host.lanes;
+	pipeline->opens_window_ns = frame.host.opens_window_ns;
+	pipeline->boot_unix_ns = frame.host.boot_unix_ns;
+	pipeline->now_ns = frame.now_ns;
 	return error;
+}
+
+/* The census and the names of what runs already. */
+static int open_sources(struct pipeline *pipeline)
+{
+	int error = open_metadata(pipeline);
+
+	error = error ? error : take_census(pipeline);
+	if (error)
+		return error;
+	(void)metadata_settle(pipeline->metadata, SETTLE_MS);
+	pipeline->now_ns = clock_boottime_ns();
+	metadata_answers(pipeline->metadata, pipeline_take_names, pipeline);
+	return 0;
 }
 
 int pipeline_open(struct pipeline **out, const struct settings *settings)
 {
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
-	int error = 0;
+	int error;
 
 	if (!pipeline)
 		return -ENOMEM;
 	pipeline->settings = settings;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	pipeline->boot_unix_ns = clock_unix_offset_ns();
-	if (pipeline->stop_fd < 0)
-		error = -errno;
-	if (!error)
-		error = host_open(&pipeline->host, settings->host_root ? settings->host_root : "", settings->host_id,
-			settings->host_name, settings->cluster);
-	if (!error)
-		error = open_tables(pipeline);
-	if (!error) { /* the rights first: without them nothing else is worth starting */
-		error = open_loader(pipeline);
+	error = pipeline->stop_fd < 0 ? -errno : 0;
+	if (!error) {
+		error = settings->replay ? open_replay(pipeline) : open_kernel(pipeline);
 		if (error) {
 			pipeline_close(pipeline);
 			return error;
 		}
 	}
-	if (!error)
-		error = open_metadata(pipeline);
-	if (!error)
-		error = open_encoder(pipeline);
-	if (!error)
-		error = take_census(pipeline);
+	error = error ? error : open_tables(pipeline);
+	error = error ? error : open_encoder(pipeline);
+	if (!settings->replay)
+		error = error ? error : open_sources(pipeline);
 	if (error) {
 		log_error("cannot start: %s", strerror(-error));
 		pipeline_close(pipeline);
 		return error;
 	}
-	(void)metadata_settle(pipeline->metadata, SETTLE_MS);
-	metadata_answers(pipeline->metadata, pipeline->containers);
 	*out = pipeline;
 	return 0;
 }
@@ -161,11 +231,14 @@ void pipeline_close(struct pipeline *pipeline)
 	metadata_close(pipeline->metadata);
 	container_close(pipeline->containers);
 	connection_close(pipeline->connections);
+	repeat_close(pipeline->repeats);
 	encode_close(pipeline->encoder);
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);
 	loader_close(pipeline->loader);
+	recording_close(pipeline->recording);
+	recording_reader_close(pipeline->reader);
 	host_close(pipeline->host);
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);

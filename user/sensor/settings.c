@@ -7,7 +7,7 @@
 #include "base/options.h"
 #include "grpc/address.h"
 
-enum { KEYS = 16 };
+enum { KEYS = 32 }; /* room */
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -17,6 +17,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"stdout", CONFIG_BOOL, &settings->stdout_lines, 0, 0,
 			"write ECS JSON lines to stdout, without a collector"},
 		{"collector", CONFIG_TEXT, &settings->collector, 0, 0, "where the collector listens"},
+		{"recording", CONFIG_TEXT, &settings->record, 0, 0, "file that gets all that comes from the kernel"},
+		{"replay", CONFIG_TEXT, &settings->replay, 0, 0, "a recording that takes the kernel's place"},
 		{"cri.sockets", CONFIG_LIST, &settings->cri, 0, 0, "sockets of the container runtimes"},
 		{"cri.state", CONFIG_LIST, &settings->cri_state, 0, 0, "state directories of the container runtimes"},
 		{"host.events", CONFIG_BOOL, &settings->host_events, 0, 0, "also events outside containers"},
@@ -30,6 +32,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"rings.critical", CONFIG_SIZE, &settings->critical_bytes, ring_min, ring_max,
 			"size of the critical ring"},
 		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
+		{"opens.window", CONFIG_DURATION, &settings->opens_window_ms, 0, 60000,
+			"equal opens are one count for so long; 0: each is told"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
 		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
@@ -43,6 +47,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 static const struct option_spec options[] = {
 	{"stdout", NULL, "stdout", "write ECS JSON to stdout, one document a line"},
 	{"collector", "ADDR", "collector", "send to a collector: HOST:PORT or unix:PATH"},
+	{"record", "FILE", "recording", "write what comes in to FILE, for --replay; also alone"},
+	{"replay", "FILE", "replay", "run on a recording, without a kernel or root"},
 	{"cri", "PATH", "cri.sockets", "socket of a container runtime; may be repeated\n(default: the usual places)"},
 	{"host", NULL, "host.events", "also events outside containers"},
 	{0},
@@ -58,26 +64,33 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	struct config_key keys[KEYS];
 	const struct program_spec program = {
 		.name = "taffrail-sensor",
-		.usage = "--stdout | --collector ADDR [OPTIONS]",
+		.usage = "--stdout | --collector ADDR | --record FILE [OPTIONS]",
 		.summary = "records what containers execute, open and connect to",
 		.options = options,
 		.keys = keys,
 		.notes = "Ready when stderr says \"taffrail-sensor: ready\". SIGTERM drains and ends it.\n"
-			 "Exit: 0 ended by a signal; 1 cannot run here, or stdout's reader went away;\n"
-			 "2 wrong usage or configuration.",
+			 "Exit: 0 ended by a signal, or the recording's end; 1 cannot run here, stdout's\n"
+			 "reader went away, or a corrupt recording; 2 wrong usage or configuration.",
 	};
 	struct grpc_address address;
 	char why[256];
 	int code;
 
-	*settings = (struct settings){
-		.critical_bytes = 8 << 20, .bulk_bytes = 16 << 20, .stream_bytes = 64 << 20, .drain_ms = 5000};
+	*settings = (struct settings){.critical_bytes = 8 << 20,
+		.bulk_bytes = 16 << 20,
+		.stream_bytes = 64 << 20,
+		.drain_ms = 5000,
+		.opens_window_ms = 1000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0 && settings->stdout_lines && settings->collector)
 		code = options_wrong("--stdout and --collector exclude each other");
-	if (code < 0 && !settings->stdout_lines && !settings->collector)
-		code = options_wrong("it needs --stdout or --collector ADDR; try --help");
+	if (code < 0 && settings->replay && settings->record)
+		code = options_wrong("--replay and --record exclude each other");
+	if (code < 0 && settings->replay && !settings->stdout_lines && !settings->collector)
+		code = options_wrong("--replay needs --stdout or --collector ADDR");
+	if (code < 0 && !settings->stdout_lines && !settings->collector && !settings->record)
+		code = options_wrong("it needs --stdout, --collector ADDR or --record FILE; try --help");
 	if (code < 0 && settings->collector && grpc_address_parse(settings->collector, &address, why, sizeof(why)) < 0)
 		code = options_wrong("--collector \"%s\": %s", settings->collector, why);
 	if (code < 0 && settings->collector && !grpc_address_is_loopback(&address))

@@ -15,11 +15,14 @@ struct settings {
 	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
 	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
 	char *collector;                     /* --collector */
+	char *record;                        /* --record, recording: the file that gets all that comes in; or NULL */
+	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */
 	char *hooks;                         /* hooks: auto, tracepoint or function; NULL: auto */
 	char *host_root;                     /* host.root: where the host's files are seen; NULL: here */
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
 	char *cluster;                       /* cluster.name */
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
+	uint64_t opens_window_ms;            /* opens.window: equal opens are one count for so long; 0: each is told */
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
 	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */
 };

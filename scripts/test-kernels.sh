@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# test-kernels.sh [OPTION]... [KERNEL]...    the kernel tests, with the programs as built, in guests of other kernels
+#
+#   KERNEL             5.10, 6.1, 6.12, sid (or 7: Debian's newest), 6.1-v1 (the containers in cgroup v1); default: all
+#   --mode MODE        only with these hooks: tracepoint or function, or auto, what the sensor picks by itself
+#   --filter PATTERN   only these tests, as Criterion names them: 'kernel_file/*'
+#   --run COMMAND      run this shell command in each guest instead of the tests, and show the console
+#   --arch ARCH        amd64 or arm64; default: this machine's
+#   --limit SECONDS    kill a guest that has not ended by then (1200)
+#   --tap FILE         write there every test of every guest as a line of TAP
+#   --gaps             print README.md's table of the known gaps, and nothing else
+#
+# Kernels are Debian's, fetched once into build/kernels. tests/kernel/gaps says which tests are known to fail where. The
+# guests' consoles are kept in build/test/guests. Closes with one line: N passed, N failed, N skipped
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. scripts/common.sh
+. scripts/guest/fetch.sh
+. scripts/guest/pack.sh
+. scripts/guest/boot.sh
+export PATH=$PATH:/usr/sbin:/sbin
+
+arch=$(dpkg --print-architecture) kernels=() modes=() filter=() limit=1200 tap='' command=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--gaps) exec scripts/guest/judge.py gaps ;;
+	--mode | --filter | --run | --arch | --limit | --tap) [ $# -ge 2 ] || die "$1 needs a value" ;;&
+	--mode) modes+=("$2") && shift ;;
+	--filter) filter=(--filter "$2") && shift ;;
+	--run) command=$2 && shift ;;
+	--arch) arch=$2 && shift ;;
+	--limit) limit=$2 && shift ;;
+	--tap) tap=$2 && shift ;;
+	-*) die "there is no option $1: see the head of scripts/test-kernels.sh" ;;
+	*) kernels+=("$1") ;;
+	esac
+	shift
+done
+[ ${#modes[@]} -gt 0 ] || modes=(auto)
+if [ ${#kernels[@]} = 0 ]; then
+	if [ "$arch" = amd64 ]; then kernels=(5.10 6.1 6.1-v1 6.12 sid); else kernels=(6.1 sid); fi
+fi
+for mode in "${modes[@]}"; do
+	case $mode in auto | tracepoint | function) ;; *) die "no mode is called '$mode': tracepoint, function or auto" ;; esac
+done
+
+# suite_of KERNEL: whose newest kernel that is.
+suite_of() {
+	case ${1%-v1} in
+	5.10) echo bullseye ;;
+	6.1) echo bookworm ;;
+	6.12) echo trixie ;;
+	sid | 7 | 7.*) echo sid ;;
+	*) return 1 ;;
+	esac
+}
+for kernel in "${kernels[@]}"; do
+	suite_of "$kernel" >/dev/null || die "no kernel is called '$kernel': 5.10, 6.1, 6.1-v1, 6.12 or sid"
+done
+
+case $arch in
+amd64) multiarch=x86_64-linux-gnu compiler=gcc bin=build/bin ;;
+arm64) multiarch=aarch64-linux-gnu compiler=aarch64-linux-gnu-gcc bin=build/arm64/bin ;;
+*) die "no guests for $arch: amd64 or arm64" ;;
+esac
+
+scripts/deps.sh build test kernels || exit 1
+logs=build/test/guests archives=build/guest/$arch
+as_owner mkdir -p "$logs" "$archives"
+clean_up() {
+	[ "$guest" = 0 ] || kill "$guest"
+	rm -f "$archives/initramfs.$$"
+	hand_back build
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+as_owner make -s -j"$(nproc)" "$bin/taffrail-sensor" "$bin/test-kernel" </dev/null || die "the build failed"
+"$compiler" -std=gnu11 -O2 -Wall -Wextra -D_GNU_SOURCE -static tests/guest/init.c -o "$archives/init" || die "init was not built"
+pack_programs "$arch" "$bin" "" "$archives/programs.cpio" || die "the guests' programs were not packed"
+
+# run_guest KERNEL MODE: boots it, and judges what it reported.
+run_guest() {
+	local kernel=$1 mode=$2 name=$1-$2 folder started=$SECONDS words=()
+	folder=build/kernels/$(suite_of "$kernel")-$arch
+	case $kernel in *-v1) words+=(CGROUPS=v1 TAFFRAIL_CGROUP=v1) ;; esac
+	[ "$mode" = auto ] || words+=("TAFFRAIL_HOOKS=$mode")
+	pack_modules "$folder" "$command" "$archives/modules.cpio"
+	cat "$archives/modules.cpio" "$archives/programs.cpio" >"$archives/initramfs.$$"
+	boot "$arch" "$folder/vmlinuz" "$archives/initramfs.$$" "$limit" "$logs/$name.log" "${words[@]}" -- "${filter[@]}"
+	[ -z "$command" ] || { cat "$logs/$name.log" && return; }
+	scripts/guest/judge.py guest "$kernel" "$mode" "$logs/$name.log" "$logs/$name.tap" $((SECONDS - started))
+}
+
+rows=() taps=()
+for kernel in "${kernels[@]}"; do
+	kernel_fetch "$(suite_of "$kernel")" "$arch"
+	for mode in "${modes[@]}"; do
+		echo "== $kernel ($(cat "build/kernels/$(suite_of "$kernel")-$arch/version")), $mode"
+		run_guest "$kernel" "$mode"
+		taps+=("$logs/$kernel-$mode.tap")
+	done
+done
+[ -z "$command" ] || exit 0
+[ -z "$tap" ] || cat "${taps[@]}" >"$tap"
+exec scripts/guest/judge.py table "${taps[@]}"
