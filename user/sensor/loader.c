@@ -396,8 +396,8 @@ static int load_programs(struct loader *loader, const struct loader_options *opt
 	if (loader->object.classic && mode == LOADER_FUNCTION)
 		error = -EOPNOTSUPP;
 	else
-		error = attach_choose(loader->attach, loader->skeleton->obj,
-			loader->object.classic ? LOADER_TRACEPOINT : mode);
+		error = attach_choose(
+			loader->attach, loader->skeleton->obj, loader->object.classic ? LOADER_TRACEPOINT : mode);
 	if (!error)
 		return object_load(&loader->object, why, why_size);
 	snprintf(why, why_size,
