@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* UDP: the first datagram of each socket to each peer. */
+#include "bpf/policy.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
 
@@ -64,6 +65,8 @@ static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_ne
 		return 1;
 	/* Of two threads that send to one new peer at a time, one tells. */
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
+		return 1;
+	if (policy_leaves_out(&send->header, KERNEL_SEND))
 		return 1;
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	if (entry)

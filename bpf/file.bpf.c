@@ -3,6 +3,7 @@
 #include "bpf/call.h"
 #include "bpf/file.h"
 #include "bpf/path.h"
+#include "bpf/policy.h"
 #include "bpf/repeat.h"
 #include "bpf/ring.h"
 
@@ -79,8 +80,9 @@ static __always_inline u64 open_number(
 	return repeat_number(repeat_mix_text(scratch->slot, sizeof(*open), open->argument.length, hash));
 }
 
+/* Returns the record's end, or 0 where the open is left out by its path; `rules` would do that. */
 static __always_inline u32 fill_file(
-	struct scratch *scratch, const struct call *call, const struct file_facts *facts, u32 end)
+	struct scratch *scratch, const struct call *call, const struct file_facts *facts, u32 end, u64 rules)
 {
 	struct kernel_open *open = (void *)scratch->record;
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -107,17 +109,24 @@ static __always_inline u32 fill_file(
 		open->file_flags |= KERNEL_FILE_FOREIGN;
 	if (found & PATH_DELETED)
 		open->file_flags |= KERNEL_FILE_DELETED;
+	if (policy_path_leaves_out(rules, scratch, scratch_at(scratch, open->path.offset), open->path.length,
+		    open->truncated, open->file_flags))
+		return 0;
 	return end;
 }
 
 __hidden void file_opened(const struct call *call)
 {
-	struct scratch *scratch = scratch_take();
 	struct file_facts facts = {};
+	struct scratch *scratch;
 	struct kernel_open *open;
 	u32 end = sizeof(*open);
 	bool unsure = false;
+	u64 rules;
 
+	if (policy_open_leaves_out(&call->header, call->result, call->flags, &rules))
+		return;
+	scratch = scratch_take();
 	if (!scratch) {
 		ring_unsent(KERNEL_OPEN, KERNEL_RING_BULK);
 		return;
@@ -132,6 +141,12 @@ __hidden void file_opened(const struct call *call)
 	if (facts.file) {
 		file_read(&facts, scratch->path);
 		unsure = file_unsure(&facts, call);
+		if (policy_file_leaves_out(&rules, facts.flags | (call->flags & OPEN_MOMENTARY),
+			    (facts.mode & FMODE_CREATED ? KERNEL_FILE_CREATED : 0) |
+				    (unsure ? KERNEL_FILE_UNSURE : 0))) {
+			scratch_give(scratch);
+			return;
+		}
 	}
 	open->repeat = open_number(scratch, call, &facts, unsure);
 	if (open->repeat && repeat_counted(open->repeat)) {
@@ -147,7 +162,11 @@ __hidden void file_opened(const struct call *call)
 	if (call->flags & (OPEN_CREATE | OPEN_TEMPORARY))
 		open->created_mode = call->mode;
 	if (facts.file)
-		end = fill_file(scratch, call, &facts, end);
+		end = fill_file(scratch, call, &facts, end, rules);
+	if (end == 0) {
+		scratch_give(scratch);
+		return;
+	}
 	if (call->result < 0)
 		end = call_start(call, scratch, end, &open->argument, &open->directory, &open->truncated);
 	if (open->repeat && !repeat_claim(open->repeat))

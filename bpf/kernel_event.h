@@ -315,6 +315,32 @@ struct kernel_repeats {
 	__u64 words[KERNEL_REPEAT_WORDS];
 };
 
+/*
+ * What is not recorded: rules, each a bit; a record is left out if one rule's conditions all hold. These masks say for
+ * each condition's value which rules it satisfies (user/sensor/policy.h compiles them, bpf/policy.h applies them).
+ */
+enum {
+	KERNEL_RULES = 64,
+	KERNEL_PREFIX_MAX = 256, /* the longest key of an LPM trie (LPM_DATA_SIZE_MAX) */
+};
+
+/* How a file was opened. Each open has one mode. */
+enum kernel_mode { KERNEL_MODE_READ = 0, KERNEL_MODE_WRITE = 1, KERNEL_MODE_CREATE = 2, KERNEL_MODES = 3 };
+
+struct kernel_policy {
+	__u64 kinds[KERNEL_KINDS_END]; /* that may be left out in the kernel; 0: user space decides */
+	__u64 modes[KERNEL_MODES];
+	__u64 unnamed;  /* rules for every container; of the others the containers have each a mask */
+	__u64 pathless; /* rules without paths */
+	__u64 plain;    /* rules without paths and modes */
+};
+
+/* The key of the trie of path prefixes; its value are the rules that have this prefix, or one of which it is a part. */
+struct kernel_prefix {
+	__u32 bits;
+	char path[KERNEL_PREFIX_MAX];
+};
+
 #define KERNEL_ASSERT(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
 KERNEL_ASSERT(kernel_string, 4);
 KERNEL_ASSERT(kernel_header, 88);
@@ -329,5 +355,7 @@ KERNEL_ASSERT(kernel_network, 88 + 16 + 48 + 8);
 KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 48);
 KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64 + 1));
 KERNEL_ASSERT(kernel_repeats, 8 * KERNEL_REPEAT_WORDS);
+KERNEL_ASSERT(kernel_policy, 8 * (KERNEL_KINDS_END + 3 + 3));
+KERNEL_ASSERT(kernel_prefix, 4 + 256);
 
 #endif

@@ -8,6 +8,7 @@
  * it: each takes the flag SOCKET_BEGUN away before it speaks.
  */
 #include "bpf/call.h"
+#include "bpf/policy.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
 
@@ -51,6 +52,8 @@ static __noinline void send_outcome(struct socket_entry *entry, u64 key, struct 
 
 	if (!flags_take(&entry->flags, SOCKET_BEGUN))
 		return;
+	if (entry->flags & SOCKET_LEFT_OUT)
+		return;
 	take_owner(&done.header, entry);
 	done.connection = key;
 	done.result = result;
@@ -68,6 +71,8 @@ static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock
 	if (!flags_take(&entry->flags, SOCKET_ESTABLISHED))
 		return;
 	take_owner(&end.header, entry);
+	if (policy_leaves_out(&end.header, KERNEL_DISCONNECT))
+		return;
 	end.connection = key;
 	end.established_ns = entry->established_ns;
 	end.bytes_sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
@@ -97,6 +102,11 @@ static __always_inline int connect_begins(u64 key, const struct kernel_tuple *tu
 		entry->owner = begin.header;
 		entry->tuple = *tuple;
 		flags_begin(&entry->flags, SOCKET_IN_CALL | SOCKET_BEGUN);
+	}
+	if (policy_leaves_out(&begin.header, KERNEL_CONNECT)) {
+		if (entry)
+			flags_set(&entry->flags, SOCKET_LEFT_OUT);
+		return 1;
 	}
 	ring_send(&begin.header, KERNEL_CONNECT, KERNEL_RING_CRITICAL, sizeof(begin));
 	return 1;
@@ -353,10 +363,13 @@ static __always_inline bool connect_goes_on(s64 result)
 static __noinline void connect_alone(const struct call *call, struct sock *sk)
 {
 	u16 family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : AF_UNSPEC;
-	struct scratch *scratch = network_scratch(call, KERNEL_CONNECT_DONE);
+	struct scratch *scratch;
 	struct kernel_network *network;
 	u32 end = sizeof(*network);
 
+	if (policy_leaves_out(&call->header, KERNEL_CONNECT_DONE))
+		return;
+	scratch = network_scratch(call, KERNEL_CONNECT_DONE);
 	if (!scratch)
 		return;
 	network = (void *)scratch->record;
@@ -460,7 +473,7 @@ __hidden void network_accepted(const struct call *call)
 		end = unix_name(scratch, end, &network->unix_name, sk);
 	else if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 		network->connection = key;
-	if (end <= KERNEL_RECORD_MAX)
+	if (end <= KERNEL_RECORD_MAX && !policy_leaves_out(&call->header, KERNEL_ACCEPT))
 		ring_send(&network->header, KERNEL_ACCEPT, KERNEL_RING_CRITICAL, end);
 	if (network->connection) {
 		entry = entry_new(key, KERNEL_DISCONNECT);
@@ -505,6 +518,8 @@ __hidden void network_listened(const struct call *call)
 		else if (call->result >= 0 && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 			return;
 	}
+	if (policy_leaves_out(&call->header, KERNEL_LISTEN))
+		return;
 	scratch = network_scratch(call, KERNEL_LISTEN);
 	if (!scratch)
 		return;

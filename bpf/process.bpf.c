@@ -3,6 +3,7 @@
 #include "bpf/call.h"
 #include "bpf/loop.h"
 #include "bpf/path.h"
+#include "bpf/policy.h"
 #include "bpf/ring.h"
 #include "bpf/task.h"
 
@@ -463,9 +464,12 @@ int BPF_PROG(process_exit, struct task_struct *task)
 __hidden void process_exec_failed(const struct call *call)
 {
 	struct kernel_exec_failed *failed;
-	struct scratch *scratch = scratch_take();
+	struct scratch *scratch;
 	u32 end = sizeof(*failed);
 
+	if (policy_leaves_out(&call->header, KERNEL_EXEC_FAILED))
+		return;
+	scratch = scratch_take();
 	if (!scratch) {
 		ring_unsent(KERNEL_EXEC_FAILED, KERNEL_RING_CRITICAL);
 		return;

@@ -25,6 +25,7 @@ enum {
 	SOCKET_ACCEPTED = FLAG(4),
 	SOCKET_LISTENING = FLAG(5), /* it began to listen, and the system call has not returned */
 	SOCKET_SENDS = FLAG(6),     /* a datagram is on its way whose source address is not known yet */
+	SOCKET_LEFT_OUT = FLAG(7),  /* CONNECT was left out, and counted: CONNECT_DONE will not be told either */
 };
 
 /* What is known of a socket while it matters. */

@@ -59,6 +59,27 @@ def test_wrong_type_is_refused(text, config):
     assert line in (2, 3) and "critical" in reason
 
 
+@pytest.mark.parametrize("text, line, words", [
+    ("record: exec\n", 1, "record takes keys of its own"),
+    ("record:\n  kinds: [exec]\n  leave_in: []\n", 3, "there is no key record.leave_in"),
+    ("record:\n  kinds:\n    - exec\n    - opne\n", 4, "opne"),
+    ("record:\n  leave_out:\n    - kinds: [open]\n      nmaespaces: [shop]\n", 4, "there is no key record.leave_out.nmaespaces"),
+    ("record:\n  leave_out:\n    - kinds: [events_lost]\n", 3, "events_lost"),
+    ("record:\n  leave_out:\n    - {}\n", 3, "of one at least"),
+    ("record:\n  leave_out:\n    - paths:\n        - /proc/\n        - sys/\n", 5, "absolute paths"),
+    ("record:\n  leave_out:\n    - modes: [reed]\n", 3, "read, write and create"),
+    ("record:\n  leave_out:\n    - labels:\n        app: [[a]]\n", 4, "a label"),
+])
+def test_what_is_recorded_is_checked_before_anything_starts(text, line, words, config):
+    said, reason = refused("taffrail-sensor", config(text), "--stdout")
+    assert said == line and words in reason
+
+
+def test_what_is_recorded_is_said_in_a_file_alone():
+    done = run("taffrail-sensor", "--stdout", "--set", "record={kinds: [exec]}")
+    assert done.returncode == 2 and "only a configuration file can say" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_aliases_do_not_explode(config):
     text = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi"))

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A configuration file: YAML. */
+/* A configuration file: YAML; and what of it a room reads itself: `record`, to the verdicts of its rules. */
 #include "fuzz.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/config.h"
+#include "sensor/policy.h"
 
 static struct {
 	bool on;
 	char *word;
 	uint64_t number, size, duration;
 	struct config_list list;
+	struct config_tree record;
 } got;
 
 static const struct config_key keys[] = {
@@ -21,8 +23,44 @@ static const struct config_key keys[] = {
 	{"a.size", CONFIG_SIZE, &got.size, 1024, 1ull << 40, ""},
 	{"a.b.duration", CONFIG_DURATION, &got.duration, 10, 3600000, ""},
 	{"list", CONFIG_LIST, &got.list, 0, 0, ""},
+	{"record", CONFIG_TREE, &got.record, 0, 0, ""},
 	CONFIG_END,
 };
+
+/* No event is left out of which no rule speaks, and what the trie says of a path is what the sensor says. */
+static void expect_verdicts(void)
+{
+	static const struct event_label labels[] = {{TEXT_STATIC("app"), TEXT_STATIC("web")}};
+	struct event_container pod = {.pod_namespace = TEXT_LITERAL("shop"), .labels = labels, .label_count = 1};
+	struct event event = {
+		.action = EVENT_OPEN, .count = 1, .container = &pod, .file.path = TEXT_LITERAL("/proc/self/x")};
+	static struct policy_rules rules;
+	const struct kernel_prefix *prefixes;
+	const uint64_t *prefix_rules;
+	struct policy *policy;
+	uint64_t mask = 0, matching = 0;
+	size_t longest = 0;
+
+	if (policy_rules_read(&rules, &got.record) < 0)
+		return;
+	fuzz_expect(rules.count <= KERNEL_RULES);
+	fuzz_expect(policy_open(&policy, &rules, 0, 1) == 0);
+	policy_name(policy, &pod, &mask);
+	for (size_t i = 0, count = policy_prefixes(policy, &prefixes, &prefix_rules); i < count; i++) {
+		struct text prefix = {prefixes[i].path, prefixes[i].bits / 8};
+
+		if (prefix.length >= longest && text_starts_with(event.file.path, prefix)) {
+			longest = prefix.length;
+			matching = prefix_rules[i];
+		}
+	}
+
+	const struct kernel_policy *masks = policy_masks(policy);
+	uint64_t rest = masks->kinds[KERNEL_OPEN] & (masks->unnamed | mask) & masks->modes[KERNEL_MODE_READ];
+
+	fuzz_expect(policy_leaves_out(policy, &event) == (rest & (masks->pathless | matching)) > 0);
+	policy_close(policy);
+}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -46,6 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	fuzz_expect(got.duration >= 10 && got.duration <= 3600000);
 	for (size_t i = 0; i < got.list.count; i++)
 		fuzz_expect(strlen(got.list.items[i]) <= length);
+	if (error == 0)
+		expect_verdicts();
 	config_free(keys);
 	close(fd);
 	return 0;

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DOCUMENTS_MAX = 65536, READY_SECONDS = 60 };
+enum { DOCUMENTS_MAX = 65536, READY_SECONDS = 60, ARGUMENTS_MAX = 16 };
 
 static char group[512];      /* our cgroup, above the containers' */
 static char cgroups[3][640]; /* by enum place: <group>/<64 hex>, twice, and <group>/no-container */
@@ -27,6 +27,17 @@ static char output[64] = "/tmp/taffrail-kernel-XXXXXX";
 static pid_t sensor = -1;
 static struct json_object *kept[DOCUMENTS_MAX];
 static size_t kept_count;
+static const char *more_arguments[ARGUMENTS_MAX];
+
+void sensor_arguments(const char *const *arguments)
+{
+	size_t count = 0;
+
+	for (; arguments[count]; count++) {
+		cr_assert_lt(count, ARGUMENTS_MAX);
+		more_arguments[count] = arguments[count];
+	}
+}
 
 static void clean_up(void)
 {
@@ -109,8 +120,16 @@ static void start_sensor(void)
 		dup2(lines, STDOUT_FILENO);
 		dup2(errors[1], STDERR_FILENO);
 		/* No runtime is asked: the socket does not exist. */
-		execl(program, program, "--stdout", "--cri", "/nonexistent/taffrail-test.sock",
-			getenv("TAFFRAIL_HOOKS") ? "--set" : NULL, hooks, (char *)NULL);
+		const char *words[ARGUMENTS_MAX + 7] = {
+			program, "--stdout", "--cri", "/nonexistent/taffrail-test.sock"};
+		int count = 4;
+
+		if (getenv("TAFFRAIL_HOOKS")) {
+			words[count++] = "--set";
+			words[count++] = hooks;
+		}
+		memcpy(words + count, more_arguments, sizeof(more_arguments));
+		execv(program, (char *const *)(uintptr_t)words);
 		dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
 		_exit(127);
 	}
@@ -188,7 +207,8 @@ static bool wanted(struct json_object *document, bool outside)
 {
 	const char *id = at(document, "container.id");
 
-	return outside || strcmp(id, ids[PLACE_CONTAINER]) == 0 || strcmp(id, ids[PLACE_SECOND]) == 0;
+	return outside || strcmp(id, ids[PLACE_CONTAINER]) == 0 || strcmp(id, ids[PLACE_SECOND]) == 0 ||
+	       strcmp(at(document, "event.action"), "events_filtered") == 0;
 }
 
 static void read_documents(bool outside)

@@ -13,6 +13,7 @@ static struct {
 	char *word;
 	uint64_t number, size, duration, any;
 	struct config_list list, other;
+	struct config_tree tree;
 } got;
 
 static const struct config_key keys[] = {
@@ -24,6 +25,7 @@ static const struct config_key keys[] = {
 	{"any", CONFIG_NUMBER, &got.any, 0, 0, ""},
 	{"list", CONFIG_LIST, &got.list, 0, 0, ""},
 	{"a.list", CONFIG_LIST, &got.other, 0, 0, ""},
+	{"tree", CONFIG_TREE, &got.tree, 0, 0, ""},
 	CONFIG_END,
 };
 
@@ -104,6 +106,74 @@ Test(config, a_later_list_replaces_an_earlier)
 	cr_assert_eq(read_text("list: []"), 0);
 	cr_assert_eq(got.list.count, 0);
 	config_free(keys);
+}
+
+Test(config, a_tree_keeps_shapes_words_keys_and_lines)
+{
+	const struct config_node *root = &got.tree.root, *rules, *rule;
+	char why[256];
+
+	cr_assert_null(got.tree.file);
+	cr_assert_eq(
+		read_text("on: yes\ntree:\n  kinds: [a, \"b c\"]\n  rules:\n    - {x: 1, y: {z: []}}\n    - two\n  "
+			  "empty:\nword: w\n"),
+		0, "%s", said);
+	cr_assert_str_eq(got.word, "w");
+	cr_assert_eq(root->shape, CONFIG_MAPPING);
+	cr_assert_eq(root->count, 3);
+	cr_assert_str_eq(root->items[0].key, "kinds");
+	cr_assert_eq(root->items[0].line, 3);
+	cr_assert_eq(root->items[0].shape, CONFIG_SEQUENCE);
+	cr_assert_eq(root->items[0].count, 2);
+	cr_assert_str_eq(root->items[0].items[1].word, "b c");
+	rules = &root->items[1];
+	cr_assert_eq(rules->count, 2);
+	cr_assert_str_eq(rules->items[1].word, "two");
+	cr_assert_eq(rules->items[1].line, 6);
+	rule = &rules->items[0];
+	cr_assert_eq(rule->line, 5);
+	cr_assert_str_eq(rule->items[0].word, "1");
+	cr_assert_str_eq(rule->items[1].items[0].key, "z");
+	cr_assert_eq(rule->items[1].items[0].shape, CONFIG_SEQUENCE);
+	cr_assert_eq(rule->items[1].items[0].count, 0);
+	cr_assert_str_empty(root->items[2].word);
+
+	struct capture capture = capture_begin(STDERR_FILENO);
+
+	cr_assert_eq(config_refuse(&got.tree, rule, "so \033%s", "not"), -EINVAL);
+	capture_end(&capture, said, sizeof(said));
+	cr_assert(strstr(said, ":5: so ?not\n"), "%s", said);
+	cr_assert_eq(read_text("tree: word\n"), 0);
+	cr_assert_str_eq(root->word, "word");
+	cr_assert_eq(root->count, 0);
+	cr_assert_eq(config_assign(keys, "tree", "{}", false, why, sizeof(why)), -EINVAL);
+	cr_assert_str_eq(why, "tree takes what only a configuration file can say, not \"{}\"");
+	config_free(keys);
+	cr_assert_null(got.tree.file);
+	config_free(keys);
+}
+
+Test(config, a_tree_has_its_limits)
+{
+	static char bytes[1 << 20];
+	size_t length = (size_t)sprintf(bytes, "tree: [");
+
+	expect_refused("tree: {a: 1, b: 2, a: 3}\n", "FILE:1: a is said twice");
+	expect_refused("tree:\n  ? [a]\n  : b\n", "FILE:2: a key must be a word");
+	expect_refused("tree: &t [1]\nlist: *t\n", "FILE:2: aliases");
+	expect_refused("tree:\n  a: [*t]\n", "FILE:2: aliases");
+	expect_refused("tree: []\ntree: []\n", "FILE:2: tree is said twice");
+	expect_refused("tree: [[[[[[[[[[1]]]]]]]]]]\n", "FILE:1: this is deeper than");
+	expect_refused("tree: [1, 2\n", "FILE:2: this is no YAML");
+	for (int i = 0; i < 70000; i++)
+		length += (size_t)sprintf(bytes + length, "a,");
+	sprintf(bytes + length, "]");
+	expect_refused(bytes, "FILE:1: this is more than");
+	length = (size_t)sprintf(bytes, "tree: {");
+	for (int i = 0; i < 300; i++)
+		length += (size_t)sprintf(bytes + length, "k%d: x,", i);
+	sprintf(bytes + length, "}");
+	expect_refused(bytes, "FILE:1: this is more than");
 }
 
 Test(config, what_is_wrong_is_said_with_its_line)

@@ -120,6 +120,28 @@ Test(connection, the_end_knows_who_opened_it)
 	closed(table);
 }
 
+Test(connection, nothing_is_kept_for_an_end_that_will_not_be_told)
+{
+	struct connection_table *table = opened();
+	struct kernel_network network = {.connection = 7};
+	struct record record = {.network = &network};
+	const struct event_process *image = &images[0];
+
+	judge(table, KERNEL_CONNECT, 7, 0, second, &image);
+	connection_forget(table, &record);
+	cr_assert_eq(connection_count(table), 1, "its outcome will be told");
+	image = NULL;
+	cr_assert_eq(judge(table, KERNEL_CONNECT_DONE, 7, 0, second, &image), CONNECTION_SEND);
+	connection_forget(table, &record);
+	cr_assert_eq(image, &images[0]);
+	cr_assert_eq(holds[0], 1, "and is good until the next call");
+	cr_assert_eq(connection_count(table), 0);
+	connection_forget(table, &record);
+	network.connection = 0;
+	connection_forget(table, &record);
+	closed(table);
+}
+
 Test(connection, a_socket_that_connects_anew_ends_the_attempt_before)
 {
 	struct connection_table *table = opened();

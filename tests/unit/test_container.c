@@ -24,6 +24,10 @@ static struct {
 	uint8_t asked[20000][EVENT_CONTAINER_ID_SIZE];
 	size_t asked_count;
 	int refuse;
+	size_t named, forgotten; /* … and what had left by then */
+	unsigned int forgotten_ids;
+	size_t left_at_named, left_at_forgotten;
+	char told[16];
 } world;
 
 static int ask(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
@@ -48,9 +52,25 @@ static void note(void *context, void *item, const struct event_container *names,
 		names->name.data ? names->name.data : "");
 }
 
+static void named(void *context, const struct event_container *names)
+{
+	cr_assert_eq(context, &world);
+	world.named++;
+	world.left_at_named = world.left_count;
+	snprintf(world.told, sizeof(world.told), "%.*s", (int)names->name.length, names->name.data);
+}
+
+static void forgotten(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	cr_assert_eq(context, &world);
+	world.forgotten_ids += id[0];
+	world.forgotten++;
+	world.left_at_forgotten = world.left_count;
+}
+
 static void open_world(void)
 {
-	const struct container_ops ops = {ask, note, &world};
+	const struct container_ops ops = {ask, note, &world, named, forgotten};
 
 	memset(&world, 0, sizeof(world));
 	cr_assert_eq(container_open(&world.table, &ops), 0);
@@ -130,6 +150,30 @@ Test(container, what_waits_leaves_in_order_with_its_names)
 	cr_assert_eq(counters().containers, 2);
 	container_close(world.table);
 	cr_assert_eq(world.left_count, 500);
+}
+
+Test(container, names_are_told_before_what_waits_leaves_and_the_end_after)
+{
+	open_world();
+	wait_for(1, 10, start);
+	cr_assert_eq(world.named, 0);
+	answer(1, "some", CONTAINER_PARTIAL, start + 1);
+	cr_assert_eq(world.named, 1);
+	cr_assert_str_eq(world.told, "some");
+	answer(1, "all", CONTAINER_COMPLETE, start + 2);
+	cr_assert_eq(world.named, 2);
+	cr_assert_eq(world.left_at_named, 0);
+	cr_assert_eq(world.left_count, 1);
+	answer(1, "less", CONTAINER_PARTIAL, start + 3);
+	cr_assert_eq(world.named, 2, "names that were not taken");
+	answer(1, "other", CONTAINER_COMPLETE, start + 4);
+	cr_assert_str_eq(world.told, "other");
+	wait_for(2, 20, start + 5);
+	cr_assert_eq(world.forgotten, 0);
+	container_close(world.table);
+	cr_assert_eq(world.forgotten, 2);
+	cr_assert_eq(world.forgotten_ids, 1 + 2);
+	cr_assert_eq(world.left_at_forgotten, 2);
 }
 
 Test(container, at_the_deadline_all_leaves_as_pending_and_nobody_waits_any_more)

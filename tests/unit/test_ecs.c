@@ -344,6 +344,19 @@ Test(ecs, events_lost)
 	check(&event, 4726);
 }
 
+Test(ecs, events_filtered)
+{
+	static const uint64_t left_out[EVENT_ACTIONS_END] = {[EVENT_OPEN] = 4200, [EVENT_CONNECT] = 7};
+	struct event event = {.action = EVENT_FILTERED, .time_ns = when, .count = 1, .host = &host};
+
+	event.filtered = (struct event_filtered){.count = 4207,
+		.in_kernel = 4200,
+		.counts = left_out,
+		.start_ns = 1767322985000000000ull,
+		.end_ns = 1767323045000000000ull};
+	check(&event, 4727);
+}
+
 static const char *at(struct json_object *document, const char *first, const char *second, const char *third)
 {
 	const char *const keys[] = {first, second, third};

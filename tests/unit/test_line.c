@@ -20,6 +20,8 @@ static struct event_process process = {.pid = 4711,
 	.args = TEXT_STATIC("cat\0/etc/a b\0")};
 static struct buffer out;
 
+static const uint64_t left_out[EVENT_ACTIONS_END] = {[EVENT_EXEC] = 2, [EVENT_OPEN] = 5};
+
 static struct event event_of(enum event_action action)
 {
 	setenv("TZ", "UTC", 1);
@@ -93,6 +95,11 @@ Test(line, each_action_says_what_it_is_about)
 	cr_assert_eq(strncmp(out.data, "03:04:05.123 host  ", 19), 0, "%s", out.data);
 	event.lost.stage = (struct text){0};
 	plain(&event);
+	event = event_of(EVENT_FILTERED);
+	event.container = NULL;
+	event.process = NULL;
+	event.filtered = (struct event_filtered){.count = 7, .counts = left_out};
+	cr_assert(strstr(plain(&event), "filtered  7 events left out: 2 exec, 5 open\n"), "%s", out.data);
 }
 
 Test(line, a_container_without_names_is_shown_by_its_id)
@@ -133,6 +140,10 @@ Test(line, nothing_that_a_container_chose_drives_a_terminal)
 			event.network = (struct event_network){.family = AF_UNIX, .unix_name = bad.name};
 		if (action == EVENT_LOST)
 			event.lost.stage = bad.name;
+		if (action == EVENT_FILTERED)
+			event.filtered.counts = left_out;
+		if (!event_action_name(action)) /* a number that is given out, but not built in here */
+			continue;
 		plain(&event);
 		for (size_t i = 0, step; i + 2 < out.length; i += step) { /* without the newline and the NUL */
 			const unsigned char *c = (const unsigned char *)out.data + i;

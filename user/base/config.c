@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 
-enum { FILE_SIZE_MAX = 1 << 20, DEPTH_MAX = 8, PATH_SIZE = 256, KEYS_MAX = 128 };
+enum { FILE_SIZE_MAX = 1 << 20, DEPTH_MAX = 8, PATH_SIZE = 256, KEYS_MAX = 128, NODES_MAX = 65536, MEMBERS_MAX = 256 };
 
 /* --- values ----------------------------------------------------------------------------------------------------------- */
 
@@ -99,6 +99,7 @@ static const char *expected(const struct config_key *key, char *room, size_t siz
 	case CONFIG_BOOL: return "true or false";
 	case CONFIG_TEXT: return "a text";
 	case CONFIG_LIST: return "a list of texts";
+	case CONFIG_TREE: return "what only a configuration file can say";
 	case CONFIG_NUMBER: snprintf(room, size, "a number"); break;
 	case CONFIG_SIZE: snprintf(room, size, "a size such as 16M"); break;
 	case CONFIG_DURATION: snprintf(room, size, "a time such as 250ms or 5s"); break;
@@ -125,6 +126,7 @@ static int set_value(const struct config_key *key, const char *value, bool more)
 		if (!more)
 			clear_list(key->target);
 		return add_to_list(key->target, value);
+	case CONFIG_TREE: break;
 	}
 	return -EINVAL;
 }
@@ -164,10 +166,30 @@ int config_assign(
 	return -EINVAL;
 }
 
+/* Frees what is below a node: no deeper than DEPTH_MAX. */
+static void clear_node(struct config_node *node)
+{
+	for (size_t i = 0; i < node->count; i++)
+		clear_node(&node->items[i]);
+	free(node->items);
+	free(node->key);
+	free(node->word);
+	*node = (struct config_node){0};
+}
+
+static void clear_tree(struct config_tree *tree)
+{
+	clear_node(&tree->root);
+	free(tree->file);
+	tree->file = NULL;
+}
+
 void config_free(const struct config_key *keys)
 {
 	for (; keys->path; keys++)
-		if (keys->type == CONFIG_LIST) {
+		if (keys->type == CONFIG_TREE) {
+			clear_tree(keys->target);
+		} else if (keys->type == CONFIG_LIST) {
 			clear_list(keys->target);
 		} else if (keys->type == CONFIG_TEXT) {
 			free(*(char **)keys->target);
@@ -186,20 +208,38 @@ struct reader {
 	const unsigned char *bytes;
 	size_t length;
 	bool seen[KEYS_MAX]; /* by index into keys */
+	size_t nodes;        /* of trees */
 	char path[PATH_SIZE];
 };
+
+/* `line` from 1. */
+static void say_no(const char *file, size_t line, const char *format, va_list arguments)
+{
+	char reason[512];
+
+	vsnprintf(reason, sizeof(reason), format, arguments);
+	utf8_defuse(reason, strlen(reason)); /* words of the file are in it */
+	log_at(file, (unsigned int)line, "%s", reason);
+}
 
 __attribute__((format(printf, 3, 4))) static int refuse(
 	const struct reader *reader, size_t line, const char *format, ...)
 {
-	char reason[512];
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(reason, sizeof(reason), format, arguments);
+	say_no(reader->file, line + 1, format, arguments);
 	va_end(arguments);
-	utf8_defuse(reason, strlen(reason)); /* words of the file are in it */
-	log_at(reader->file, (unsigned int)line + 1, "%s", reason);
+	return -EINVAL;
+}
+
+int config_refuse(const struct config_tree *tree, const struct config_node *node, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say_no(tree->file, node->line, format, arguments);
+	va_end(arguments);
 	return -EINVAL;
 }
 
@@ -257,6 +297,93 @@ static int read_list(struct reader *reader, const struct config_key *key)
 	}
 }
 
+/* One more item of a sequence or mapping; it is the node's even if it is not filled. NULL without memory or room. */
+static struct config_node *add_node(struct reader *reader, struct config_node *node)
+{
+	struct config_node *items;
+
+	if (++reader->nodes > NODES_MAX)
+		return NULL;
+	if ((node->count & (node->count - 1)) == 0) { /* there is room up to the next power of two */
+		items = realloc(node->items, (node->count ? 2 * node->count : 1) * sizeof(*items));
+		if (!items)
+			return NULL;
+		node->items = items;
+	}
+	node->items[node->count] = (struct config_node){.line = (unsigned int)reader->event.start_mark.line + 1};
+	return &node->items[node->count++];
+}
+
+static int read_node(struct reader *reader, struct config_node *node, int depth);
+
+/* The next member of a mapping: its key, then its value. */
+static int read_member(struct reader *reader, struct config_node *node, int depth)
+{
+	size_t line = reader->event.start_mark.line;
+	struct config_node *member;
+	int error;
+
+	if (reader->event.type != YAML_SCALAR_EVENT)
+		return refuse(reader, line, "a key must be a word");
+	for (size_t i = 0; i < node->count; i++)
+		if (strcmp(node->items[i].key, scalar(reader)) == 0)
+			return refuse(reader, line, "%s is said twice", scalar(reader));
+	member = node->count < MEMBERS_MAX ? add_node(reader, node) : NULL;
+	if (!member)
+		return refuse(reader, line, "this is more than a configuration can be");
+	member->key = strdup(scalar(reader));
+	if (!member->key) {
+		node->count--;
+		return -ENOMEM;
+	}
+	error = next(reader);
+	return error ? error : read_node(reader, member, depth + 1);
+}
+
+/* A value of any shape, of which the first event has been read. */
+static int read_node(struct reader *reader, struct config_node *node, int depth)
+{
+	bool mapping = reader->event.type == YAML_MAPPING_START_EVENT;
+	size_t line = reader->event.start_mark.line;
+
+	if (reader->event.type == YAML_SCALAR_EVENT) {
+		node->shape = CONFIG_WORD;
+		return set_text(&node->word, scalar(reader));
+	}
+	if (depth >= DEPTH_MAX)
+		return refuse(reader, line, "this is deeper than a configuration can be");
+	node->shape = mapping ? CONFIG_MAPPING : CONFIG_SEQUENCE;
+	for (;;) {
+		struct config_node *item;
+		int error = next(reader);
+
+		if (error)
+			return error;
+		if (reader->event.type == (mapping ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT))
+			return 0;
+		if (mapping) {
+			error = read_member(reader, node, depth);
+		} else {
+			item = add_node(reader, node);
+			error = item ? read_node(reader, item, depth + 1)
+				     : refuse(reader, reader->event.start_mark.line,
+					       "this is more than a configuration can be");
+		}
+		if (error)
+			return error;
+	}
+}
+
+static int read_tree(struct reader *reader, const struct config_key *key, size_t line)
+{
+	struct config_tree *tree = key->target;
+
+	clear_tree(tree);
+	tree->file = strdup(reader->file);
+	tree->root.line = (unsigned int)line + 1;
+	return tree->file ? read_node(reader, &tree->root, 0) : -ENOMEM;
+}
+
 static int read_value(struct reader *reader, const struct config_key *key, size_t line)
 {
 	char room[128];
@@ -268,6 +395,8 @@ static int read_value(struct reader *reader, const struct config_key *key, size_
 	error = next(reader);
 	if (error)
 		return error;
+	if (key->type == CONFIG_TREE)
+		return read_tree(reader, key, line);
 	if (reader->event.type == YAML_SEQUENCE_START_EVENT && key->type == CONFIG_LIST)
 		return read_list(reader, key);
 	if (reader->event.type == YAML_SCALAR_EVENT) {

@@ -24,6 +24,24 @@ enum config_type {
 	CONFIG_SIZE,     /* uint64_t, bytes: 4096, 64K, 16M, 1G (of 1024) */
 	CONFIG_DURATION, /* uint64_t, milliseconds: 250ms, 5s, 2m, 1h; a bare number is seconds */
 	CONFIG_LIST,     /* struct config_list, owned by the table: a sequence, or one word */
+	CONFIG_TREE, /* struct config_tree, owned by the table: of any shape; only a file says it, a room reads it */
+};
+
+enum config_shape { CONFIG_WORD, CONFIG_SEQUENCE, CONFIG_MAPPING };
+
+/* A part of a tree. The keys of a mapping are all different. */
+struct config_node {
+	enum config_shape shape;
+	unsigned int line;         /* from 1; of a mapping's member: its key's */
+	char *key;                 /* of a mapping's member, else NULL */
+	char *word;                /* CONFIG_WORD; "" where nothing was said */
+	struct config_node *items; /* of the others */
+	size_t count;
+};
+
+struct config_tree {
+	char *file; /* NULL as long as nothing was said */
+	struct config_node root;
 };
 
 struct config_key {
@@ -52,6 +70,10 @@ int config_read(const struct config_key *keys, const char *file);
  */
 int config_assign(
 	const struct config_key *keys, const char *path, const char *value, bool more, char *why, size_t why_size);
+
+/* Logs `FILE:LINE: reason` about a part of the tree, and returns -EINVAL: a room's reader refuses as the file's does. */
+int config_refuse(const struct config_tree *tree, const struct config_node *node, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* Frees what the targets own, and sets them to nothing. */
 void config_free(const struct config_key *keys);

@@ -174,6 +174,12 @@ static void put_event(struct document *document)
 		json_key(json, "end");
 		put_time(json, event->lost.end_ns);
 	}
+	if (event->action == EVENT_FILTERED) {
+		json_key(json, "start");
+		put_time(json, event->filtered.start_ns);
+		json_key(json, "end");
+		put_time(json, event->filtered.end_ns);
+	}
 	json_object_end(json);
 }
 
@@ -328,6 +334,8 @@ static void put_own(struct document *document)
 
 	if (event->action == EVENT_LOST)
 		put_own_lost(document);
+	if (event->action == EVENT_FILTERED)
+		put_own_filtered(document);
 	if (event->process)
 		put_own_process(document);
 	if (event->action == EVENT_OPEN || (event->action == EVENT_EXEC && event->file.argument.length > 0))

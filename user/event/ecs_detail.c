@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an ECS document tells of a file, of a network connection, or of a loss. */
+/* What an ECS document tells of a file, of a network connection, of a loss, or of what was left out. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -161,5 +161,33 @@ void put_own_lost(struct document *document)
 		json_key(json, "last");
 		put_number_text(json, lost->last);
 	}
+	json_object_end(json);
+}
+
+void put_own_filtered(struct document *document)
+{
+	const struct event_filtered *filtered = &document->event->filtered;
+	struct json *json = &document->json;
+
+	json_key(json, "filtered");
+	json_object_begin(json);
+	json_key(json, "count");
+	json_unsigned(json, filtered->count);
+	json_key(json, "in_kernel");
+	json_unsigned(json, filtered->in_kernel);
+	json_key(json, "kinds");
+	json_array_begin(json);
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (filtered->counts[action])
+			put_name(json, event_action_name(action));
+	json_array_end(json);
+	json_key(json, "counts");
+	json_object_begin(json);
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (filtered->counts[action]) {
+			json_key_text(json, text_of(event_action_name(action)));
+			json_unsigned(json, filtered->counts[action]);
+		}
+	json_object_end(json);
 	json_object_end(json);
 }

@@ -41,5 +41,6 @@ void put_network(struct document *document);
 void put_own_process(struct document *document);
 void put_own_file(struct document *document);
 void put_own_lost(struct document *document);
+void put_own_filtered(struct document *document);
 
 #endif

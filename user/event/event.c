@@ -23,7 +23,7 @@ enum event_category event_action_category(enum event_action action)
 enum event_action event_action_find(struct text name)
 {
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (text_equal(actions[action].name, name))
+		if (name.length > 0 && text_equal(actions[action].name, name))
 			return action;
 	return 0;
 }

@@ -31,7 +31,8 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(LISTEN, 7, "listen", NETWORK)                                                                           \
 	ACTION(SEND, 8, "send", NETWORK)                                                                               \
 	ACTION(DISCONNECT, 9, "disconnect_received", NETWORK)                                                          \
-	ACTION(LOST, 10, "events_lost", HEALTH)
+	ACTION(LOST, 10, "events_lost", HEALTH)                                                                        \
+	ACTION(FILTERED, 13, "events_filtered", HEALTH)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
 enum event_category { EVENT_PROCESS, EVENT_FILE, EVENT_NETWORK, EVENT_HEALTH };
@@ -159,6 +160,14 @@ struct event_lost {
 	uint64_t start_ns, end_ns; /* Unix time */
 };
 
+/* What the configuration did not want recorded. */
+struct event_filtered {
+	uint64_t count;            /* of all kinds */
+	uint64_t in_kernel;        /* of these: before a record of it was built */
+	const uint64_t *counts;    /* of each, by enum event_action: EVENT_ACTIONS_END of them */
+	uint64_t start_ns, end_ns; /* Unix time */
+};
+
 struct event {
 	enum event_action action;
 	enum event_outcome outcome;
@@ -176,9 +185,10 @@ struct event {
 	uint16_t cpu;
 	uint64_t ring_sequence;
 	union {
-		struct event_file file;       /* EVENT_FILE; also a failed exec: path (normalised) and argument */
-		struct event_network network; /* EVENT_NETWORK */
-		struct event_lost lost;       /* EVENT_LOST */
+		struct event_file file;         /* EVENT_FILE; also a failed exec: path (normalised) and argument */
+		struct event_network network;   /* EVENT_NETWORK */
+		struct event_lost lost;         /* EVENT_LOST */
+		struct event_filtered filtered; /* EVENT_FILTERED */
 		struct {
 			int32_t code;   /* 0 to 255, or 128 + signal */
 			int32_t signal; /* 0: none */

@@ -212,6 +212,20 @@ static void put_flag(void *context, const char *name)
 	put(line, name);
 }
 
+static void put_filtered(struct line *line, const struct event_filtered *filtered)
+{
+	const char *before = " left out: ";
+
+	put_format(line, "%llu events", (unsigned long long)filtered->count);
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (filtered->counts[action]) {
+			put(line, before);
+			put_format(line, "%llu %s", (unsigned long long)filtered->counts[action],
+				event_action_name(action));
+			before = ", ";
+		}
+}
+
 static void put_what(struct line *line, const struct event *event)
 {
 	switch (event->action) {
@@ -237,6 +251,7 @@ static void put_what(struct line *line, const struct event *event)
 		put_format(line, "%llu events lost in %.*s", (unsigned long long)event->lost.count,
 			(int)event->lost.stage.length, event->lost.stage.data);
 		break;
+	case EVENT_FILTERED: put_filtered(line, &event->filtered); break;
 	case EVENT_FORK: break;
 	default: put_network(line, event); break;
 	}
@@ -246,8 +261,8 @@ static void put_what(struct line *line, const struct event *event)
 
 void line_write(struct buffer *out, const struct event *event, const struct line_style *style)
 {
-	static const char *const actions[EVENT_ACTIONS_END] = {
-		"", "exec", "fork", "end", "open", "connect", "accept", "listen", "send", "disconnect", "lost"};
+	static const char *const actions[EVENT_ACTIONS_END] = {"", "exec", "fork", "end", "open", "connect", "accept",
+		"listen", "send", "disconnect", "lost", [EVENT_FILTERED] = "filtered"};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;
 	size_t column;

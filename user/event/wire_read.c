@@ -316,7 +316,7 @@ static void read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message
 	for (size_t i = 0; i < message->n_kind; i++) {
 		int kind = (int)message->kind[i]; /* proto3's enums are open: any number may stand there */
 
-		if (kind > 0 && kind < EVENT_ACTIONS_END)
+		if (event_action_name(kind))
 			lost->kinds |= 1ull << kind;
 	}
 	lost->stage = text_of(message->stage);
@@ -325,6 +325,25 @@ static void read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message
 	lost->last = message->last;
 	lost->start_ns = message->start_ns;
 	lost->end_ns = message->end_ns;
+}
+
+static int read_filtered(struct reader *reader, struct event_filtered *filtered, const Taffrail__V1__Filtered *message)
+{
+	uint64_t *counts = arena_zeroed(reader->arena, EVENT_ACTIONS_END, sizeof(*counts));
+
+	if (!counts)
+		return -ENOMEM;
+	if (message->n_kind != message->n_kind_count)
+		return refuse(reader, "%zu kinds have %zu counts", message->n_kind, message->n_kind_count);
+	for (size_t i = 0; i < message->n_kind; i++)
+		if (event_action_name((int)message->kind[i]))
+			counts[(int)message->kind[i]] += message->kind_count[i];
+	filtered->count = message->count;
+	filtered->in_kernel = message->in_kernel;
+	filtered->counts = counts;
+	filtered->start_ns = message->start_ns;
+	filtered->end_ns = message->end_ns;
+	return 0;
 }
 
 /* Does the detail fit the action? */
@@ -338,7 +357,8 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 		return event_action_category((enum event_action)message->action) == EVENT_NETWORK;
 	case TAFFRAIL__V1__EVENT__DETAIL_END: return message->action == TAFFRAIL__V1__ACTION__ACTION_END;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
-	default: return true;
+	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return message->action == TAFFRAIL__V1__ACTION__ACTION_FILTERED;
+	default: return message->action != TAFFRAIL__V1__ACTION__ACTION_FILTERED;
 	}
 }
 
@@ -354,6 +374,7 @@ static int read_detail(struct reader *reader, struct event *event, const Taffrai
 		event->end.signal = message->end->signal;
 		return 0;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: read_lost(&event->lost, message->lost); return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return read_filtered(reader, &event->filtered, message->filtered);
 	default: return 0;
 	}
 }
@@ -362,7 +383,7 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 {
 	struct defined_process *process = NULL;
 
-	if ((int)message->action <= 0 || (int)message->action >= EVENT_ACTIONS_END)
+	if (!event_action_name((int)message->action))
 		return refuse(reader, "action %d is not known here", (int)message->action);
 	if ((unsigned int)message->outcome > EVENT_UNKNOWN || message->error < 0)
 		return refuse(reader, "an event's outcome is %d, its error %d", (int)message->outcome, message->error);

@@ -324,6 +324,8 @@ struct parts {
 	Taffrail__V1__Address source, destination;
 	Taffrail__V1__End end;
 	Taffrail__V1__Lost lost;
+	Taffrail__V1__Filtered filtered;
+	uint64_t counts[EVENT_ACTIONS_END];
 	Taffrail__V1__Action kinds[64];
 	char stage[64];
 };
@@ -393,6 +395,25 @@ static void set_lost(Taffrail__V1__Event *message, struct parts *parts, const st
 	message->lost = &parts->lost;
 }
 
+static void set_filtered(Taffrail__V1__Event *message, struct parts *parts, const struct event_filtered *filtered)
+{
+	taffrail__v1__filtered__init(&parts->filtered);
+	parts->filtered.count = filtered->count;
+	parts->filtered.in_kernel = filtered->in_kernel;
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (filtered->counts[action]) {
+			parts->counts[parts->filtered.n_kind] = filtered->counts[action];
+			parts->kinds[parts->filtered.n_kind++] = (Taffrail__V1__Action)action;
+		}
+	parts->filtered.n_kind_count = parts->filtered.n_kind;
+	parts->filtered.kind = parts->kinds;
+	parts->filtered.kind_count = parts->counts;
+	parts->filtered.start_ns = filtered->start_ns;
+	parts->filtered.end_ns = filtered->end_ns;
+	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_FILTERED;
+	message->filtered = &parts->filtered;
+}
+
 static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const struct event *event)
 {
 	switch (event->action) {
@@ -409,6 +430,7 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 		message->end = &parts->end;
 		break;
 	case EVENT_LOST: set_lost(message, parts, &event->lost); break;
+	case EVENT_FILTERED: set_filtered(message, parts, &event->filtered); break;
 	case EVENT_FORK: break;
 	default: set_network(message, parts, &event->network); break;
 	}

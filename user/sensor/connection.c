@@ -199,6 +199,15 @@ enum connection_verdict connection_judge(
 	}
 }
 
+void connection_forget(struct connection_table *table, const struct record *record)
+{
+	uint64_t id = record->network->connection;
+	struct connection *connection = id ? find(table, id) : NULL;
+
+	if (connection && connection->queue == &table->open)
+		forget(table, connection);
+}
+
 void connection_expire(struct connection_table *table, uint64_t now_ns)
 {
 	while (table->waiting.oldest) {

@@ -47,6 +47,9 @@ int connection_open(struct connection_table **table, const struct connection_ops
 enum connection_verdict connection_judge(
 	struct connection_table *table, const struct record *record, const struct event_process **image);
 
+/* The end of the connection that this record has established will not be told: nothing is kept for it. */
+void connection_forget(struct connection_table *table, const struct record *record);
+
 /* Sends each CONNECT record that is older than CONNECTION_WAIT_NS at `now_ns` (boot time), or all with UINT64_MAX. */
 void connection_expire(struct connection_table *table, uint64_t now_ns);
 

@@ -207,6 +207,8 @@ static void forget(struct container *container)
 	struct container_table *table = container->table;
 
 	leave(container, container->phase != PHASE_NAMED);
+	if (table->ops.forgotten)
+		table->ops.forgotten(table->ops.context, container->bare.id);
 	table_remove(&table->by_id, &container->node);
 	TAILQ_REMOVE(&table->by_met, container, met);
 	container_meta_release(container->meta);
@@ -343,6 +345,8 @@ void container_answer(struct container_table *table, struct container_meta *meta
 	struct container_meta *before = container->meta;
 
 	container->meta = meta;
+	if (table->ops.named)
+		table->ops.named(table->ops.context, names_of(container));
 	switch (meta->standing) {
 	case CONTAINER_COMPLETE:
 		table->counters.completed_late += container->phase == PHASE_LATE;

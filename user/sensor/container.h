@@ -67,6 +67,10 @@ struct container_ops {
 	/* What has waited leaves: `item` as container_wait was given it, now the receiver's. `names` as container_find. */
 	void (*send)(void *context, void *item, const struct event_container *names, bool pending);
 	void *context;
+	/* May be NULL. A container's names were told, or changed: before what waits for them leaves. */
+	void (*named)(void *context, const struct event_container *names);
+	/* May be NULL. A container is forgotten: after what waited has left. */
+	void (*forgotten)(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
 };
 
 /* `ops` is copied. 0 or -ENOMEM. */

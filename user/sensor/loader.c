@@ -171,6 +171,33 @@ int loader_counters(const struct loader *loader, struct kernel_counters *counter
 	return 0;
 }
 
+int loader_policy_container(struct loader *loader, const uint8_t id[KERNEL_CONTAINER_ID_SIZE], uint64_t rules)
+{
+	int fd = bpf_map__fd(loader->skeleton->maps.policy_containers);
+
+	if (rules)
+		return bpf_map_update_elem(fd, id, &rules, BPF_ANY) < 0 ? -errno : 0;
+	return bpf_map_delete_elem(fd, id) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int loader_policy_counts(const struct loader *loader, uint64_t counts[KERNEL_KINDS_END])
+{
+	__u64(*values)[KERNEL_LOSS_KINDS] = calloc(loader->cpus, sizeof(*values));
+	__u32 zero = 0;
+	int error = 0;
+
+	memset(counts, 0, KERNEL_KINDS_END * sizeof(*counts));
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(loader->skeleton->maps.policy_left_out), &zero, values) < 0)
+		error = -errno;
+	for (unsigned int cpu = 0; !error && cpu < loader->cpus; cpu++)
+		for (int kind = 0; kind < KERNEL_KINDS_END; kind++)
+			counts[kind] += values[cpu][kind];
+	free(values);
+	return error;
+}
+
 uint64_t loader_missed(const struct loader *loader)
 {
 	struct bpf_program *program;
@@ -355,6 +382,10 @@ static void set_options(struct loader *loader, const struct loader_options *opti
 	if (getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0) < 0)
 		skeleton->rodata->repeat_collapse = false; /* without a key anybody could make opens look equal */
 	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
+	if (options->policy)
+		skeleton->rodata->policy = *options->policy;
+	if (options->prefix_count > 0)
+		bpf_map__set_max_entries(skeleton->maps.policy_paths, (__u32)options->prefix_count);
 	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
 	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
@@ -432,6 +463,21 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 	return error;
 }
 
+/* Before the programs are attached: so not one record sees a part of it. */
+static int set_prefixes(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
+{
+	int fd = bpf_map__fd(loader->skeleton->maps.policy_paths);
+
+	for (size_t i = 0; i < options->prefix_count; i++)
+		if (bpf_map_update_elem(fd, &options->prefixes[i], &options->prefix_rules[i], BPF_ANY) < 0) {
+			int error = -errno;
+
+			snprintf(why, why_size, "the paths that are not recorded cannot be set: %s", strerror(-error));
+			return error;
+		}
+	return 0;
+}
+
 int loader_open(struct loader **out, const struct loader_options *options, char *why, size_t why_size)
 {
 	struct loader *loader = calloc(1, sizeof(*loader));
@@ -455,6 +501,8 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 		if (error)
 			snprintf(why, why_size, "cannot read the rings: %s", strerror(-error));
 	}
+	if (!error)
+		error = set_prefixes(loader, options, why, why_size);
 	if (!error)
 		error = attach_all(loader->attach, loader->skeleton->obj, loader->cgroup_fd,
 			&loader->skeleton->bss->syscall_spares, why, why_size);

@@ -30,7 +30,11 @@ struct loader_options {
 	bool collapse;                     /* repeats of opens are counted: loader_take_repeats */
 	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
 	enum loader_mode hooks;
-	pid_t sensor_tgid;       /* left out of all records; 0: this process */
+	pid_t sensor_tgid;                    /* left out of all records; 0: this process */
+	const struct kernel_policy *policy;   /* what is not recorded; NULL: everything is */
+	const struct kernel_prefix *prefixes; /* its path prefixes … */
+	const uint64_t *prefix_rules;         /* … and the rules of each */
+	size_t prefix_count;
 	const char *cgroup_root; /* where cgroup v2 is mounted; NULL: looked up in /proc/self/mountinfo */
 };
 
@@ -97,6 +101,12 @@ uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
  * because it was running already on that CPU, or no lane was free.
  */
 uint64_t loader_missed(const struct loader *loader);
+
+/* The rules of `policy` with namespaces or labels that hold for a container; 0: none any more. 0 or -errno. */
+int loader_policy_container(struct loader *loader, const uint8_t id[KERNEL_CONTAINER_ID_SIZE], uint64_t rules);
+
+/* How many events of each kind the programs have left out since loader_open. 0 or -errno. */
+int loader_policy_counts(const struct loader *loader, uint64_t counts[KERNEL_KINDS_END]);
 
 /* What is attached, for the coverage record. Good as long as the loader. */
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count);

@@ -7,7 +7,7 @@
  *	                      → connection: two records of a connect become one
  *	                      → repeat: an end waits for its opens
  *	name_record           → container: which container; without names yet, it waits in the container's queue
- *	send_record           → decode: the event's own fields → encoder
+ *	send_record           → decode: the event's own fields → policy: is it recorded? → encoder
  *
  * What comes in is time, records, names and counters: with --record all four go to a file in the order in which they
  * were taken, and pipeline_replay.c takes them from there. pipeline_open.c opens the stages. Only these files see them
@@ -50,11 +50,13 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	struct event event;
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
-	event.sequence = ++pipeline->sequence;
 	event.host = host_view(pipeline->host);
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
+	if (policy_leaves_out(pipeline->policy, &event))
+		return;
+	event.sequence = ++pipeline->sequence;
 	encode_event(pipeline->encoder, &event);
 }
 
@@ -156,8 +158,14 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 			name_record(pipeline, &record, image);
 		return 0;
 	}
-	if (is_connection(record.header) && connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND)
-		return 0;
+	if (is_connection(record.header)) {
+		bool held = connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND;
+
+		if (policy_stops(pipeline->policy, KERNEL_DISCONNECT, record.header))
+			connection_forget(pipeline->connections, &record);
+		if (held)
+			return 0;
+	}
 	name_record(pipeline, &record, image);
 	if (record.header->kind == KERNEL_OPEN && record.open->repeat && pipeline->repeats)
 		repeat_begin(pipeline->repeats, &record, image);
@@ -222,6 +230,25 @@ void pipeline_settle(struct pipeline *pipeline, uint64_t read_ns)
 	repeat_ends(pipeline->repeats, read_ns);
 }
 
+/* Tells what the configuration left out, if it is time and there is anything. */
+static void report_filtered(struct pipeline *pipeline, bool final)
+{
+	uint64_t kernel[KERNEL_KINDS_END] = {0}, now_ns = pipeline->now_ns;
+	struct event event = {.action = EVENT_FILTERED, .count = 1};
+
+	if (!policy_due(pipeline->policy, now_ns, final) ||
+		(pipeline->loader && loader_policy_counts(pipeline->loader, kernel) < 0) ||
+		!policy_tell(pipeline->policy, kernel, now_ns, &event.filtered))
+		return;
+	event.time_ns = pipeline->boot_unix_ns + now_ns;
+	event.sequence = ++pipeline->sequence;
+	event.host = host_view(pipeline->host);
+	event.filtered.start_ns += pipeline->boot_unix_ns;
+	event.filtered.end_ns += pipeline->boot_unix_ns;
+	encode_event(pipeline->encoder, &event);
+	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
+}
+
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
 static bool read_rings(struct pipeline *pipeline)
 {
@@ -252,6 +279,7 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 	if (pipeline->repeats)
 		repeat_expire(pipeline->repeats, pipeline->now_ns, final);
 	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
+	report_filtered(pipeline, final);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
 }

@@ -16,6 +16,7 @@
 #include "sensor/loss.h"
 #include "sensor/metadata.h"
 #include "sensor/pipeline.h"
+#include "sensor/policy.h"
 #include "sensor/process.h"
 #include "sensor/record.h"
 #include "sensor/recording.h"
@@ -34,6 +35,7 @@ struct pipeline {
 	struct stream *stream;
 	struct encoder *encoder;
 	struct host *host;
+	struct policy *policy;
 	struct recording *recording; /* NULL: none is made */
 	struct recording_reader
 		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */

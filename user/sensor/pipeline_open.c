@@ -82,11 +82,34 @@ static uint64_t take_repeats(void *context, uint64_t number)
 	return repeat.count;
 }
 
+/* The kernel leaves out what it can of a container's events as soon as its names are known. */
+static void container_named(void *context, const struct event_container *names)
+{
+	struct pipeline *pipeline = context;
+	uint64_t rules;
+	int error;
+
+	if (!policy_name(pipeline->policy, names, &rules) || !pipeline->loader)
+		return;
+	error = loader_policy_container(pipeline->loader, names->id, rules);
+	if (error) /* not the events' matter: they are left out in user space */
+		log_limited("the kernel cannot be told what of a container is not recorded: %s", strerror(-error));
+}
+
+static void container_forgotten(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	struct pipeline *pipeline = context;
+
+	if (policy_forget(pipeline->policy, id) && pipeline->loader)
+		(void)loader_policy_container(pipeline->loader, id, 0);
+}
+
 static int open_tables(struct pipeline *pipeline)
 {
 	const struct repeat_ops repeats = {take_repeats, pipeline_send_held, process_hold, process_release, pipeline};
 	const struct connection_ops connections = {process_hold, process_release, pipeline_send_held, pipeline};
-	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline};
+	const struct container_ops containers = {
+		ask_for_names, pipeline_send_waiting, pipeline, container_named, container_forgotten};
 	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
 
 	if (!error)
@@ -101,6 +124,9 @@ static int open_tables(struct pipeline *pipeline)
 static int open_loader(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
+	const struct kernel_prefix *prefixes;
+	const uint64_t *prefix_rules;
+	size_t prefix_count = policy_prefixes(pipeline->policy, &prefixes, &prefix_rules);
 	const struct loader_options options = {
 		.host = settings->host_events,
 		.environment = settings->environment,
@@ -108,6 +134,10 @@ static int open_loader(struct pipeline *pipeline)
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
 		.hooks = mode_of(settings->hooks),
+		.policy = policy_masks(pipeline->policy),
+		.prefixes = prefixes,
+		.prefix_rules = prefix_rules,
+		.prefix_count = prefix_count,
 	};
 	char why[512];
 	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));
@@ -132,11 +162,11 @@ static int open_recording(struct pipeline *pipeline)
 		.opens_window_ns = pipeline->opens_window_ns};
 	int error;
 
-	if (!settings->record)
+	if (!settings->recording)
 		return 0;
-	error = recording_create(&pipeline->recording, settings->record);
+	error = recording_create(&pipeline->recording, settings->recording);
 	if (error)
-		log_error("%s: %s", settings->record, strerror(-error));
+		log_error("%s: %s", settings->recording, strerror(-error));
 	else
 		recording_host(pipeline->recording, pipeline->now_ns, &host);
 	return error;
@@ -196,6 +226,7 @@ static int open_sources(struct pipeline *pipeline)
 
 int pipeline_open(struct pipeline **out, const struct settings *settings)
 {
+	const uint64_t needed_kinds = 0; /* by rules and detectors: there are none yet */
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
 	int error;
 
@@ -204,6 +235,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	pipeline->settings = settings;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = pipeline->stop_fd < 0 ? -errno : 0;
+	error = error ? error : policy_open(&pipeline->policy, &settings->rules, needed_kinds, clock_boottime_ns());
 	if (!error) {
 		error = settings->replay ? open_replay(pipeline) : open_kernel(pipeline);
 		if (error) {
@@ -239,6 +271,7 @@ void pipeline_close(struct pipeline *pipeline)
 	loader_close(pipeline->loader);
 	recording_close(pipeline->recording);
 	recording_reader_close(pipeline->reader);
+	policy_close(pipeline->policy);
 	host_close(pipeline->host);
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);

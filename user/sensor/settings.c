@@ -17,7 +17,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"stdout", CONFIG_BOOL, &settings->stdout_lines, 0, 0,
 			"write ECS JSON lines to stdout, without a collector"},
 		{"collector", CONFIG_TEXT, &settings->collector, 0, 0, "where the collector listens"},
-		{"recording", CONFIG_TEXT, &settings->record, 0, 0, "file that gets all that comes from the kernel"},
+		{"recording", CONFIG_TEXT, &settings->recording, 0, 0, "file that gets all that comes from the kernel"},
 		{"replay", CONFIG_TEXT, &settings->replay, 0, 0, "a recording that takes the kernel's place"},
 		{"cri.sockets", CONFIG_LIST, &settings->cri, 0, 0, "sockets of the container runtimes"},
 		{"cri.state", CONFIG_LIST, &settings->cri_state, 0, 0, "state directories of the container runtimes"},
@@ -37,6 +37,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
 		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
+		{"record", CONFIG_TREE, &settings->record, 0, 0, "what is recorded"},
 		CONFIG_END,
 	};
 
@@ -83,13 +84,15 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		.opens_window_ms = 1000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
+	if (code < 0 && policy_rules_read(&settings->rules, &settings->record) < 0)
+		code = 2;
 	if (code < 0 && settings->stdout_lines && settings->collector)
 		code = options_wrong("--stdout and --collector exclude each other");
-	if (code < 0 && settings->replay && settings->record)
+	if (code < 0 && settings->replay && settings->recording)
 		code = options_wrong("--replay and --record exclude each other");
 	if (code < 0 && settings->replay && !settings->stdout_lines && !settings->collector)
 		code = options_wrong("--replay needs --stdout or --collector ADDR");
-	if (code < 0 && !settings->stdout_lines && !settings->collector && !settings->record)
+	if (code < 0 && !settings->stdout_lines && !settings->collector && !settings->recording)
 		code = options_wrong("it needs --stdout, --collector ADDR or --record FILE; try --help");
 	if (code < 0 && settings->collector && grpc_address_parse(settings->collector, &address, why, sizeof(why)) < 0)
 		code = options_wrong("--collector \"%s\": %s", settings->collector, why);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/config.h"
+#include "sensor/policy_rules.h"
 
 struct settings {
 	bool stdout_lines;                   /* --stdout: ECS JSON lines, no collector */
@@ -15,7 +16,7 @@ struct settings {
 	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
 	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
 	char *collector;                     /* --collector */
-	char *record;                        /* --record, recording: the file that gets all that comes in; or NULL */
+	char *recording;                     /* --record, recording: the file that gets all that comes in; or NULL */
 	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */
 	char *hooks;                         /* hooks: auto, tracepoint or function; NULL: auto */
 	char *host_root;                     /* host.root: where the host's files are seen; NULL: here */
@@ -24,6 +25,8 @@ struct settings {
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
 	uint64_t opens_window_ms;            /* opens.window: equal opens are one count for so long; 0: each is told */
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
+	struct config_tree record;           /* record: what is recorded, as it was said … */
+	struct policy_rules rules;           /* … and as it was understood */
 	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */
 };
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `record:` of the configuration: what is recorded, as rules that say what is left out.
+ *
+ *	record:
+ *	  kinds: [exec, connect]                      # only these
+ *	  leave_out:                                  # an event is left out if one of these holds
+ *	    - kinds: [open]                           # and of one all conditions must hold
+ *	      namespaces: [kube-system, "monitoring-*"]
+ *	      labels: {app: noisy}
+ *	      paths: [/proc/, /sys/]
+ *	      modes: [read]
+ */
+#ifndef TAFFRAIL_SENSOR_POLICY_RULES_H
+#define TAFFRAIL_SENSOR_POLICY_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "event/event.h"
+#include "sensor/record.h"
+
+enum {
+	POLICY_PREFIXES_MAX = 4096, /* of all rules */
+	POLICY_PREFIX_MAX = KERNEL_PREFIX_MAX - 1,
+};
+
+/* The conditions of one rule, which all must hold. Nodes are the configuration's; NULL: no such condition. */
+struct policy_rule {
+	uint64_t kinds;                       /* bit 1 << enum event_action */
+	unsigned int modes;                   /* bit 1 << enum kernel_mode; all: no such condition */
+	const struct config_node *namespaces; /* words */
+	const struct config_node *labels;     /* each key with words */
+	const struct config_node *paths;      /* words */
+};
+
+struct policy_rules {
+	struct policy_rule items[KERNEL_RULES];
+	size_t count;
+};
+
+/* The kinds that may be left out: all but what the sensor says of itself. */
+uint64_t policy_kinds(void);
+
+/*
+ * Reads the tree, which must live as long as the rules. 0, or -EINVAL after it has logged `FILE:LINE: reason`. A tree
+ * of which nothing was said has no rules.
+ */
+int policy_rules_read(struct policy_rules *rules, const struct config_tree *tree);
+
+/* The words of a condition: one word, or a sequence of them. */
+size_t policy_word_count(const struct config_node *words);
+const char *policy_word(const struct config_node *words, size_t index);
+
+/* Do the rule's namespaces and labels hold for a container of these names? */
+bool policy_rule_names(const struct policy_rule *rule, const struct event_container *names);
+
+#endif
