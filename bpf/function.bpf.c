@@ -106,6 +106,19 @@ struct entered {
 	bool compat;
 };
 
+/*
+ * Fills the header, if the running thread is to be recorded. Not inline, as others below: what their frames take is free
+ * again for what is called afterwards.
+ */
+static __noinline bool caller(struct call *call)
+{
+	if (!task_untimed(&call->header))
+		return false;
+	if (call_compat(bpf_get_current_task_btf()))
+		call->header.flags |= KERNEL_COMPAT;
+	return true;
+}
+
 static __always_inline void read_entered(struct entered *entered)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -142,7 +155,7 @@ static __always_inline s32 error_of(u64 pointer)
  * The flags and the mode as the program gave them: of the call's registers, or of the kernel's copy where they are not
  * there. False: it is no open of the program's.
  */
-static __always_inline bool open_claims(struct call *call, struct open_flags *with)
+static __noinline bool open_claims(struct call *call, struct open_flags *with)
 {
 	struct entered entered = {};
 	const u64 *at = entered.at;
@@ -170,8 +183,6 @@ static __always_inline bool open_claims(struct call *call, struct open_flags *wi
 		break;
 	default: return false;
 	}
-	if (entered.compat)
-		call->header.flags |= KERNEL_COMPAT;
 	return true;
 }
 
@@ -181,21 +192,33 @@ static __always_inline bool comes_early(s64 error)
 	return error == -EINVAL || error == -ENAMETOOLONG || error == -EAGAIN || error == -ENOMEM;
 }
 
+static __always_inline void ring_end(void)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+
+	if (bpf_map_delete_elem(&ring_opens, &tid) == 0)
+		__sync_fetch_and_add(&ring_open_count, -1);
+}
+
 /*
  * The same of an open that io_uring makes in this thread: in whichever call or worker, so registers say nothing. False:
  * it makes none, or this one will be tried again.
  */
-static __always_inline bool ring_claims(struct call *call, s64 error)
+static __noinline bool ring_claims(struct call *call, s64 error)
 {
 	u32 tid = bpf_get_current_pid_tgid();
 	struct ring_open *open = bpf_map_lookup_elem(&ring_opens, &tid);
 
-	if (!open || (error == -EAGAIN && open->retried))
+	bool tells;
+
+	if (!open)
 		return false;
+	tells = error != -EAGAIN || !open->retried;
 	call->flags = open->how.flags;
 	call->mode = open->how.mode;
 	call->header.flags |= KERNEL_URING;
-	return true;
+	ring_end();
+	return tells;
 }
 
 SEC("fentry/io_openat2")
@@ -219,10 +242,8 @@ int BPF_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
 SEC("fexit/io_openat2")
 int BPF_PROG(function_ring_ends)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-
-	if (ring_open_count && bpf_map_delete_elem(&ring_opens, &tid) == 0)
-		__sync_fetch_and_add(&ring_open_count, -1);
+	if (ring_open_count)
+		ring_end();
 	return 0;
 }
 
@@ -232,10 +253,9 @@ int BPF_PROG(function_opened, int directory, struct filename *path, struct open_
 {
 	struct filename___user *user = (void *)path;
 	struct call call = {};
-
 	bool ring = ring_open_count;
 
-	if (BPF_CORE_READ(with, open_flag) & OPEN_FOR_EXEC || !task_untimed(&call.header))
+	if (BPF_CORE_READ(with, open_flag) & OPEN_FOR_EXEC || !caller(&call))
 		return 0;
 	/* A driver that loads its firmware when it is opened. */
 	if (bpf_core_field_exists(user->uptr) && !BPF_CORE_READ(user, uptr))
@@ -275,14 +295,12 @@ int BPF_PROG(function_not_opened, int directory, const char *path, struct open_h
 		if (!comes_early(call.result))
 			return 0;
 	}
-	if (!task_untimed(&call.header))
+	if (!caller(&call))
 		return 0;
 	if (comes_early(call.result) && told_take(call.result))
 		return 0;
 	call.flags = BPF_CORE_READ(how, flags);
 	call.mode = BPF_CORE_READ(how, mode);
-	if (call_compat(bpf_get_current_task_btf()))
-		call.header.flags |= KERNEL_COMPAT;
 	file_opened(&call);
 	return 0;
 }
@@ -294,13 +312,11 @@ int BPF_PROG(function_handle_found, void *root, const char *name, struct open_fl
 	struct entered entered = {};
 	struct call call = {.fd = AT_FDCWD};
 
-	if (error_of(file) || !task_untimed(&call.header))
+	if (error_of(file) || !caller(&call))
 		return 0;
 	read_entered(&entered);
 	if (entered.number != CALL_OPEN_BY_HANDLE)
 		return 0;
-	if (entered.compat)
-		call.header.flags |= KERNEL_COMPAT;
 	call.object = file;
 	call.flags = entered.at[2];
 	told_note(CALL_OPEN_BY_HANDLE);
@@ -315,10 +331,8 @@ int BPF_PROG(function_handle_opened, int mount, void *handle, int flags, long re
 	struct call call = {.fd = AT_FDCWD, .flags = flags};
 
 	call.result = (s32)result;
-	if (!task_untimed(&call.header) || told_take(CALL_OPEN_BY_HANDLE))
+	if (!caller(&call) || told_take(CALL_OPEN_BY_HANDLE))
 		return 0;
-	if (call_compat(bpf_get_current_task_btf()))
-		call.header.flags |= KERNEL_COMPAT;
 	file_opened(&call);
 	return 0;
 }
@@ -330,16 +344,6 @@ static __always_inline u64 sock_of_file(struct file *file)
 	struct socket *socket = BPF_CORE_READ(file, private_data);
 
 	return (u64)BPF_CORE_READ(socket, sk);
-}
-
-/* The flags of the header that tell which way a call came. */
-static __always_inline bool caller(struct call *call)
-{
-	if (!task_untimed(&call->header))
-		return false;
-	if (call_compat(bpf_get_current_task_btf()))
-		call->header.flags |= KERNEL_COMPAT;
-	return true;
 }
 
 /* Both connect(2) and io_uring's, with the address that the kernel has copied. */
