@@ -200,25 +200,24 @@ static __always_inline void ring_end(void)
 		__sync_fetch_and_add(&ring_open_count, -1);
 }
 
-/*
- * The same of an open that io_uring makes in this thread: in whichever call or worker, so registers say nothing. False:
- * it makes none, or this one will be tried again.
- */
-static __noinline bool ring_claims(struct call *call, s64 error)
+enum ring_claim { RING_NONE, RING_OPEN, RING_RETRIED };
+
+/* The same of an open that io_uring makes in this thread: in whichever call or worker, so registers say nothing. */
+static __noinline enum ring_claim ring_claims(struct call *call, s64 error)
 {
 	u32 tid = bpf_get_current_pid_tgid();
 	struct ring_open *open = bpf_map_lookup_elem(&ring_opens, &tid);
 
-	bool tells;
+	bool last;
 
 	if (!open)
-		return false;
-	tells = error != -EAGAIN || !open->retried;
+		return RING_NONE;
+	last = error != -EAGAIN || !open->retried;
 	call->flags = open->how.flags;
 	call->mode = open->how.mode;
 	call->header.flags |= KERNEL_URING;
 	ring_end();
-	return tells;
+	return last ? RING_OPEN : RING_RETRIED;
 }
 
 SEC("fentry/io_openat2")
@@ -253,7 +252,7 @@ int BPF_PROG(function_opened, int directory, struct filename *path, struct open_
 {
 	struct filename___user *user = (void *)path;
 	struct call call = {};
-	bool ring = ring_open_count;
+	enum ring_claim ring = RING_NONE;
 
 	if (BPF_CORE_READ(with, open_flag) & OPEN_FOR_EXEC || !caller(&call))
 		return 0;
@@ -265,10 +264,11 @@ int BPF_PROG(function_opened, int directory, struct filename *path, struct open_
 		call.object = file;
 	call.name = (u64)BPF_CORE_READ(path, name);
 	call.fd = directory;
-	ring = ring && ring_claims(&call, call.result);
-	if (!ring && !open_claims(&call, with))
+	if (ring_open_count)
+		ring = ring_claims(&call, call.result);
+	if (ring == RING_RETRIED || (ring == RING_NONE && !open_claims(&call, with)))
 		return 0;
-	if (!ring && comes_early(call.result))
+	if (ring == RING_NONE && comes_early(call.result))
 		told_note(call.result);
 	file_opened(&call);
 	return 0;
