@@ -178,8 +178,8 @@ static __noinline bool open_claims(struct call *call, struct open_flags *with)
 	case CALL_OPENAT2:
 		/* The kernel's copy has lost the flag that is the descriptor's. */
 		bpf_probe_read_user(&close_on_exec, sizeof(close_on_exec), (void *)at[2]);
-		call->flags = BPF_CORE_READ(with, open_flag) | (close_on_exec & OPEN_CLOSE_ON_EXEC);
-		call->mode = BPF_CORE_READ(with, mode) & MODE_BITS;
+		call->flags = kernel_read(with, open_flag) | (close_on_exec & OPEN_CLOSE_ON_EXEC);
+		call->mode = kernel_read(with, mode) & MODE_BITS;
 		break;
 	default: return false;
 	}
@@ -254,15 +254,15 @@ int BPF_PROG(function_opened, int directory, struct filename *path, struct open_
 	struct call call = {};
 	enum ring_claim ring = RING_NONE;
 
-	if (BPF_CORE_READ(with, open_flag) & OPEN_FOR_EXEC || !caller(&call))
+	if (kernel_read(with, open_flag) & OPEN_FOR_EXEC || !caller(&call))
 		return 0;
 	/* A driver that loads its firmware when it is opened. */
-	if (bpf_core_field_exists(user->uptr) && !BPF_CORE_READ(user, uptr))
+	if (bpf_core_field_exists(user->uptr) && !kernel_read(user, uptr))
 		return 0;
 	call.result = error_of(file);
 	if (!call.result)
 		call.object = file;
-	call.name = (u64)BPF_CORE_READ(path, name);
+	call.name = (u64)kernel_read(path, name);
 	call.fd = directory;
 	if (ring_open_count)
 		ring = ring_claims(&call, call.result);
