@@ -110,8 +110,15 @@ $(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
 
 $(B)/bin/bench-calls: $(B)/tests/bench/bench_calls.o
-bench: all $(B)/bin/bench-calls
+bench: all $(B)/bin/bench-calls $(B)/bin/bench-pipeline
 	tests/bench/run.py
+	$(B)/bin/bench-pipeline
+	tests/bench/memory.py
+
+# The sensor's own allocations are counted, and its batches acknowledged, by the bench.
+$(B)/bin/bench-pipeline: $(B)/tests/bench/bench_pipeline.o $(SENSOR_O) $(SHARED_O) $(PROTO_O)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $(foreach name,malloc calloc realloc stream_send stream_room stream_idle,-Wl$(comma)--wrap=$(name)) $(filter %.o,$^) -o $@ $(LDLIBS)
 
 # All rooms go into every target: it is the seam of its own that each one calls.
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))

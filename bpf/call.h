@@ -22,7 +22,16 @@ struct call {
 	s32 fd;      /* the socket, or the directory that a relative path starts from */
 	u32 flags;
 	u32 mode;
+	bool unknown; /* it was asked for, and its result will not be told */
+	bool exact;   /* the object is the one that the call made: no descriptor was followed */
+	bool gone;    /* the object is out of reach: nothing behind a descriptor of `current` may be taken for it */
 };
+
+/*
+ * Those promises that function hooks serve (KERNEL_SYSCALL_*), and neither the exit of system calls nor io_uring's own
+ * hooks: set by the loader before those are attached.
+ */
+__u32 syscall_spares __weak = 0;
 
 /* file.bpf.c */
 void file_opened(const struct call *call);
@@ -32,6 +41,14 @@ void process_exec_failed(const struct call *call);
 void network_connected(const struct call *call);
 void network_accepted(const struct call *call);
 void network_listened(const struct call *call);
+/* vsock.bpf.c: the same for AF_VSOCK; the socket is at hand */
+void vsock_connected(const struct call *call, struct sock *sk);
+void vsock_told(const struct call *call, struct sock *sk, u32 kind);
+/* raw.bpf.c */
+void socket_created(const struct call *call, u32 family, u32 type, u32 protocol);
+void socket_sent(struct call *call);
+/* unix.bpf.c: a datagram to a name, where no hook of its own is there */
+void unix_sent(const struct call *call, struct sock *sk);
 
 /* Appends the path that the call was given. Notes what was cut in `truncated`. Returns the record's end. */
 static __always_inline u32 call_argument(

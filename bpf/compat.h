@@ -66,6 +66,26 @@ struct file___ref {
 	file_ref_t f_ref;
 };
 
+/* 3597f2786b68 ("io_uring/rsrc: unify file and buffer resource tables", 6.13): before, the table holds pointers. */
+struct io_fixed_file {
+	unsigned long file_ptr;
+};
+struct io_file_table___files {
+	struct io_fixed_file *files;
+};
+struct io_ring_ctx___files {
+	struct io_file_table___files file_table;
+	unsigned int nr_user_files;
+};
+
+/* 7.0 keeps the name of an open in a structure of its own until it is opened. */
+struct delayed_filename {
+	struct filename *__incomplete_filename;
+};
+struct io_open___delayed {
+	struct delayed_filename filename;
+};
+
 #pragma clang attribute pop
 
 static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_node *node)

@@ -1,34 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* UDP: the first datagram of each socket to each peer. */
 #include "bpf/policy.h"
+#include "bpf/raw.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
-
-enum {
-	PEERS_MAX = 65536,
-
-	ETHERTYPE_IPV4 = 0x0800,
-	IPV4_SOURCE = 12, /* offset in the IP header */
-	IPV4_DESTINATION = 16,
-	IPV6_SOURCE = 8,
-	IPV6_DESTINATION = 24,
-};
-
-/* A peer that a socket has sent to. The cookie, not the address: it is never used again. */
-struct peer {
-	u64 cookie;
-	struct kernel_address address;
-	u16 family;
-	u16 port_be;
-	u32 zero;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, PEERS_MAX);
-	__type(key, struct peer);
-	__type(value, u8);
-} peers SEC(".maps");
+#include "bpf/uring.h"
 
 __hidden __noinline void datagram_tell(struct socket_entry *entry)
 {
@@ -66,6 +42,7 @@ static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_ne
 	/* Of two threads that send to one new peer at a time, one tells. */
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
 		return 1;
+	send->header.flags |= uring_flag(key);
 	if (policy_leaves_out(&send->header, KERNEL_SEND))
 		return 1;
 	entry = bpf_map_lookup_elem(&sockets, &key);
@@ -161,7 +138,11 @@ int datagram_egress(struct __sk_buff *packet)
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->protocol != IPPROTO_UDP)
+	if (!sk)
+		return 1;
+	if (raw_is(sk->type, sk->protocol))
+		raw_sent(packet, (u64)sk);
+	if (sk->protocol != IPPROTO_UDP)
 		return 1;
 	key = (u64)sk;
 	entry = bpf_map_lookup_elem(&sockets, &key);

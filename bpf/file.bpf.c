@@ -19,11 +19,6 @@ enum {
 	OPEN_NONBLOCK = 04000,
 	OPEN_PATH = 010000000,
 	OPEN_TEMPORARY = 020000000,
-#if defined(__TARGET_ARCH_arm64)
-	OPEN_LARGE = 0400000,
-#else
-	OPEN_LARGE = 0100000,
-#endif
 	/* Flags that the kernel does not keep in f_flags. */
 	OPEN_MOMENTARY = OPEN_CREATE | OPEN_EXCLUSIVE | OPEN_NO_TERMINAL | OPEN_TRUNCATE | OPEN_CLOSE_ON_EXEC,
 };
@@ -39,7 +34,8 @@ static __always_inline bool file_unsure(const struct file_facts *facts, const st
 
 	if (call->object || kernel_read(task, files, count.counter) < 2)
 		return false;
-	if (compat_file_references(file) > 1)
+	/* References first: one that is taken away again was there a moment ago. */
+	if (compat_file_references(file) > 1 || file_of_current(call->result) != file)
 		return true;
 	return !((call->flags | facts->flags) & OPEN_PATH) && ((call->flags ^ facts->flags) & OPEN_ACCESS);
 }
@@ -55,7 +51,7 @@ static __always_inline u64 open_number(
 	const struct kernel_header *header = &call->header;
 	u64 hash = repeat_key[0];
 
-	if (!repeat_collapse || unsure || facts->mode & FMODE_CREATED || open->truncated)
+	if (!repeat_collapse || unsure || call->unknown || facts->mode & FMODE_CREATED || open->truncated)
 		return 0;
 	hash = repeat_mix(hash, header->start_ns);
 	hash = repeat_mix(hash, (u64)header->exec_counter << 32 | header->tgid);
@@ -134,8 +130,9 @@ __hidden void file_opened(const struct call *call)
 	open = (void *)scratch->record;
 	__builtin_memset(open, 0, sizeof(*open));
 	end = call_argument(call, scratch, end, &open->argument, &open->truncated);
-	if (call->result >= 0) {
-		facts.file = call->object ? (void *)call->object : file_of_current(call->result);
+	if (call->result >= 0 && !call->unknown) {
+		if (!call->gone)
+			facts.file = call->object ? (void *)call->object : file_of_current(call->result);
 		unsure = !facts.file;
 	}
 	if (facts.file) {
@@ -167,7 +164,12 @@ __hidden void file_opened(const struct call *call)
 		scratch_give(scratch);
 		return;
 	}
-	if (call->result < 0)
+	if (call->unknown)
+		open->file_flags |= KERNEL_FILE_UNKNOWN;
+	if (call->exact)
+		open->file_flags |= KERNEL_FILE_EXACT;
+	/* Through io_uring the descriptor is looked at late: user space compares the path with what was asked for. */
+	if (call->result < 0 || (call->header.flags & KERNEL_URING && !call->exact))
 		end = call_start(call, scratch, end, &open->argument, &open->directory, &open->truncated);
 	if (open->repeat && !repeat_claim(open->repeat))
 		open->repeat = 0;

@@ -8,10 +8,12 @@
  * Where one function does not see all ways to fail, a second one further out tells the rest; what was told already is
  * noted in `told`, for the same thread.
  */
+#include "bpf/address.h"
 #include "bpf/call.h"
 #include "bpf/socket.h"
 #include "bpf/syscall.h"
 #include "bpf/task.h"
+#include "bpf/uring.h"
 
 enum {
 	OPEN_FOR_EXEC = 0x20, /* __FMODE_EXEC in open_flags.open_flag: execve and uselib open so */
@@ -20,7 +22,6 @@ enum {
 
 	RESOLVE_CACHED = 0x20,
 	RING_NONBLOCK = 1, /* IO_URING_F_NONBLOCK: an attempt; with EAGAIN another one follows */
-	PF_IO_WORKER = 0x10,
 	ENTERED_NONE = -1,
 
 	ADDRESS_MAX = 128, /* sizeof(struct sockaddr_storage) */
@@ -30,22 +31,14 @@ enum {
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct filename {
-	const char *name;
-};
-
 struct open_flags {
 	int open_flag;
 	u16 mode;
 };
 
-struct open_how {
-	u64 flags, mode, resolve;
-};
-
-/* What io_openat2 keeps at the start of its request (struct io_kiocb), whatever else stands there. */
-struct io_open {
-	struct open_how how;
+struct msghdr {
+	void *msg_name;
+	int msg_namelen;
 };
 
 /* Where a kernel still has it: without, the kernel opens for itself. It is gone since 7.0. */
@@ -102,7 +95,7 @@ static __always_inline bool told_take(u64 what)
 /* The system call that the running thread is in. What its registers say is fixed as long as it is inside. */
 struct entered {
 	u64 number; /* of the table of 64-bit calls; ENTERED_NONE: a thread of the kernel's */
-	u64 at[4];
+	u64 at[6];
 	bool compat;
 };
 
@@ -125,7 +118,7 @@ static __always_inline void read_entered(struct entered *entered)
 	struct pt_regs *regs;
 
 	entered->number = ENTERED_NONE;
-	if (kernel_read(task, flags) & PF_IO_WORKER)
+	if (kernel_read(task, flags) & TASK_IO_WORKER)
 		return;
 	entered->compat = call_compat(task);
 	regs = task_registers(task);
@@ -230,7 +223,7 @@ int BPF_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
 
 	if (!task_wanted(task, &container))
 		return 0;
-	open.how.flags = BPF_CORE_READ(request, how.flags);
+	open.how.flags = BPF_CORE_READ(request, how.flags) & ~(u64)OPEN_LARGE; /* which it adds to every open */
 	open.how.mode = BPF_CORE_READ(request, how.mode);
 	open.retried = issue_flags & RING_NONBLOCK && !(BPF_CORE_READ(request, how.resolve) & RESOLVE_CACHED);
 	if (bpf_map_update_elem(&ring_opens, &tid, &open, BPF_NOEXIST) == 0)
@@ -264,6 +257,7 @@ int BPF_PROG(function_opened, int directory, struct filename *path, struct open_
 		call.object = file;
 	call.name = (u64)kernel_read(path, name);
 	call.fd = directory;
+	call.exact = true;
 	if (ring_open_count)
 		ring = ring_claims(&call, call.result);
 	if (ring == RING_RETRIED || (ring == RING_NONE && !open_claims(&call, with)))
@@ -346,6 +340,18 @@ static __always_inline u64 sock_of_file(struct file *file)
 	return (u64)BPF_CORE_READ(socket, sk);
 }
 
+/* Marks what io_uring did with a socket. `own` and `other` are the system calls that do the same. */
+static __noinline void mark_ring(struct call *call, u64 sk, u64 own, u64 other)
+{
+	struct entered entered = {};
+
+	if (!uring_flag(sk))
+		return;
+	read_entered(&entered);
+	if (entered.number != own && entered.number != other)
+		call->header.flags |= KERNEL_URING;
+}
+
 /* Both connect(2) and io_uring's, with the address that the kernel has copied. */
 SEC("fexit/__sys_connect_file")
 int BPF_PROG(function_connected, struct file *file, void *address, int length, int flags, int result)
@@ -356,6 +362,7 @@ int BPF_PROG(function_connected, struct file *file, void *address, int length, i
 	if (!caller(&call))
 		return 0;
 	call.object = sock_of_file(file);
+	mark_ring(&call, call.object, CALL_CONNECT, CALL_CONNECT);
 	network_connected(&call);
 	return 0;
 }
@@ -381,6 +388,7 @@ int BPF_PROG(function_accepted, struct file *listener, void *a, void *b, void *c
 
 	if (error_of(accepted) || !caller(&call))
 		return 0;
+	mark_ring(&call, sock_of_file(listener), CALL_ACCEPT, CALL_ACCEPT4);
 	call.object = sock_of_file((struct file *)accepted);
 	network_accepted(&call);
 	return 0;
@@ -394,6 +402,7 @@ static __always_inline int listened(struct socket *socket, int result)
 	if (!caller(&call))
 		return 0;
 	call.object = (u64)BPF_CORE_READ(socket, sk);
+	mark_ring(&call, call.object, CALL_LISTEN, CALL_LISTEN);
 	network_listened(&call);
 	return 0;
 }
@@ -416,18 +425,96 @@ int BPF_PROG(function_listened_mptcp, struct socket *socket, int backlog, int re
 	return listened(socket, result);
 }
 
-/* A listen that a security module refused or the socket does not know, or of a protocol without a hook of its own. */
+/* Is it none of those three's? A security module refused it, the socket knows no listening, or it is of another kind. */
+static __noinline bool listened_else(u64 address, int result)
+{
+	struct sock *sk = (void *)address;
+	u16 family, protocol;
+
+	if (result == -EOPNOTSUPP || result == -EACCES || result == -EPERM)
+		return true;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	if (family == AF_INET || family == AF_INET6)
+		return protocol != IPPROTO_TCP && protocol != PROTOCOL_MPTCP;
+	return family != AF_UNIX;
+}
+
+/* io_uring's (6.11 on). Where the compiler has not put it into listen(2) as well, that comes by too. */
+SEC("fexit/__sys_listen_socket")
+int BPF_PROG(function_listened_ring, struct socket *socket, int backlog, int result)
+{
+	if (!listened_else((u64)BPF_CORE_READ(socket, sk), result))
+		return 0;
+	told_note(CALL_LISTEN);
+	return listened(socket, result);
+}
+
 SEC("fexit/__sys_listen")
-int BPF_PROG(function_not_listened, int fd, int backlog, int result)
+int BPF_PROG(function_listened_else, int fd, int backlog, int result)
 {
 	struct call call = {.fd = fd};
 
 	call.result = result;
-	if (result != -EOPNOTSUPP && result != -EACCES && result != -EPERM)
+	call.object = (u64)socket_of_file(file_of_descriptor(bpf_get_current_task_btf(), fd));
+	if (!call.object || !listened_else(call.object, result) || !caller(&call) || told_take(CALL_LISTEN))
 		return 0;
-	if (caller(&call))
-		network_listened(&call);
+	network_listened(&call);
 	return 0;
+}
+
+SEC("fexit/__sys_socket")
+int BPF_PROG(function_socket, int family, int type, int protocol, int result)
+{
+	struct call call = {};
+
+	call.result = result;
+	if (caller(&call))
+		socket_created(&call, family, type, protocol);
+	return 0;
+}
+
+/* A connect that comes with the first data (MSG_FASTOPEN). */
+SEC("fexit/__inet_stream_connect")
+int BPF_PROG(function_fast_open, struct socket *socket, void *address, int length, int flags, int sends, int result)
+{
+	struct call call = {.name = (u64)address, .length = length};
+
+	call.result = result;
+	if (!sends || !caller(&call))
+		return 0;
+	call.object = (u64)BPF_CORE_READ(socket, sk);
+	call.header.flags |= uring_flag(call.object);
+	network_connected(&call);
+	return 0;
+}
+
+/* A datagram or a packet, to the address that the kernel has copied. */
+static __always_inline int sent(struct socket *socket, struct msghdr *message, int result)
+{
+	struct call call = {};
+
+	call.result = result;
+	if (result < 0 || !caller(&call))
+		return 0;
+	call.object = (u64)BPF_CORE_READ(socket, sk);
+	call.name = (u64)BPF_CORE_READ(message, msg_name);
+	call.length = BPF_CORE_READ(message, msg_namelen);
+	call.header.flags |= uring_flag(call.object);
+	socket_sent(&call);
+	return 0;
+}
+
+SEC("fexit/packet_sendmsg")
+int BPF_PROG(function_packet_sent, struct socket *socket, struct msghdr *message, size_t length, int result)
+{
+	return sent(socket, message, result);
+}
+
+SEC("fexit/unix_dgram_sendmsg")
+int BPF_PROG(function_unix_sent, struct socket *socket, struct msghdr *message, size_t length, int result)
+{
+	return sent(socket, message, result);
 }
 
 /* --- failed execs --------------------------------------------------------------------------------------------------- */

@@ -31,7 +31,9 @@
 	KIND(LISTEN, 9, "listen", KERNEL_RING_CRITICAL)                                                                \
 	KIND(SEND, 10, "send", KERNEL_RING_CRITICAL)                                                                   \
 	KIND(DISCONNECT, 11, "disconnect_received", KERNEL_RING_CRITICAL)                                              \
-	KIND(PROCESS, 12, "process", KERNEL_RING_CRITICAL)
+	KIND(PROCESS, 12, "process", KERNEL_RING_CRITICAL)                                                             \
+	KIND(SOCKET, 14, "socket", KERNEL_RING_CRITICAL)                                                               \
+	KIND(TAMPER, 15, "tamper", KERNEL_RING_CRITICAL)
 
 enum kernel_ring {
 	KERNEL_RING_CRITICAL = 0, /* what must never be lost */
@@ -72,6 +74,7 @@ enum {
 	KERNEL_CGROUP_V1 = 1 << 1,    /* cgroup_id is of a v1 hierarchy */
 	KERNEL_COMPAT = 1 << 2,       /* a 32-bit system call */
 	KERNEL_NO_PROCESS = 1 << 3,   /* the process is not known: a socket older than the sensor */
+	KERNEL_CANARY = 1 << 4,       /* of the sensor's own canary: proof that the hooks see, no event */
 	KERNEL_URING = 1 << 5,        /* asked for through io_uring */
 };
 
@@ -214,7 +217,9 @@ enum {
 	KERNEL_FILE_DELETED = 1 << 2,
 	KERNEL_FILE_UPPER = 1 << 3,
 	KERNEL_FILE_COPIED_UP = 1 << 4,
-	KERNEL_FILE_UNSURE = 1 << 5, /* the descriptor may have been replaced before the hook looked */
+	KERNEL_FILE_UNSURE = 1 << 5,  /* the descriptor may have been replaced before the hook looked */
+	KERNEL_FILE_UNKNOWN = 1 << 6, /* io_uring: it was asked for, and nothing tells what came of it */
+	KERNEL_FILE_EXACT = 1 << 7,   /* io_uring: seen as it was opened, not behind a descriptor later */
 };
 
 struct kernel_open {
@@ -232,17 +237,17 @@ struct kernel_open {
 	__u8 zero;
 	struct kernel_string path;      /* the kernel's; absent if the open failed */
 	struct kernel_string argument;  /* claimed: as given */
-	struct kernel_string directory; /* of a failed open of a relative path: what it starts from */
+	struct kernel_string directory; /* what a relative path starts from: if the open failed, or by io_uring */
 };
 
 struct kernel_address {
-	__u8 bytes[16]; /* IPv4: the first 4 */
+	__u8 bytes[16]; /* IPv4: the first 4; vsock: context id and port, 4 each, in the machine's order */
 };
 
 /* The two ends of a socket; `local` is this process's own side. */
 struct kernel_tuple {
-	__u16 family;   /* AF_INET, AF_INET6, AF_UNIX; a v4-mapped address is AF_INET */
-	__u16 protocol; /* IPPROTO_TCP, IPPROTO_UDP, … ; 0 for unix */
+	__u16 family;   /* AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_PACKET; a v4-mapped address is AF_INET */
+	__u16 protocol; /* IPPROTO_TCP, … ; of a raw send the packet's own; AF_PACKET: an Ethernet type, big endian */
 	__u16 type;     /* SOCK_STREAM, … */
 	__u16 zero;
 	struct kernel_address local, remote;
@@ -253,17 +258,27 @@ struct kernel_tuple {
 /*
  * CONNECT: the kernel was asked to connect; its outcome follows as CONNECT_DONE with the same `connection`.
  * CONNECT_DONE alone: it failed before a CONNECT, or the socket is not an inet one (unix: one record, outcome known).
- * LISTEN, ACCEPT, SEND (first datagram to a peer): one record each.
+ * LISTEN, ACCEPT, SEND (first datagram or raw packet to a peer): one record each.
  */
 struct kernel_network {
 	struct kernel_header header;
 	__u64 connection;    /* socket cookie or address, unique while the socket lives; 0: none */
 	__s32 result;        /* 0, -errno, or for ACCEPT the new descriptor */
-	__u8 result_unknown; /* CONNECT_DONE: the program gave up first */
+	__u8 result_unknown; /* CONNECT_DONE: the program gave up first; io_uring: nothing tells the outcome */
 	__u8 zero[3];
 	struct kernel_tuple tuple;
 	struct kernel_string unix_name; /* sun_path; an abstract name starts with a NUL byte */
-	__u32 zero2;
+	__u32 interface;                /* AF_PACKET: index of the network device */
+};
+
+/* A socket of a kind that says something by being there (bpf/raw.bpf.c). */
+struct kernel_socket {
+	struct kernel_header header;
+	__s32 result; /* the descriptor, or -errno */
+	__u16 family; /* AF_* */
+	__u16 type;   /* SOCK_* without its flags */
+	__u32 protocol;
+	__u32 zero;
 };
 
 /* A TCP connection that had been established has ended. Bytes are payload. */
@@ -286,6 +301,16 @@ enum {
 	KERNEL_SYSCALL_CONNECT = 1 << 3,
 	KERNEL_SYSCALL_ACCEPT = 1 << 4,
 	KERNEL_SYSCALL_LISTEN = 1 << 5,
+	KERNEL_SYSCALL_SOCKET = 1 << 6,
+	KERNEL_SYSCALL_SEND = 1 << 7, /* where no address hook sees it */
+};
+
+/* TAMPER: a signal from a container, made for the sensor. The header's process is the sender. */
+struct kernel_tamper {
+	struct kernel_header header;
+	__s32 signal;
+	__s32 code;                  /* si_code: SI_USER, SI_TKILL, SI_QUEUE, … */
+	char name[KERNEL_NAME_SIZE]; /* the sender's, at this moment */
 };
 
 /* What the BPF side counts, per CPU and lane; user space reads it and owes a record for every difference. */
@@ -353,6 +378,8 @@ KERNEL_ASSERT(kernel_open, 88 + 32 + 8 + 4 + 12);
 KERNEL_ASSERT(kernel_tuple, 48);
 KERNEL_ASSERT(kernel_network, 88 + 16 + 48 + 8);
 KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 48);
+KERNEL_ASSERT(kernel_socket, 104);
+KERNEL_ASSERT(kernel_tamper, 88 + 8 + 16);
 KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64 + 1));
 KERNEL_ASSERT(kernel_repeats, 8 * KERNEL_REPEAT_WORDS);
 KERNEL_ASSERT(kernel_policy, 8 * (KERNEL_KINDS_END + 3 + 3));

@@ -246,6 +246,10 @@ struct linux_binprm {
 	const char *fdpath; /* the filename, where it was made from a descriptor */
 };
 
+struct kernel_siginfo {
+	int si_code;
+};
+
 struct seq_file;
 
 struct bpf_iter_meta {
@@ -290,12 +294,15 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
 	u16 sk_type;
 	u16 sk_protocol;
 	struct sock_cgroup_data sk_cgrp_data;
+	struct socket *sk_socket;
 };
 
 struct inet_sock {
@@ -323,6 +330,102 @@ struct unix_sock {
 
 struct socket {
 	struct sock *sk;
+	struct file *file;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
+};
+
+struct sockaddr_vm {
+	unsigned int svm_port, svm_cid;
+};
+
+struct vsock_sock {
+	struct sockaddr_vm local_addr, remote_addr;
+};
+
+struct packet_sock {
+	int ifindex; /* what it is bound to */
+};
+
+struct bpf_sock_addr_kern {
+	struct sock *sk;
+	void *uaddr;
+	u32 uaddrlen;
+};
+
+/* --- io_uring ------------------------------------------------------------------------------------------------------ */
+struct io_rsrc_node {
+	unsigned long file_ptr;
+};
+
+struct io_rsrc_data {
+	unsigned int nr;
+	struct io_rsrc_node **nodes;
+};
+
+struct io_file_table {
+	struct io_rsrc_data data;
+};
+
+struct io_ring_ctx {
+	struct io_file_table file_table;
+};
+
+struct io_cqe {
+	u64 user_data;
+	int fd; /* until it completes */
+};
+
+/* A request; what its operation keeps (io_open, …) lies at its start. */
+struct io_kiocb {
+	struct file *file;
+	u8 opcode;
+	u32 flags; /* of 64 bits since 6.10: the low ones are meant */
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
+	void *async_data;
+};
+
+struct filename {
+	const char *name;
+};
+
+struct open_how {
+	u64 flags, mode, resolve;
+};
+
+struct io_open {
+	int dfd;
+	u32 file_slot;
+	struct filename *filename;
+	struct open_how how;
+};
+
+struct io_accept {
+	int iou_flags;
+	u32 file_slot;
+};
+
+struct io_connect {
+	void *addr;
+	int addr_len;
+};
+
+struct io_socket {
+	int domain, type, protocol;
+};
+
+struct io_async_msghdr {
+	char addr[128];
+};
+
+struct io_uring_cqe {
+	u64 user_data;
+	s32 res;
+	u32 flags;
 };
 
 #pragma clang attribute pop
@@ -334,8 +437,19 @@ enum {
 	AF_INET = 2,
 	AF_INET6 = 10,
 	SOCK_STREAM = 1,
+	AF_NETLINK = 16,
+	AF_PACKET = 17,
+	AF_VSOCK = 40,
+	SOCK_DGRAM = 2,
+	SOCK_RAW = 3,
+	IPPROTO_ICMP = 1,
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
+	IPPROTO_ICMPV6 = 58,
+	IPPROTO_SCTP = 132,
+	IPPROTO_UDPLITE = 136,
+
+	MSG_FASTOPEN = 0x20000000,
 
 	S_IFMT = 0170000,
 	S_IFSOCK = 0140000,
@@ -357,6 +471,7 @@ enum {
 	ENAMETOOLONG = 36,
 	EOPNOTSUPP = 95,
 	EISCONN = 106,
+	ECANCELED = 125,
 	EALREADY = 114,
 	EINPROGRESS = 115,
 	ERESTARTSYS = 512, /* from here to 516: the call starts again, or ends in EINTR */

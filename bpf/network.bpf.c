@@ -7,10 +7,12 @@
  * and the return of the system call (it failed before it began, or is not TCP). The first that knows the outcome tells
  * it: each takes the flag SOCKET_BEGUN away before it speaks.
  */
+#include "bpf/address.h"
 #include "bpf/call.h"
 #include "bpf/policy.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
+#include "bpf/uring.h"
 
 enum {
 	STATE_ESTABLISHED = 1, /* TCP_ESTABLISHED, … of the kernel's tcp_states.h */
@@ -19,7 +21,6 @@ enum {
 	STATE_CLOSE = 7,
 	STATE_LISTEN = 10,
 
-	SOCK_RAW = 3,
 	SOCK_DONE_BIT = 1 << 1, /* enum sock_flags: a FIN has come (tcp_fin) */
 };
 
@@ -95,6 +96,7 @@ static __always_inline int connect_begins(u64 key, const struct kernel_tuple *tu
 
 	if (!task_current(&begin.header))
 		return 1;
+	begin.header.flags |= uring_flag(key);
 	begin.connection = key;
 	begin.tuple = *tuple;
 	entry = entry_new(key, KERNEL_CONNECT_DONE);
@@ -261,99 +263,18 @@ int network_list(struct bpf_iter__task_file *iterator)
 
 /* --- system calls that have returned ----------------------------------------------------------------------------------- */
 
-/* The socket of the call: the one that its hook had, or the one behind the descriptor. */
-static __always_inline struct sock *socket_of_call(const struct call *call, u32 fd)
-{
-	struct file *file;
-	struct socket *socket;
-
-	if (call->object)
-		return (void *)call->object;
-	file = file_of_descriptor(bpf_get_current_task_btf(), fd);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
-}
-
-/* Appends a bound unix socket's name. */
-static __always_inline u32 unix_name(struct scratch *scratch, u32 end, struct kernel_string *string, struct sock *sk)
-{
-	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
-	u32 length = address ? BPF_CORE_READ(address, len) - 2 : 0; /* less sun_family */
-
-	string_note(string, 0, 0);
-	if (!length || length > KERNEL_UNIX_NAME_MAX)
-		return end;
-	if (bpf_probe_read_kernel(scratch_at(scratch, end), length & 127, address->name[0].sun_path) < 0)
-		return end;
-	return string_note(string, end, length);
-}
-
-/* Bytes of the sockaddr from `offset`: of the kernel's copy, or, claimed, of user memory. */
-static __always_inline long read_sockaddr(const struct call *call, void *to, u32 offset, u32 size)
-{
-	if (call->name)
-		return bpf_probe_read_kernel(to, size, (void *)(call->name + offset));
-	return bpf_probe_read_user(to, size, (void *)(call->address + offset));
-}
-
-/* What a call that failed was given: claimed where it comes from user memory, but there is nothing else. */
-static __always_inline u32 claimed_address(struct scratch *scratch, const struct call *call, u32 end)
-{
-	struct kernel_network *network = (void *)scratch->record;
-	struct {
-		u16 family;
-		__be16 port;
-		u32 words[6]; /* IPv4: the address first; IPv6: flow, then the address */
-	} given = {};
-	u32 length = call->length;
-
-	if (read_sockaddr(call, &given, 0, sizeof(u16) + sizeof(u16) + sizeof(u32)) < 0)
-		return end;
-	if (given.family == AF_UNIX && length > 2) {
-		length -= 2;
-		if (length > KERNEL_UNIX_NAME_MAX)
-			length = KERNEL_UNIX_NAME_MAX;
-		if (read_sockaddr(call, scratch_at(scratch, end), 2, length & 127) < 0)
-			return end;
-		network->tuple.family = AF_UNIX;
-		return string_note(&network->unix_name, end, length);
-	}
-	if (given.family != AF_INET && given.family != AF_INET6)
-		return end;
-	network->tuple.family = given.family;
-	network->tuple.remote_port_be = given.port;
-	if (given.family == AF_INET) {
-		*(u32 *)network->tuple.remote.bytes = given.words[0];
-		return end;
-	}
-	read_sockaddr(call, &network->tuple.remote, 8, 16);
-	if (unmap(&network->tuple.remote))
-		network->tuple.family = AF_INET;
-	return end;
-}
-
-static __always_inline struct scratch *network_scratch(const struct call *call, u32 kind)
-{
-	struct scratch *scratch = scratch_take();
-	struct kernel_network *network;
-
-	if (!scratch) {
-		ring_unsent(kind, KERNEL_RING_CRITICAL);
-		return NULL;
-	}
-	network = (void *)scratch->record;
-	__builtin_memset(network, 0, sizeof(*network));
-	network->header = call->header;
-	network->result = call->result;
-	return scratch;
-}
-
 static __always_inline bool connect_goes_on(s64 result)
 {
 	return result == -EINPROGRESS || result == -EALREADY || result == -EISCONN || result == -EINTR ||
 	       (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK);
+}
+
+/* Of the protocols that inet sockets of other types than raw speak. */
+static __always_inline bool has_address_hook(struct sock *sk)
+{
+	u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
 }
 
 /*
@@ -412,6 +333,8 @@ __hidden void network_connected(const struct call *call)
 	if (!sk)
 		return;
 	type = BPF_CORE_READ(sk, sk_type);
+	if (family == AF_VSOCK)
+		vsock_connected(call, sk);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return;
 	if (BPF_CORE_READ(sk, sk_protocol) == PROTOCOL_MPTCP) /* its subflows tell */
@@ -431,7 +354,8 @@ __hidden void network_connected(const struct call *call)
 	}
 	if (family == AF_UNIX ? call->result == -EAGAIN && type != SOCK_STREAM : connect_goes_on(call->result))
 		return;
-	if (call->result < 0 || family == AF_UNIX || type == SOCK_RAW)
+	/* Raw sockets, SCTP and the like have no address hook. */
+	if (call->result < 0 || family == AF_UNIX || type == SOCK_RAW || !has_address_hook(sk))
 		connect_alone(call, sk);
 }
 
@@ -439,12 +363,15 @@ __hidden void network_connected(const struct call *call)
  * Another thread can put another socket at the descriptor before this program looks, or nothing. One that it put there
  * has a second reference, which one that was just accepted has not. What is in doubt is a loss, and told as that.
  */
-static __always_inline bool socket_unsure(const struct call *call)
+static __always_inline bool socket_unsure(const struct call *call, struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return !call->object && BPF_CORE_READ(task, files, count.counter) > 1 &&
-	       compat_file_references(file_of_descriptor(task, call->result)) > 1;
+	if (call->object || BPF_CORE_READ(task, files, count.counter) < 2)
+		return false;
+	/* References first: one that is taken away again was there a moment ago. */
+	return compat_file_references(file_of_descriptor(task, call->result)) > 1 ||
+	       socket_of_call(call, call->result) != sk;
 }
 
 __hidden void network_accepted(const struct call *call)
@@ -457,11 +384,13 @@ __hidden void network_accepted(const struct call *call)
 	u32 end = sizeof(*network);
 	u16 family;
 
-	if (!sk || socket_unsure(call)) {
+	if (!sk || socket_unsure(call, sk)) {
 		ring_unsent(KERNEL_ACCEPT, KERNEL_RING_CRITICAL);
 		return;
 	}
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family == AF_VSOCK)
+		vsock_told(call, sk, KERNEL_ACCEPT);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return;
 	scratch = network_scratch(call, KERNEL_ACCEPT);
@@ -508,6 +437,8 @@ __hidden void network_listened(const struct call *call)
 		return;
 	}
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family == AF_VSOCK)
+		vsock_told(call, sk, KERNEL_LISTEN);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return;
 	if (family != AF_UNIX) {

@@ -12,16 +12,7 @@ enum {
 	PATH_INTERNAL = -22, /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL): a mount of the kernel's own, as memfd's */
 };
 
-/* What one step needs of a dentry. The kernel has had them side by side ever since, so one read gets all. */
-struct path_dentry {
-	u32 flags;
-	u32 sequence;
-	u64 hash[2];
-	struct dentry *parent;
-	u64 hash_len;
-	const unsigned char *name;
-};
-
+/* The kernel has had these fields side by side ever since, so one read gets all. */
 #define DENTRY_AT(field) bpf_core_field_offset(struct dentry, field)
 
 static __always_inline void path_read_dentry(struct path_dentry *out, struct dentry *dentry)
@@ -42,9 +33,12 @@ static __always_inline void path_read_dentry(struct path_dentry *out, struct den
  * Was it renamed while it was read? A name is written over in its place, so half of the old one and half of the new one
  * may have been read: one that never was.
  */
-static __always_inline bool path_torn(const struct path_dentry *read, struct dentry *dentry)
+static __always_inline bool path_torn(struct path_walk *walk)
 {
-	return read->sequence & 1 || BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != read->sequence;
+	struct dentry *dentry = walk->dentry;
+
+	bpf_core_read(&walk->sequence, sizeof(walk->sequence), &dentry->d_seq.seqcount.sequence);
+	return walk->read.sequence & 1 || walk->sequence != walk->read.sequence;
 }
 
 /* Puts a name, and a slash if asked, before the path. False where there is no room: the path keeps its tail. */
@@ -73,19 +67,22 @@ static __always_inline bool path_prepend(struct scratch *scratch, const struct p
  * A file that hangs nowhere has the name that its maker gave it ("memfd:x"). Where it has none (a namespace's, a pipe's;
  * open_by_handle_at of one whose directory is not known) its file system's stands for it: "nsfs:", never "/".
  */
-static __always_inline void path_detached(struct scratch *scratch, struct path_dentry *dentry)
+static __always_inline void path_detached(struct scratch *scratch)
 {
 	struct path_walk *walk = &scratch->walk;
+	struct path_dentry *dentry = &walk->read;
 	struct dentry *of = walk->dentry;
-	char name[32] = {};
+	char *room = scratch->path + KERNEL_PATH_MAX; /* behind the path */
+	long size;
 
-	bpf_probe_read_kernel_str(name, 2, dentry->name);
-	if (name[0] && name[0] != '/') {
+	bpf_probe_read_kernel(room, 1, dentry->name);
+	if (dentry->hash_len >> 32 && *room != '/') {
 		path_prepend(scratch, dentry, false);
 		return;
 	}
 	dentry->name = (void *)BPF_CORE_READ(of, d_inode, i_sb, s_type, name);
-	dentry->hash_len = (u64)(bpf_probe_read_kernel_str(name, sizeof(name), dentry->name) - 1) << 32;
+	size = bpf_probe_read_kernel_str(room, PATH_NAME_MASK, dentry->name);
+	dentry->hash_len = size > 0 ? (u64)(size - 1) << 32 : 0;
 	scratch->path[KERNEL_PATH_MAX - 1] = ':';
 	walk->at--;
 	path_prepend(scratch, dentry, false);
@@ -95,38 +92,39 @@ static __always_inline void path_detached(struct scratch *scratch, struct path_d
 static __always_inline bool path_step(struct scratch *scratch)
 {
 	struct path_walk *walk = &scratch->walk;
-	struct path_dentry dentry;
+	struct path_dentry *dentry = &walk->read;
 	u32 before = walk->at;
 
 	if (walk->dentry == walk->root) {
 		struct mount *mount = walk->mount;
-		struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
+		struct mount *parent;
 
+		bpf_core_read(&walk->parent, sizeof(walk->parent), &mount->mnt_parent);
+		parent = walk->parent;
 		if (parent == mount || !parent)
 			return false;
-		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-		walk->root = BPF_CORE_READ(parent, mnt.mnt_root);
+		bpf_core_read(&walk->dentry, sizeof(walk->dentry), &mount->mnt_mountpoint);
+		bpf_core_read(&walk->root, sizeof(walk->root), &parent->mnt.mnt_root);
 		walk->mount = parent;
 		return true;
 	}
-	path_read_dentry(&dentry, walk->dentry);
-	if (dentry.parent == walk->dentry || !dentry.parent) {
+	path_read_dentry(dentry, walk->dentry);
+	if (dentry->parent == walk->dentry || !dentry->parent) {
 		/* A root that is not the mount's: it hangs nowhere. */
 		if (walk->dentry == walk->start) {
 			walk->found |= PATH_DETACHED;
 			walk->found &= ~(PATH_DELETED | PATH_FOREIGN);
-			path_detached(scratch, &dentry);
 		} else {
 			walk->found |= PATH_FOREIGN;
 		}
 		return false;
 	}
-	if (!path_prepend(scratch, &dentry, true))
+	if (!path_prepend(scratch, dentry, true))
 		return false;
-	if (path_torn(&dentry, walk->dentry))
+	if (path_torn(walk))
 		walk->at = before; /* once more */
 	else
-		walk->dentry = dentry.parent;
+		walk->dentry = dentry->parent;
 	return true;
 }
 
@@ -141,9 +139,11 @@ __weak int path_chunk(u32 slot)
 	if (!scratch)
 		return 1;
 #pragma unroll
-	for (u32 i = 0; i < PATH_CHUNK; i++)
+	for (u32 i = 0; i < PATH_CHUNK; i++) {
+		barrier_var(scratch); /* or what all steps share is kept on the stack, which is too small */
 		if (!path_step(scratch))
 			return 1;
+	}
 	return 0;
 }
 
@@ -187,6 +187,8 @@ __weak int path_build(u32 slot, u64 vfsmount, u64 address, u64 space)
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
 		walk->found |= PATH_DELETED;
 	loop(PATH_LOOPS, path_loop, &scratch);
+	if (walk->found & PATH_DETACHED)
+		path_detached(scratch);
 	if (walk->at == KERNEL_PATH_MAX && !(walk->found & (PATH_DETACHED | PATH_CUT))) {
 		scratch->path[KERNEL_PATH_MAX - 1] = '/';
 		walk->at--;

@@ -66,7 +66,8 @@ static __always_inline u64 policy_rules(const struct kernel_header *header, u32 
 {
 	u64 rules = policy.kinds[kind], *named = NULL;
 
-	if (!rules)
+	/* The sensor's canary tries the hooks, not the configuration. */
+	if (!rules || header->flags & KERNEL_CANARY)
 		return 0;
 	if (rules & ~policy.unnamed && header->flags & KERNEL_IN_CONTAINER)
 		named = bpf_map_lookup_elem(&policy_containers, header->container_id);

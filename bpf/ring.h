@@ -28,11 +28,25 @@ struct {
 	__uint(max_entries, 16 * 1024 * 1024);
 } bulk SEC(".maps") __weak;
 
+/* What one step needs of a dentry, in the order in which the kernel has it. */
+struct path_dentry {
+	u32 flags;
+	u32 sequence;
+	u64 hash[2];
+	struct dentry *parent;
+	u64 hash_len;
+	const unsigned char *name;
+};
+
 /* A path on its way from a file upwards (path.bpf.c). */
 struct path_walk {
 	struct dentry *start, *dentry;
 	struct dentry *root; /* of the mount */
 	struct mount *mount;
+	/* What is read stands here, for on older kernels the stack is too small for it. */
+	struct path_dentry read;
+	struct mount *parent;
+	u32 sequence;
 	u32 at; /* where the path begins in scratch.path */
 	u32 found;
 };

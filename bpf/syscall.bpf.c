@@ -3,40 +3,57 @@
  * The one program at the exit of system calls. Every call of the machine passes here, so the number is tested first,
  * then the container; only then anything is read.
  */
+#include "bpf/address.h"
 #include "bpf/call.h"
+#include "bpf/raw.h"
 #include "bpf/syscall.h"
 #include "bpf/task.h"
 
 enum {
 	/* The first argument of socketcall (linux/net.h). */
+	SOCKETCALL_SOCKET = 1,
 	SOCKETCALL_CONNECT = 3,
 	SOCKETCALL_LISTEN = 4,
 	SOCKETCALL_ACCEPT = 5,
+	SOCKETCALL_SENDTO = 11,
+	SOCKETCALL_SENDMSG = 16,
 	SOCKETCALL_ACCEPT4 = 18,
+	SOCKETCALL_SENDMMSG = 20,
 };
 
+enum { MESSAGES_MAX = 16 }; /* of one sendmmsg */
+
+/* Set by the loader: is there no hook on datagrams to unix sockets? Then they are looked at here. */
+const volatile bool unix_by_exit = false;
+
 struct call_arguments {
-	u64 at[4];
+	u64 at[6];
 };
 
 /* socketcall(2): a number of its own, and where its arguments are. */
 static __always_inline u64 read_socketcall(struct call_arguments *arguments)
 {
-	u32 given[3] = {};
+	u64 number;
+	u32 given[6] = {}, count = 3;
 
-	bpf_probe_read_user(given, sizeof(given), (void *)arguments->at[1]);
+	if (arguments->at[0] == SOCKETCALL_SENDTO)
+		count = 6;
+	else if (arguments->at[0] == SOCKETCALL_SENDMMSG)
+		count = 4;
+	bpf_probe_read_user(given, count * sizeof(u32), (void *)arguments->at[1]);
 	switch (arguments->at[0]) {
-	case SOCKETCALL_CONNECT: arguments->at[0] = CALL_CONNECT; break;
-	case SOCKETCALL_LISTEN: arguments->at[0] = CALL_LISTEN; break;
+	case SOCKETCALL_SOCKET: number = CALL_SOCKET; break;
+	case SOCKETCALL_SENDTO: number = CALL_SENDTO; break;
+	case SOCKETCALL_SENDMSG: number = CALL_SENDMSG; break;
+	case SOCKETCALL_SENDMMSG: number = CALL_SENDMMSG; break;
+	case SOCKETCALL_CONNECT: number = CALL_CONNECT; break;
+	case SOCKETCALL_LISTEN: number = CALL_LISTEN; break;
 	case SOCKETCALL_ACCEPT:
-	case SOCKETCALL_ACCEPT4: arguments->at[0] = CALL_ACCEPT; break;
+	case SOCKETCALL_ACCEPT4: number = CALL_ACCEPT; break;
 	default: return 0;
 	}
-	u64 number = arguments->at[0];
-
-	arguments->at[0] = given[0];
-	arguments->at[1] = given[1];
-	arguments->at[2] = given[2];
+	for (u32 i = 0; i < 6; i++)
+		arguments->at[i] = given[i];
 	return number;
 }
 
@@ -91,8 +108,80 @@ static __always_inline void call_file(struct call *call, u64 number, const struc
 	file_opened(call);
 }
 
-/* Those promises that function hooks serve (KERNEL_SYSCALL_*): set by the loader before this is attached. */
-__u32 syscall_spares = 0;
+/* The arguments are registers; socketcall's are memory that another thread may change, so there the socket is asked. */
+static __noinline void call_socket(struct call *call, const struct call_arguments *arguments)
+{
+	u32 family = arguments->at[0], type = arguments->at[1], protocol = arguments->at[2];
+
+	if (call->header.flags & KERNEL_COMPAT && call->result >= 0) {
+		struct sock *sk = socket_of_call(call, call->result);
+
+		if (sk) {
+			family = BPF_CORE_READ(sk, __sk_common.skc_family);
+			type = BPF_CORE_READ(sk, sk_type);
+			if (family != AF_PACKET) /* which does not keep it there */
+				protocol = BPF_CORE_READ(sk, sk_protocol);
+		}
+	}
+	socket_created(call, family, type, protocol);
+}
+
+/* Does anybody want to know of sends by this number? Of most never. */
+static __always_inline bool send_matters(struct pt_regs *regs, u64 number)
+{
+	if (packet_socket_seen || unix_by_exit)
+		return true;
+	return call_send_flags(regs, number) & MSG_FASTOPEN;
+}
+
+/* Reads where a struct msghdr says that its message goes. */
+static __always_inline void read_message(struct call *call, u64 message)
+{
+	u64 native[2] = {};
+	u32 compat[2] = {};
+
+	if (call->header.flags & KERNEL_COMPAT) {
+		bpf_probe_read_user(compat, sizeof(compat), (void *)message);
+		call->address = compat[0];
+		call->length = compat[1];
+	} else {
+		bpf_probe_read_user(native, sizeof(native), (void *)message);
+		call->address = native[0];
+		call->length = native[1];
+	}
+}
+
+static __noinline void call_send(struct call *call, u64 number, const struct call_arguments *arguments)
+{
+	const u64 *at = arguments->at;
+	u32 size = call->header.flags & KERNEL_COMPAT ? 32 : 64; /* struct mmsghdr */
+	s64 sent = call->result;
+
+	call->fd = at[0];
+	switch (number) {
+	case CALL_SENDTO:
+		call->flags = at[3];
+		call->address = at[4];
+		call->length = at[5];
+		socket_sent(call);
+		break;
+	case CALL_SENDMSG:
+		call->flags = at[2];
+		read_message(call, at[1]);
+		socket_sent(call);
+		break;
+	default:
+		call->flags = at[3];
+		for (u32 i = 0; i < MESSAGES_MAX; i++) {
+			if (i && i >= sent)
+				break;
+			call->result = sent;
+			read_message(call, at[1] + i * size);
+			socket_sent(call);
+		}
+		break;
+	}
+}
 
 static __always_inline u32 promise_of(u64 number)
 {
@@ -108,6 +197,10 @@ static __always_inline u32 promise_of(u64 number)
 	case CALL_ACCEPT:
 	case CALL_ACCEPT4: return KERNEL_SYSCALL_ACCEPT;
 	case CALL_LISTEN: return KERNEL_SYSCALL_LISTEN;
+	case CALL_SOCKET: return KERNEL_SYSCALL_SOCKET;
+	case CALL_SENDTO:
+	case CALL_SENDMSG:
+	case CALL_SENDMMSG: return KERNEL_SYSCALL_SEND;
 	default: return 0;
 	}
 }
@@ -125,7 +218,12 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		return 0;
 	/* Which table the number is of is asked only where it may matter in either. */
 	compat = call_compat(bpf_get_current_task_btf());
-	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)) || !task_untimed(&call.header))
+	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)))
+		return 0;
+	if (!compat && (number == CALL_SENDTO || number == CALL_SENDMSG || number == CALL_SENDMMSG) &&
+		!send_matters(regs, number))
+		return 0;
+	if (!task_untimed(&call.header))
 		return 0;
 	number = read_registers(regs, number, compat, &arguments);
 	if (syscall_spares & promise_of(number))
@@ -151,6 +249,10 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 		if (result < 0)
 			process_exec_failed(&call);
 		break;
+	case CALL_SOCKET: call_socket(&call, &arguments); break;
+	case CALL_SENDTO:
+	case CALL_SENDMSG:
+	case CALL_SENDMMSG: call_send(&call, number, &arguments); break;
 	case CALL_CONNECT:
 		call.fd = arguments.at[0];
 		call.address = arguments.at[1];

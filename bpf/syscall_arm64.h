@@ -8,12 +8,16 @@
 /* include/uapi/asm-generic/unistd.h */
 enum {
 	CALL_OPENAT = 56,
+	CALL_SOCKET = 198,
 	CALL_LISTEN = 201,
 	CALL_ACCEPT = 202,
 	CALL_CONNECT = 203,
+	CALL_SENDTO = 206,
+	CALL_SENDMSG = 211,
 	CALL_EXECVE = 221,
 	CALL_ACCEPT4 = 242,
 	CALL_OPEN_BY_HANDLE = 265,
+	CALL_SENDMMSG = 269,
 	CALL_EXECVEAT = 281,
 	CALL_OPENAT2 = 437,
 
@@ -27,11 +31,15 @@ enum {
 	COMPAT_OPEN = 5,
 	COMPAT_CREAT = 8,
 	COMPAT_EXECVE = 11,
+	COMPAT_SOCKET = 281,
 	COMPAT_CONNECT = 283,
 	COMPAT_LISTEN = 284,
 	COMPAT_ACCEPT = 285,
+	COMPAT_SENDTO = 290,
+	COMPAT_SENDMSG = 296,
 	COMPAT_OPENAT = 322,
 	COMPAT_ACCEPT4 = 366,
+	COMPAT_SENDMMSG = 374,
 	COMPAT_OPEN_BY_HANDLE = 371,
 	COMPAT_EXECVEAT = 387,
 	COMPAT_SOCKETCALL = 1 << 21,
@@ -44,6 +52,10 @@ static const u8 call_tables[CALL_NUMBERS] = {
 	[CALL_LISTEN] = CALL_NATIVE,
 	[CALL_ACCEPT] = CALL_NATIVE,
 	[CALL_CONNECT] = CALL_NATIVE,
+	[CALL_SOCKET] = CALL_NATIVE,
+	[CALL_SENDTO] = CALL_NATIVE,
+	[CALL_SENDMSG] = CALL_NATIVE,
+	[CALL_SENDMMSG] = CALL_NATIVE,
 	[CALL_EXECVE] = CALL_NATIVE,
 	[CALL_ACCEPT4] = CALL_NATIVE,
 	[CALL_OPEN_BY_HANDLE] = CALL_NATIVE,
@@ -53,6 +65,10 @@ static const u8 call_tables[CALL_NUMBERS] = {
 	[COMPAT_CREAT] = CALL_COMPAT,
 	[COMPAT_EXECVE] = CALL_COMPAT,
 	[COMPAT_CONNECT] = CALL_COMPAT,
+	[COMPAT_SOCKET] = CALL_COMPAT,
+	[COMPAT_SENDTO] = CALL_COMPAT,
+	[COMPAT_SENDMSG] = CALL_COMPAT,
+	[COMPAT_SENDMMSG] = CALL_COMPAT,
 	[COMPAT_LISTEN] = CALL_COMPAT,
 	[COMPAT_ACCEPT] = CALL_COMPAT,
 	[COMPAT_OPENAT] = CALL_COMPAT,
@@ -69,6 +85,10 @@ static __always_inline u64 compat_number(u64 number)
 	case COMPAT_CREAT: return CALL_CREAT;
 	case COMPAT_EXECVE: return CALL_EXECVE;
 	case COMPAT_CONNECT: return CALL_CONNECT;
+	case COMPAT_SOCKET: return CALL_SOCKET;
+	case COMPAT_SENDTO: return CALL_SENDTO;
+	case COMPAT_SENDMSG: return CALL_SENDMSG;
+	case COMPAT_SENDMMSG: return CALL_SENDMMSG;
 	case COMPAT_LISTEN: return CALL_LISTEN;
 	case COMPAT_ACCEPT: return CALL_ACCEPT;
 	case COMPAT_OPENAT: return CALL_OPENAT;
@@ -84,19 +104,27 @@ static __always_inline u64 call_number(const struct pt_regs *regs)
 	return (u32)regs->syscallno;
 }
 
+/* The flags of a send (64-bit table). */
+static __always_inline u64 call_send_flags(const struct pt_regs *regs, u64 number)
+{
+	return regs->regs[number == CALL_SENDMSG ? 2 : 3];
+}
+
 /* Is the task in a 32-bit system call? */
 static __always_inline bool call_compat(struct task_struct *task)
 {
 	return kernel_read(task, thread_info.flags) & 1ul << TIF_32BIT;
 }
 
-/* The first four arguments; regs[0] has become the result. */
-static __always_inline void call_arguments(const struct pt_regs *regs, bool compat, u64 at[4])
+/* The arguments; regs[0] has become the result. */
+static __always_inline void call_arguments(const struct pt_regs *regs, bool compat, u64 at[6])
 {
 	at[0] = compat ? (u32)regs->orig_x0 : regs->orig_x0;
 	at[1] = compat ? (u32)regs->regs[1] : regs->regs[1];
 	at[2] = compat ? (u32)regs->regs[2] : regs->regs[2];
 	at[3] = compat ? (u32)regs->regs[3] : regs->regs[3];
+	at[4] = compat ? (u32)regs->regs[4] : regs->regs[4];
+	at[5] = compat ? (u32)regs->regs[5] : regs->regs[5];
 }
 
 #endif

@@ -4,13 +4,13 @@
 #define TAFFRAIL_TASK_H
 
 #include "bpf/arrival.h"
+#include "bpf/canary.h"
 #include "bpf/container.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
 
 /* Set by the loader. */
 const volatile bool trace_host __weak = false; /* also tasks outside containers */
-const volatile __u32 sensor_tgid __weak = 0;   /* the sensor's own process: never looked at */
 
 /* Fills the process part of a header: all but time, kind, cpu, size, sequence and ring. */
 static __always_inline void task_fill(
@@ -31,8 +31,11 @@ static __always_inline bool task_wanted(struct task_struct *task, struct contain
 	bool inside = container_of_task(task, container);
 
 	if (!inside && !trace_host)
+		return canary_is(task, container);
+	if ((u32)kernel_read(task, tgid) == sensor_tgid || (inside && arrival_is(task)))
 		return false;
-	return (u32)kernel_read(task, tgid) != sensor_tgid && !(inside && arrival_is(task));
+	canary_is(task, container);
+	return true;
 }
 
 /* The same for the task that runs now, filling `header`, all but its time: to ask the clock is a cost of its own. */

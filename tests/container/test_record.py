@@ -36,14 +36,14 @@ def test_namespaces_and_labels_decide(start, pods, socket_path, tmp_path):
     louder = pods("louder", "record-loud", labels={"app": "loud-1", "tier": "1", "more": "x"})
     other = pods("other", "record-quiet-2", labels={"app": "noisy", "tier": "2"})
     ran = {pod: pod.run("main", "/bin/sh", "-c", LOOP) for pod in (quiet, still, noisy, louder, other)}
+    def opens(pod, path):
+        return sum(get(document, "taffrail.count") or 1 for document in sensor.of(ran[pod], "open", file__path=path))
+
     for pod, container in ran.items():
         assert container.wait(60) == 0
         named(sensor.one(container, "end", process__name="true"), pod, "main")
-    running.wait_for(lambda: len(sensor.of(ran[other], "open", file__path="/etc/passwd")) >= 200)
+    running.wait_for(lambda: opens(other, "/etc/passwd") >= 200)
     assert running.end() == 0
-
-    def opens(pod, path):
-        return sum(get(document, "taffrail.count") or 1 for document in sensor.of(ran[pod], "open", file__path=path))
 
     for pod in (quiet, still):
         assert sensor.of(ran[pod], "exec") == [] and sensor.of(pod.id, "exec") == [], "not even the first one"

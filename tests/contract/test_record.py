@@ -13,10 +13,14 @@ import time
 import pytest
 from conftest import SLOW, program, run
 
+# Another file each time: nothing to collapse.
 FLOOD = """
 import os
 for number in range(int(os.sys.argv[1])):
-    os.close(os.open(f"/proc/self/task/../{'./' * (number % 900)}status", os.O_RDONLY))
+    try:
+        os.open(f"/no/such/folder/{'x' * 200}/{number}", os.O_RDONLY)
+    except FileNotFoundError:
+        pass
 """
 HOST, RECORD, TICK, END = 1, 3, 5, 8
 
@@ -116,6 +120,41 @@ def test_replay_is_the_live_run_byte_for_byte(start, container, tmp_path, hangin
     assert any('"pending":true' in line for line in sensor.lines)
     kinds = {kind for _, kind, _ in frames(path)}
     assert {HOST, RECORD, TICK, END} <= kinds
+
+
+def test_replay_leaves_out_what_the_live_run_left_out(start, container, tmp_path):
+    """What the kernel did not let through is not in the recording, but its count is."""
+    path, rules = tmp_path / "recording", tmp_path / "rules.yaml"
+    rules.write_text("record:\n  leave_out:\n    - {paths: [/etc/passwd], modes: read}\n    - kinds: [fork]\n")
+    sensor = start("taffrail-sensor", "--stdout", "--record", str(path), "--config", str(rules))
+    sensor.ready()
+    for number in range(20):
+        container.run("/bin/bash", "-c", f"/bin/true {number}; : </etc/passwd; : </etc/group")
+    assert sensor.end() == 0
+    live = [json.loads(line) for line in sensor.lines]
+    assert not [one for one in live if one["event"]["action"] == "fork" or one.get("file", {}).get("path") == "/etc/passwd"]
+    told = [one["taffrail"]["filtered"] for one in live if one["event"]["action"] == "events_filtered"]
+    assert len(told) == 1 and told[0]["counts"]["fork"] >= 20 and told[0]["counts"]["open"] >= 20
+    assert told[0]["in_kernel"] == told[0]["counts"]["open"] and told[0]["count"] == sum(told[0]["counts"].values())
+    done = replay(path, "--config", str(rules))
+    assert done.returncode == 0 and done.stdout == output(sensor), done.stderr
+    bare = [json.loads(line) for line in replay(path).stdout.splitlines()]
+    assert len([one for one in bare if one["event"]["action"] == "fork"]) >= 20
+    assert [one["taffrail"]["filtered"]["counts"] for one in bare if one["event"]["action"] == "events_filtered"] \
+        == [{"open": told[0]["counts"]["open"]}]
+
+
+def test_rules_of_a_replay_leave_out_too(recording, tmp_path):
+    path, live = recording
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("record: {kinds: [exec]}\n")
+    done = replay(path, "--config", str(rules))
+    assert done.returncode == 0, done.stderr
+    assert actions(done.stdout.splitlines()) == {"exec", "events_filtered"}
+    counts = json.loads(done.stdout.splitlines()[-1])["taffrail"]["filtered"]
+    assert counts["in_kernel"] == 0
+    assert counts["count"] == sum(json.loads(line).get("taffrail", {}).get("count", 1) for line in live.splitlines()
+                                  if json.loads(line)["event"]["action"] != "exec")
 
 
 def test_replay_needs_no_root(public, recording):

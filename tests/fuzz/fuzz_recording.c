@@ -32,7 +32,8 @@ static void make_head(void)
 {
 	static const struct event_host view = {
 		.id = TEXT_STATIC("machine"), .name = TEXT_STATIC("node"), .boot_id = TEXT_STATIC("0f6c2f0e")};
-	const struct recording_host host = {&view, 2, 1700000000000000000ull};
+	const struct recording_host host = {
+		.host = &view, .cpus = 2, .lanes = 1, .boot_unix_ns = 1700000000000000000ull};
 	struct recording *recording;
 	ssize_t length;
 

@@ -14,12 +14,15 @@
 #include <unistd.h>
 
 static char directory[] = "/tmp/taffrail-bypass-XXXXXX";
+static bool made;
 
 /* --- the directory ---------------------------------------------------------------------------------------------------- */
 
 void scratch_make(void)
 {
 	cr_assert_not_null(mkdtemp(directory));
+	made = true;
+	atexit(scratch_remove); /* fini does not come after a failure */
 	cr_assert_eq(chmod(directory, 0755), 0);
 }
 
@@ -33,6 +36,9 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 void scratch_remove(void)
 {
+	if (!made)
+		return;
+	made = false;
 	if (nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
 		fprintf(stderr, "%s stays\n", directory);
 }

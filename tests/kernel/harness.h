@@ -45,6 +45,9 @@ const char *place_id(enum place place);
 /* Moves the calling process there. */
 void place_enter(enum place place);
 
+/* The sensor's process, for deeds. */
+int harness_sensor(void);
+
 /* The documents with this event.action, in order; all if NULL. */
 size_t documents(const char *action, struct json_object **found, size_t room);
 

@@ -421,7 +421,8 @@ static void *rename_places(void *argument)
 
 static int open_while_renamed(void *argument)
 {
-	static char slashes[ARGUMENTS + 8]; /* as many different arguments: so they are no repeats, and each is walked */
+	static char
+		slashes[ARGUMENTS + 8]; /* as many different arguments: so they are no repeats, and each is walked */
 	int directory = open(places[0][0], O_PATH | O_DIRECTORY);
 	pthread_t thread;
 	time_t end = 0;
@@ -466,7 +467,8 @@ static bool look_at_places(struct json_object *document)
 Test(bypass_race, a_directory_that_is_renamed_meanwhile_has_one_of_its_names, .timeout = 300)
 {
 	for (int i = 0; i < 2; i++) {
-		snprintf(places[0][i], sizeof(places[0][i]), "%s", scratch(i ? "public-bbbbbbbbbbbbbbbb" : "secret-aaaaaaaaaaaaaaaa"));
+		snprintf(places[0][i], sizeof(places[0][i]), "%s",
+			scratch(i ? "public-bbbbbbbbbbbbbbbb" : "secret-aaaaaaaaaaaaaaaa"));
 		snprintf(places[1][i], sizeof(places[1][i]), "%.300s/file", places[0][i]);
 	}
 	cr_assert(mkdir(places[0][0], 0755) == 0 && text_make(places[1][0], "", 0644) == 0);

@@ -335,6 +335,88 @@ Test(decode, a_disconnect_counts_each_ends_bytes_at_its_end)
 	}
 }
 
+Test(decode, a_socket_tells_what_it_is)
+{
+	struct kernel_socket *record = start(KERNEL_SOCKET, sizeof(*record));
+
+	record->header.flags = KERNEL_URING;
+	record->family = AF_INET6;
+	record->type = SOCK_RAW;
+	record->protocol = IPPROTO_ICMPV6;
+	record->result = -EPERM;
+	decode();
+	cr_assert_eq(event.action, EVENT_SOCKET);
+	cr_assert_eq(event.outcome, EVENT_FAILURE);
+	cr_assert_eq(event.error, EPERM);
+	cr_assert_eq(event.network.family, AF_INET6);
+	cr_assert_eq(event.network.type, SOCK_RAW);
+	cr_assert_eq(event.network.protocol, IPPROTO_ICMPV6);
+	cr_assert(event.io_uring);
+}
+
+Test(decode, vsock_ends_are_context_id_and_port)
+{
+	struct kernel_network *record = network(KERNEL_CONNECT_DONE);
+
+	record->tuple = (struct kernel_tuple){.family = AF_VSOCK, .type = SOCK_STREAM};
+	memcpy(record->tuple.local.bytes, (uint32_t[]){3, UINT32_MAX}, 8);
+	memcpy(record->tuple.remote.bytes, (uint32_t[]){2, 70000}, 8);
+	decode();
+	cr_assert_eq(event.network.source.family, AF_VSOCK);
+	cr_assert_eq(event_vsock_id(&event.network.source), 3);
+	cr_assert_eq(event.network.source.port, UINT32_MAX);
+	cr_assert_eq(event_vsock_id(&event.network.destination), 2);
+	cr_assert_eq(event.network.destination.port, 70000);
+}
+
+Test(decode, what_io_uring_keeps_silent_has_no_outcome)
+{
+	struct kernel_network *record = network(KERNEL_ACCEPT);
+	struct kernel_open *open;
+
+	record->result_unknown = 1;
+	decode();
+	cr_assert_eq(event.outcome, EVENT_UNKNOWN);
+	expect_ends("", "10.0.0.1 40000");
+	open = start(KERNEL_OPEN, sizeof(*open));
+	open->file_flags = KERNEL_FILE_UNKNOWN;
+	open->argument = add("../x");
+	open->directory = add("/a/b");
+	decode();
+	cr_assert_eq(event.outcome, EVENT_UNKNOWN);
+	EXPECT_TEXT(event.file.path, "/a/x");
+}
+
+/* By a link it is another as well: doubt costs little there. */
+Test(decode, a_path_that_io_uring_was_not_asked_for_is_in_doubt)
+{
+	static const struct {
+		const char *argument, *directory, *path;
+		bool uring, unsure;
+	} cases[] = {
+		{"/etc/shadow", NULL, "/etc/shadow", true, false},
+		{"/etc/../etc//shadow", NULL, "/etc/shadow", true, false},
+		{"shadow", "/etc", "/etc/shadow", true, false},
+		{"/etc/shadow", NULL, "/tmp/decoy", true, true},
+		{"shadow", "/etc", "/tmp/shadow", true, true},
+		{"/etc/shadow", NULL, "/tmp/decoy", false, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct kernel_open *open = start(KERNEL_OPEN, sizeof(*open));
+
+		open->header.flags = cases[i].uring ? KERNEL_URING : 0;
+		open->result = 5;
+		open->path = add(cases[i].path);
+		open->argument = add(cases[i].argument);
+		if (cases[i].directory)
+			open->directory = add(cases[i].directory);
+		decode();
+		EXPECT_TEXT(event.file.path, cases[i].path);
+		cr_assert_eq(event.file.unsure, cases[i].unsure, "case %zu", i);
+	}
+}
+
 Test(decode, results_that_are_no_errno_are_refused)
 {
 	static const int wrong[] = {INT_MIN, INT_MIN + 1, -4096};

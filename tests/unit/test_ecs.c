@@ -319,6 +319,47 @@ Test(ecs, send)
 	check(&event, 4724);
 }
 
+Test(ecs, socket)
+{
+	struct event event = event_of(EVENT_SOCKET);
+
+	event.outcome = EVENT_FAILURE;
+	event.error = EPERM;
+	event.io_uring = true;
+	event.network = (struct event_network){.family = AF_INET, .type = SOCK_RAW, .protocol = IPPROTO_ICMP};
+	check(&event, 4740);
+}
+
+Test(ecs, a_raw_send_has_no_ports)
+{
+	struct event event = network_event(EVENT_SEND, "10.97.0.12", 0, "203.0.113.53", 0);
+
+	event.network.protocol = IPPROTO_ICMP;
+	event.network.type = SOCK_RAW;
+	check(&event, 4741);
+}
+
+Test(ecs, vsock_has_a_context_id_and_a_port)
+{
+	struct event event = event_of(EVENT_CONNECT);
+
+	event.outcome = EVENT_UNKNOWN;
+	event.network = (struct event_network){.family = AF_VSOCK,
+		.type = SOCK_STREAM,
+		.source = {AF_VSOCK, {0, 0, 0, 3}, UINT32_MAX},
+		.destination = {AF_VSOCK, {0, 0, 0, 2}, 70000}};
+	check(&event, 4742);
+}
+
+Test(ecs, a_packet_socket_has_a_device)
+{
+	struct event event = event_of(EVENT_SEND);
+
+	event.network = (struct event_network){
+		.family = AF_PACKET, .type = SOCK_RAW, .protocol = htons(0x0800), .interface = 2};
+	check(&event, 4743);
+}
+
 Test(ecs, disconnect)
 {
 	struct event event = network_event(EVENT_DISCONNECT, "10.97.0.12", 40112, "203.0.113.7", 80);

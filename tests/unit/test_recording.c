@@ -149,6 +149,7 @@ Test(recording, a_container_comes_back_with_all_it_has)
 
 Test(recording, counters_are_what_they_were_at_each_tick)
 {
+	const uint64_t left_out[KERNEL_KINDS_END] = {[KERNEL_OPEN] = 1ull << 50, [KERNEL_SEND] = 3};
 	struct kernel_counters counters[3] = {0};
 	struct recording *recording = begin(3);
 
@@ -158,6 +159,7 @@ Test(recording, counters_are_what_they_were_at_each_tick)
 	recording_tick(recording, 3, &(struct recording_tick){1702, 6, false, NULL});
 	recording_tick(recording, 4, &(struct recording_tick){1703, 7, true, counters});
 	recording_repeat(recording, 5, &(struct recording_repeat){8, 9});
+	recording_filtered(recording, 5, left_out);
 	recording_expire(recording, 6);
 	recording_end(recording, 7);
 	recording_close(recording);
@@ -174,6 +176,8 @@ Test(recording, counters_are_what_they_were_at_each_tick)
 	cr_assert(frame.tick.final && memcmp(frame.tick.counters, counters, sizeof(counters)) == 0);
 	frame = next(reader, RECORDING_REPEAT, 5);
 	cr_assert(frame.repeat.number == 8 && frame.repeat.count == 9);
+	frame = next(reader, RECORDING_FILTERED, 5);
+	cr_assert_arr_eq(frame.left_out, left_out, sizeof(left_out));
 	next(reader, RECORDING_EXPIRE, 6);
 	next(reader, RECORDING_END, 7);
 	recording_reader_close(reader);

@@ -72,7 +72,36 @@ static struct event_process child = {.entity = {8},
 	.parent = &leader,
 	.entry_leader = &leader};
 
+static const struct event_promise promises[] = {
+	{TEXT_STATIC("open"), TEXT_STATIC("tp_btf/sys_exit"), TEXT_STATIC(""), EVENT_SEEN},
+	{TEXT_STATIC("connect"), TEXT_STATIC("cgroup/connect4"), TEXT_STATIC("no record came"), EVENT_MISSED},
+	{TEXT_STATIC("raw socket"), TEXT_STATIC(""), TEXT_STATIC("not allowed here: EPERM"), EVENT_UNSUPPORTED}};
+static const struct event_coverage coverage = {promises, 3, TEXT_STATIC("6.18.0"), TEXT_STATIC("tracepoint")};
+static const struct event_rule rule = {.name = TEXT_STATIC("Attack on the sensor"),
+	.description = TEXT_STATIC("Somebody does."),
+	.ruleset = TEXT_STATIC("taffrail"),
+	.message = TEXT_STATIC("by \xff[1]"),
+	.severity = EVENT_CRITICAL};
 static const uint64_t left_out[EVENT_ACTIONS_END] = {[EVENT_OPEN] = 1ull << 40, [EVENT_FORK] = 3};
+
+static void make_health(struct event *event)
+{
+	switch (event->action) {
+	case EVENT_FILTERED: event->filtered = (struct event_filtered){9, 8, left_out, 1, 2}; break;
+	case EVENT_TAMPER: event->rule = &rule; break;
+	case EVENT_COVERAGE: event->coverage = coverage; break;
+	default:
+		event->lost = (struct event_lost){.count = 4,
+			.kinds = 1ull << EVENT_OPEN | 1ull << EVENT_EXEC,
+			.stage = TEXT_LITERAL("ring-bulk"),
+			.cpu = -1,
+			.first = 3,
+			.last = 9,
+			.start_ns = 1,
+			.end_ns = 2};
+		break;
+	}
+}
 
 /* One event of each kind, sequences 5, 6, … */
 static size_t make_events(struct event events[16])
@@ -94,6 +123,7 @@ static size_t make_events(struct event events[16])
 		if (!event_action_name(action)) /* a number that is given out, but not built in here */
 			continue;
 		*event = common;
+		event->io_uring = action == EVENT_OPEN;
 		event->action = action;
 		event->sequence = 5 + count++;
 		switch (event_action_category(action)) {
@@ -106,7 +136,8 @@ static size_t make_events(struct event events[16])
 				.ingress = true,
 				.source_bytes = 10,
 				.destination_bytes = 1ull << 40,
-				.duration_ns = 99};
+				.duration_ns = 99,
+				.interface = 3};
 			break;
 		case EVENT_FILE:
 			event->file = (struct event_file){.path = TEXT_LITERAL("/a\xff"),
@@ -123,18 +154,7 @@ static size_t make_events(struct event events[16])
 		case EVENT_HEALTH:
 			event->process = NULL;
 			event->container = NULL;
-			if (action == EVENT_FILTERED) {
-				event->filtered = (struct event_filtered){9, 8, left_out, 1, 2};
-				break;
-			}
-			event->lost = (struct event_lost){.count = 4,
-				.kinds = 1ull << EVENT_OPEN | 1ull << EVENT_EXEC,
-				.stage = TEXT_LITERAL("ring-bulk"),
-				.cpu = -1,
-				.first = 3,
-				.last = 9,
-				.start_ns = 1,
-				.end_ns = 2};
+			make_health(event);
 			break;
 		default:
 			if (action == EVENT_END) {
@@ -198,6 +218,33 @@ Test(wire, every_document_is_the_same_at_the_other_end)
 	wire_free(&read);
 	buffer_free(&sent);
 	buffer_free(&got);
+	wire_bytes_free(up);
+}
+
+Test(wire, vsock_addresses_and_devices_travel)
+{
+	struct event event = {.action = EVENT_CONNECT, .sequence = 5, .count = 1, .host = &host};
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+	struct buffer *up;
+
+	event.io_uring = true;
+	event.network = (struct event_network){
+		.family = AF_VSOCK, .destination = {AF_VSOCK, {1, 2, 3, 4}, 1u << 31}, .interface = 9};
+	up = written(&event, 1);
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), 0, "%s", why);
+	cr_assert_eq(read.events[0].network.destination.family, AF_VSOCK);
+	cr_assert_eq(event_vsock_id(&read.events[0].network.destination), 0x01020304);
+	cr_assert_eq(read.events[0].network.destination.port, 1u << 31);
+	cr_assert_eq(read.events[0].network.interface, 9);
+	cr_assert(read.events[0].io_uring);
+	wire_free(&read);
+	wire_bytes_free(up);
+	/* The same port of any other family is a lie. */
+	event.network.family = AF_INET;
+	event.network.destination.family = AF_INET;
+	up = written(&event, 1);
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), -EBADMSG);
 	wire_bytes_free(up);
 }
 

@@ -2,7 +2,6 @@
 #include "base/table.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -95,7 +94,8 @@ void table_free(struct table *table)
 
 static uint64_t seed[2];
 
-static void draw_seed(void)
+/* Before main: the hot path need not ask whether it is drawn. */
+__attribute__((constructor)) static void draw_seed(void)
 {
 	if (getrandom(seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed)) {
 		struct timespec now;
@@ -115,22 +115,30 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+static uint64_t word_at(const unsigned char *bytes)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return word;
+}
+
 uint64_t hash_bytes(const void *bytes, size_t length)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const unsigned char *next = bytes;
-	uint64_t hash;
+	const uint64_t secret = seed[1] ^ 0xe7037ed1a0b428dbull;
+	uint64_t hash = seed[0] ^ length, first = 0, second = 0;
+	size_t left = length;
 
-	pthread_once(&once, draw_seed);
-	hash = seed[0] ^ length;
-	for (size_t left = length; left > 0;) {
-		uint64_t word = 0;
-		size_t take = left < sizeof(word) ? left : sizeof(word);
-
-		memcpy(&word, next, take);
-		hash = fold(hash ^ word ^ 0x9e3779b97f4a7c15ull, seed[1] ^ 0xe7037ed1a0b428dbull);
-		next += take;
-		left -= take;
+	for (; left > 16; next += 16, left -= 16)
+		hash = fold(word_at(next) ^ secret, word_at(next + 8) ^ hash);
+	/* The rest is 16 bytes at most: two words, which overlap where it is shorter. */
+	if (left >= 8) {
+		first = word_at(next);
+		second = word_at(next + left - 8);
+	} else {
+		memcpy(&first, next, left);
 	}
+	hash = fold(first ^ secret, second ^ hash);
 	return fold(hash ^ seed[1], 0x8ebc6af09c88c6e3ull);
 }

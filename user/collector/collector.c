@@ -144,6 +144,8 @@ static int open_server(struct collector *collector, const struct settings *setti
 	const struct grpc_server_options options = {
 		.handlers = handlers,
 		.handler_count = sizeof(handlers) / sizeof(handlers[0]),
+		/* A batch of 2 MiB, and behind it an event with a long lineage of long arguments. */
+		.max_message_bytes = 8 << 20,
 		.on_trouble = on_trouble,
 	};
 	char text[GRPC_ADDRESS_TEXT_SIZE];

@@ -2,6 +2,7 @@
 #include "event/ecs.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "event/ecs_document.h"
@@ -140,10 +141,12 @@ static void put_event(struct document *document)
 	json_object_begin(json);
 	put_id(document);
 	json_key(json, "kind");
-	put_name(json, category == EVENT_HEALTH ? "metric" : "event");
+	put_name(json, event->rule ? "alert" : category == EVENT_HEALTH ? "metric" : "event");
 	json_key(json, "category");
 	json_array_begin(json);
 	put_name(json, categories[category]);
+	if (event->action == EVENT_TAMPER)
+		put_name(json, "intrusion_detection");
 	json_array_end(json);
 	json_key(json, "type");
 	put_types(json, event);
@@ -157,6 +160,10 @@ static void put_event(struct document *document)
 
 		json_key(json, "reason");
 		put_name(json, name_of_error(event->error, room));
+	}
+	if (event->rule) {
+		json_key(json, "severity");
+		json_unsigned(json, event->rule->severity);
 	}
 	json_key(json, "sequence");
 	json_unsigned(json, event->sequence);
@@ -334,12 +341,19 @@ static void put_own(struct document *document)
 
 	if (event->action == EVENT_LOST)
 		put_own_lost(document);
+	if (event->action == EVENT_COVERAGE)
+		put_own_coverage(document);
 	if (event->action == EVENT_FILTERED)
 		put_own_filtered(document);
 	if (event->process)
 		put_own_process(document);
 	if (event->action == EVENT_OPEN || (event->action == EVENT_EXEC && event->file.argument.length > 0))
 		put_own_file(document);
+	if (event->action == EVENT_SOCKET ||
+		(event->action == EVENT_SEND &&
+			(event->network.type == SOCK_RAW || event->network.family == AF_PACKET)))
+		put_own_socket(document);
+	put_true(json, "io_uring", event->io_uring);
 	if (event->count > 1) {
 		json_key(json, "count");
 		json_unsigned(json, event->count);
@@ -357,6 +371,8 @@ void ecs_write(struct buffer *out, const struct event *event)
 	json_object_begin(json);
 	json_key(json, "@timestamp");
 	put_time(json, event->time_ns);
+	if (event->rule)
+		put_text(&document, "message", "message", event->rule->message);
 	put_event(&document);
 	put_host(&document);
 	if (event->container) {
@@ -379,6 +395,8 @@ void ecs_write(struct buffer *out, const struct event *event)
 		put_file(&document);
 	if (event_action_category(event->action) == EVENT_NETWORK)
 		put_network(&document);
+	if (event->rule)
+		put_rule(&document);
 	put_own(&document);
 	json_object_end(json);
 }

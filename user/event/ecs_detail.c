@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an ECS document tells of a file, of a network connection, of a loss, or of what was left out. */
+/* What an ECS document tells of a file or of a network connection. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,12 +52,18 @@ static void put_end(struct document *document, bool server, const struct event_a
 	const struct event_network *network = &document->event->network;
 	char text[INET6_ADDRSTRLEN];
 
-	if (address->family) {
+	if (address->family == AF_VSOCK) {
+		snprintf(text, sizeof(text), "%u:%u", event_vsock_id(address), address->port);
+		json_key(json, "address");
+		put_name(json, text);
+	} else if (address->family) {
 		inet_ntop(address->family, address->bytes, text, sizeof(text));
 		json_key(json, "ip");
 		put_name(json, text);
-		json_key(json, "port");
-		json_unsigned(json, address->port);
+		if (name_has_ports(network->protocol)) {
+			json_key(json, "port");
+			json_unsigned(json, address->port);
+		}
 	} else if (server && network->unix_name.length > 0) {
 		struct text name = network->unix_name;
 		char abstract[256] = "@";
@@ -135,59 +141,24 @@ void put_own_file(struct document *document)
 	json_object_end(json);
 }
 
-void put_own_lost(struct document *document)
+/* What a socket is, where that matters: a new one, or one that sends what is not of its family's usual kind. */
+void put_own_socket(struct document *document)
 {
-	const struct event_lost *lost = &document->event->lost;
+	const struct event_network *network = &document->event->network;
 	struct json *json = &document->json;
+	char room[16];
 
-	json_key(json, "lost");
+	json_key(json, "socket");
 	json_object_begin(json);
-	json_key(json, "count");
-	json_unsigned(json, lost->count);
-	json_key(json, "kinds");
-	json_array_begin(json);
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (lost->kinds >> action & 1)
-			put_name(json, event_action_name(action));
-	json_array_end(json);
-	put_text(document, "stage", "taffrail.lost.stage", lost->stage);
-	if (lost->cpu >= 0) {
-		json_key(json, "cpu");
-		json_signed(json, lost->cpu);
+	json_key(json, "family");
+	put_name(json, name_of_socket_family(network->family, room));
+	json_key(json, "type");
+	put_name(json, name_of_socket_type(network->type, room));
+	json_key(json, "protocol");
+	put_name(json, name_of_socket_protocol(network->family, network->protocol, room));
+	if (network->interface) {
+		json_key(json, "interface");
+		json_unsigned(json, network->interface);
 	}
-	if (lost->last > 0) {
-		json_key(json, "first");
-		put_number_text(json, lost->first);
-		json_key(json, "last");
-		put_number_text(json, lost->last);
-	}
-	json_object_end(json);
-}
-
-void put_own_filtered(struct document *document)
-{
-	const struct event_filtered *filtered = &document->event->filtered;
-	struct json *json = &document->json;
-
-	json_key(json, "filtered");
-	json_object_begin(json);
-	json_key(json, "count");
-	json_unsigned(json, filtered->count);
-	json_key(json, "in_kernel");
-	json_unsigned(json, filtered->in_kernel);
-	json_key(json, "kinds");
-	json_array_begin(json);
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (filtered->counts[action])
-			put_name(json, event_action_name(action));
-	json_array_end(json);
-	json_key(json, "counts");
-	json_object_begin(json);
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (filtered->counts[action]) {
-			json_key_text(json, text_of(event_action_name(action)));
-			json_unsigned(json, filtered->counts[action]);
-		}
-	json_object_end(json);
 	json_object_end(json);
 }

@@ -36,11 +36,14 @@ void put_name(void *json, const char *name);
 void put_process(struct document *document);
 void put_file(struct document *document);
 void put_network(struct document *document);
+void put_rule(struct document *document);
 
 /* The same below "taffrail". */
 void put_own_process(struct document *document);
 void put_own_file(struct document *document);
 void put_own_lost(struct document *document);
+void put_own_coverage(struct document *document);
 void put_own_filtered(struct document *document);
+void put_own_socket(struct document *document);
 
 #endif

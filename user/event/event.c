@@ -23,9 +23,17 @@ enum event_category event_action_category(enum event_action action)
 enum event_action event_action_find(struct text name)
 {
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (name.length > 0 && text_equal(actions[action].name, name))
+		if (actions[action].name.length > 0 && text_equal(actions[action].name, name))
 			return action;
 	return 0;
+}
+
+const char *event_promise_state_name(enum event_promise_state state)
+{
+	static const char *const names[] = {
+		[EVENT_SEEN] = "seen", [EVENT_MISSED] = "missed", [EVENT_UNSUPPORTED] = "unsupported"};
+
+	return (unsigned int)state < sizeof(names) / sizeof(names[0]) ? names[state] : NULL;
 }
 
 const char *event_cut_name(uint32_t bit)

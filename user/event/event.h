@@ -32,7 +32,10 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(SEND, 8, "send", NETWORK)                                                                               \
 	ACTION(DISCONNECT, 9, "disconnect_received", NETWORK)                                                          \
 	ACTION(LOST, 10, "events_lost", HEALTH)                                                                        \
-	ACTION(FILTERED, 13, "events_filtered", HEALTH)
+	ACTION(COVERAGE, 11, "coverage", HEALTH)                                                                       \
+	ACTION(SOCKET, 12, "socket", NETWORK)                                                                          \
+	ACTION(FILTERED, 13, "events_filtered", HEALTH)                                                                \
+	ACTION(TAMPER, 14, "tamper", HEALTH)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
 enum event_category { EVENT_PROCESS, EVENT_FILE, EVENT_NETWORK, EVENT_HEALTH };
@@ -91,6 +94,8 @@ struct event_container {
 	struct text sandbox_id;
 	uint32_t attempt;
 	bool sandbox; /* this is the pod's pause container */
+	/* Names of one number are the same names, in the life of a process; 0: not known. It never leaves the process. */
+	uint64_t version;
 };
 
 /* What descriptors 0 to 2 were at exec: the values of enum kernel_fd_type. */
@@ -135,20 +140,21 @@ struct event_file {
 };
 
 struct event_address {
-	uint8_t family; /* AF_INET, AF_INET6, 0: absent */
-	uint8_t bytes[16];
-	uint16_t port; /* host order */
+	uint8_t family;    /* AF_INET, AF_INET6, AF_VSOCK, 0: absent */
+	uint8_t bytes[16]; /* AF_VSOCK: the context id, 4 bytes, big endian */
+	uint32_t port;     /* host order; of 16 bits but for vsock */
 };
 
 struct event_network {
 	struct event_address source, destination; /* client, server */
 	struct text unix_name;                    /* of the server's socket; an abstract name starts with a NUL byte */
 	uint16_t family;                          /* AF_* of the socket (v4-mapped: AF_INET) */
-	uint16_t protocol;                        /* IPPROTO_* */
+	uint16_t protocol;                        /* IPPROTO_*; of a packet socket an Ethernet type, big endian */
 	uint16_t type;                            /* SOCK_* */
 	bool ingress;
 	uint64_t source_bytes, destination_bytes; /* payload each end sent; disconnect only */
 	uint64_t duration_ns;                     /* disconnect only, 0: not known */
+	uint32_t interface;                       /* packet sockets: index of the network device; 0: none */
 };
 
 struct event_lost {
@@ -158,6 +164,40 @@ struct event_lost {
 	int32_t cpu;               /* -1: of no single CPU */
 	uint64_t first, last;      /* sequence numbers of the stage's own numbering; 0, 0: not known */
 	uint64_t start_ns, end_ns; /* Unix time */
+};
+
+/* Was a promise of the sensor's kept, when it was last tried? */
+enum event_promise_state { EVENT_SEEN = 0, EVENT_MISSED = 1, EVENT_UNSUPPORTED = 2 };
+
+struct event_promise {
+	struct text promise; /* "open", "UDP send over IPv4", … */
+	struct text hook;    /* what serves it: "tp_btf/sys_exit" */
+	struct text reason;  /* why it was not seen */
+	enum event_promise_state state;
+};
+
+struct event_coverage {
+	const struct event_promise *promises;
+	size_t count;
+	struct text release; /* of the kernel, as uname(2) gives it */
+	struct text mode;    /* "tracepoint" or "function": how the hooks were attached */
+};
+
+/* The severities of syslog (RFC 5424). */
+enum event_severity {
+	EVENT_EMERGENCY = 0,
+	EVENT_CRITICAL = 2,
+	EVENT_ERROR = 3,
+	EVENT_WARNING = 4,
+	EVENT_NOTICE = 5,
+	EVENT_DEBUG = 7,
+};
+
+/* A rule that an event has met: that makes an alert of it. */
+struct event_rule {
+	struct text name, description, ruleset;
+	struct text message; /* one sentence for people */
+	uint8_t severity;    /* enum event_severity */
 };
 
 /* What the configuration did not want recorded. */
@@ -178,7 +218,9 @@ struct event {
 	const struct event_process *process;     /* NULL: not known, or none */
 	const struct event_container *container; /* NULL: outside containers */
 	bool pending;                            /* sent before the container's metadata came */
+	bool io_uring;                           /* asked for through io_uring, not by a system call of its own */
 	uint64_t count;                          /* equal events this one stands for; 1 as a rule */
+	const struct event_rule *rule;           /* NULL: no alert */
 	uint32_t truncated;                      /* enum event_cut, of the event's own fields */
 	/* Where the kernel's numbering had it: for gaps, not for ids. */
 	uint8_t ring;
@@ -188,6 +230,7 @@ struct event {
 		struct event_file file;         /* EVENT_FILE; also a failed exec: path (normalised) and argument */
 		struct event_network network;   /* EVENT_NETWORK */
 		struct event_lost lost;         /* EVENT_LOST */
+		struct event_coverage coverage; /* EVENT_COVERAGE */
 		struct event_filtered filtered; /* EVENT_FILTERED */
 		struct {
 			int32_t code;   /* 0 to 255, or 128 + signal */
@@ -196,6 +239,9 @@ struct event {
 	};
 };
 
+/* "seen", "missed", "unsupported"; NULL for a number that is none. */
+const char *event_promise_state_name(enum event_promise_state state);
+
 /* "exec", "fork", …; NULL for a number that is none. */
 const char *event_action_name(enum event_action action);
 enum event_category event_action_category(enum event_action action);
@@ -203,6 +249,14 @@ enum event_category event_action_category(enum event_action action);
 enum event_action event_action_find(struct text name);
 /* "process.args" … for one bit of enum event_cut; NULL for none. */
 const char *event_cut_name(uint32_t bit);
+
+/* The context id of a vsock address. */
+static inline uint32_t event_vsock_id(const struct event_address *address)
+{
+	const uint8_t *bytes = address->bytes;
+
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
 
 /* 64 lower-case hexadecimal digits to a container's id. False if `text` is anything else, and `id` is undefined. */
 bool event_container_id_parse(struct text text, uint8_t id[EVENT_CONTAINER_ID_SIZE]);

@@ -163,7 +163,7 @@ static void put_command(struct line *line, const struct event_process *process)
 		free((void *)(uintptr_t)command.data);
 }
 
-static void put_address(struct line *line, const struct event_address *address)
+static void put_address(struct line *line, const struct event_address *address, bool ports)
 {
 	char text[INET6_ADDRSTRLEN] = "?";
 
@@ -171,8 +171,27 @@ static void put_address(struct line *line, const struct event_address *address)
 		put(line, "?");
 		return;
 	}
+	if (address->family == AF_VSOCK) {
+		put_format(line, "%u:%u", event_vsock_id(address), address->port);
+		return;
+	}
 	inet_ntop(address->family, address->bytes, text, sizeof(text));
+	if (!ports) {
+		put(line, text);
+		return;
+	}
 	put_format(line, address->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, address->port);
+}
+
+static void put_socket(struct line *line, const struct event_network *network)
+{
+	char room[16];
+
+	put(line, name_of_socket_family(network->family, room));
+	put(line, " ");
+	put(line, name_of_socket_type(network->type, room));
+	put(line, " ");
+	put(line, name_of_socket_protocol(network->family, network->protocol, room));
 }
 
 static void put_network(struct line *line, const struct event *event)
@@ -180,6 +199,14 @@ static void put_network(struct line *line, const struct event *event)
 	const struct event_network *network = &event->network;
 	const char *transport = name_of_transport(network->family, network->protocol);
 
+	bool ports = name_has_ports(network->protocol);
+
+	if (event->action == EVENT_SOCKET || network->family == AF_PACKET) {
+		put_socket(line, network);
+		if (network->interface)
+			put_format(line, " device %u", network->interface);
+		return;
+	}
 	put(line, transport ? transport : "?");
 	put(line, " ");
 	if (network->family == AF_UNIX) {
@@ -194,10 +221,10 @@ static void put_network(struct line *line, const struct event *event)
 		return;
 	}
 	if (event->action != EVENT_LISTEN) {
-		put_address(line, &network->source);
+		put_address(line, &network->source, ports);
 		put(line, " \xe2\x86\x92 ");
 	}
-	put_address(line, &network->destination);
+	put_address(line, &network->destination, ports);
 	if (event->action == EVENT_DISCONNECT)
 		put_format(line, " %llu B \xe2\x86\x92, %llu B \xe2\x86\x90, %.3f s",
 			(unsigned long long)network->source_bytes, (unsigned long long)network->destination_bytes,
@@ -210,6 +237,28 @@ static void put_flag(void *context, const char *name)
 
 	put(line, " ");
 	put(line, name);
+}
+
+/* How many promises were kept, and which were not. */
+static void put_coverage(struct line *line, const struct event_coverage *coverage)
+{
+	size_t counts[EVENT_UNSUPPORTED + 1] = {0};
+
+	for (size_t i = 0; i < coverage->count; i++)
+		counts[coverage->promises[i].state]++;
+	put_format(line, "%zu seen, %zu missed, %zu unsupported", counts[EVENT_SEEN], counts[EVENT_MISSED],
+		counts[EVENT_UNSUPPORTED]);
+	for (size_t i = 0, missed = 0; i < coverage->count; i++)
+		if (coverage->promises[i].state == EVENT_MISSED) {
+			put(line, missed++ ? ", " : ": ");
+			put_text(line, coverage->promises[i].promise);
+		}
+}
+
+static void put_rule(struct line *line, const struct event_rule *rule)
+{
+	put(line, " ! ");
+	put_text(line, rule->message.length > 0 ? rule->message : rule->name);
 }
 
 static void put_filtered(struct line *line, const struct event_filtered *filtered)
@@ -251,10 +300,16 @@ static void put_what(struct line *line, const struct event *event)
 		put_format(line, "%llu events lost in %.*s", (unsigned long long)event->lost.count,
 			(int)event->lost.stage.length, event->lost.stage.data);
 		break;
+	case EVENT_COVERAGE: put_coverage(line, &event->coverage); break;
 	case EVENT_FILTERED: put_filtered(line, &event->filtered); break;
 	case EVENT_FORK: break;
-	default: put_network(line, event); break;
+	default:
+		if (event_action_category(event->action) == EVENT_NETWORK)
+			put_network(line, event);
+		break;
 	}
+	if (event->rule)
+		put_rule(line, event->rule);
 	if (event->count > 1)
 		put_format(line, " (%llu times)", (unsigned long long)event->count);
 }
@@ -262,11 +317,12 @@ static void put_what(struct line *line, const struct event *event)
 void line_write(struct buffer *out, const struct event *event, const struct line_style *style)
 {
 	static const char *const actions[EVENT_ACTIONS_END] = {"", "exec", "fork", "end", "open", "connect", "accept",
-		"listen", "send", "disconnect", "lost", [EVENT_FILTERED] = "filtered"};
+		"listen", "send", "disconnect",
+		"lost", [EVENT_COVERAGE] = "coverage", [EVENT_SOCKET] = "socket", [EVENT_FILTERED] = "filtered", [EVENT_TAMPER] = "tamper"};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;
 	size_t column;
-	bool bad = event->outcome == EVENT_FAILURE || event->action == EVENT_LOST ||
+	bool bad = event->outcome == EVENT_FAILURE || event->rule || event->action == EVENT_LOST ||
 		   (event->action == EVENT_END && event->end.signal);
 	char room[16];
 
@@ -283,7 +339,7 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 	}
 	pad(&line, column += narrow ? WHO_NARROW : WHO_WIDTH);
 	colour(&line, bad ? "\033[31m" : event->action == EVENT_EXEC ? "\033[32m" : "\033[36m");
-	put(&line, actions[event->action]);
+	put(&line, actions[event->action] ? actions[event->action] : "?");
 	colour(&line, "\033[0m");
 	pad(&line, column + ACTION_WIDTH);
 	put_what(&line, event);
@@ -295,6 +351,8 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 	} else if (event->outcome == EVENT_UNKNOWN) {
 		put(&line, " (no answer)");
 	}
+	if (event->io_uring)
+		put(&line, " (io_uring)");
 	if (event->pending)
 		put(&line, " (names pending)");
 	buffer_append(out, "\n", 1);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event/names.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -105,6 +107,10 @@ const char *name_of_transport(int family, int protocol)
 		return "unix";
 	if (family == AF_VSOCK)
 		return "vsock";
+	if (family == AF_PACKET)
+		return "packet";
+	if (family != AF_INET && family != AF_INET6)
+		return NULL;
 	switch (protocol) {
 	case IPPROTO_TCP: return "tcp";
 	case IPPROTO_UDP: return "udp";
@@ -114,8 +120,90 @@ const char *name_of_transport(int family, int protocol)
 	case IPPROTO_MPTCP: return "mptcp";
 	case IPPROTO_ICMP: return "icmp";
 	case IPPROTO_ICMPV6: return "ipv6-icmp";
+	case IPPROTO_IGMP: return "igmp";
+	case IPPROTO_IPIP: return "ipv4";
+	case IPPROTO_GRE: return "gre";
+	case IPPROTO_ESP: return "esp";
+	case IPPROTO_AH: return "ah";
 	default: return NULL;
 	}
+}
+
+bool name_has_ports(int protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
+	       protocol == IPPROTO_SCTP || protocol == IPPROTO_DCCP || protocol == IPPROTO_MPTCP;
+}
+
+static const char *number_in(char *room, const char *format, int number)
+{
+	snprintf(room, 16, format, number);
+	return room;
+}
+
+const char *name_of_socket_family(int family, char *room)
+{
+	switch (family) {
+	case AF_UNIX: return "unix";
+	case AF_INET: return "inet";
+	case AF_INET6: return "inet6";
+	case AF_NETLINK: return "netlink";
+	case AF_PACKET: return "packet";
+	case AF_KEY: return "key";
+	case AF_X25: return "x25";
+	case AF_RDS: return "rds";
+	case AF_CAN: return "can";
+	case AF_TIPC: return "tipc";
+	case AF_BLUETOOTH: return "bluetooth";
+	case AF_ALG: return "alg";
+	case AF_NFC: return "nfc";
+	case AF_VSOCK: return "vsock";
+	case AF_KCM: return "kcm";
+	case AF_QIPCRTR: return "qipcrtr";
+	case AF_SMC: return "smc";
+	case AF_XDP: return "xdp";
+	default: return number_in(room, "%d", family);
+	}
+}
+
+const char *name_of_socket_type(int type, char *room)
+{
+	switch (type) {
+	case SOCK_STREAM: return "stream";
+	case SOCK_DGRAM: return "dgram";
+	case SOCK_RAW: return "raw";
+	case SOCK_RDM: return "rdm";
+	case SOCK_SEQPACKET: return "seqpacket";
+	case SOCK_DCCP: return "dccp";
+	case SOCK_PACKET: return "packet";
+	default: return number_in(room, "%d", type);
+	}
+}
+
+const char *name_of_socket_protocol(int family, int protocol, char *room)
+{
+	const char *name = name_of_transport(family, protocol);
+
+	switch (family) {
+	case AF_PACKET: return number_in(room, "0x%04x", ntohs((uint16_t)protocol));
+	case AF_NETLINK:
+		if (protocol == NETLINK_XFRM)
+			return "xfrm";
+		if (protocol == NETLINK_AUDIT)
+			return "audit";
+		if (protocol == NETLINK_CONNECTOR)
+			return "connector";
+		if (protocol == NETLINK_NETFILTER)
+			return "netfilter";
+		break;
+	case AF_INET:
+	case AF_INET6:
+		if (name)
+			return name;
+		break;
+	default: break;
+	}
+	return number_in(room, "%d", protocol);
 }
 
 const char *name_of_descriptor(uint8_t type)

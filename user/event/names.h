@@ -3,6 +3,7 @@
 #ifndef TAFFRAIL_EVENT_NAMES_H
 #define TAFFRAIL_EVENT_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,19 @@ const char *name_of_file_type(uint32_t mode);
 
 /* "tcp", "udp", "unix", …; NULL for what has no name here. */
 const char *name_of_transport(int family, int protocol);
+
+/* Does a protocol of AF_INET and AF_INET6 have ports? */
+bool name_has_ports(int protocol);
+
+/* "inet", "packet", "vsock", … for an AF_*; its number, made in `room` (at least 16 bytes), for one without a name. */
+const char *name_of_socket_family(int family, char *room);
+/* "stream", "dgram", "raw", … for a SOCK_* without flags, or its number. */
+const char *name_of_socket_type(int type, char *room);
+/*
+ * What a socket of the family speaks: "icmp" for an inet socket, "audit" for netlink, an Ethernet type ("0x0003") for a packet
+ * socket; else the number.
+ */
+const char *name_of_socket_protocol(int family, int protocol, char *room);
 
 /* "pipe", "unix", "inet", … for a value of enum kernel_fd_type. */
 const char *name_of_descriptor(uint8_t type);

@@ -23,10 +23,19 @@ struct wire_batch;
 int wire_batch_open(struct wire_batch **batch);
 
 /*
+ * Keeps the bytes of containers and processes from batch to batch, about 2 MiB of them: for one that writes batch after
+ * batch about the same processes, whose images must never change. 0 or -ENOMEM.
+ */
+int wire_batch_keep(struct wire_batch *batch);
+
+/*
  * Adds an event, and before it what it refers to and the batch does not hold yet: its container, its process and all
  * ancestors, each once. Sequences must ascend (for wire_read: without a gap). Copies everything.
  */
 void wire_batch_add(struct wire_batch *batch, const struct event *event);
+
+/* What wire_batch_finish puts before the Batch itself: the tag and length of its Up. */
+enum { WIRE_UP_HEADER = 6 };
 
 /* Bytes that the batch has so far; 0: empty. */
 size_t wire_batch_size(const struct wire_batch *batch);

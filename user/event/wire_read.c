@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/table.h"
+#include "event/wire_inside.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 /* Memory of one batch: blocks, each as large as was asked for or larger; freed together. */
@@ -281,24 +282,26 @@ static void read_file(struct event_file *file, const Taffrail__V1__File *message
 	file->unsure = message->unsure;
 }
 
-static int read_address(struct reader *reader, struct event_address *address, const Taffrail__V1__Address *message)
+static int read_address(
+	struct reader *reader, struct event_address *address, const Taffrail__V1__Address *message, bool vsock)
 {
 	if (!message)
 		return 0;
-	if ((message->ip.len != 4 && message->ip.len != 16) || message->port > UINT16_MAX)
+	if ((message->ip.len != 4 && message->ip.len != 16) || (message->port > UINT16_MAX && !vsock))
 		return refuse(reader, "an address has %zu bytes and port %u", message->ip.len, message->port);
-	address->family = message->ip.len == 4 ? AF_INET : AF_INET6;
+	address->family = vsock ? AF_VSOCK : message->ip.len == 4 ? AF_INET : AF_INET6;
 	memcpy(address->bytes, message->ip.data, message->ip.len);
-	address->port = (uint16_t)message->port;
+	address->port = message->port;
 	return 0;
 }
 
 static int read_network(struct reader *reader, struct event_network *network, const Taffrail__V1__Network *message)
 {
-	int error = read_address(reader, &network->source, message->source);
+	bool vsock = message->family == AF_VSOCK;
+	int error = read_address(reader, &network->source, message->source, vsock);
 
 	if (!error)
-		error = read_address(reader, &network->destination, message->destination);
+		error = read_address(reader, &network->destination, message->destination, vsock);
 	network->unix_name = text_of_bytes(message->unix_name);
 	network->family = (uint16_t)message->family;
 	network->protocol = (uint16_t)message->protocol;
@@ -307,24 +310,36 @@ static int read_network(struct reader *reader, struct event_network *network, co
 	network->source_bytes = message->source_bytes;
 	network->destination_bytes = message->destination_bytes;
 	network->duration_ns = message->duration_ns;
+	network->interface = message->interface;
 	return error;
 }
 
-static void read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message)
+static int read_coverage(struct reader *reader, struct event_coverage *coverage, const Taffrail__V1__Coverage *message)
 {
-	lost->count = message->count;
-	for (size_t i = 0; i < message->n_kind; i++) {
-		int kind = (int)message->kind[i]; /* proto3's enums are open: any number may stand there */
+	struct event_promise *promises = arena_zeroed(reader->arena, message->n_promise, sizeof(*promises));
 
-		if (event_action_name(kind))
-			lost->kinds |= 1ull << kind;
-	}
-	lost->stage = text_of(message->stage);
-	lost->cpu = message->cpu;
-	lost->first = message->first;
-	lost->last = message->last;
-	lost->start_ns = message->start_ns;
-	lost->end_ns = message->end_ns;
+	if (!promises)
+		return -ENOMEM;
+	if (!wire_read_promises(promises, message))
+		return refuse(reader, "a promise is in a state that is none");
+	coverage->promises = promises;
+	coverage->count = message->n_promise;
+	coverage->release = text_of(message->kernel_release);
+	coverage->mode = text_of(message->kernel_mode);
+	return 0;
+}
+
+static int read_rule(struct reader *reader, struct event *event, const Taffrail__V1__Rule *message)
+{
+	struct event_rule *rule = arena_zeroed(reader->arena, 1, sizeof(*rule));
+
+	if (!rule)
+		return -ENOMEM;
+	if (message->severity > EVENT_DEBUG)
+		return refuse(reader, "a rule's severity is %u", message->severity);
+	wire_read_rule(rule, message);
+	event->rule = rule;
+	return 0;
 }
 
 static int read_filtered(struct reader *reader, struct event_filtered *filtered, const Taffrail__V1__Filtered *message)
@@ -357,6 +372,7 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 		return event_action_category((enum event_action)message->action) == EVENT_NETWORK;
 	case TAFFRAIL__V1__EVENT__DETAIL_END: return message->action == TAFFRAIL__V1__ACTION__ACTION_END;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
+	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return message->action == TAFFRAIL__V1__ACTION__ACTION_COVERAGE;
 	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return message->action == TAFFRAIL__V1__ACTION__ACTION_FILTERED;
 	default: return message->action != TAFFRAIL__V1__ACTION__ACTION_FILTERED;
 	}
@@ -373,7 +389,8 @@ static int read_detail(struct reader *reader, struct event *event, const Taffrai
 		event->end.code = message->end->code;
 		event->end.signal = message->end->signal;
 		return 0;
-	case TAFFRAIL__V1__EVENT__DETAIL_LOST: read_lost(&event->lost, message->lost); return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_LOST: wire_read_lost(&event->lost, message->lost); return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return read_coverage(reader, &event->coverage, message->coverage);
 	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return read_filtered(reader, &event->filtered, message->filtered);
 	default: return 0;
 	}
@@ -383,7 +400,7 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 {
 	struct defined_process *process = NULL;
 
-	if (!event_action_name((int)message->action))
+	if (!event_action_name((enum event_action)message->action))
 		return refuse(reader, "action %d is not known here", (int)message->action);
 	if ((unsigned int)message->outcome > EVENT_UNKNOWN || message->error < 0)
 		return refuse(reader, "an event's outcome is %d, its error %d", (int)message->outcome, message->error);
@@ -393,6 +410,7 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 	event->sequence = message->sequence;
 	event->time_ns = message->time_ns;
 	event->pending = message->pending;
+	event->io_uring = message->io_uring;
 	event->count = message->count ? message->count : 1;
 	event->truncated = message->truncated;
 	event->ring = (uint8_t)message->ring;
@@ -414,6 +432,12 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 		if (!node)
 			return refuse(reader, "a container is referred to that the batch does not hold");
 		event->container = &table_entry(node, struct defined_container, node)->view;
+	}
+	if (message->rule) {
+		int error = read_rule(reader, event, message->rule);
+
+		if (error)
+			return error;
 	}
 	return read_detail(reader, event, message);
 }

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 
 #include "base/table.h"
+#include "event/wire_inside.h"
+#include "event/wire_pack.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 enum {
@@ -16,10 +18,12 @@ enum {
 	RECORD_CONTAINER = 1,
 	RECORD_PROCESS = 2,
 	RECORD_EVENT = 3,
-	LENGTH_DELIMITED = 2, /* protobuf's wire type */
-	UP_HEADER = 1 + 5,    /* room for the tag of Up.batch and its length, which is known last */
+	LENGTH_DELIMITED = 2,       /* protobuf's wire type */
+	UP_HEADER = WIRE_UP_HEADER, /* room for the tag of Up.batch and its length, which is known last */
 	KEY_SIZE = 40,
 	SLOTS_FIRST = 1024, /* a power of two */
+	KEPT = 8192,        /* a power of two */
+	KEPT_MAX = 1024,    /* bytes of one */
 };
 
 /* What a batch holds already: containers and process images by a key of fixed size. Emptied by a new generation. */
@@ -28,11 +32,19 @@ struct slot {
 	uint32_t generation;
 };
 
+/* The bytes of a container or a process, for the next batch that refers to it. */
+struct kept {
+	uint8_t key[KEY_SIZE];
+	struct buffer bytes; /* none: length 0 */
+};
+
 struct wire_batch {
 	struct buffer *bytes; /* UP_HEADER bytes of room, then the records */
 	struct slot *slots;
 	size_t slot_count, used;
 	uint32_t generation;
+	struct kept *kept;   /* KEPT of them, each at one of two places that its key's hash says; or NULL */
+	struct buffer parts; /* of a container's message, while it is packed */
 };
 
 static struct buffer *new_bytes(size_t room)
@@ -74,9 +86,16 @@ int wire_batch_open(struct wire_batch **out)
 	return 0;
 }
 
-static struct slot *find_slot(struct slot *slots, size_t count, uint32_t generation, const uint8_t key[KEY_SIZE])
+int wire_batch_keep(struct wire_batch *batch)
 {
-	size_t i = hash_bytes(key, KEY_SIZE) & (count - 1);
+	batch->kept = calloc(KEPT, sizeof(*batch->kept));
+	return batch->kept ? 0 : -ENOMEM;
+}
+
+static struct slot *find_slot(
+	struct slot *slots, size_t count, uint32_t generation, const uint8_t key[KEY_SIZE], uint64_t hash)
+{
+	size_t i = hash & (count - 1);
 
 	while (slots[i].generation == generation && memcmp(slots[i].key, key, KEY_SIZE) != 0)
 		i = (i + 1) & (count - 1);
@@ -86,7 +105,8 @@ static struct slot *find_slot(struct slot *slots, size_t count, uint32_t generat
 /* Puts a key into the set; false if it was in it. Without memory to grow a key may be written again: no harm. */
 static bool is_new(struct wire_batch *batch, const uint8_t key[KEY_SIZE])
 {
-	struct slot *slot = find_slot(batch->slots, batch->slot_count, batch->generation, key);
+	uint64_t hash = hash_bytes(key, KEY_SIZE);
+	struct slot *slot = find_slot(batch->slots, batch->slot_count, batch->generation, key, hash);
 
 	if (slot->generation == batch->generation)
 		return false;
@@ -97,12 +117,12 @@ static bool is_new(struct wire_batch *batch, const uint8_t key[KEY_SIZE])
 			return true;
 		for (size_t i = 0; i < batch->slot_count; i++)
 			if (batch->slots[i].generation == batch->generation)
-				*find_slot(slots, 2 * batch->slot_count, batch->generation, batch->slots[i].key) =
-					batch->slots[i];
+				*find_slot(slots, 2 * batch->slot_count, batch->generation, batch->slots[i].key,
+					hash_bytes(batch->slots[i].key, KEY_SIZE)) = batch->slots[i];
 		free(batch->slots);
 		batch->slots = slots;
 		batch->slot_count *= 2;
-		slot = find_slot(slots, batch->slot_count, batch->generation, key);
+		slot = find_slot(slots, batch->slot_count, batch->generation, key, hash);
 	}
 	memcpy(slot->key, key, KEY_SIZE);
 	slot->generation = batch->generation;
@@ -110,35 +130,49 @@ static bool is_new(struct wire_batch *batch, const uint8_t key[KEY_SIZE])
 	return true;
 }
 
-static size_t put_varint(uint8_t *to, uint64_t value)
+/* The place of a key: one of two neighbours. That which has it, or else an empty one, or else the first. */
+static struct kept *find_kept(const struct wire_batch *batch, const uint8_t key[KEY_SIZE])
 {
-	size_t length = 0;
+	struct kept *first, *second;
 
-	while (value >= 0x80) {
-		to[length++] = (uint8_t)(value | 0x80);
-		value >>= 7;
-	}
-	to[length++] = (uint8_t)value;
-	return length;
+	if (!batch->kept)
+		return NULL;
+	first = &batch->kept[hash_bytes(key, KEY_SIZE) & (KEPT - 1)];
+	second = batch->kept + ((first - batch->kept) ^ 1);
+	if (memcmp(first->key, key, KEY_SIZE) == 0)
+		return first;
+	if (memcmp(second->key, key, KEY_SIZE) == 0)
+		return second;
+	return first->bytes.length && !second->bytes.length ? second : first;
+}
+
+/* Appends what is kept under a key. False if nothing is. */
+static bool put_kept(struct wire_batch *batch, const uint8_t key[KEY_SIZE])
+{
+	const struct kept *kept = find_kept(batch, key);
+
+	if (!kept || kept->bytes.length == 0 || memcmp(kept->key, key, KEY_SIZE) != 0)
+		return false;
+	buffer_append(batch->bytes, kept->bytes.data, kept->bytes.length);
+	return true;
+}
+
+/* Keeps what was appended since `start`, in place of whatever was there. */
+static void keep(struct wire_batch *batch, const uint8_t key[KEY_SIZE], size_t start)
+{
+	struct kept *kept = find_kept(batch, key);
+
+	if (!kept || batch->bytes->failed || batch->bytes->length - start > KEPT_MAX)
+		return;
+	buffer_clear(&kept->bytes);
+	buffer_append(&kept->bytes, batch->bytes->data + start, batch->bytes->length - start);
+	memcpy(kept->key, key, KEY_SIZE);
 }
 
 /* Appends Batch.record{ field: message }. */
-static void put_record(struct wire_batch *batch, int field, const ProtobufCMessage *message)
+static void put_record(struct wire_batch *batch, unsigned int field, const ProtobufCMessage *message)
 {
-	size_t size = protobuf_c_message_get_packed_size(message);
-	uint8_t inner[1 + 10], outer[1 + 10];
-	size_t inner_length = 1 + put_varint(inner + 1, size);
-	size_t outer_length = 1 + put_varint(outer + 1, inner_length + size);
-	char *to = buffer_reserve(batch->bytes, outer_length + inner_length + size);
-
-	if (!to)
-		return;
-	inner[0] = (uint8_t)(field << 3 | LENGTH_DELIMITED);
-	outer[0] = BATCH_RECORD << 3 | LENGTH_DELIMITED;
-	memcpy(to, outer, outer_length);
-	memcpy(to + outer_length, inner, inner_length);
-	protobuf_c_message_pack(message, (uint8_t *)to + outer_length + inner_length);
-	batch->bytes->length += outer_length + inner_length + size;
+	wire_pack(batch->bytes, BATCH_RECORD, field, message);
 }
 
 static ProtobufCBinaryData bytes_of(struct text text)
@@ -149,24 +183,6 @@ static ProtobufCBinaryData bytes_of(struct text text)
 static ProtobufCBinaryData bytes_at(const uint8_t *data, size_t size)
 {
 	return (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)data};
-}
-
-/* Strings of the schema come from the runtime, and are text; protobuf-c wants a NUL behind them. */
-struct strings {
-	char *room;
-	size_t used, size;
-};
-
-static char *string_of(struct strings *strings, struct text text)
-{
-	char *string = strings->room + strings->used;
-
-	if (text.length == 0 || strings->used + text.length + 1 > strings->size)
-		return (char *)(uintptr_t)protobuf_c_empty_string;
-	memcpy(string, text.data, text.length);
-	string[text.length] = '\0';
-	strings->used += text.length + 1;
-	return string;
 }
 
 static size_t strings_size(const struct event_container *container)
@@ -182,21 +198,16 @@ static size_t strings_size(const struct event_container *container)
 	return size;
 }
 
-/* A container, once per batch and state of its names: so rarely that it may allocate. */
-static void add_container(struct wire_batch *batch, const struct event_container *container)
+static void put_container(struct wire_batch *batch, const struct event_container *container)
 {
 	Taffrail__V1__Container message = TAFFRAIL__V1__CONTAINER__INIT;
-	uint8_t key[KEY_SIZE] = {0};
-	struct strings strings = {.size = strings_size(container)};
+	struct wire_strings strings = {.size = strings_size(container)};
 	size_t lists = container->pod_ip_count * sizeof(char *) +
 		       container->label_count * (sizeof(Taffrail__V1__Label) + sizeof(Taffrail__V1__Label *));
 	char *room;
 
-	memcpy(key, container->id, EVENT_CONTAINER_ID_SIZE);
-	memcpy(key + EVENT_CONTAINER_ID_SIZE, &container, sizeof(container));
-	if (!is_new(batch, key))
-		return;
-	room = malloc(lists + strings.size);
+	buffer_clear(&batch->parts);
+	room = buffer_reserve(&batch->parts, lists + strings.size);
 	if (!room) {
 		batch->bytes->failed = true;
 		return;
@@ -208,21 +219,21 @@ static void add_container(struct wire_batch *batch, const struct event_container
 
 	strings.room = room + lists;
 	message.id = bytes_at(container->id, sizeof(container->id));
-	message.name = string_of(&strings, container->name);
-	message.image_name = string_of(&strings, container->image_name);
-	message.image_tag = string_of(&strings, container->image_tag);
-	message.image_digest = string_of(&strings, container->image_digest);
-	message.pod_name = string_of(&strings, container->pod_name);
-	message.pod_namespace = string_of(&strings, container->pod_namespace);
-	message.pod_uid = string_of(&strings, container->pod_uid);
+	message.name = wire_string(&strings, container->name);
+	message.image_name = wire_string(&strings, container->image_name);
+	message.image_tag = wire_string(&strings, container->image_tag);
+	message.image_digest = wire_string(&strings, container->image_digest);
+	message.pod_name = wire_string(&strings, container->pod_name);
+	message.pod_namespace = wire_string(&strings, container->pod_namespace);
+	message.pod_uid = wire_string(&strings, container->pod_uid);
 	for (size_t i = 0; i < container->pod_ip_count; i++)
-		ips[i] = string_of(&strings, container->pod_ips[i]);
+		ips[i] = wire_string(&strings, container->pod_ips[i]);
 	message.n_pod_ip = container->pod_ip_count;
 	message.pod_ip = ips;
 	for (size_t i = 0; i < container->label_count; i++) {
 		taffrail__v1__label__init(&labels[i]);
-		labels[i].key = string_of(&strings, container->labels[i].key);
-		labels[i].value = string_of(&strings, container->labels[i].value);
+		labels[i].key = wire_string(&strings, container->labels[i].key);
+		labels[i].value = wire_string(&strings, container->labels[i].value);
 		label_pointers[i] = &labels[i];
 	}
 	message.n_label = container->label_count;
@@ -231,7 +242,26 @@ static void add_container(struct wire_batch *batch, const struct event_container
 	message.attempt = container->attempt;
 	message.sandbox = container->sandbox;
 	put_record(batch, RECORD_CONTAINER, &message.base);
-	free(room);
+}
+
+/* A container, once per batch and state of its names. */
+static void add_container(struct wire_batch *batch, const struct event_container *container)
+{
+	uint8_t key[KEY_SIZE] = {0};
+	size_t start;
+
+	/* A pointer tells names apart as long as they live; a version does for ever. */
+	memcpy(key, container->id, EVENT_CONTAINER_ID_SIZE);
+	if (container->version)
+		memcpy(key + EVENT_CONTAINER_ID_SIZE, &container->version, sizeof(container->version));
+	else
+		memcpy(key + EVENT_CONTAINER_ID_SIZE, &container, sizeof(container));
+	if (!is_new(batch, key) || (container->version && put_kept(batch, key)))
+		return;
+	start = batch->bytes->length;
+	put_container(batch, container);
+	if (container->version)
+		keep(batch, key, start);
 }
 
 static Taffrail__V1__ProcessRef reference(const struct event_process *process)
@@ -260,60 +290,81 @@ static void set_credentials(Taffrail__V1__Process *message, const struct event_p
 	message->cap_ambient = process->cap_ambient;
 }
 
-/* A process image, its ancestors before it. The chain is bounded by whoever made the views. */
-static void add_process(struct wire_batch *batch, const struct event_process *process)
+/* All but parent and leader. */
+static void set_process(Taffrail__V1__Process *message, const struct event_process *process)
+{
+	message->entity = bytes_at(process->entity, sizeof(process->entity));
+	message->exec_counter = process->exec_counter;
+	message->pid = process->pid;
+	message->vpid = process->vpid;
+	message->start_ns = process->start_ns;
+	message->name = bytes_of(process->name);
+	message->executable = bytes_of(process->executable);
+	message->script = bytes_of(process->script);
+	message->args = bytes_of(process->args);
+	message->args_count = process->args_count;
+	message->environment = bytes_of(process->environment);
+	message->working_directory = bytes_of(process->working_directory);
+	message->tty = bytes_of(process->tty);
+	message->tty_major = process->tty_major;
+	message->tty_minor = process->tty_minor;
+	set_credentials(message, process);
+	message->inode = process->inode;
+	if (process->image_known)
+		message->fd_types = bytes_at(process->fd_types, sizeof(process->fd_types));
+	message->upper = process->upper;
+	message->copied_up = process->copied_up;
+	message->memfd = process->memfd;
+	message->deleted = process->deleted;
+	message->foreign = process->foreign;
+	message->image_known = process->image_known;
+	message->truncated = process->truncated;
+	if (process->in_container)
+		message->container_id = bytes_at(process->container_id, sizeof(process->container_id));
+	message->entry = (Taffrail__V1__Entry)process->entry;
+}
+
+static void put_process(struct wire_batch *batch, const struct event_process *process)
 {
 	Taffrail__V1__Process message = TAFFRAIL__V1__PROCESS__INIT;
 	Taffrail__V1__ProcessRef parent, leader;
-	uint8_t key[KEY_SIZE] = {0};
 
-	memcpy(key, process->entity, EVENT_ENTITY_SIZE);
-	memcpy(key + EVENT_ENTITY_SIZE, &process->exec_counter, sizeof(process->exec_counter));
-	key[KEY_SIZE - 2] = (uint8_t)(1 + process->image_known);
-	key[KEY_SIZE - 1] = 1; /* no container's: its last bytes are the top of a pointer */
-	if (!is_new(batch, key))
-		return;
 	if (process->parent) {
-		add_process(batch, process->parent);
 		parent = reference(process->parent);
 		message.parent = &parent;
 	}
 	if (process->entry_leader) {
-		if (process->entry_leader != process)
-			add_process(batch, process->entry_leader);
 		leader = reference(process->entry_leader);
 		message.entry_leader = &leader;
 	}
-	message.entity = bytes_at(process->entity, sizeof(process->entity));
-	message.exec_counter = process->exec_counter;
-	message.pid = process->pid;
-	message.vpid = process->vpid;
-	message.start_ns = process->start_ns;
-	message.name = bytes_of(process->name);
-	message.executable = bytes_of(process->executable);
-	message.script = bytes_of(process->script);
-	message.args = bytes_of(process->args);
-	message.args_count = process->args_count;
-	message.environment = bytes_of(process->environment);
-	message.working_directory = bytes_of(process->working_directory);
-	message.tty = bytes_of(process->tty);
-	message.tty_major = process->tty_major;
-	message.tty_minor = process->tty_minor;
-	set_credentials(&message, process);
-	message.inode = process->inode;
-	if (process->image_known)
-		message.fd_types = bytes_at(process->fd_types, sizeof(process->fd_types));
-	message.upper = process->upper;
-	message.copied_up = process->copied_up;
-	message.memfd = process->memfd;
-	message.deleted = process->deleted;
-	message.foreign = process->foreign;
-	message.image_known = process->image_known;
-	message.truncated = process->truncated;
-	if (process->in_container)
-		message.container_id = bytes_at(process->container_id, sizeof(process->container_id));
-	message.entry = (Taffrail__V1__Entry)process->entry;
+	set_process(&message, process);
 	put_record(batch, RECORD_PROCESS, &message.base);
+}
+
+/* A process image, its ancestors before it. The chain is bounded by whoever made the views. */
+static void add_process(struct wire_batch *batch, const struct event_process *process)
+{
+	uint8_t key[KEY_SIZE] = {0};
+	size_t start;
+
+	memcpy(key, process->entity, EVENT_ENTITY_SIZE);
+	memcpy(key + EVENT_ENTITY_SIZE, &process->exec_counter, sizeof(process->exec_counter));
+	key[KEY_SIZE - 2] = (uint8_t)(1 + process->image_known);
+	key[KEY_SIZE - 1] = 0xff; /* no container's: its last byte is the top of a pointer or of a version */
+	if (!is_new(batch, key))
+		return;
+	if (process->parent)
+		add_process(batch, process->parent);
+	if (process->entry_leader && process->entry_leader != process)
+		add_process(batch, process->entry_leader);
+	/* An image does not change, but there are copies of it whose lineage was cut. */
+	key[KEY_SIZE - 3] = (uint8_t)((process->parent != NULL) | (process->entry_leader != NULL) << 1);
+	memcpy(key + KEY_SIZE - 8, &process->truncated, sizeof(process->truncated));
+	if (put_kept(batch, key))
+		return;
+	start = batch->bytes->length;
+	put_process(batch, process);
+	keep(batch, key, start);
 }
 
 /* The parts of an event message that must live until it is packed. */
@@ -323,11 +374,7 @@ struct parts {
 	Taffrail__V1__Network network;
 	Taffrail__V1__Address source, destination;
 	Taffrail__V1__End end;
-	Taffrail__V1__Lost lost;
-	Taffrail__V1__Filtered filtered;
-	uint64_t counts[EVENT_ACTIONS_END];
-	Taffrail__V1__Action kinds[64];
-	char stage[64];
+	struct wire_health health;
 };
 
 static void set_file(Taffrail__V1__Event *message, struct parts *parts, const struct event_file *file)
@@ -353,7 +400,7 @@ static Taffrail__V1__Address *set_address(Taffrail__V1__Address *message, const 
 	if (!address->family)
 		return NULL;
 	taffrail__v1__address__init(message);
-	message->ip = bytes_at(address->bytes, address->family == AF_INET ? 4 : 16);
+	message->ip = bytes_at(address->bytes, address->family == AF_INET6 ? 16 : 4);
 	message->port = address->port;
 	return message;
 }
@@ -371,47 +418,9 @@ static void set_network(Taffrail__V1__Event *message, struct parts *parts, const
 	parts->network.source_bytes = network->source_bytes;
 	parts->network.destination_bytes = network->destination_bytes;
 	parts->network.duration_ns = network->duration_ns;
+	parts->network.interface = network->interface;
 	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_NETWORK;
 	message->network = &parts->network;
-}
-
-static void set_lost(Taffrail__V1__Event *message, struct parts *parts, const struct event_lost *lost)
-{
-	struct strings strings = {.room = parts->stage, .size = sizeof(parts->stage)};
-
-	taffrail__v1__lost__init(&parts->lost);
-	parts->lost.count = lost->count;
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (lost->kinds >> action & 1)
-			parts->kinds[parts->lost.n_kind++] = (Taffrail__V1__Action)action;
-	parts->lost.kind = parts->kinds;
-	parts->lost.stage = string_of(&strings, lost->stage);
-	parts->lost.cpu = lost->cpu;
-	parts->lost.first = lost->first;
-	parts->lost.last = lost->last;
-	parts->lost.start_ns = lost->start_ns;
-	parts->lost.end_ns = lost->end_ns;
-	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_LOST;
-	message->lost = &parts->lost;
-}
-
-static void set_filtered(Taffrail__V1__Event *message, struct parts *parts, const struct event_filtered *filtered)
-{
-	taffrail__v1__filtered__init(&parts->filtered);
-	parts->filtered.count = filtered->count;
-	parts->filtered.in_kernel = filtered->in_kernel;
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (filtered->counts[action]) {
-			parts->counts[parts->filtered.n_kind] = filtered->counts[action];
-			parts->kinds[parts->filtered.n_kind++] = (Taffrail__V1__Action)action;
-		}
-	parts->filtered.n_kind_count = parts->filtered.n_kind;
-	parts->filtered.kind = parts->kinds;
-	parts->filtered.kind_count = parts->counts;
-	parts->filtered.start_ns = filtered->start_ns;
-	parts->filtered.end_ns = filtered->end_ns;
-	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_FILTERED;
-	message->filtered = &parts->filtered;
 }
 
 static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const struct event *event)
@@ -429,9 +438,11 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 		message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_END;
 		message->end = &parts->end;
 		break;
-	case EVENT_LOST: set_lost(message, parts, &event->lost); break;
-	case EVENT_FILTERED: set_filtered(message, parts, &event->filtered); break;
-	case EVENT_FORK: break;
+	case EVENT_LOST: wire_set_lost(message, &parts->health, &event->lost); break;
+	case EVENT_COVERAGE: wire_set_coverage(message, &parts->health, &event->coverage); break;
+	case EVENT_FILTERED: wire_set_filtered(message, &parts->health, &event->filtered); break;
+	case EVENT_FORK:
+	case EVENT_TAMPER: break;
 	default: set_network(message, parts, &event->network); break;
 	}
 }
@@ -441,6 +452,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	Taffrail__V1__Event message = TAFFRAIL__V1__EVENT__INIT;
 	struct parts parts;
 
+	parts.health.room = parts.health.rule_room = NULL;
 	if (event->container) {
 		add_container(batch, event->container);
 		message.container_id = bytes_at(event->container->id, sizeof(event->container->id));
@@ -456,13 +468,18 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	message.outcome = (Taffrail__V1__Outcome)event->outcome;
 	message.error = event->error;
 	message.pending = event->pending;
+	message.io_uring = event->io_uring;
 	message.count = event->count > 1 ? event->count : 0;
 	message.truncated = event->truncated;
 	message.ring = event->ring;
 	message.cpu = event->cpu;
 	message.ring_sequence = event->ring_sequence;
 	set_detail(&message, &parts, event);
+	if (event->rule)
+		wire_set_rule(&message, &parts.health, event->rule);
 	put_record(batch, RECORD_EVENT, &message.base);
+	free(parts.health.room);
+	free(parts.health.rule_room);
 }
 
 size_t wire_batch_size(const struct wire_batch *batch)
@@ -476,13 +493,13 @@ static void put_batch_fields(struct buffer *bytes, const struct event_host *host
 	Taffrail__V1__Batch batch = TAFFRAIL__V1__BATCH__INIT;
 	Taffrail__V1__Host message = TAFFRAIL__V1__HOST__INIT;
 	char room[2048];
-	struct strings strings = {.room = room, .size = sizeof(room)};
+	struct wire_strings strings = {.room = room, .size = sizeof(room)};
 	char *to;
 
-	message.id = string_of(&strings, host->id);
-	message.name = string_of(&strings, host->name);
-	message.boot_id = string_of(&strings, host->boot_id);
-	message.cluster = string_of(&strings, host->cluster);
+	message.id = wire_string(&strings, host->id);
+	message.name = wire_string(&strings, host->name);
+	message.boot_id = wire_string(&strings, host->boot_id);
+	message.cluster = wire_string(&strings, host->cluster);
 	batch.host = &message;
 	batch.epoch = bytes_at(host->epoch, sizeof(host->epoch));
 	batch.first = first;
@@ -523,6 +540,10 @@ void wire_batch_close(struct wire_batch *batch)
 	if (!batch)
 		return;
 	wire_bytes_free(batch->bytes);
+	for (size_t i = 0; batch->kept && i < KEPT; i++)
+		buffer_free(&batch->kept[i].bytes);
+	free(batch->kept);
+	buffer_free(&batch->parts);
 	free(batch->slots);
 	free(batch);
 }

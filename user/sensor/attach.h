@@ -16,7 +16,7 @@ struct attach;
 int attach_open(struct attach **attach);
 
 /*
- * Before the object is loaded: chooses a way for each promise, points the programs to the functions that this kernel has,
+ * Before the object is loaded: chooses the variants of those hooks that differ between kernels, a way for each promise, points the programs to the functions that this kernel has,
  * and leaves out those that nothing needs. LOADER_AUTO takes function hooks if this kernel lets one be loaded and attached,
  * which is tried. Returns 0, or for LOADER_FUNCTION -errno, if it does not.
  */
@@ -34,6 +34,9 @@ int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, 
 
 /* What serves what. Good as long as `attach`. */
 const struct loader_hook *attach_hooks(const struct attach *attach, size_t *count);
+
+/* As loader_gone. */
+size_t attach_gone(struct attach *attach, void (*each)(void *context, const struct loader_hook *hook), void *context);
 
 /* Detaches everything. */
 void attach_end(struct attach *attach);

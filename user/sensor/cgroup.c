@@ -2,6 +2,7 @@
 #include "sensor/cgroup.h"
 
 #include <errno.h>
+#include <mntent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -139,4 +140,20 @@ int cgroup_read(const char *proc, pid_t pid, uint8_t id[EVENT_CONTAINER_ID_SIZE]
 	}
 	close(fd);
 	return cgroup_parse((struct text){bytes, length}, id) ? 1 : 0;
+}
+
+const char *cgroup_mode(const char *path)
+{
+	FILE *mounts = setmntent(path, "r");
+	struct mntent entry;
+	char room[8192];
+	bool v1 = false, v2 = false;
+
+	while (mounts && getmntent_r(mounts, &entry, room, sizeof(room))) {
+		v1 |= strcmp(entry.mnt_type, "cgroup") == 0 && !hasmntopt(&entry, "name");
+		v2 |= strcmp(entry.mnt_type, "cgroup2") == 0;
+	}
+	if (mounts)
+		endmntent(mounts);
+	return v1 && v2 ? "hybrid" : v1 ? "v1" : v2 ? "v2" : "";
 }

@@ -25,6 +25,9 @@ bool cgroup_container(struct text path, uint8_t id[EVENT_CONTAINER_ID_SIZE]);
  */
 bool cgroup_parse(struct text file, uint8_t id[EVENT_CONTAINER_ID_SIZE]);
 
+/* Which hierarchies this machine has, from a mount table: "v1", "v2" or "hybrid"; "" if none is mounted. */
+const char *cgroup_mode(const char *mounts);
+
 /* Reads /proc/PID/cgroup. 1 with the id, 0: in no container; -errno (-ESRCH: it has gone). `proc`: where procfs is mounted. */
 int cgroup_read(const char *proc, pid_t pid, uint8_t id[EVENT_CONTAINER_ID_SIZE]);
 

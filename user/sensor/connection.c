@@ -24,11 +24,15 @@ struct queue {
 	size_t count;
 };
 
+enum { SPARE_MAX = 1024 };
+
 struct connection_table {
 	struct table connections;
-	struct queue waiting;             /* CONNECT has come, nothing has left yet */
-	struct queue reported;            /* its document has left as unknown; the outcome will be dropped */
-	struct queue open;                /* established: keeps its image for the end */
+	struct queue waiting;     /* CONNECT has come, nothing has left yet */
+	struct queue reported;    /* its document has left as unknown; the outcome will be dropped */
+	struct queue open;        /* established: keeps its image for the end */
+	struct connection *spare; /* by `older`: for those to come, so that a connection costs no allocation */
+	size_t spare_count;
 	const struct event_process *last; /* image of the connection that ended last: good until the next call */
 	struct connection_ops ops;
 };
@@ -76,6 +80,28 @@ static void join_queue(struct connection *connection, struct queue *queue)
 	queue->count++;
 }
 
+static struct connection *take_spare(struct connection_table *table)
+{
+	struct connection *connection = table->spare;
+
+	if (!connection)
+		return malloc(sizeof(*connection));
+	table->spare = connection->older;
+	table->spare_count--;
+	return connection;
+}
+
+static void give_back(struct connection_table *table, struct connection *connection)
+{
+	if (table->spare_count == SPARE_MAX) {
+		free(connection);
+		return;
+	}
+	connection->older = table->spare;
+	table->spare = connection;
+	table->spare_count++;
+}
+
 static void forget(struct connection_table *table, struct connection *connection)
 {
 	table_remove(&table->connections, &connection->node);
@@ -83,7 +109,7 @@ static void forget(struct connection_table *table, struct connection *connection
 	if (table->last)
 		table->ops.release(table->last);
 	table->last = connection->image;
-	free(connection);
+	give_back(table, connection);
 }
 
 static void send_unknown(struct connection_table *table, struct connection *connection)
@@ -99,17 +125,18 @@ static void send_unknown(struct connection_table *table, struct connection *conn
 static bool keep(struct connection_table *table, const struct record *record, const struct event_process *image,
 	struct queue *queue)
 {
-	struct connection *connection = calloc(1, sizeof(*connection));
+	struct connection *connection = take_spare(table);
 
 	if (!connection)
 		return false;
+	memset(connection, 0, sizeof(*connection));
 	connection->id = record->network->connection;
 	connection->begin = *record->network;
 	connection->begin.header.size = sizeof(connection->begin);
 	connection->begin.unix_name = (struct kernel_string){0};
 	if (table_insert(&table->connections, &connection->node, hash_bytes(&connection->id, sizeof(connection->id))) <
 		0) {
-		free(connection);
+		give_back(table, connection);
 		return false;
 	}
 	connection->image = image ? table->ops.hold(image) : NULL;
@@ -234,6 +261,10 @@ void connection_close(struct connection_table *table)
 	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
 		while (queues[i]->oldest)
 			forget(table, queues[i]->oldest);
+	for (struct connection *spare; (spare = table->spare);) {
+		table->spare = spare->older;
+		free(spare);
+	}
 	if (table->last)
 		table->ops.release(table->last);
 	table_free(&table->connections);

@@ -122,8 +122,22 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 		event->truncated |= EVENT_CUT_FILE_PATH;
 	if (open->truncated & KERNEL_CUT_ARGUMENT)
 		event->truncated |= EVENT_CUT_FILE_ARGUMENT;
-	if (file->path.length > 0 || file->argument.length == 0)
+	if (open->file_flags & KERNEL_FILE_UNKNOWN)
+		event->outcome = EVENT_UNKNOWN;
+	if (file->argument.length == 0 || (file->path.length > 0 && (!(open->header.flags & KERNEL_URING) ||
+									    open->file_flags & KERNEL_FILE_EXACT)))
 		return;
+	if (file->path.length > 0) {
+		struct text asked = claimed_path(scratch, record_text(record, open->directory), file->argument);
+
+		/*
+		 * A batch can open a file, close it and put another in its place before the completion is seen. What
+		 * was asked for is the kernel's own copy: so a path that is another, by a link or by this, is in doubt.
+		 */
+		if (!text_equal(file->path, asked))
+			file->unsure = true;
+		return;
+	}
 	/* The kernel has no file: the argument. Where that was cut, so is this. */
 	file->path = claimed_path(scratch, record_text(record, open->directory), file->argument);
 	if (open->truncated & (KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
@@ -134,7 +148,16 @@ static struct event_address address_of(
 	const struct kernel_tuple *tuple, const struct kernel_address *address, uint16_t port_be)
 {
 	struct event_address out = {.port = ntohs(port_be)};
+	uint32_t words[2];
 
+	if (tuple->family == AF_VSOCK) {
+		memcpy(words, address->bytes, sizeof(words));
+		out.family = AF_VSOCK;
+		words[0] = htonl(words[0]);
+		memcpy(out.bytes, words, sizeof(words[0]));
+		out.port = words[1];
+		return out;
+	}
 	if (tuple->family != AF_INET && tuple->family != AF_INET6)
 		return out;
 	out.family = (uint8_t)tuple->family;
@@ -172,6 +195,7 @@ static void decode_network(const struct record *record, struct event *event)
 
 	set_result(event, from->result);
 	set_ends(network, &from->tuple, server);
+	network->interface = from->interface;
 	network->unix_name = socket_name(record_text(record, from->unix_name));
 	switch (from->header.kind) {
 	case KERNEL_CONNECT:
@@ -183,9 +207,17 @@ static void decode_network(const struct record *record, struct event *event)
 		if (from->result_unknown)
 			event->outcome = EVENT_UNKNOWN;
 		break;
-	case KERNEL_ACCEPT: event->action = EVENT_ACCEPT; break;
+	case KERNEL_ACCEPT:
+		event->action = EVENT_ACCEPT;
+		if (from->result_unknown) { /* a listening socket's own record: who came is not known */
+			event->outcome = EVENT_UNKNOWN;
+			network->source = (struct event_address){0};
+		}
+		break;
 	case KERNEL_LISTEN:
 		event->action = EVENT_LISTEN;
+		if (from->result_unknown)
+			event->outcome = EVENT_UNKNOWN;
 		network->source = (struct event_address){0};
 		break;
 	default: event->action = EVENT_SEND; break;
@@ -206,6 +238,17 @@ static void decode_disconnect(const struct record *record, struct event *event)
 		network->duration_ns = from->header.time_ns - from->established_ns;
 }
 
+static void decode_socket(const struct record *record, struct event *event)
+{
+	const struct kernel_socket *from = record->socket;
+
+	event->action = EVENT_SOCKET;
+	set_result(event, from->result);
+	event->network.family = from->family;
+	event->network.type = from->type;
+	event->network.protocol = (uint16_t)from->protocol;
+}
+
 void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buffer *scratch, struct event *event)
 {
 	const struct kernel_header *header = record->header;
@@ -216,6 +259,7 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	event->ring = header->ring;
 	event->cpu = header->cpu;
 	event->ring_sequence = header->sequence;
+	event->io_uring = header->flags & KERNEL_URING;
 	switch ((enum kernel_kind)header->kind) {
 	case KERNEL_EXEC: event->action = EVENT_EXEC; break;
 	case KERNEL_EXEC_FAILED: decode_exec_failed(record, scratch, event); break;
@@ -228,6 +272,8 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	case KERNEL_LISTEN:
 	case KERNEL_SEND: decode_network(record, event); break;
 	case KERNEL_DISCONNECT: decode_disconnect(record, event); break;
+	case KERNEL_SOCKET: decode_socket(record, event); break;
+	case KERNEL_TAMPER: event->action = EVENT_TAMPER; break;
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;
 	}

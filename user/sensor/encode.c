@@ -11,8 +11,8 @@
 #include "event/wire.h"
 
 enum {
-	LINES_FULL = 1 << 20,   /* lines that wait for the next flush */
-	BATCH_FULL = 256 << 10, /* a batch of this size leaves at once */
+	LINES_FULL = 1 << 20, /* lines that wait for the next flush */
+	BATCH_FULL = 2 << 20, /* a batch of this size leaves at once; a collector takes messages of 4 MiB */
 };
 static const uint64_t batch_age_ns = 50ull * 1000 * 1000; /* so does one of this age */
 
@@ -59,8 +59,9 @@ int encode_open_stream(struct encoder **out, struct stream *stream, const struct
 	if (error)
 		return error;
 	error = wire_batch_open(&(*out)->batch);
+	error = error ? error : wire_batch_keep((*out)->batch);
 	if (error) {
-		free(*out);
+		encode_close(*out);
 		*out = NULL;
 		return error;
 	}
@@ -74,21 +75,6 @@ bool encode_room(struct encoder *encoder)
 	if (encoder->stream)
 		return stream_room(encoder->stream);
 	return encoder->lines.length < LINES_FULL;
-}
-
-void encode_event(struct encoder *encoder, const struct event *event)
-{
-	if (encoder->stream) {
-		if (encoder->last < encoder->first)
-			encoder->first = event->sequence;
-		encoder->last = event->sequence;
-		wire_batch_add(encoder->batch, event);
-		return;
-	}
-	if (encoder->fd < 0)
-		return;
-	ecs_write(&encoder->lines, event);
-	buffer_append(&encoder->lines, "\n", 1);
 }
 
 static int flush_lines(struct encoder *encoder)
@@ -119,6 +105,23 @@ static void flush_batch(struct encoder *encoder)
 	encoder->oldest_ns = 0;
 }
 
+void encode_event(struct encoder *encoder, const struct event *event)
+{
+	if (encoder->stream) {
+		if (encoder->last < encoder->first)
+			encoder->first = event->sequence;
+		encoder->last = event->sequence;
+		wire_batch_add(encoder->batch, event);
+		if (wire_batch_size(encoder->batch) >= BATCH_FULL)
+			flush_batch(encoder);
+		return;
+	}
+	if (encoder->fd < 0)
+		return;
+	ecs_write(&encoder->lines, event);
+	buffer_append(&encoder->lines, "\n", 1);
+}
+
 int encode_flush(struct encoder *encoder, uint64_t now_ns, bool final)
 {
 	if (!encoder->stream)
@@ -127,8 +130,7 @@ int encode_flush(struct encoder *encoder, uint64_t now_ns, bool final)
 		return 0;
 	if (encoder->oldest_ns == 0)
 		encoder->oldest_ns = now_ns;
-	if (final || wire_batch_size(encoder->batch) >= BATCH_FULL || now_ns - encoder->oldest_ns >= batch_age_ns ||
-		stream_idle(encoder->stream))
+	if (final || now_ns - encoder->oldest_ns >= batch_age_ns || stream_idle(encoder->stream))
 		flush_batch(encoder);
 	return 0;
 }

@@ -41,6 +41,8 @@ struct loader {
 	struct taffrail_bpf *skeleton; /* the object's */
 	struct ring rings[KERNEL_RINGS];
 	struct attach *attach;
+	bool canary;       /* between expect and leave */
+	__u32 sensor_tgid; /* as the programs know this process */
 	int wait_fd, cgroup_fd;
 	unsigned int cpus;
 };
@@ -325,6 +327,47 @@ ssize_t loader_processes(struct loader *loader, loader_callback *callback, void 
 	return error ? error : count;
 }
 
+/* --- the sensor itself ---------------------------------------------------------------------------------------------- */
+
+/* Runs a raw_tp program here and now. 0 or -errno. */
+static int run_program(struct bpf_program *program)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(program), &options) < 0 ? -errno : 0;
+}
+
+void loader_canary_expect(struct loader *loader)
+{
+	loader->canary = true;
+	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->canary_tgid, UINT32_MAX); /* CANARY_EXPECTED */
+}
+
+int loader_canary_enter(const struct loader *loader)
+{
+	return run_program(loader->skeleton->progs.canary_enter);
+}
+
+void loader_canary_leave(struct loader *loader)
+{
+	loader->canary = false;
+	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->canary_tgid, 0);
+}
+
+bool loader_true(struct loader *loader)
+{
+	_Atomic __u32 *sensor = (_Atomic __u32 *)&loader->skeleton->bss->sensor_tgid;
+	_Atomic __u32 *canary = (_Atomic __u32 *)&loader->skeleton->bss->canary_tgid;
+	bool good = atomic_exchange(sensor, loader->sensor_tgid) == loader->sensor_tgid;
+
+	return (loader->canary || atomic_exchange(canary, 0) == 0) && good;
+}
+
+size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context)
+{
+	return attach_gone(loader->attach, each, context);
+}
+
 /* --- opening -------------------------------------------------------------------------------------------------------- */
 
 static int print_quietly(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -381,7 +424,6 @@ static void set_options(struct loader *loader, const struct loader_options *opti
 	skeleton->rodata->repeat_collapse = options->collapse && !loader->object.classic;
 	if (getrandom((void *)skeleton->rodata->repeat_key, sizeof(skeleton->rodata->repeat_key), 0) < 0)
 		skeleton->rodata->repeat_collapse = false; /* without a key anybody could make opens look equal */
-	skeleton->rodata->sensor_tgid = (__u32)(options->sensor_tgid ? options->sensor_tgid : getpid());
 	if (options->policy)
 		skeleton->rodata->policy = *options->policy;
 	if (options->prefix_count > 0)
@@ -429,6 +471,7 @@ static int load_programs(struct loader *loader, const struct loader_options *opt
 	else
 		error = attach_choose(
 			loader->attach, loader->skeleton->obj, loader->object.classic ? LOADER_TRACEPOINT : mode);
+	loader->skeleton->rodata->unix_by_exit = !bpf_program__autoload(loader->skeleton->progs.unix_sendmsg);
 	if (!error)
 		return object_load(&loader->object, why, why_size);
 	snprintf(why, why_size,
@@ -478,6 +521,13 @@ static int set_prefixes(struct loader *loader, const struct loader_options *opti
 	return 0;
 }
 
+enum loader_mode loader_mode(const char *word)
+{
+	if (word && strcmp(word, "function") == 0)
+		return LOADER_FUNCTION;
+	return word && strcmp(word, "tracepoint") == 0 ? LOADER_TRACEPOINT : LOADER_AUTO;
+}
+
 int loader_open(struct loader **out, const struct loader_options *options, char *why, size_t why_size)
 {
 	struct loader *loader = calloc(1, sizeof(*loader));
@@ -500,6 +550,12 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 		error = rings_open(loader);
 		if (error)
 			snprintf(why, why_size, "cannot read the rings: %s", strerror(-error));
+	}
+	if (!error) {
+		error = run_program(loader->skeleton->progs.sensor_enter);
+		loader->sensor_tgid = loader->skeleton->bss->sensor_tgid;
+		if (error)
+			snprintf(why, why_size, "the BPF program sensor_enter cannot be run: %s", strerror(-error));
 	}
 	if (!error)
 		error = set_prefixes(loader, options, why, why_size);

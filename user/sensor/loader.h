@@ -24,13 +24,15 @@ enum loader_mode {
 	LOADER_FUNCTION,   /* function hooks, or loader_open fails */
 };
 
+/* By the word of the configuration; NULL and any other: LOADER_AUTO. */
+enum loader_mode loader_mode(const char *word);
+
 struct loader_options {
-	bool host;                         /* also tasks outside containers */
-	bool environment;                  /* exec records carry the environment */
-	bool collapse;                     /* repeats of opens are counted: loader_take_repeats */
-	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
+	bool host;        /* also tasks outside containers */
+	bool environment; /* exec records carry the environment */
+	bool collapse;    /* repeats of opens are counted: loader_take_repeats */
 	enum loader_mode hooks;
-	pid_t sensor_tgid;                    /* left out of all records; 0: this process */
+	size_t critical_bytes, bulk_bytes;    /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
 	const struct kernel_policy *policy;   /* what is not recorded; NULL: everything is */
 	const struct kernel_prefix *prefixes; /* its path prefixes … */
 	const uint64_t *prefix_rules;         /* … and the rules of each */
@@ -110,6 +112,25 @@ int loader_policy_counts(const struct loader *loader, uint64_t counts[KERNEL_KIN
 
 /* What is attached, for the coverage record. Good as long as the loader. */
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count);
+
+/*
+ * For the sensor's canary (canary.h), the only child of this process: from loader_canary_expect on, called before the
+ * fork, the programs record what it does, with KERNEL_CANARY set; from loader_canary_enter on, called by the child
+ * itself, also what its children do. 0 or -errno.
+ */
+void loader_canary_expect(struct loader *loader);
+int loader_canary_enter(const struct loader *loader);
+/* Called by the sensor before it reaps the child, whose number may be another's after that. */
+void loader_canary_leave(struct loader *loader);
+
+/*
+ * Do the programs still know this process, and no canary that is not there? They are told so in memory that whoever
+ * holds rights over BPF can write to: what was forged is put right again. False if something was.
+ */
+bool loader_true(struct loader *loader);
+
+/* Calls `each` once for each hook that somebody has detached since the last call. Returns how many. */
+size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context);
 
 /* No record comes any more; what the rings hold can still be read. */
 void loader_detach(struct loader *loader);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "sensor/check.h"
+#include "sensor/guard.h"
 #include "sensor/pipeline.h"
 #include "sensor/settings.h"
 
@@ -23,6 +26,14 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
+	guard_harden();
+	if (settings.check) {
+		code = check_run(&settings);
+		sensor_settings_free(&settings);
+		return code;
+	}
+	/* Batches have pages of their own, which go back as they are acknowledged: by itself the threshold would follow. */
+	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
 	error = pipeline_open(&running, &settings);
 	if (error) {
 		sensor_settings_free(&settings);

@@ -337,6 +337,11 @@ int metadata_open(struct metadata **out, const struct metadata_options *options)
 	return 0;
 }
 
+const char *metadata_usual_socket(size_t index)
+{
+	return index < sizeof(usual_sockets) / sizeof(usual_sockets[0]) ? usual_sockets[index] : NULL;
+}
+
 int metadata_settle(struct metadata *metadata, uint32_t timeout_ms)
 {
 	const struct timespec pause = {0, SETTLE_POLL_MS * 1000000L};

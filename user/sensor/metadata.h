@@ -31,6 +31,9 @@ struct metadata_options {
 	const char *host_root; /* where the host's root directory is seen; NULL or "": / */
 };
 
+/* The sockets that are tried when none is named, below the host's root; NULL past the last. */
+const char *metadata_usual_socket(size_t index);
+
 /* Starts the thread. Strings are copied. 0 or -errno. */
 int metadata_open(struct metadata **metadata, const struct metadata_options *options);
 

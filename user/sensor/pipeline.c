@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sensor/guard.h"
 #include "sensor/decode.h"
 
 enum {
@@ -47,6 +48,7 @@ struct waiting {
 static void send_record(struct pipeline *pipeline, const struct record *record, const struct event_process *image,
 	const struct event_container *names, bool pending)
 {
+	struct guard_alert alert;
 	struct event event;
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
@@ -54,7 +56,12 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
-	if (policy_leaves_out(pipeline->policy, &event))
+	if (record->header->kind == KERNEL_TAMPER) {
+		guard_signal(&alert, record);
+		event.rule = &alert.rule;
+		log_limited("%s", alert.message);
+	}
+	if (!event.rule && policy_leaves_out(pipeline->policy, &event))
 		return;
 	event.sequence = ++pipeline->sequence;
 	encode_event(pipeline->encoder, &event);
@@ -125,6 +132,37 @@ static bool is_connection(const struct kernel_header *header)
 }
 
 /*
+ * The sensor's own canary: proof for the coverage, no event. Where no canary flies, what a container does is none,
+ * whoever marked it. False: it is an event like any other.
+ */
+static bool take_canary(struct pipeline *pipeline, const struct record *record)
+{
+	if (!pipeline->reader && record->header->flags & KERNEL_IN_CONTAINER && !coverage_under_way(pipeline->coverage))
+		return false;
+	recording_record(pipeline->recording, pipeline->now_ns, record->header); /* for its number */
+	if (pipeline->reader)
+		return true;
+	if (record->header->kind == KERNEL_OPEN && record->open->repeat)
+		(void)loader_take_repeats(pipeline->loader, record->open->repeat); /* frees the number */
+	coverage_take(pipeline->coverage, record);
+	return true;
+}
+
+/* Takes a copy of the record without the mark that it should not have. */
+static bool unmark(struct pipeline *pipeline, struct record *record)
+{
+	struct buffer *copy = &pipeline->unmarked;
+
+	buffer_clear(copy);
+	buffer_append(copy, record->header, record->header->size);
+	if (copy->failed)
+		return false;
+	((struct kernel_header *)(void *)copy->data)->flags &= (uint8_t)~KERNEL_CANARY;
+	record->header = (const void *)copy->data;
+	return true;
+}
+
+/*
  * The whole way starts here: bytes of a ring, or of a recording of one. What cannot be used is counted and left;
  * returns 0 in any case.
  */
@@ -140,12 +178,16 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		return 0;
 	}
 	loss_seen(pipeline->loss, record.header);
+	if (record.header->flags & KERNEL_CANARY && take_canary(pipeline, &record))
+		return 0;
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
 		/* Its fork or exec was sent before it, into the other ring. */
 		if (pipeline->loader && !process_knows(pipeline->processes, record.header))
 			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
 	}
+	if (record.header->flags & KERNEL_CANARY && !unmark(pipeline, &record))
+		return 0;
 	/* Behind those that it had read before it: in a replay they come first. */
 	recording_record(pipeline->recording, pipeline->now_ns, record.header);
 
@@ -215,6 +257,23 @@ static void report_loss(void *context, const struct event_lost *lost)
 		lost->stage.data, lost->cpu);
 }
 
+/* Tells what the configuration left out, if there is anything; pipeline->left_out counts what the kernel has. */
+void pipeline_filtered(struct pipeline *pipeline)
+{
+	struct event event = {.action = EVENT_FILTERED, .count = 1};
+
+	recording_filtered(pipeline->recording, pipeline->now_ns, pipeline->left_out);
+	if (!policy_tell(pipeline->policy, pipeline->left_out, pipeline->now_ns, &event.filtered))
+		return;
+	event.time_ns = pipeline->boot_unix_ns + pipeline->now_ns;
+	event.sequence = ++pipeline->sequence;
+	event.host = host_view(pipeline->host);
+	event.filtered.start_ns += pipeline->boot_unix_ns;
+	event.filtered.end_ns += pipeline->boot_unix_ns;
+	encode_event(pipeline->encoder, &event);
+	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
+}
+
 /* The pipeline's clock: it stands still while records are taken, so that a recording of it is exact. */
 static uint64_t look_at_clock(struct pipeline *pipeline)
 {
@@ -228,25 +287,6 @@ void pipeline_settle(struct pipeline *pipeline, uint64_t read_ns)
 		return;
 	recording_settle(pipeline->recording, pipeline->now_ns, read_ns);
 	repeat_ends(pipeline->repeats, read_ns);
-}
-
-/* Tells what the configuration left out, if it is time and there is anything. */
-static void report_filtered(struct pipeline *pipeline, bool final)
-{
-	uint64_t kernel[KERNEL_KINDS_END] = {0}, now_ns = pipeline->now_ns;
-	struct event event = {.action = EVENT_FILTERED, .count = 1};
-
-	if (!policy_due(pipeline->policy, now_ns, final) ||
-		(pipeline->loader && loader_policy_counts(pipeline->loader, kernel) < 0) ||
-		!policy_tell(pipeline->policy, kernel, now_ns, &event.filtered))
-		return;
-	event.time_ns = pipeline->boot_unix_ns + now_ns;
-	event.sequence = ++pipeline->sequence;
-	event.host = host_view(pipeline->host);
-	event.filtered.start_ns += pipeline->boot_unix_ns;
-	event.filtered.end_ns += pipeline->boot_unix_ns;
-	encode_event(pipeline->encoder, &event);
-	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
 }
 
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
@@ -279,7 +319,6 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 	if (pipeline->repeats)
 		repeat_expire(pipeline->repeats, pipeline->now_ns, final);
 	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
-	report_filtered(pipeline, final);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
 }
@@ -297,6 +336,11 @@ static void tick(struct pipeline *pipeline, bool final)
 		read_rings(pipeline))
 		counters = pipeline->counters;
 	pipeline_tick(pipeline, counters, final);
+	if (policy_due(pipeline->policy, pipeline->now_ns, final) &&
+		loader_policy_counts(pipeline->loader, pipeline->left_out) == 0)
+		pipeline_filtered(pipeline);
+	if (!final)
+		pipeline_watch_health(pipeline);
 	pipeline->next_tick_ns = pipeline->now_ns + tick_ns;
 }
 

@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "sensor/connection.h"
 #include "sensor/container.h"
+#include "sensor/coverage.h"
 #include "sensor/encode.h"
 #include "sensor/host.h"
 #include "sensor/loader.h"
@@ -35,12 +36,13 @@ struct pipeline {
 	struct stream *stream;
 	struct encoder *encoder;
 	struct host *host;
+	struct coverage *coverage; /* NULL: of a recording */
 	struct policy *policy;
 	struct recording *recording; /* NULL: none is made */
 	struct recording_reader
 		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */
 
-	struct buffer scratch;
+	struct buffer scratch, unmarked;
 	struct kernel_counters *counters; /* one per CPU and lane */
 	unsigned int cpus, lanes;
 	uint64_t now_ns; /* the pipeline's clock, boot time */
@@ -53,6 +55,10 @@ struct pipeline {
 	uint64_t next_tick_ns, next_clock_check_ns;
 	unsigned int naps_left;
 	uint64_t malformed;
+	uint64_t left_out[KERNEL_KINDS_END]; /* by the kernel, as far as it was told */
+	uint64_t next_guard_ns;
+	int status_fd; /* /proc/self/status, or -errno */
+	pid_t tracer;  /* the last that was told */
 	int stop_fd;
 	atomic_bool stopping;
 };
@@ -61,6 +67,7 @@ struct pipeline {
 int pipeline_take_record(void *context, const void *bytes, size_t size);
 void pipeline_take_process(void *context, const struct record *record, struct text args);
 void pipeline_take_names(void *context, struct container_meta *meta);
+void pipeline_filtered(struct pipeline *pipeline);
 void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *counters, bool final);
 
 /* Takes what pipeline->reader brings, to its end or to pipeline_stop. 0, or -errno when stdout's reader has gone, or
@@ -78,5 +85,11 @@ void pipeline_send_waiting(void *context, void *item, const struct event_contain
 
 /* connection_ops.send, repeat_ops.send: a record that has waited for another one. */
 void pipeline_send_held(void *context, const struct record *record, const struct event_process *image);
+
+/* pipeline_health.c: coverage, and attacks on the sensor; at every tick. */
+void pipeline_watch_health(struct pipeline *pipeline);
+
+/* An event of the sensor's own from a recording. NULL, or what is wrong with it. */
+const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, size_t size);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sensor/census.h"
+#include "sensor/guard.h"
 
 enum { SETTLE_MS = 2000 }; /* at start: for the names of what runs already */
 
@@ -60,13 +61,6 @@ static int open_metadata(struct pipeline *pipeline)
 	};
 
 	return metadata_open(&pipeline->metadata, &options);
-}
-
-static enum loader_mode mode_of(const char *hooks)
-{
-	if (!hooks || strcmp(hooks, "auto") == 0)
-		return LOADER_AUTO;
-	return strcmp(hooks, "function") == 0 ? LOADER_FUNCTION : LOADER_TRACEPOINT;
 }
 
 /* From the kernel, or as it was when it was recorded. */
@@ -133,7 +127,7 @@ static int open_loader(struct pipeline *pipeline)
 		.collapse = settings->opens_window_ms != 0,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
-		.hooks = mode_of(settings->hooks),
+		.hooks = loader_mode(settings->hooks),
 		.policy = policy_masks(pipeline->policy),
 		.prefixes = prefixes,
 		.prefix_rules = prefix_rules,
@@ -172,6 +166,40 @@ static int open_recording(struct pipeline *pipeline)
 	return error;
 }
 
+/* After the clock, and before the kernel's programs, which hold it as constants. */
+static int open_policy(struct pipeline *pipeline)
+{
+	const uint64_t needed_kinds = 0; /* by rules and detectors: there are none yet */
+
+	return policy_open(&pipeline->policy, &pipeline->settings->rules, needed_kinds, pipeline->now_ns);
+}
+
+static void canary_expected(void *context)
+{
+	loader_canary_expect(context);
+}
+
+static int canary_enters(void *context)
+{
+	return loader_canary_enter(context);
+}
+
+static void canary_leaves(void *context)
+{
+	loader_canary_leave(context);
+}
+
+static int open_coverage(struct pipeline *pipeline)
+{
+	const struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, pipeline->loader};
+	size_t count;
+	const struct loader_hook *hooks = loader_hooks(pipeline->loader, &count);
+
+	pipeline->status_fd = guard_open();
+	return coverage_open(
+		&pipeline->coverage, &canary, hooks, count, pipeline->settings->coverage_interval_ms * 1000000);
+}
+
 /* The kernel, and what it needs. Says what is wrong, as a rule. */
 static int open_kernel(struct pipeline *pipeline)
 {
@@ -184,8 +212,10 @@ static int open_kernel(struct pipeline *pipeline)
 	pipeline->opens_window_ns = settings->opens_window_ms * 1000 * 1000;
 	if (error)
 		log_error("this machine cannot be named: %s", strerror(-error));
+	error = error ? error : open_policy(pipeline);
 	error = error ? error
 		      : open_loader(pipeline); /* the rights first: without them nothing else is worth starting */
+	error = error ? error : open_coverage(pipeline);
 	return error ? error : open_recording(pipeline);
 }
 
@@ -207,7 +237,7 @@ static int open_replay(struct pipeline *pipeline)
 	pipeline->opens_window_ns = frame.host.opens_window_ns;
 	pipeline->boot_unix_ns = frame.host.boot_unix_ns;
 	pipeline->now_ns = frame.now_ns;
-	return error;
+	return error ? error : open_policy(pipeline);
 }
 
 /* The census and the names of what runs already. */
@@ -226,16 +256,15 @@ static int open_sources(struct pipeline *pipeline)
 
 int pipeline_open(struct pipeline **out, const struct settings *settings)
 {
-	const uint64_t needed_kinds = 0; /* by rules and detectors: there are none yet */
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
 	int error;
 
 	if (!pipeline)
 		return -ENOMEM;
 	pipeline->settings = settings;
+	pipeline->status_fd = -1;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = pipeline->stop_fd < 0 ? -errno : 0;
-	error = error ? error : policy_open(&pipeline->policy, &settings->rules, needed_kinds, clock_boottime_ns());
 	if (!error) {
 		error = settings->replay ? open_replay(pipeline) : open_kernel(pipeline);
 		if (error) {
@@ -268,6 +297,7 @@ void pipeline_close(struct pipeline *pipeline)
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);
+	coverage_close(pipeline->coverage);
 	loader_close(pipeline->loader);
 	recording_close(pipeline->recording);
 	recording_reader_close(pipeline->reader);
@@ -275,6 +305,9 @@ void pipeline_close(struct pipeline *pipeline)
 	host_close(pipeline->host);
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);
+	buffer_free(&pipeline->unmarked);
+	if (pipeline->status_fd >= 0)
+		close(pipeline->status_fd);
 	if (pipeline->stop_fd >= 0)
 		close(pipeline->stop_fd);
 	free(pipeline);

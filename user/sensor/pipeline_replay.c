@@ -79,6 +79,11 @@ static const char *take_frame(struct pipeline *pipeline, const struct recording_
 		return pipeline->replay_why;
 	case RECORDING_EXPIRE: container_expire(pipeline->containers, pipeline->now_ns); return NULL;
 	case RECORDING_SETTLE: pipeline_settle(pipeline, frame->read_ns); return pipeline->replay_why;
+	case RECORDING_FILTERED:
+		memcpy(pipeline->left_out, frame->left_out, sizeof(pipeline->left_out));
+		pipeline_filtered(pipeline);
+		return NULL;
+	case RECORDING_OWN: return pipeline_replay_own(pipeline, frame->record.bytes, frame->record.size);
 	case RECORDING_REPEAT: return "a count of repeats that nothing asks for";
 	case RECORDING_HOST:
 	case RECORDING_END:
@@ -134,5 +139,6 @@ int pipeline_replay(struct pipeline *pipeline)
 	/* Where the end is missing, what waits for something that followed leaves as it is. */
 	if (result != RECORDING_WHOLE)
 		pipeline_tick(pipeline, NULL, true);
+	pipeline_filtered(pipeline); /* and by rules that the recording's sensor had not */
 	return error == 0 && result == RECORDING_CORRUPT ? -EBADMSG : error;
 }

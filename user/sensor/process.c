@@ -43,6 +43,7 @@ struct process_table {
 	struct table processes;
 	struct table containers;
 	struct queue living, ended;
+	struct process *last; /* that was found; records of one process come in runs. NULL: none */
 	uint64_t seed[2];
 };
 
@@ -69,9 +70,15 @@ static bool process_matches(const struct table_node *node, const void *key_bytes
 static struct process *find(struct process_table *table, uint32_t pid, uint64_t start_ns)
 {
 	struct key key = {start_ns, pid};
-	struct table_node *node = table_find(&table->processes, key_hash(&key), process_matches, &key);
+	struct table_node *node;
 
-	return node ? table_entry(node, struct process, node) : NULL;
+	if (table->last && table->last->start_ns == start_ns && table->last->pid == (pid_t)pid)
+		return table->last;
+	node = table_find(&table->processes, key_hash(&key), process_matches, &key);
+	if (!node)
+		return NULL;
+	table->last = table_entry(node, struct process, node);
+	return table->last;
 }
 
 static void queue_add(struct queue *queue, struct process *process)
@@ -95,6 +102,8 @@ static void queue_remove(struct queue *queue, struct process *process)
 
 static void forget(struct process_table *table, struct process *process)
 {
+	if (table->last == process)
+		table->last = NULL;
 	table_remove(&table->processes, &process->node);
 	queue_remove(process->ended ? &table->ended : &table->living, process);
 	for (struct image *image = process->images, *older; image; image = older) {

@@ -33,6 +33,8 @@ static const struct layout layouts[KERNEL_KINDS_END] = {
 	[KERNEL_LISTEN] = NETWORK_LAYOUT,
 	[KERNEL_SEND] = NETWORK_LAYOUT,
 	[KERNEL_DISCONNECT] = {sizeof(struct kernel_disconnect), 0, 0, offsetof(struct kernel_disconnect, error)},
+	[KERNEL_SOCKET] = {sizeof(struct kernel_socket), 0, 0, offsetof(struct kernel_socket, result)},
+	[KERNEL_TAMPER] = {sizeof(struct kernel_tamper), 0, 0, 0},
 	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
 };
 
@@ -61,7 +63,7 @@ static const char *check(const void *bytes, size_t length)
 		return "not aligned";
 	if (length < sizeof(*header))
 		return "shorter than a header";
-	if (header->kind == 0 || header->kind >= KERNEL_KINDS_END)
+	if (header->kind >= KERNEL_KINDS_END || layouts[header->kind].size == 0)
 		return "of no known kind";
 	if (header->ring >= KERNEL_RINGS)
 		return "of no known ring";
@@ -114,6 +116,8 @@ enum event_action record_action(enum kernel_kind kind)
 	case KERNEL_LISTEN: return EVENT_LISTEN;
 	case KERNEL_SEND: return EVENT_SEND;
 	case KERNEL_DISCONNECT: return EVENT_DISCONNECT;
+	case KERNEL_SOCKET: return EVENT_SOCKET;
+	case KERNEL_TAMPER: return EVENT_TAMPER;
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;
 	}

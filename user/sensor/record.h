@@ -24,6 +24,8 @@ struct record {
 		const struct kernel_open *open;
 		const struct kernel_network *network;
 		const struct kernel_disconnect *disconnect;
+		const struct kernel_socket *socket;
+		const struct kernel_tamper *tamper;
 	};
 };
 

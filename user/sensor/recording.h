@@ -41,6 +41,8 @@ enum recording_type {
 	RECORDING_REPEAT = 7,    /* what the kernel had counted when the frame before asked: struct recording_repeat */
 	RECORDING_END = 8,       /* the last: the sensor ended by itself */
 	RECORDING_SETTLE = 9,    /* ends that waited for their opens left: u64 read_ns */
+	RECORDING_FILTERED = 10, /* what the kernel had left out by then: u64 for each kind, by enum kernel_kind */
+	RECORDING_OWN = 11,      /* an event that the sensor told of itself: a Batch of it alone (event/wire.h) */
 	RECORDING_TYPES_END,
 };
 
@@ -87,6 +89,9 @@ void recording_tick(struct recording *recording, uint64_t now_ns, const struct r
 void recording_expire(struct recording *recording, uint64_t now_ns);
 void recording_repeat(struct recording *recording, uint64_t now_ns, const struct recording_repeat *repeat);
 void recording_settle(struct recording *recording, uint64_t now_ns, uint64_t read_ns);
+void recording_filtered(struct recording *recording, uint64_t now_ns, const uint64_t counts[KERNEL_KINDS_END]);
+/* `batch` as wire_batch_finish gives it, within its Up. */
+void recording_own(struct recording *recording, uint64_t now_ns, struct text batch);
 void recording_end(struct recording *recording, uint64_t now_ns);
 
 /* Waits until all is written. NULL is allowed. */
@@ -107,14 +112,15 @@ struct recording_frame {
 			const void *bytes; /* 8-byte aligned, not checked */
 			size_t size;
 			struct text args; /* of PROCESS */
-		} record;                 /* RECORD, PROCESS */
+		} record;                 /* RECORD, PROCESS; OWN: the batch */
 		struct {
 			struct event_container view;
 			unsigned int standing; /* 0 to 3 */
 		} container;
 		struct recording_tick tick;
 		struct recording_repeat repeat;
-		uint64_t read_ns; /* of SETTLE */
+		uint64_t read_ns;                    /* of SETTLE */
+		uint64_t left_out[KERNEL_KINDS_END]; /* of FILTERED; kinds that were not there yet are 0 */
 	};
 };
 

@@ -201,6 +201,7 @@ static const char *read_content(struct recording_reader *reader, struct content 
 	case RECORDING_HOST: return reader->cpus ? "a second host" : read_host(reader, content, frame);
 	case RECORDING_PROCESS: return read_process(content, frame);
 	case RECORDING_RECORD:
+	case RECORDING_OWN:
 		frame->record.size = content.left;
 		frame->record.bytes = content.at;
 		return NULL;
@@ -215,6 +216,11 @@ static const char *read_content(struct recording_reader *reader, struct content 
 		if (content.left != sizeof(frame->read_ns))
 			return "an end of another length";
 		memcpy(&frame->read_ns, content.at, sizeof(frame->read_ns));
+		return NULL;
+	case RECORDING_FILTERED: /* from a build that knew fewer kinds, maybe */
+		if (content.left > sizeof(frame->left_out) || content.left % sizeof(frame->left_out[0]) != 0)
+			return "what was left out is of another length";
+		memcpy(frame->left_out, content.at, content.left);
 		return NULL;
 	case RECORDING_TYPES_END: break;
 	case RECORDING_EXPIRE:

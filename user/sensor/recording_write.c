@@ -320,6 +320,16 @@ void recording_settle(struct recording *recording, uint64_t now_ns, uint64_t rea
 	put_frame(recording, now_ns, RECORDING_SETTLE, &read_ns, sizeof(read_ns));
 }
 
+void recording_filtered(struct recording *recording, uint64_t now_ns, const uint64_t counts[KERNEL_KINDS_END])
+{
+	put_frame(recording, now_ns, RECORDING_FILTERED, counts, KERNEL_KINDS_END * sizeof(*counts));
+}
+
+void recording_own(struct recording *recording, uint64_t now_ns, struct text batch)
+{
+	put_frame(recording, now_ns, RECORDING_OWN, batch.data, batch.length);
+}
+
 void recording_end(struct recording *recording, uint64_t now_ns)
 {
 	put_frame(recording, now_ns, RECORDING_END, NULL, 0);

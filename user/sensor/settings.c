@@ -36,6 +36,10 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 			"equal opens are one count for so long; 0: each is told"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
+		{"coverage.interval", CONFIG_DURATION, &settings->coverage_interval_ms, 0, 86400000,
+			"how often it is tried whether everything is seen"},
+		{"check", CONFIG_BOOL, &settings->check, 0, 0, "only try whether everything is seen"},
+		{"json", CONFIG_BOOL, &settings->json, 0, 0, "tell what was found as JSON"},
 		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
 		{"record", CONFIG_TREE, &settings->record, 0, 0, "what is recorded"},
 		CONFIG_END,
@@ -48,6 +52,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 static const struct option_spec options[] = {
 	{"stdout", NULL, "stdout", "write ECS JSON to stdout, one document a line"},
 	{"collector", "ADDR", "collector", "send to a collector: HOST:PORT or unix:PATH"},
+	{"check", NULL, "check", "only try whether it sees everything here, and tell"},
+	{"json", NULL, "json", "with --check: tell it as JSON"},
 	{"record", "FILE", "recording", "write what comes in to FILE, for --replay; also alone"},
 	{"replay", "FILE", "replay", "run on a recording, without a kernel or root"},
 	{"cri", "PATH", "cri.sockets", "socket of a container runtime; may be repeated\n(default: the usual places)"},
@@ -65,13 +71,13 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	struct config_key keys[KEYS];
 	const struct program_spec program = {
 		.name = "taffrail-sensor",
-		.usage = "--stdout | --collector ADDR | --record FILE [OPTIONS]",
+		.usage = "--stdout | --collector ADDR | --record FILE | --check ...",
 		.summary = "records what containers execute, open and connect to",
 		.options = options,
 		.keys = keys,
 		.notes = "Ready when stderr says \"taffrail-sensor: ready\". SIGTERM drains and ends it.\n"
 			 "Exit: 0 ended by a signal, or the recording's end; 1 cannot run here, stdout's\n"
-			 "reader went away, or a corrupt recording; 2 wrong usage or configuration.",
+			 "reader went away, corrupt recording, --check misses something; 2 wrong usage.",
 	};
 	struct grpc_address address;
 	char why[256];
@@ -80,6 +86,7 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	*settings = (struct settings){.critical_bytes = 8 << 20,
 		.bulk_bytes = 16 << 20,
 		.stream_bytes = 64 << 20,
+		.coverage_interval_ms = 600000,
 		.drain_ms = 5000,
 		.opens_window_ms = 1000};
 	bind_keys(keys, settings);
@@ -92,8 +99,13 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		code = options_wrong("--replay and --record exclude each other");
 	if (code < 0 && settings->replay && !settings->stdout_lines && !settings->collector)
 		code = options_wrong("--replay needs --stdout or --collector ADDR");
-	if (code < 0 && !settings->stdout_lines && !settings->collector && !settings->recording)
-		code = options_wrong("it needs --stdout, --collector ADDR or --record FILE; try --help");
+	if (code < 0 && settings->check &&
+		(settings->stdout_lines || settings->collector || settings->recording || settings->replay))
+		code = options_wrong("--check excludes --stdout, --collector, --record and --replay");
+	if (code < 0 && settings->json && !settings->check)
+		code = options_wrong("--json is for --check");
+	if (code < 0 && !settings->check && !settings->stdout_lines && !settings->collector && !settings->recording)
+		code = options_wrong("it needs --stdout, --collector ADDR, --record FILE or --check; try --help");
 	if (code < 0 && settings->collector && grpc_address_parse(settings->collector, &address, why, sizeof(why)) < 0)
 		code = options_wrong("--collector \"%s\": %s", settings->collector, why);
 	if (code < 0 && settings->collector && !grpc_address_is_loopback(&address))

@@ -25,6 +25,8 @@ struct settings {
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
 	uint64_t opens_window_ms;            /* opens.window: equal opens are one count for so long; 0: each is told */
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
+	uint64_t coverage_interval_ms;       /* coverage.interval: between two canaries; 0: only at start */
+	bool check, json;                    /* --check: only try whether everything is seen; --json: tell it as JSON */
 	struct config_tree record;           /* record: what is recorded, as it was said … */
 	struct policy_rules rules;           /* … and as it was understood */
 	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sensor itself: its canary, and who sends it signals. */
+#include "bpf/ring.h"
+#include "bpf/task.h"
+
+enum { SIGNAL_OF_KERNEL = 1 }; /* SEND_SIG_PRIV, which stands where a pointer to struct kernel_siginfo is expected */
+
+/*
+ * Run once by the sensor and by its canary themselves (BPF_PROG_TEST_RUN), never attached: in a pid namespace of their
+ * own they do not know the numbers by which the other programs know them.
+ */
+SEC("raw_tp/sensor_enter")
+int sensor_enter(void *unused)
+{
+	sensor_tgid = bpf_get_current_pid_tgid() >> 32;
+	return 0;
+}
+
+SEC("raw_tp/canary_enter")
+int canary_enter(void *unused)
+{
+	canary_tgid = bpf_get_current_pid_tgid() >> 32;
+	return 0;
+}
+
+/*
+ * A signal is made for the sensor, by whoever runs now. From outside containers that is administration. Signals of the
+ * kernel's own have a code above 0; one below 0 is the sender's to choose, whatever it sends.
+ */
+SEC("tp_btf/signal_generate")
+int BPF_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_struct *target)
+{
+	struct task_struct *sender = bpf_get_current_task_btf();
+	struct kernel_tamper tamper = {};
+	struct container container;
+
+	if ((u32)kernel_read(target, tgid) != sensor_tgid || (u64)info == SIGNAL_OF_KERNEL)
+		return 0;
+	tamper.code = BPF_CORE_READ(info, si_code); /* not readable, and 0, for SEND_SIG_NOINFO: a program's */
+	if (tamper.code > 0)
+		return 0;
+	if ((u32)kernel_read(sender, tgid) == sensor_tgid || !task_wanted(sender, &container) ||
+		!(container.flags & (KERNEL_IN_CONTAINER | KERNEL_CANARY)))
+		return 0;
+	tamper.signal = signal;
+	tamper.header.time_ns = bpf_ktime_get_boot_ns();
+	bpf_get_current_comm(tamper.name, sizeof(tamper.name));
+	task_fill(&tamper.header, sender, &container);
+	ring_send(&tamper.header, KERNEL_TAMPER, KERNEL_RING_CRITICAL, sizeof(tamper));
+	return 0;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sockets that say something by being there: raw, packet, vsock, and all the kinds that containers have no use for. And
+ * what raw and packet sockets send, which no address hook sees.
+ */
+#include "bpf/raw.h"
+#include "bpf/address.h"
+#include "bpf/call.h"
+#include "bpf/task.h"
+#include "bpf/uring.h"
+
+enum {
+	PROTOCOL_MPTCP_SOCKET = 262,
+	SOCK_TYPE_MASK = 0xf,
+
+	/* AF_NETLINK's protocols that watch or change what protects the machine (linux/netlink.h). */
+	NETLINK_XFRM = 6,
+	NETLINK_AUDIT = 9,
+	NETLINK_CONNECTOR = 11,
+	NETLINK_NETFILTER = 12,
+
+	IPV4_PROTOCOL = 9, /* offset in the IP header */
+	IPV6_NEXT_HEADER = 6,
+	IPV6_HEADER = 40,
+};
+
+/* --- sockets ---------------------------------------------------------------------------------------------------------- */
+
+/* What is left out is what programs open by the thousand: streams and datagrams of TCP, UDP and unix, routes' netlink. */
+static __always_inline bool socket_matters(u32 family, u32 type, u32 protocol)
+{
+	switch (family) {
+	case AF_UNSPEC:
+	case AF_UNIX: return false;
+	case AF_INET:
+	case AF_INET6:
+		if (type == SOCK_STREAM)
+			return protocol && protocol != IPPROTO_TCP && protocol != PROTOCOL_MPTCP_SOCKET;
+		if (type == SOCK_DGRAM)
+			return protocol && protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE;
+		return true;
+	case AF_NETLINK:
+		return protocol == NETLINK_XFRM || protocol == NETLINK_AUDIT || protocol == NETLINK_CONNECTOR ||
+		       protocol == NETLINK_NETFILTER;
+	default: return true;
+	}
+}
+
+__hidden void socket_created(const struct call *call, u32 family, u32 type, u32 protocol)
+{
+	struct kernel_socket record = {};
+
+	type &= SOCK_TYPE_MASK;
+	if (!socket_matters(family, type, protocol))
+		return;
+	if (family == AF_PACKET && call->result >= 0)
+		packet_socket_seen = 1;
+	record.header = call->header;
+	record.result = call->result;
+	record.family = family;
+	record.type = type;
+	record.protocol = protocol;
+	ring_send(&record.header, KERNEL_SOCKET, KERNEL_RING_CRITICAL, sizeof(record));
+}
+
+/* --- raw packets (in the sender's context) ------------------------------------------------------------------------------ */
+
+static __always_inline bool read_v4(struct __sk_buff *packet, struct kernel_tuple *tuple, u32 *header)
+{
+	u8 first = 0, protocol = 0;
+
+	if (bpf_skb_load_bytes(packet, 0, &first, 1) < 0 ||
+		bpf_skb_load_bytes(packet, IPV4_PROTOCOL, &protocol, 1) < 0 ||
+		bpf_skb_load_bytes(packet, IPV4_SOURCE, tuple->local.bytes, 4) < 0 ||
+		bpf_skb_load_bytes(packet, IPV4_DESTINATION, tuple->remote.bytes, 4) < 0)
+		return false;
+	tuple->family = AF_INET;
+	tuple->protocol = protocol;
+	*header = (first & 15) * 4;
+	return true;
+}
+
+static __always_inline bool read_v6(struct __sk_buff *packet, struct kernel_tuple *tuple, u32 *header)
+{
+	u8 protocol = 0;
+
+	if (bpf_skb_load_bytes(packet, IPV6_NEXT_HEADER, &protocol, 1) < 0 ||
+		bpf_skb_load_bytes(packet, IPV6_SOURCE, tuple->local.bytes, 16) < 0 ||
+		bpf_skb_load_bytes(packet, IPV6_DESTINATION, tuple->remote.bytes, 16) < 0)
+		return false;
+	tuple->family = AF_INET6;
+	tuple->protocol = protocol;
+	*header = IPV6_HEADER;
+	return true;
+}
+
+/* Source and destination port, where the packet's protocol has them. */
+static __always_inline void read_ports(struct __sk_buff *packet, struct kernel_tuple *tuple, u32 header)
+{
+	u16 ports[2] = {};
+
+	if (tuple->protocol != IPPROTO_TCP && tuple->protocol != IPPROTO_UDP && tuple->protocol != IPPROTO_UDPLITE &&
+		tuple->protocol != IPPROTO_SCTP)
+		return;
+	if (bpf_skb_load_bytes(packet, header, ports, sizeof(ports)) < 0)
+		return;
+	tuple->local_port_be = ports[0];
+	tuple->remote_port_be = ports[1];
+}
+
+__hidden __noinline void raw_sent(struct __sk_buff *packet, u64 socket)
+{
+	struct sock *sk = socket_plain(socket);
+	struct kernel_network send = {};
+	struct peer peer = {};
+	u32 header = 0;
+	u8 one = 1;
+	bool v4 = packet->protocol == bpf_htons(ETHERTYPE_IPV4);
+
+	/* The kernel's own sockets, which answer pings in whatever context runs, have no file. */
+	if (!BPF_CORE_READ(sk, sk_socket, file))
+		return;
+	if (v4 ? !read_v4(packet, &send.tuple, &header) : !read_v6(packet, &send.tuple, &header))
+		return;
+	send.tuple.type = BPF_CORE_READ(sk, sk_type);
+	read_ports(packet, &send.tuple, header);
+	peer.cookie = bpf_get_socket_cookie(packet);
+	peer.address = send.tuple.remote;
+	peer.family = send.tuple.family;
+	peer.port_be = send.tuple.remote_port_be;
+	peer.protocol = send.tuple.protocol;
+	if (bpf_map_lookup_elem(&peers, &peer) || !task_current(&send.header))
+		return;
+	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
+		return;
+	send.header.flags |= uring_flag((u64)sk);
+	ring_send(&send.header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(send));
+}
+
+/* --- sends by descriptor (at the exit of system calls, or as io_uring is asked) --------------------------------------------- */
+
+/* The first frame of a packet socket on each network device. */
+static __noinline void packet_sent(const struct call *call, struct sock *sk)
+{
+	struct kernel_network send = {};
+	struct peer peer = {.cookie = (u64)sk, .family = AF_PACKET};
+	u8 one = 1;
+
+	if (call->result < 0)
+		return;
+	if (bpf_core_type_exists(struct packet_sock))
+		send.interface = BPF_CORE_READ((struct packet_sock *)sk, ifindex);
+	if (!send.interface && call->address) /* not bound: claimed, of the sockaddr_ll */
+		bpf_probe_read_user(&send.interface, sizeof(send.interface), (void *)(call->address + 4));
+	else if (!send.interface && call->name)
+		bpf_probe_read_kernel(&send.interface, sizeof(send.interface), (void *)(call->name + 4));
+	*(u64 *)peer.address.bytes = socket_inode(sk);
+	peer.protocol = send.interface;
+	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
+		return;
+	send.header = call->header;
+	read_tuple(&send.tuple, sk);
+	ring_send(&send.header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(send));
+}
+
+__hidden void socket_sent(struct call *call)
+{
+	struct sock *sk = socket_of_call(call, call->fd);
+
+	if (!sk)
+		return;
+	switch (BPF_CORE_READ(sk, __sk_common.skc_family)) {
+	case AF_PACKET: packet_sent(call, sk); break;
+	case AF_UNIX: unix_sent(call, sk); break;
+	case AF_INET:
+	case AF_INET6:
+		if (!(call->flags & MSG_FASTOPEN))
+			break;
+		if (call->result > 0) /* bytes */
+			call->result = 0;
+		network_connected(call);
+		break;
+	}
+}

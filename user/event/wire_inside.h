@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the wire face share with one another, and nobody else. */
+#ifndef TAFFRAIL_EVENT_WIRE_INSIDE_H
+#define TAFFRAIL_EVENT_WIRE_INSIDE_H
+
+#include "event/event.h"
+#include "taffrail/v1/event.pb-c.h"
+
+/* Room for strings of the schema: protobuf-c wants a NUL behind them. */
+struct wire_strings {
+	char *room;
+	size_t used, size;
+};
+
+/* A copy of `text`; "" where it is empty, or does not fit any more. */
+char *wire_string(struct wire_strings *strings, struct text text);
+
+/* The messages of wire_health.c, until the event is packed. */
+struct wire_health {
+	Taffrail__V1__Lost lost;
+	Taffrail__V1__Filtered filtered;
+	uint64_t counts[EVENT_ACTIONS_END];
+	Taffrail__V1__Action kinds[64];
+	char stage[64];
+	Taffrail__V1__Coverage coverage;
+	Taffrail__V1__Rule rule;
+	void *room, *rule_room; /* of strings and lists: the caller frees them, NULL or not */
+};
+
+/* Where there is no memory the message keeps what needs none. */
+void wire_set_lost(Taffrail__V1__Event *message, struct wire_health *health, const struct event_lost *lost);
+void wire_set_filtered(Taffrail__V1__Event *message, struct wire_health *health, const struct event_filtered *filtered);
+void wire_set_coverage(Taffrail__V1__Event *message, struct wire_health *health, const struct event_coverage *coverage);
+void wire_set_rule(Taffrail__V1__Event *message, struct wire_health *health, const struct event_rule *rule);
+
+void wire_read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message);
+/* Fills message->n_promise of them; false if one's state is none. */
+bool wire_read_promises(struct event_promise *promises, const Taffrail__V1__Coverage *message);
+void wire_read_rule(struct event_rule *rule, const Taffrail__V1__Rule *message);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The canary: a child of the sensor's that does one deed for each promise, so that the records which come of them prove
+ * that the promise is kept. What it does stays on this machine: loopback, abstract socket names, memory files; it
+ * leaves no file, socket or zombie behind.
+ *
+ * What the child knows of a deed (ports, names) it leaves in memory that it shares with the sensor: so even one that is
+ * killed in the middle has told how far it came.
+ */
+#ifndef TAFFRAIL_SENSOR_CANARY_H
+#define TAFFRAIL_SENSOR_CANARY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sensor/record.h"
+
+enum { CANARY_DEADLINE_MS = 2000 }; /* of one deed */
+
+struct canary;
+
+struct canary_ops {
+	void (*expect)(void *context); /* before the child is made */
+	int (*enter)(void *context);   /* in the child: makes it known to the programs. 0 or -errno */
+	void (*leave)(void *context);  /* in the sensor, before the child is reaped */
+	void *context;
+};
+
+enum canary_state { CANARY_FLIES, CANARY_LANDED };
+
+/* How a deed went. */
+enum canary_outcome {
+	CANARY_DONE,
+	CANARY_REFUSED,     /* by the kernel, or by what confines this process: the error tells */
+	CANARY_HUNG,        /* it did not return within the deadline */
+	CANARY_NOT_REACHED, /* one before it hung, or the child was not known to the programs: the error tells */
+};
+
+/* Promises there are, and their names; `served` is the name under which the loader has a hook for it. */
+size_t canary_count(void);
+const char *canary_promise(size_t promise);
+const char *canary_served(size_t promise);
+
+/* Starts the child. 0 or -errno. `ops` is copied. */
+int canary_start(struct canary **canary, const struct canary_ops *ops);
+
+/* Looks after it: reaps it, or kills it past the deadline. Never waits. */
+enum canary_state canary_poll(struct canary *canary, uint64_t now_ns);
+
+/* How the deed of a promise went; `*error` is a positive errno, or 0. */
+enum canary_outcome canary_outcome(const struct canary *canary, size_t promise, int *error);
+
+/*
+ * Does the record prove that the promise is kept? Returns NULL if it does; `canary_other` if it is of another deed; else
+ * the name of the field that is wrong.
+ */
+extern const char canary_other[];
+const char *canary_differs(const struct canary *canary, size_t promise, const struct record *record);
+
+/* Ends it, if it still flies. NULL is allowed. */
+void canary_close(struct canary *canary);
+
+#endif

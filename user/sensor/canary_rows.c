@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The promises, one row each: the deed, and what proves it. To add one: a deed in canary_deeds.c or canary_network.c, a
+ * proof here, and a row.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "sensor/canary_inside.h"
+
+static bool text_of_deed(const struct record *record, struct kernel_string string, const struct canary_deed *deed)
+{
+	return text_equal(record_text(record, string), (struct text){deed->text, deed->text_length});
+}
+
+/* The kernel's path goes on above this process's root, if that is another than the mount namespace's. */
+static bool path_ends(const struct record *record, struct kernel_string string, const struct canary_deed *deed)
+{
+	struct text path = record_text(record, string);
+	size_t length = strlen(deed->path);
+
+	return path.length >= length && memcmp(path.data + path.length - length, deed->path, length) == 0;
+}
+
+/* --- processes -------------------------------------------------------------------------------------------------------- */
+
+static const char *exec_differs(const struct record *record, const struct canary_deed *deed)
+{
+	if (!text_starts_with(
+		    record_text(record, record->exec->args), (struct text){deed->text, deed->text_length + 1}))
+		return canary_other;
+	return path_ends(record, record->exec->executable, deed) ? NULL : "executable";
+}
+
+static const char *exec_failed_differs(const struct record *record, const struct canary_deed *deed)
+{
+	if (!text_of_deed(record, record->exec_failed->argument, deed))
+		return canary_other;
+	return record->exec_failed->result == -ENOENT ? NULL : "result";
+}
+
+static const char *fork_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_fork *fork = record->fork;
+
+	if (strnlen(fork->name, sizeof(fork->name)) != deed->text_length ||
+		memcmp(fork->name, deed->text, deed->text_length) != 0)
+		return canary_other;
+	return fork->vpid == (__u32)deed->number ? NULL : "pid";
+}
+
+static const char *end_differs(const struct record *record, const struct canary_deed *deed)
+{
+	(void)deed;
+	return record->exit->status == CANARY_FORK_CODE << 8 ? NULL : canary_other;
+}
+
+static const char *signal_differs(const struct record *record, const struct canary_deed *deed)
+{
+	return record->tamper->signal == deed->number ? NULL : canary_other;
+}
+
+/* --- files ------------------------------------------------------------------------------------------------------------ */
+
+static const char *open_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_open *open = record->open;
+
+	if (!text_of_deed(record, open->argument, deed))
+		return canary_other;
+	if (open->result < 0)
+		return "result";
+	if (!path_ends(record, open->path, deed))
+		return "path";
+	return (open->flags & deed->flags) == deed->flags ? NULL : "flags";
+}
+
+static const char *open_failed_differs(const struct record *record, const struct canary_deed *deed)
+{
+	if (!text_of_deed(record, record->open->argument, deed))
+		return canary_other;
+	return record->open->result == -ENOENT ? NULL : "result";
+}
+
+/* By handle there is no argument; its flags make it known. */
+static const char *handle_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_open *open = record->open;
+
+	if (open->argument.length > 0 || open->result < 0 || (open->flags & deed->flags) != deed->flags)
+		return canary_other;
+	return path_ends(record, open->path, deed) ? NULL : "path";
+}
+
+#if defined(__x86_64__)
+static const char *compat_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const char *differs = open_differs(record, deed);
+
+	return !differs && !(record->header->flags & KERNEL_COMPAT) ? "table of system calls" : differs;
+}
+#endif
+
+/* --- sockets ---------------------------------------------------------------------------------------------------------- */
+
+static const char *remote_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_tuple *tuple = &record->network->tuple;
+
+	if (tuple->family != deed->family || tuple->remote_port_be != deed->remote_port_be)
+		return canary_other;
+	if (memcmp(tuple->remote.bytes, deed->address, sizeof(deed->address)) != 0)
+		return "address";
+	return NULL;
+}
+
+static const char *connected_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const char *differs = remote_differs(record, deed);
+
+	if (differs)
+		return differs;
+	if (record->network->result != 0 || record->network->result_unknown)
+		return "result";
+	return record->network->tuple.local_port_be == deed->local_port_be ? NULL : "port";
+}
+
+static const char *sent_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const char *differs = remote_differs(record, deed);
+
+	if (differs)
+		return differs;
+	/* To loopback it goes from loopback. */
+	return memcmp(record->network->tuple.local.bytes, deed->address, sizeof(deed->address)) == 0 ? NULL : "source";
+}
+
+static const char *local_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_tuple *tuple = &record->network->tuple;
+
+	if (tuple->family != deed->family || tuple->local_port_be != deed->local_port_be)
+		return canary_other;
+	if (record->network->result < 0)
+		return "result";
+	return memcmp(tuple->local.bytes, deed->address, sizeof(deed->address)) == 0 ? NULL : "address";
+}
+
+static const char *accepted_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const char *differs = local_differs(record, deed);
+
+	if (differs)
+		return differs;
+	return record->network->tuple.remote_port_be == deed->remote_port_be ? NULL : "port";
+}
+
+static const char *ended_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_tuple *tuple = &record->disconnect->tuple;
+
+	return tuple->family == deed->family && tuple->local_port_be == deed->local_port_be &&
+			       tuple->remote_port_be == deed->remote_port_be
+		       ? NULL
+		       : canary_other;
+}
+
+static const char *unix_differs(const struct record *record, const struct canary_deed *deed)
+{
+	if (record->network->tuple.family != AF_UNIX || !text_of_deed(record, record->network->unix_name, deed))
+		return canary_other;
+	return record->network->result >= 0 ? NULL : "result";
+}
+
+/* --- the table -------------------------------------------------------------------------------------------------------- */
+
+const struct canary_row canary_rows[] = {
+	{"exec", "exec", deed_exec, 0, KERNEL_EXEC, exec_differs},
+	{"failed exec", "failed exec", deed_exec_failed, 0, KERNEL_EXEC_FAILED, exec_failed_differs},
+	{"fork", "fork", deed_fork, 0, KERNEL_FORK, fork_differs},
+	{"end", "end", deed_same, 0, KERNEL_EXIT, end_differs},
+#if defined(__x86_64__)
+	{"open", "open", deed_open, DEED_OPEN, KERNEL_OPEN, open_differs},
+	{"creat", "open", deed_open, DEED_CREAT, KERNEL_OPEN, open_differs},
+#endif
+	{"openat", "open", deed_open, DEED_OPENAT, KERNEL_OPEN, open_differs},
+	{"openat2", "open", deed_open, DEED_OPENAT2, KERNEL_OPEN, open_differs},
+	{"open by handle", "open", deed_open, DEED_HANDLE, KERNEL_OPEN, handle_differs},
+#if defined(__x86_64__)
+	{"open by a 32-bit call", "open", deed_open, DEED_COMPAT, KERNEL_OPEN, compat_differs},
+#endif
+	{"failed open", "open", deed_open_failed, 0, KERNEL_OPEN, open_failed_differs},
+	{"TCP listen", "listen", deed_listen, AF_INET, KERNEL_LISTEN, local_differs},
+	{"TCP connect over IPv4", "connect over IPv4", deed_connect, AF_INET, KERNEL_CONNECT, remote_differs},
+	{"outcome of a TCP connect", "TCP connect", deed_same, 0, KERNEL_CONNECT_DONE, connected_differs},
+	{"TCP accept", "accept", deed_accept, AF_INET, KERNEL_ACCEPT, accepted_differs},
+	{"TCP disconnect", "disconnect", deed_disconnect, AF_INET, KERNEL_DISCONNECT, ended_differs},
+	{"TCP listen over IPv6", "listen", deed_listen, AF_INET6, KERNEL_LISTEN, local_differs},
+	{"TCP connect over IPv6", "connect over IPv6", deed_connect, AF_INET6, KERNEL_CONNECT, remote_differs},
+	{"outcome of a TCP connect over IPv6", "TCP connect", deed_same, 0, KERNEL_CONNECT_DONE, connected_differs},
+	{"TCP accept over IPv6", "accept", deed_accept, AF_INET6, KERNEL_ACCEPT, accepted_differs},
+	{"TCP disconnect over IPv6", "disconnect", deed_disconnect, AF_INET6, KERNEL_DISCONNECT, ended_differs},
+	{"UDP send over IPv4", "UDP send over IPv4", deed_send, AF_INET, KERNEL_SEND, sent_differs},
+	{"UDP send over IPv6", "UDP send over IPv6", deed_send, AF_INET6, KERNEL_SEND, sent_differs},
+	{"unix listen", "listen", deed_unix_listen, 0, KERNEL_LISTEN, unix_differs},
+	{"unix connect", "connect", deed_unix_connect, 0, KERNEL_CONNECT_DONE, unix_differs},
+	{"unix accept", "accept", deed_unix_accept, 0, KERNEL_ACCEPT, unix_differs},
+	{"signal to the sensor", "signals to the sensor", deed_signal, 0, KERNEL_TAMPER, signal_differs},
+	{0},
+};
+
+_Static_assert(sizeof(canary_rows) / sizeof(canary_rows[0]) <= CANARY_PROMISES_MAX + 1, "too many promises");

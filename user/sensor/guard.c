@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+void guard_harden(void)
+{
+	const struct rlimit none = {0};
+
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
+
+/* What a process calls itself, for a sentence that goes to terminals too. */
+static void copy_name(char *to, size_t size, struct text name)
+{
+	size_t length = 0;
+
+	for (; length < name.length && length < size - 1; length++)
+		to[length] = (char)(name.data[length] >= ' ' && name.data[length] <= '~' ? name.data[length] : '?');
+	to[length] = '\0';
+}
+
+int guard_open(void)
+{
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+pid_t guard_tracer(int fd)
+{
+	static const char key[] = "\nTracerPid:";
+	char text[4096];
+	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
+	const char *at;
+
+	if (length < 0)
+		return -errno;
+	text[length] = '\0';
+	at = strstr(text, key);
+	return at ? (pid_t)strtol(at + sizeof(key) - 1, NULL, 10) : -ENODATA;
+}
+
+__attribute__((format(printf, 2, 3))) static void write_alert(struct guard_alert *alert, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(alert->message, sizeof(alert->message), format, arguments);
+	va_end(arguments);
+	alert->rule = (struct event_rule){
+		.name = TEXT_LITERAL("Attack on the sensor"),
+		.description = TEXT_LITERAL("Somebody signals, traces or disconnects the sensor."),
+		.ruleset = TEXT_LITERAL("taffrail"),
+		.message = text_of(alert->message),
+		.severity = EVENT_CRITICAL,
+	};
+}
+
+void guard_signal(struct guard_alert *alert, const struct record *record)
+{
+	int number = record->tamper->signal;
+	const char *name = sigabbrev_np(number);
+	char words[32];
+	const char *name_given = record->tamper->name;
+	char who[KERNEL_NAME_SIZE];
+
+	if (name)
+		snprintf(words, sizeof(words), "SIG%s", name);
+	else
+		snprintf(words, sizeof(words), "Signal %d", number);
+	copy_name(who, sizeof(who), (struct text){name_given, strnlen(name_given, KERNEL_NAME_SIZE)});
+	write_alert(alert, "%s was sent to the sensor from a container, by %s[%u]", words, who, record->header->tgid);
+}
+
+/* Its name, if it is still there. */
+static void name_process(char name[32], pid_t pid)
+{
+	char path[64], given[32];
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, given, sizeof(given));
+	if (length > 0 && given[length - 1] == '\n')
+		length--;
+	copy_name(name, 32, (struct text){given, length > 0 ? (size_t)length : 0});
+	if (fd >= 0)
+		close(fd);
+}
+
+void guard_traced(struct guard_alert *alert, pid_t tracer)
+{
+	char name[32];
+
+	name_process(name, tracer);
+	write_alert(alert, "The sensor is traced (ptrace) by %s[%d]", name, tracer);
+}
+
+void guard_detached(struct guard_alert *alert, const char *hook, const char *promise)
+{
+	write_alert(alert, "The sensor's program was detached from %s, which serves: %s", hook, promise);
+}
+
+void guard_forged(struct guard_alert *alert)
+{
+	write_alert(alert, "Somebody else wrote into the memory that the sensor shares with its programs");
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attacks on the sensor itself: what it shuts out, what it notices, and what it says then. docs/threats.md lists them. */
+#ifndef TAFFRAIL_SENSOR_GUARD_H
+#define TAFFRAIL_SENSOR_GUARD_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "event/event.h"
+#include "sensor/record.h"
+
+enum { GUARD_MESSAGE = 256 };
+
+/*
+ * Nobody without CAP_SYS_PTRACE may trace this process or read its memory any more, whatever user he is, and it dumps no
+ * core.
+ */
+void guard_harden(void);
+
+/* An alert in the making: the rule and its message. */
+struct guard_alert {
+	struct event_rule rule;
+	char message[GUARD_MESSAGE];
+};
+
+/* The process that traces this one (TracerPid), or 0; -errno if that cannot be told. `fd`: guard_open's. */
+int guard_open(void);
+pid_t guard_tracer(int fd);
+
+/* The alerts. guard_signal: of a TAMPER record. */
+void guard_signal(struct guard_alert *alert, const struct record *record);
+void guard_traced(struct guard_alert *alert, pid_t tracer);
+void guard_forged(struct guard_alert *alert);
+void guard_detached(struct guard_alert *alert, const char *hook, const char *promise);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the sensor says of itself: does it see everything, and is it attacked? */
+#include "sensor/pipeline_inside.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "event/wire.h"
+#include "sensor/guard.h"
+
+static const uint64_t guard_check_ns = 1000ull * 1000 * 1000;
+
+/* The event as it goes into a recording: a Batch of it alone, in its Up. NULL without memory. */
+static struct buffer *pack(const struct event *event)
+{
+	struct wire_batch *batch;
+	struct buffer *up;
+
+	if (wire_batch_open(&batch) < 0)
+		return NULL;
+	wire_batch_add(batch, event);
+	up = wire_batch_finish(batch, event->host, event->sequence, event->sequence);
+	wire_batch_close(batch);
+	return up;
+}
+
+static void record_own(struct pipeline *pipeline, const struct event *event)
+{
+	struct buffer *up = pipeline->recording ? pack(event) : NULL;
+
+	if (up)
+		recording_own(pipeline->recording, pipeline->now_ns,
+			(struct text){up->data + WIRE_UP_HEADER, up->length - WIRE_UP_HEADER});
+	wire_bytes_free(up);
+}
+
+/* An event that comes of no record. */
+static void send_own(struct pipeline *pipeline, struct event *event)
+{
+	event->time_ns = pipeline->boot_unix_ns + pipeline->now_ns;
+	event->sequence = ++pipeline->sequence;
+	event->host = host_view(pipeline->host);
+	event->count = 1;
+	record_own(pipeline, event);
+	encode_event(pipeline->encoder, event);
+}
+
+const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, size_t size)
+{
+	const char *wrong = NULL;
+	char why[WIRE_WHY_SIZE];
+	struct wire_events events;
+	int error = wire_read(&events, bytes, size, why);
+
+	if (error)
+		return error == -ENOMEM ? "out of memory" : "an event of the sensor's own that cannot be read";
+	if (events.count != 1 || events.events[0].process || events.events[0].container ||
+		(events.events[0].action != EVENT_COVERAGE && events.events[0].action != EVENT_TAMPER))
+		wrong = "an event of the sensor's own that is none";
+	if (!wrong) {
+		struct event *event = &events.events[0];
+
+		event->sequence = ++pipeline->sequence;
+		event->host = host_view(pipeline->host);
+		encode_event(pipeline->encoder, event);
+	}
+	wire_free(&events);
+	return wrong;
+}
+
+static void send_alert(struct pipeline *pipeline, const struct guard_alert *alert)
+{
+	struct event event = {.action = EVENT_TAMPER, .rule = &alert->rule};
+
+	send_own(pipeline, &event);
+	log_error("%s", alert->message);
+}
+
+static void tell_gone(void *context, const struct loader_hook *hook)
+{
+	struct guard_alert alert;
+
+	guard_detached(&alert, hook->hook, hook->promise);
+	send_alert(context, &alert);
+}
+
+/* Is somebody tracing this process, or has taken its programs away? Once a second. */
+static void watch_guard(struct pipeline *pipeline)
+{
+	pid_t tracer = pipeline->status_fd >= 0 ? guard_tracer(pipeline->status_fd) : 0;
+
+	if (tracer > 0 && tracer != pipeline->tracer) {
+		struct guard_alert alert;
+
+		guard_traced(&alert, tracer);
+		send_alert(pipeline, &alert);
+	}
+	pipeline->tracer = tracer;
+	if (!loader_true(pipeline->loader)) {
+		struct guard_alert alert;
+
+		guard_forged(&alert);
+		send_alert(pipeline, &alert);
+	}
+	(void)loader_gone(pipeline->loader, tell_gone, pipeline);
+}
+
+/* The record is told when it says something new, the alarm at every canary that missed something. */
+static void watch_coverage(struct pipeline *pipeline)
+{
+	uint64_t lost = loss_total(pipeline->loss, KERNEL_RING_CRITICAL) + loss_total(pipeline->loss, KERNEL_RING_BULK);
+	enum coverage_news news = coverage_poll(pipeline->coverage, pipeline->now_ns, pipeline->bulk_ns, lost);
+	struct event event = {.action = EVENT_COVERAGE, .coverage = *coverage_view(pipeline->coverage)};
+	struct event_rule rule;
+
+	if (news == COVERAGE_NOTHING)
+		return;
+	if (news == COVERAGE_NEW) {
+		send_own(pipeline, &event);
+		log_info("coverage: %zu promises seen, %zu missed, %zu unsupported",
+			coverage_number(pipeline->coverage, EVENT_SEEN),
+			coverage_number(pipeline->coverage, EVENT_MISSED),
+			coverage_number(pipeline->coverage, EVENT_UNSUPPORTED));
+	}
+	if (!coverage_alert(pipeline->coverage, &rule))
+		return;
+	event.rule = &rule;
+	send_own(pipeline, &event);
+	log_error("%.*s", (int)rule.message.length, rule.message.data);
+}
+
+void pipeline_watch_health(struct pipeline *pipeline)
+{
+	watch_coverage(pipeline);
+	if (pipeline->now_ns < pipeline->next_guard_ns)
+		return;
+	watch_guard(pipeline);
+	pipeline->next_guard_ns = pipeline->now_ns + guard_check_ns;
+}
