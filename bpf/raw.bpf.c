@@ -154,6 +154,8 @@ __hidden __noinline void packet_sent(const struct call *call, struct sock *sk)
 		interface = BPF_CORE_READ((struct packet_sock *)sk, ifindex);
 	if (!interface && call->address) /* not bound: claimed, of the sockaddr_ll */
 		bpf_probe_read_user(&interface, sizeof(interface), (void *)(call->address + 4));
+	else if (!interface && call->name)
+		bpf_probe_read_kernel(&interface, sizeof(interface), (void *)(call->name + 4));
 	*(u64 *)peer.address.bytes = socket_inode(sk);
 	peer.protocol = interface;
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
