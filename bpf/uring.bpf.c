@@ -52,7 +52,7 @@ struct uring_call {
 	u32 length;                 /* of the address */
 	u32 zero;
 	char address[URING_ADDRESS_MAX]; /* of a connect */
-	struct call call;                /* what tell makes of it: here, for more of the stack goes into reading paths */
+	struct call call; /* what tell makes of it: here, for more of the stack goes into reading paths */
 };
 
 /* By the address of the struct io_kiocb. A plain hash: where it is full, the call is told at once, its outcome unknown. */
@@ -411,7 +411,7 @@ static __always_inline int submitted(struct io_kiocb *request)
 	if (opcode == OP_CONNECT || sends(opcode) || (spared(opcode) && !opens(opcode))) {
 		sk = socket_of_request(request, flags);
 		if (sk)
-			uring_note(sk);
+			uring_note(sk, container.flags & KERNEL_CANARY);
 		if (sends(opcode)) {
 			if (sk && !(syscall_spares & KERNEL_SYSCALL_SEND))
 				sends_by(sk);
