@@ -406,7 +406,7 @@ static __always_inline int submitted(struct io_kiocb *request)
 	if (opcode == OP_CONNECT || sends(opcode) || (spared(opcode) && !opens(opcode))) {
 		sk = socket_of_request(request, flags);
 		if (sk)
-			uring_note(sk);
+			uring_note(sk, container.flags & KERNEL_CANARY);
 		if (sends(opcode)) {
 			if (sk && !(syscall_spares & KERNEL_SYSCALL_SEND))
 				sends_by(sk, &container);

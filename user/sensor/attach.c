@@ -337,6 +337,8 @@ static void name_hook(char *name, const struct part *part, const struct bpf_prog
 	size_t length = strlen(name);
 	int prefix = (int)strcspn(section, "/");
 
+	if (bpf_program__expected_attach_type(program) == (enum bpf_attach_type)ATTACH_UNIX_SENDMSG)
+		section = "cgroup/sendmsg_unix";
 	if (function)
 		snprintf(name + length, HOOK_SIZE - length, "%s%.*s/%s", length ? ", " : "", prefix, section, function);
 	else
