@@ -208,8 +208,8 @@ static int try_function(__s32 function)
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
-	LIBBPF_OPTS(
-		bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = (__u32)function);
+	const struct bpf_prog_load_opts options = {
+		.sz = sizeof(options), .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = (__u32)function};
 	int program = bpf_prog_load(
 		BPF_PROG_TYPE_TRACING, "taffrail_try", "GPL", nothing, sizeof(nothing) / sizeof(nothing[0]), &options);
 	int link, error = 0;
