@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does the sensor know what it sees? --check, the coverage record, and what it says when somebody takes its eyes away."""
+import ctypes
+import errno
 import json
 import os
 import re
@@ -78,6 +80,42 @@ def test_check_says_what_is_refused():
     said = check("setpriv", "--bounding-set", "-dac_read_search")
     handle = next(hook for hook in said["hooks"] if hook["promise"] == "open by handle")
     assert handle["state"] == "unsupported" and "EPERM" in handle["reason"]
+    assert not missed(said)
+
+
+def reasons(said):
+    return {hook["promise"]: hook.get("reason") for hook in said["hooks"] if hook["state"] == "unsupported"}
+
+
+def test_check_without_the_right_to_raw_sockets():
+    """Not missed, though the socket that was refused is a record as well."""
+    everything, said = check(), check("setpriv", "--bounding-set", "-net_raw")
+    refused = {promise: reason for promise, reason in reasons(said).items() if promise not in reasons(everything)}
+    assert refused == {promise: "not allowed here: EPERM" for promise in refused}
+    assert {"raw socket", "raw send"} <= set(refused) <= {"raw socket", "raw send", "packet socket", "packet send"}
+    assert not missed(said)
+
+
+IO_URING_SETUP = 425
+
+
+def refuse(call, error):
+    """Run in a child: a filter of system calls like a container runtime's."""
+    load, equal, done = 0x20, 0x15, 0x06
+    program = b"".join(struct.pack("HBBI", *line) for line in [
+        (load, 0, 0, 0), (equal, 0, 1, call), (done, 0, 0, 0x00050000 | error), (done, 0, 0, 0x7fff0000)])
+    room = ctypes.create_string_buffer(program)
+    head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(room))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, head, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS], ids=errno.errorcode.get)
+def test_check_where_io_uring_is_refused(error):
+    said = check(preexec_fn=lambda: refuse(IO_URING_SETUP, error))
+    told = reasons(said)
+    for promise in ("open by io_uring", "open by io_uring, its queue full", "connect by io_uring", "accept by io_uring"):
+        assert told[promise] == f"not allowed here: {errno.errorcode[error]}"
     assert not missed(said)
 
 
@@ -212,6 +250,23 @@ def test_a_detached_program_is_an_alarm_and_what_it_served_is_missed(start):
     assert len(of(running, "tamper", "Attack on the sensor")) == 1
 
 
+@pytest.mark.parametrize("attach_type, lost", [
+    (1, {"source of a UDP send", "UDP send over IPv4", "UDP send over IPv6", "raw send"}),  # BPF_CGROUP_INET_EGRESS
+    (34, {"UDP send without a packet"}),  # BPF_CGROUP_INET_SOCK_RELEASE
+    (50, {"unix send"}),  # BPF_CGROUP_UNIX_SENDMSG
+], ids=["egress", "release", "unix"])
+def test_what_a_detached_program_served_is_missed(start, attach_type, lost):
+    running = sensor(start, "--set", "coverage.interval=1s")
+    running.wait_for(lambda: of(running, "coverage"))
+    link = link_of(running.process.pid, attach_type)
+    if link is None:
+        pytest.skip("this kernel has no such hook")
+    subprocess.run(["/usr/sbin/bpftool", "link", "detach", "id", link], check=True)
+    running.wait_for(lambda: of(running, "coverage", "Sensor coverage is incomplete"))
+    assert {promise["promise"] for promise in of(running, "coverage")[-1]["taffrail"]["coverage"]
+            if promise["state"] == "missed"} == lost
+
+
 # --- attacks ---------------------------------------------------------------------------------------------------------
 
 def test_sigterm_from_a_container_is_told_and_still_drains(start, container):
@@ -288,6 +343,23 @@ def bss_of(pid):
             mine |= {line.split(":\t")[1].strip() for line in info if line.startswith("map_id")}
     listed = json.loads(subprocess.run(["/usr/sbin/bpftool", "--json", "map", "show"], capture_output=True, check=True).stdout)
     return next(entry for entry in listed if str(entry["id"]) in mine and entry["name"].endswith(".bss"))
+
+
+def shared_memory(pid):
+    dump = json.loads(subprocess.run(["/usr/sbin/bpftool", "--json", "map", "dump", "id", str(bss_of(pid)["id"])],
+                                     capture_output=True, check=True).stdout)
+    return {name: value for section in dump[0]["formatted"]["value"].values() for variable in section
+            for name, value in variable.items()}
+
+
+def test_the_canary_makes_no_call_dearer_for_long(start):
+    """What packet sockets and io_uring switch on for everybody stays off after a canary used them."""
+    running = sensor(start)
+    promises = {promise["promise"]: promise["state"] for promise in
+                running.wait_for(lambda: of(running, "coverage"))[0]["taffrail"]["coverage"]}
+    assert promises["packet socket"] == promises["connect by io_uring"] == "seen"
+    memory = shared_memory(running.process.pid)
+    assert memory["packet_socket_seen"] == memory["uring_socket_seen"] == memory["canary_tgid"] == 0
 
 
 def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):

@@ -43,7 +43,9 @@ Test(kernel_coverage, every_promise_is_seen_or_refused_for_a_reason)
 {
 	static const char *const must[] = {"exec", "failed exec", "fork", "end", "openat", "openat2", "failed open",
 		"TCP listen", "TCP connect over IPv4", "outcome of a TCP connect", "TCP accept", "TCP disconnect",
-		"UDP send over IPv4", "unix listen", "unix connect", "unix accept", "signal to the sensor"};
+		"refused TCP connect", "failed TCP fast open", "UDP send over IPv4", "source of a UDP send",
+		"UDP send without a packet", "raw socket", "raw send", "unix listen", "unix connect", "unix accept",
+		"unix send", "signal to the sensor"};
 	struct json_object *hooks = NULL, *said;
 	size_t seen = 0;
 	int code;
