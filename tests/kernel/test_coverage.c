@@ -80,6 +80,7 @@ Test(kernel_coverage, a_signal_from_a_container_is_an_alert)
 	struct json_object *alert;
 	char message[128];
 
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1); /* the one that a guest's tests share hides behind another program */
 	cr_assert_eq(watch(signal_sensor, NULL), 0);
 	alert = one("tamper", "rule.name", "Attack on the sensor");
 	snprintf(message, sizeof(message), "SIGWINCH was sent to the sensor from a container, by test-kernel[%s]",
@@ -93,6 +94,7 @@ Test(kernel_coverage, a_signal_from_a_container_is_an_alert)
 
 Test(kernel_coverage, a_signal_from_outside_is_administration)
 {
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1);
 	cr_assert_eq(watch_in(WATCH_OUTSIDE, signal_sensor, NULL), 0);
 	cr_assert_eq(count("tamper", "event.action", "tamper"), 0);
 }
