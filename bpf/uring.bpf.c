@@ -17,6 +17,7 @@ enum {
 	URING_CALLS_MAX = 16384,
 	URING_NAMES_MAX = 4096,
 	URING_SHOTS_MAX = 16384,
+	SEARCHES = 4,
 	URING_ADDRESS_MAX = 128, /* struct sockaddr_storage */
 
 	/* linux/io_uring.h */
@@ -45,12 +46,13 @@ struct uring_call {
 	struct kernel_header header;
 	u64 ring, user_data;
 	u32 opcode;
-	s32 fd;                     /* of an open: what a relative path starts from */
-	u32 flags, mode;            /* of an open */
-	u32 family, type, protocol; /* of a new socket */
-	u32 slot;                   /* of the ring's own table, counted from 1; 0: an ordinary descriptor */
-	u32 length;                 /* of the address */
-	u32 zero;
+	s32 fd;                          /* of an open: what a relative path starts from */
+	u32 flags, mode;                 /* of an open */
+	u32 family, type, protocol;      /* of a new socket */
+	u32 slot;                        /* of the ring's own table, counted from 1; 0: an ordinary descriptor */
+	u32 length;                      /* of the address */
+	u32 claimed;                     /* by a completion that found it by a search: two may search at a time */
+	u32 twin;                        /* another with the same user_data was on its way */
 	char address[URING_ADDRESS_MAX]; /* of a connect */
 	struct call call; /* what tell makes of it: here, for more of the stack goes into reading paths */
 };
@@ -513,9 +515,10 @@ struct search {
 static long search_call(void *map, const u64 *key, struct uring_call *call, struct search *search)
 {
 	(void)map;
-	if (call->ring != search->shot.ring || call->user_data != search->shot.user_data)
+	if (call->claimed || call->ring != search->shot.ring || call->user_data != search->shot.user_data)
 		return 0;
 	if (search->found) {
+		call->twin = 1;
 		search->found = 2;
 		return 1;
 	}
@@ -529,26 +532,33 @@ SEC("tp_btf/io_uring_cqe_overflow")
 int BPF_PROG(uring_overflow, void *ring, u64 user_data, s32 result, u32 flags)
 {
 	struct search search = {.shot = {(u64)ring, user_data}};
-	struct uring_call *call;
+	struct uring_call *call = NULL;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct container container;
-	u64 key;
+	u64 key = 0;
 
 	/* The search is long, and not for everybody. A kernel thread completes what is left when a process ends. */
 	if (!uring_call_seen || (!(kernel_read(task, flags) & TASK_KERNEL) && !task_wanted(task, &container)))
 		return 0;
 #ifndef TAFFRAIL_CLASSIC /* it came with 5.13, and a completion that tells its request with 5.19 */
-	bpf_for_each_map_elem(&uring_calls, search_call, &search, 0);
+	for (u32 i = 0; i < SEARCHES && !call; i++) {
+		search.found = 0;
+		bpf_for_each_map_elem(&uring_calls, search_call, &search, 0);
+		if (!search.found)
+			return 0;
+		key = search.key;
+		call = bpf_map_lookup_elem(&uring_calls, &key);
+		if (call && !try_lock(&call->claimed))
+			call = NULL;
+	}
 #endif
-	if (!search.found)
-		return 0;
-	key = search.key;
-	call = bpf_map_lookup_elem(&uring_calls, &key);
 	if (!call)
 		return 0;
 	/* Two with the same user_data: each completes once, but which is which nobody knows. */
-	tell(call, key, result, search.found > 1);
-	if (!(flags & CQE_MORE))
+	tell(call, key, result, search.found > 1 || call->twin);
+	if (flags & CQE_MORE)
+		unlock(&call->claimed);
+	else
 		forget(key, call);
 	return 0;
 }
