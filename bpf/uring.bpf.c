@@ -368,14 +368,23 @@ static __noinline bool sender_wanted(struct kernel_header *header)
 }
 
 /* A send: the hooks of its socket tell it; a packet socket has none. */
-static __noinline void sends_by(struct sock *sk)
+static __noinline int send_submitted(struct io_kiocb *request, u32 flags)
 {
 	struct call call = {};
+	struct sock *sk;
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET || !sender_wanted(&call.header))
-		return;
+	if (!sender_wanted(&call.header))
+		return 0;
+	sk = socket_of_request(request, flags);
+	if (!sk)
+		return 0;
+	uring_note(sk);
+	if (syscall_spares & KERNEL_SYSCALL_SEND || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET)
+		return 0;
 	call.header.flags |= KERNEL_URING;
+	call.object = (u64)sk;
 	packet_sent(&call, sk);
+	return 0;
 }
 
 static __noinline void forget(u64 key, const struct uring_call *call)
@@ -393,7 +402,7 @@ static __noinline void forget(u64 key, const struct uring_call *call)
 	bpf_map_delete_elem(&uring_calls, &key);
 }
 
-static __always_inline int submitted(struct io_kiocb *request)
+static __noinline int call_submitted(struct io_kiocb *request)
 {
 	u32 opcode = request->opcode, flags;
 	u64 key = (u64)request;
@@ -402,21 +411,14 @@ static __always_inline int submitted(struct io_kiocb *request)
 	struct uring_call *call = NULL;
 	struct sock *sk;
 
-	if (!completes(opcode) && !sends(opcode))
-		return 0;
 	task = bpf_get_current_task_btf();
 	if (!task_wanted(task, &container))
 		return 0;
 	flags = request->flags;
-	if (opcode == OP_CONNECT || sends(opcode) || (spared(opcode) && !opens(opcode))) {
+	if (opcode == OP_CONNECT || (spared(opcode) && !opens(opcode))) {
 		sk = socket_of_request(request, flags);
 		if (sk)
 			uring_note(sk);
-		if (sends(opcode)) {
-			if (sk && !(syscall_spares & KERNEL_SYSCALL_SEND))
-				sends_by(sk);
-			return 0;
-		}
 	}
 	if (spared(opcode))
 		return 0;
@@ -445,6 +447,15 @@ static __always_inline int submitted(struct io_kiocb *request)
 		forget(key, call);
 	}
 	return 0;
+}
+
+static __always_inline int submitted(struct io_kiocb *request)
+{
+	u32 opcode = request->opcode;
+
+	if (sends(opcode))
+		return send_submitted(request, request->flags);
+	return completes(opcode) ? call_submitted(request) : 0;
 }
 
 /* 6.5: 48863ffd3e81 ("io_uring: fix trace_io_uring_submit_sqe…") */
