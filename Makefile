@@ -87,6 +87,7 @@ $(B)/bpf/taffrail.o: $(BPF_O)
 $(B)/bpf/taffrail_classic.o: $(CLASSIC_O)
 $(B)/bpf/taffrail.o $(B)/bpf/taffrail_classic.o:
 	$(BPFTOOL) gen object $@ $^
+	scripts/check-stack.py $@
 
 $(SKELETON): $(B)/bpf/%.skel.h: $(B)/bpf/%.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new && mv $@.new $@
