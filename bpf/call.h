@@ -23,6 +23,7 @@ struct call {
 	u32 flags;
 	u16 mode;
 	bool unknown; /* it was asked for, and its result will not be told */
+	bool exact;   /* the object is the one that the call made: no descriptor was followed */
 	bool gone;    /* the object is out of reach: nothing behind a descriptor of `current` may be taken for it */
 };
 
@@ -56,6 +57,12 @@ static __always_inline struct call *call_begin(void)
 	struct call call##_room = {};                                                                                  \
 	struct call *call = &call##_room
 #endif
+
+/*
+ * Those promises that function hooks serve (KERNEL_SYSCALL_*), and neither the exit of system calls nor io_uring's own
+ * hooks: set by the loader before those are attached.
+ */
+__u32 syscall_spares __weak = 0;
 
 /* file.bpf.c */
 void file_opened(const struct call *call);

@@ -28,12 +28,14 @@ static __always_inline u32 name_length(const char *name, char *digits)
 	return length;
 }
 
+/* Without branches, of which the verifier would follow each, in every program that asks for a container. */
 static __always_inline bool text_is(const char *text, const char *literal, u32 length)
 {
+	u8 difference = 0;
+
 	for (u32 i = 0; i < length; i++)
-		if (text[i] != literal[i])
-			return false;
-	return true;
+		difference |= text[i] ^ literal[i];
+	return !difference;
 }
 
 #define TEXT_IS(text, literal) text_is(text, literal, sizeof(literal) - 1)
@@ -60,25 +62,25 @@ static __always_inline bool name_prefix(const char *name, u32 length, bool scope
 	       NAME_HAS(name, length - (sizeof(".slice:cri-containerd:") - 1), room, ".slice:cri-containerd:");
 }
 
-/* Values of digits, one more than they are: a table has no branches, of which the verifier would follow each. */
-static const u8 hex_plus_one[256] = {
-	['0'] = 1,
-	2,
-	3,
-	4,
-	5,
-	6,
-	7,
-	8,
-	9,
-	10,
-	['a'] = 11,
-	12,
-	13,
-	14,
-	15,
-	16,
-};
+/* In each byte of a word. */
+#define EACH_BYTE(value) (0x0101010101010101ull * (value))
+
+/*
+ * The four bytes that eight hexadecimal digits stand for, all digits at a time: each program that asks for a container is
+ * loaded as much faster. Sets bits of `*invalid` if one is no digit.
+ */
+static __always_inline u32 digits_value(u64 text, u64 *invalid)
+{
+	u64 letter = text >> 6 & EACH_BYTE(1), value = (text & EACH_BYTE(0xf)) + letter * 9;
+	u64 above_nine = (value + EACH_BYTE(6)) >> 4 & EACH_BYTE(1);
+
+	/* Written again, the values must give the same text, and the letters alone stand for 10 to 15. */
+	*invalid |= (value + EACH_BYTE('0') + letter * ('a' - '0' - 10)) ^ text;
+	*invalid |= (above_nine ^ letter) | (value & EACH_BYTE(0xf0));
+	value = (value << 4 | value >> 8) & 0x00ff00ff00ff00ffull;
+	value = (value | value >> 8) & 0x0000ffff0000ffffull;
+	return value | value >> 16;
+}
 
 /* What a name is read into; the id takes the place of its digits, for the stack is short. */
 union container_room {
@@ -110,15 +112,11 @@ static __always_inline bool container_parse(const char *name, union container_ro
 		return false;
 	if (bpf_probe_read_kernel(digits, ID_DIGITS, name + length) < 0)
 		return false;
-	bool valid = true;
+	u64 invalid = 0;
 
-	for (u32 i = 0; i < KERNEL_CONTAINER_ID_SIZE; i++) {
-		u8 high = hex_plus_one[(u8)digits[2 * i]], low = hex_plus_one[(u8)digits[2 * i + 1]];
-
-		valid &= (high != 0) & (low != 0);
-		room->entry.id[i] = (u8)(high - 1) << 4 | (u8)(low - 1);
-	}
-	return valid;
+	for (u32 i = 0; i < ID_DIGITS / 8; i++) /* what is written has been read */
+		((u32 *)room->entry.id)[i] = digits_value(((u64 *)digits)[i], &invalid);
+	return !invalid;
 }
 
 /* --- a cgroup's place ---------------------------------------------------------------------------------------------- */

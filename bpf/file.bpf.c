@@ -16,13 +16,9 @@ enum {
 	OPEN_NO_TERMINAL = 0400,
 	OPEN_CLOSE_ON_EXEC = 02000000, /* of the descriptor */
 	OPEN_TRUNCATE = 01000,
+	OPEN_NONBLOCK = 04000,
 	OPEN_PATH = 010000000,
 	OPEN_TEMPORARY = 020000000,
-#if defined(__TARGET_ARCH_arm64)
-	OPEN_LARGE = 0400000,
-#else
-	OPEN_LARGE = 0100000,
-#endif
 	/* Flags that the kernel does not keep in f_flags. */
 	OPEN_MOMENTARY = OPEN_CREATE | OPEN_EXCLUSIVE | OPEN_NO_TERMINAL | OPEN_TRUNCATE | OPEN_CLOSE_ON_EXEC,
 };
@@ -91,8 +87,8 @@ static __always_inline u32 fill_file(
 	u32 found;
 	u8 layer;
 
-	/* 64-bit kernels add O_LARGEFILE to every open by themselves. */
-	open->flags = (facts->flags & ~(OPEN_LARGE & ~call->flags)) | (call->flags & OPEN_MOMENTARY);
+	/* 64-bit kernels add O_LARGEFILE to every open by themselves, io_uring O_NONBLOCK for as long as it opens. */
+	open->flags = (facts->flags & ~((OPEN_LARGE | OPEN_NONBLOCK) & ~call->flags)) | (call->flags & OPEN_MOMENTARY);
 	open->inode = facts->number;
 	open->mode = facts->inode_mode;
 	open->device = BPF_CORE_READ(super, s_dev);
@@ -172,8 +168,10 @@ __hidden void file_opened(const struct call *call)
 	}
 	if (call->unknown)
 		open->file_flags |= KERNEL_FILE_UNKNOWN;
+	if (call->exact)
+		open->file_flags |= KERNEL_FILE_EXACT;
 	/* Through io_uring the descriptor is looked at late: user space compares the path with what was asked for. */
-	if (call->result < 0 || call->header.flags & KERNEL_URING)
+	if (call->result < 0 || (call->header.flags & KERNEL_URING && !call->exact))
 		end = call_start(call, scratch, end, &open->argument, &open->directory, &open->truncated);
 	if (open->repeat && !repeat_claim(open->repeat))
 		open->repeat = 0;

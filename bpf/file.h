@@ -10,6 +10,11 @@
 enum {
 	OVERLAYFS_MAGIC = 0x794c7630,
 	TMPFS_MAGIC = 0x01021994,
+#if defined(__TARGET_ARCH_arm64)
+	OPEN_LARGE = 0400000,
+#else
+	OPEN_LARGE = 0100000,
+#endif
 };
 
 /* The file behind a task's descriptor, or NULL. */

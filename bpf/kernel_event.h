@@ -219,6 +219,7 @@ enum {
 	KERNEL_FILE_COPIED_UP = 1 << 4,
 	KERNEL_FILE_UNSURE = 1 << 5,  /* the descriptor may have been replaced before the hook looked */
 	KERNEL_FILE_UNKNOWN = 1 << 6, /* io_uring: it was asked for, and nothing tells what came of it */
+	KERNEL_FILE_EXACT = 1 << 7,   /* io_uring: seen as it was opened, not behind a descriptor later */
 };
 
 struct kernel_open {
@@ -290,6 +291,18 @@ struct kernel_disconnect {
 	__u8 accepted; /* this process's side is the server */
 	__u8 zero[3];
 	struct kernel_tuple tuple;
+};
+
+/* What the program at the exit of system calls serves, as far as function hooks do not: bits of its `syscall_spares`. */
+enum {
+	KERNEL_SYSCALL_OPEN = 1 << 0,
+	KERNEL_SYSCALL_HANDLE = 1 << 1, /* open_by_handle_at */
+	KERNEL_SYSCALL_EXEC = 1 << 2,   /* one that failed */
+	KERNEL_SYSCALL_CONNECT = 1 << 3,
+	KERNEL_SYSCALL_ACCEPT = 1 << 4,
+	KERNEL_SYSCALL_LISTEN = 1 << 5,
+	KERNEL_SYSCALL_SOCKET = 1 << 6,
+	KERNEL_SYSCALL_SEND = 1 << 7, /* where no address hook sees it */
 };
 
 /* TAMPER: a signal from a container, made for the sensor. The header's process is the sender. */

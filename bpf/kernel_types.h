@@ -394,7 +394,7 @@ struct filename {
 };
 
 struct open_how {
-	u64 flags, mode;
+	u64 flags, mode, resolve;
 };
 
 struct io_open {
@@ -459,9 +459,17 @@ enum {
 	S_IFCHR = 0020000,
 	S_IFIFO = 0010000,
 
+	EPERM = 1,
+	ENOENT = 2,
 	EINTR = 4,
 	EAGAIN = 11,
+	ENOMEM = 12,
+	EACCES = 13,
+	EFAULT = 14,
+	EINVAL = 22,
+	EMFILE = 24,
 	ENAMETOOLONG = 36,
+	EOPNOTSUPP = 95,
 	EISCONN = 106,
 	ECANCELED = 125,
 	EALREADY = 114,

@@ -53,7 +53,8 @@ __hidden void socket_created(const struct call *call, u32 family, u32 type, u32 
 	type &= SOCK_TYPE_MASK;
 	if (!socket_matters(family, type, protocol))
 		return;
-	if (family == AF_PACKET && call->result >= 0)
+	/* While the canary flies, sends are looked at anyway. */
+	if (family == AF_PACKET && call->result >= 0 && !(call->header.flags & KERNEL_CANARY))
 		packet_socket_seen = 1;
 	record.header = call->header;
 	record.result = call->result;
@@ -154,6 +155,8 @@ __hidden __noinline void packet_sent(const struct call *call, struct sock *sk)
 		interface = BPF_CORE_READ((struct packet_sock *)sk, ifindex);
 	if (!interface && call->address) /* not bound: claimed, of the sockaddr_ll */
 		bpf_probe_read_user(&interface, sizeof(interface), (void *)(call->address + 4));
+	else if (!interface && call->name)
+		bpf_probe_read_kernel(&interface, sizeof(interface), (void *)(call->name + 4));
 	*(u64 *)peer.address.bytes = socket_inode(sk);
 	peer.protocol = interface;
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)

@@ -6,19 +6,8 @@
 #include "bpf/address.h"
 #include "bpf/call.h"
 #include "bpf/raw.h"
+#include "bpf/syscall.h"
 #include "bpf/task.h"
-
-/*
- * Which numbers matter, in the 64-bit table and in the 32-bit one: call_tables, for one byte is read where a chain of
- * comparisons would tax every call of the machine.
- */
-enum { CALL_NATIVE = 1, CALL_COMPAT = 2, CALL_NUMBERS = 512 };
-
-#if defined(__TARGET_ARCH_x86)
-#include "bpf/syscall_x86.h"
-#elif defined(__TARGET_ARCH_arm64)
-#include "bpf/syscall_arm64.h"
-#endif
 
 enum {
 	/* The first argument of socketcall (linux/net.h). */
@@ -137,7 +126,7 @@ static __noinline void call_socket(struct call *call, const struct call_argument
 /* Does anybody want to know of sends by this number? Of most never. */
 static __always_inline bool send_matters(struct pt_regs *regs, u64 number)
 {
-	if (packet_socket_seen || unix_by_exit)
+	if (packet_socket_seen || unix_by_exit || canary_tgid)
 		return true;
 	return call_send_flags(regs, number) & MSG_FASTOPEN;
 }
@@ -211,6 +200,28 @@ static __noinline bool call_wanted(struct call *call)
 	return task_untimed(&call->header);
 }
 
+static __always_inline u32 promise_of(u64 number)
+{
+	switch (number) {
+	case CALL_OPEN:
+	case CALL_CREAT:
+	case CALL_OPENAT:
+	case CALL_OPENAT2: return KERNEL_SYSCALL_OPEN;
+	case CALL_OPEN_BY_HANDLE: return KERNEL_SYSCALL_HANDLE;
+	case CALL_EXECVE:
+	case CALL_EXECVEAT: return KERNEL_SYSCALL_EXEC;
+	case CALL_CONNECT: return KERNEL_SYSCALL_CONNECT;
+	case CALL_ACCEPT:
+	case CALL_ACCEPT4: return KERNEL_SYSCALL_ACCEPT;
+	case CALL_LISTEN: return KERNEL_SYSCALL_LISTEN;
+	case CALL_SOCKET: return KERNEL_SYSCALL_SOCKET;
+	case CALL_SENDTO:
+	case CALL_SENDMSG:
+	case CALL_SENDMMSG: return KERNEL_SYSCALL_SEND;
+	default: return 0;
+	}
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
@@ -234,6 +245,8 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	if (!call_wanted(call))
 		return 0;
 	number = read_registers(regs, number, compat, &arguments);
+	if (syscall_spares & promise_of(number))
+		return 0;
 	if (compat)
 		call->header.flags |= KERNEL_COMPAT;
 	call->result = result;

@@ -128,16 +128,15 @@ __hidden __noinline void unix_sent(const struct call *call, struct sock *sk)
 	u16 family = 0;
 	char *name;
 
-	if (call->result < 0 || !call->address || !length || BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM)
+	if (call->result < 0 || (!call->address && !call->name) || !length || BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM)
 		return;
-	if (bpf_probe_read_user(&family, sizeof(family), (void *)call->address) < 0 || family != AF_UNIX)
+	if (read_sockaddr(call, &family, 0, sizeof(family)) < 0 || family != AF_UNIX)
 		return;
 	send = send_begin(&scratch, &name, &peer);
 	if (!send)
 		return;
 	send->header = call->header;
-	if (bpf_probe_read_user(name, length & 127, (char *)call->address + UNIX_FAMILY_SIZE) == 0 &&
-		peer_new(peer, sk, name, length))
+	if (read_sockaddr(call, name, UNIX_FAMILY_SIZE, length & 127) == 0 && peer_new(peer, sk, name, length))
 		send_end(send, peer, sk);
 	scratch_give(scratch);
 }

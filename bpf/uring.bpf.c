@@ -36,11 +36,6 @@ enum {
 	CQE_MORE = 1 << 1,
 	ACCEPT_MULTISHOT = 1 << 0,
 
-#if defined(__TARGET_ARCH_arm64)
-	OPEN_LARGE = 0400000,
-#else
-	OPEN_LARGE = 0100000,
-#endif
 	FILE_POINTER_FLAGS = 7, /* in the low bits of io_rsrc_node.file_ptr */
 };
 
@@ -114,6 +109,19 @@ static __always_inline bool opens(u32 opcode)
 static __always_inline bool sends(u32 opcode)
 {
 	return opcode == OP_SENDMSG || opcode == OP_SEND || opcode == OP_SENDMSG_ZC || opcode == OP_SEND_ZC;
+}
+
+/* Do function hooks tell it? */
+static __always_inline bool spared(u32 opcode)
+{
+	if (opens(opcode))
+		return syscall_spares & KERNEL_SYSCALL_OPEN;
+	switch (opcode) {
+	case OP_CONNECT: return syscall_spares & KERNEL_SYSCALL_CONNECT;
+	case OP_ACCEPT: return syscall_spares & KERNEL_SYSCALL_ACCEPT;
+	case OP_LISTEN: return syscall_spares & KERNEL_SYSCALL_LISTEN;
+	default: return false;
+	}
 }
 
 /* Does its completion matter? */
@@ -397,16 +405,18 @@ static __always_inline int submitted(struct io_kiocb *request)
 	if (!task_wanted(task, &container))
 		return 0;
 	flags = request->flags;
-	if (opcode == OP_CONNECT || sends(opcode)) {
+	if (opcode == OP_CONNECT || sends(opcode) || (spared(opcode) && !opens(opcode))) {
 		sk = socket_of_request(request, flags);
 		if (sk)
-			uring_note(sk);
+			uring_note(sk, container.flags & KERNEL_CANARY);
 		if (sends(opcode)) {
-			if (sk)
+			if (sk && !(syscall_spares & KERNEL_SYSCALL_SEND))
 				sends_by(sk, &container);
 			return 0;
 		}
 	}
+	if (spared(opcode))
+		return 0;
 	if (bpf_map_update_elem(&uring_calls, &key, &no_call, BPF_ANY) == 0)
 		call = bpf_map_lookup_elem(&uring_calls, &key);
 	if (!call) {

@@ -51,7 +51,7 @@ kernel_side() {
 		*" bpf/"*) echo "$file includes $included: of bpf/ user space sees kernel_event.h, and loader_object the skeletons" ;;
 		esac
 	done <<<"$includes"
-	grep -rlE '#[[:space:]]*include <(bpf/|libbpf|linux/bpf\.h)' user | grep -vxE 'user/sensor/loader(_object)?\.c' |
+	grep -rlE '#[[:space:]]*include <(bpf/|libbpf|linux/bpf\.h)' user | grep -vxE 'user/sensor/(loader(_object)?|attach)\.c' |
 		sed 's/$/: the loader alone holds the rights over BPF/' || true
 }
 report "bpf: kernel_event.h is the only contract, loader.c the only holder" "$(kernel_side)"
@@ -60,7 +60,7 @@ report "bpf: kernel_event.h is the only contract, loader.c the only holder" "$(k
 # What a file of the sensor may include of the sensor, beside its own header and record.h, the words that the stages
 # share. main opens the pipeline; the others are a stage's own servants.
 declare -A serves=(
-	[main]="pipeline settings guard check" [check]="settings loader coverage canary cri metadata cgroup" [coverage]="canary loader" [canary]="canary_inside" [canary_inside]="canary" [canary_rows]="canary_inside" [canary_deeds]="canary_inside" [canary_network]="canary_inside" [pipeline_health]="*" [pipeline]="*" [pipeline_open]="*" [pipeline_inside]="*" [pipeline_replay]="*" [recording_format]="recording" [recording_read]="recording recording_format" [recording_write]="recording recording_format" [census]="loader proc" [process]="image" [image]="process" [loader]="loader_object" [encode]="stream" [metadata]="lookup cri container" [lookup]="lookup_inside cri bundle names container" [lookup_inside]="lookup" [lookup_list]="lookup_inside names" [names]="cri bundle" [policy]="policy_rules" [settings]="policy_rules" [cri_decode]="cri"
+	[main]="pipeline settings guard check" [check]="settings loader coverage canary cri metadata cgroup" [coverage]="canary loader" [canary]="canary_inside" [canary_inside]="canary" [canary_rows]="canary_inside" [canary_deeds]="canary_inside" [canary_network]="canary_inside" [canary_socket]="canary_inside" [canary_uring]="canary_inside" [pipeline_health]="*" [pipeline]="*" [pipeline_open]="*" [pipeline_inside]="*" [pipeline_replay]="*" [recording_format]="recording" [recording_read]="recording recording_format" [recording_write]="recording recording_format" [census]="loader proc" [process]="image" [image]="process" [loader]="loader_object attach" [attach]="loader" [encode]="stream" [metadata]="lookup cri container" [lookup]="lookup_inside cri bundle names container" [lookup_inside]="lookup" [lookup_list]="lookup_inside names" [names]="cri bundle" [policy]="policy_rules" [settings]="policy_rules" [cri_decode]="cri"
 )
 stages() {
 	local file included name target allowed

@@ -136,6 +136,10 @@ def test_recordings_options_exclude_each_other(options):
     one_sentence(run("taffrail-sensor", *options), 2)
 
 
+def test_hooks_are_one_of_three():
+    assert '"kprobe"' in one_sentence(run("taffrail-sensor", "--stdout", "--set", "hooks=kprobe"), 2)
+
+
 def test_command_is_needed():
     assert "--help" in one_sentence(run("taffrail"), 2)
 

@@ -111,6 +111,7 @@ void place_enter(enum place place)
 static void start_sensor(void)
 {
 	const char *program = getenv("TAFFRAIL_SENSOR");
+	char hooks[64];
 	char log[8192] = "";
 	size_t length = 0;
 	int errors[2], lines = mkostemp(output, O_CLOEXEC);
@@ -118,6 +119,7 @@ static void start_sensor(void)
 
 	if (!program)
 		program = "build/bin/taffrail-sensor";
+	snprintf(hooks, sizeof(hooks), "hooks=%s", getenv("TAFFRAIL_HOOKS"));
 	cr_assert_geq(lines, 0);
 	cr_assert_eq(pipe2(errors, O_CLOEXEC), 0);
 	sensor = fork();
@@ -127,10 +129,15 @@ static void start_sensor(void)
 		dup2(lines, STDOUT_FILENO);
 		dup2(errors[1], STDERR_FILENO);
 		/* No runtime is asked: the socket does not exist. */
-		const char *words[ARGUMENTS_MAX + 5] = {
+		const char *words[ARGUMENTS_MAX + 7] = {
 			program, "--stdout", "--cri", "/nonexistent/taffrail-test.sock"};
+		int count = 4;
 
-		memcpy(words + 4, more_arguments, sizeof(more_arguments));
+		if (getenv("TAFFRAIL_HOOKS")) {
+			words[count++] = "--set";
+			words[count++] = hooks;
+		}
+		memcpy(words + count, more_arguments, sizeof(more_arguments));
 		execv(program, (char *const *)(uintptr_t)words);
 		dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
 		_exit(127);

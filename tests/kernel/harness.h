@@ -18,9 +18,9 @@ enum watch_mode { WATCH_V2, WATCH_V1, WATCH_OUTSIDE };
 void sensor_arguments(const char *const *arguments);
 
 /*
- * Starts the sensor (TAFFRAIL_SENSOR, or build/bin/taffrail-sensor) with --stdout, forks a child into a fresh cgroup,
- * runs `deed` there, waits for its end, ends the sensor with SIGTERM, and keeps the documents of that cgroup's id and
- * the sensor's own of what it left out.
+ * Starts the sensor (TAFFRAIL_SENSOR, or build/bin/taffrail-sensor) with --stdout and the hooks of TAFFRAIL_HOOKS, if
+ * that is set, forks a child into a fresh cgroup, runs `deed` there, waits for its end, ends the sensor with SIGTERM, and
+ * keeps the documents of that cgroup's id and the sensor's own of what it left out.
  * Returns the deed's return value, 0 to 255. Everything that it made is removed, also when an assertion fails later.
  */
 int watch(int (*deed)(void *argument), void *argument);

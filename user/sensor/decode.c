@@ -152,7 +152,8 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 		event->truncated |= EVENT_CUT_FILE_ARGUMENT;
 	if (open->file_flags & KERNEL_FILE_UNKNOWN)
 		event->outcome = EVENT_UNKNOWN;
-	if (file->argument.length == 0 || (file->path.length > 0 && !(open->header.flags & KERNEL_URING)))
+	if (file->argument.length == 0 || (file->path.length > 0 && (!(open->header.flags & KERNEL_URING) ||
+									    open->file_flags & KERNEL_FILE_EXACT)))
 		return;
 	if (file->path.length > 0) {
 		struct text asked = claimed_path(scratch, record_text(record, open->directory), file->argument);

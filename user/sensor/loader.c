@@ -14,18 +14,16 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "base/buffer.h"
 #include "base/log.h"
+#include "sensor/attach.h"
 #include "sensor/loader_object.h"
 
 enum {
-	HOOKS_MAX = 32,
 	BULK_CALL_BYTES = 256 * 1024, /* as BULK_WAKE_BYTES of bpf/ring.h */
 	LIST_READ_BYTES = 128 * 1024,
-	ATTACH_UNIX_SENDMSG = 50, /* BPF_CGROUP_UNIX_SENDMSG (6.7), which libbpf 1.1 does not know */
 };
 
 /* A ring as its reader sees it: libbpf 1.1 does not tell how much it holds, its two positions do. */
@@ -42,12 +40,9 @@ struct loader {
 	struct object object;
 	struct taffrail_bpf *skeleton; /* the object's */
 	struct ring rings[KERNEL_RINGS];
-	struct loader_hook hooks[HOOKS_MAX];
-	struct bpf_link *links[HOOKS_MAX];
-	bool gone[HOOKS_MAX]; /* told by loader_gone */
-	bool canary;          /* between expect and leave */
-	__u32 sensor_tgid;    /* as the programs know this process */
-	size_t hook_count;
+	struct attach *attach;
+	bool canary;       /* between expect and leave */
+	__u32 sensor_tgid; /* as the programs know this process */
 	int wait_fd, cgroup_fd;
 	unsigned int cpus;
 };
@@ -223,8 +218,7 @@ uint64_t loader_missed(const struct loader *loader)
 
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count)
 {
-	*count = loader->hook_count;
-	return loader->hooks;
+	return attach_hooks(loader->attach, count);
 }
 
 /* As repeat_take of bpf/repeat.h, from this side of the shared memory. */
@@ -371,23 +365,7 @@ bool loader_true(struct loader *loader)
 
 size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context)
 {
-	size_t count = 0;
-
-	for (size_t i = 0; i < loader->hook_count; i++) {
-		struct bpf_link_info info = {0};
-		__u32 size = sizeof(info);
-
-		if (!loader->links[i] || loader->gone[i])
-			continue;
-		/* A link to a cgroup that was detached keeps its descriptor and loses its cgroup. */
-		if (bpf_obj_get_info_by_fd(bpf_link__fd(loader->links[i]), &info, &size) == 0 &&
-			(info.type != BPF_LINK_TYPE_CGROUP || info.cgroup.cgroup_id != 0))
-			continue;
-		loader->gone[i] = true;
-		count++;
-		each(context, &loader->hooks[i]);
-	}
-	return count;
+	return attach_gone(loader->attach, each, context);
 }
 
 /* --- opening -------------------------------------------------------------------------------------------------------- */
@@ -455,60 +433,56 @@ static void set_options(struct loader *loader, const struct loader_options *opti
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
 }
 
-/* --- which variant of a hook this kernel has ---------------------------------------------------------------------------- */
-
-/* Parameters of a tracepoint, without the first, which is none of its own; -1: there is no such tracepoint. */
-static int tracepoint_parameters(const struct btf *types, const char *name)
+static int open_cgroups(struct loader *loader, const char *given, bool *v1, char *why, size_t why_size)
 {
-	char text[96];
-	const struct btf_type *type;
-	__s32 id;
+	char root[4096];
+	int error;
 
-	snprintf(text, sizeof(text), "btf_trace_%s", name);
-	id = btf__find_by_name_kind(types, text, BTF_KIND_TYPEDEF);
-	type = id > 0 ? btf__type_by_id(types, (__u32)id) : NULL;
-	type = type ? btf__type_by_id(types, type->type) : NULL; /* a pointer */
-	type = type && btf_is_ptr(type) ? btf__type_by_id(types, type->type) : NULL;
-	return type && btf_is_func_proto(type) ? btf_vlen(type) - 1 : -1;
-}
-
-static bool has_attach_type(const struct btf *types, const char *name)
-{
-	__s32 id = btf__find_by_name_kind(types, "bpf_attach_type", BTF_KIND_ENUM);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(types, (__u32)id) : NULL;
-
-	for (int i = 0; type && i < btf_vlen(type); i++) {
-		const char *member = btf__name_by_offset(types, btf_enum(type)[i].name_off);
-
-		if (member && strcmp(member, name) == 0)
-			return true;
+	snprintf(root, sizeof(root), "%s", given ? given : "");
+	if (find_cgroups(root, sizeof(root), v1) < 0) {
+		snprintf(why, why_size,
+			"no cgroup v2 is mounted, and the network's hooks hang there: "
+			"mount -t cgroup2 none /sys/fs/cgroup/unified");
+		return -ENOENT;
 	}
-	return false;
+	loader->cgroup_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (loader->cgroup_fd >= 0)
+		return 0;
+	error = errno ? -errno : -EIO;
+	snprintf(why, why_size, "cannot open the cgroup root %s: %s", root, strerror(-error));
+	return error;
 }
 
-/* Programs whose hook another kernel has are left out; where there is none at all, bpf/ says what serves instead. */
-static void choose_variants(struct taffrail_bpf *skeleton, const struct btf *types)
+/* Opens the programs and loads those that the hooks need which `mode` allows. */
+static int load_programs(struct loader *loader, const struct loader_options *options, enum loader_mode mode, bool v1,
+	char *why, size_t why_size)
 {
-	int submit = tracepoint_parameters(types, "io_uring_submit_req");
-	int before = tracepoint_parameters(types, "io_uring_submit_sqe");
-	int complete = tracepoint_parameters(types, "io_uring_complete");
-	bool unix_hook = has_attach_type(types, "BPF_CGROUP_UNIX_SENDMSG");
-	bool uring = (submit == 1 || before == 2) && (complete == 3 || complete == 7);
+	int error = object_open(&loader->object, object_needs_classic());
 
-	bpf_program__set_autoload(skeleton->progs.uring_submit, uring && submit == 1);
-	bpf_program__set_autoload(skeleton->progs.uring_submit_before, uring && submit != 1);
-	bpf_program__set_autoload(skeleton->progs.uring_complete, uring && complete == 3);
-	bpf_program__set_autoload(skeleton->progs.uring_complete_before, uring && complete == 7);
-	bpf_program__set_autoload(skeleton->progs.uring_overflow, uring);
-	bpf_program__set_autoload(skeleton->progs.unix_sendmsg, unix_hook);
-	bpf_program__set_expected_attach_type(skeleton->progs.unix_sendmsg, (enum bpf_attach_type)ATTACH_UNIX_SENDMSG);
-	skeleton->rodata->unix_by_exit = !unix_hook;
+	if (error) {
+		snprintf(why, why_size, "the BPF programs cannot be opened: %s", strerror(-error));
+		return error;
+	}
+	loader->skeleton = loader->object.skeleton;
+	set_options(loader, options, v1);
+	/* The classic object's function hooks are there for the skeleton alone: they need what came with 5.15. */
+	if (loader->object.classic && mode == LOADER_FUNCTION)
+		error = -EOPNOTSUPP;
+	else
+		error = attach_choose(
+			loader->attach, loader->skeleton->obj, loader->object.classic ? LOADER_TRACEPOINT : mode);
+	loader->skeleton->rodata->unix_by_exit = !bpf_program__autoload(loader->skeleton->progs.unix_sendmsg);
+	if (!error)
+		return object_load(&loader->object, why, why_size);
+	snprintf(why, why_size,
+		"hooks: function: this kernel or this process's rights do not allow function hooks (%s): set hooks to "
+		"auto",
+		strerror(-error));
+	return error;
 }
 
 static int load(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
 {
-	char cgroup_root[4096] = "";
-	struct btf *types;
 	bool v1;
 	int error;
 
@@ -518,35 +492,18 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 			"use a kernel with CONFIG_DEBUG_INFO_BTF=y and mount sysfs");
 		return -ENOENT;
 	}
-	snprintf(cgroup_root, sizeof(cgroup_root), "%s", options->cgroup_root ? options->cgroup_root : "");
-	if (find_cgroups(cgroup_root, sizeof(cgroup_root), &v1) < 0) {
-		snprintf(why, why_size,
-			"no cgroup v2 is mounted, and the network's hooks hang there: "
-			"mount -t cgroup2 none /sys/fs/cgroup/unified");
-		return -ENOENT;
-	}
-	loader->cgroup_fd = open(cgroup_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (loader->cgroup_fd < 0) {
-		error = errno ? -errno : -EIO;
-		snprintf(why, why_size, "cannot open the cgroup root %s: %s", cgroup_root, strerror(-error));
+	error = open_cgroups(loader, options->cgroup_root, &v1, why, why_size);
+	if (error)
 		return error;
+	error = load_programs(loader, options, options->hooks, v1, why, why_size);
+	if (error && options->hooks == LOADER_AUTO && attach_by_function(loader->attach)) {
+		/* A kernel that nobody has tried: function hooks are allowed, but its verifier refuses one of ours. */
+		log_warning("function hooks do not load (%s): the exit of system calls is watched instead",
+			strerror(-error));
+		object_close(&loader->object);
+		error = load_programs(loader, options, LOADER_TRACEPOINT, v1, why, why_size);
 	}
-	error = object_open(&loader->object, object_needs_classic());
-	if (error) {
-		snprintf(why, why_size, "the BPF programs cannot be opened: %s", strerror(-error));
-		return error;
-	}
-	loader->skeleton = loader->object.skeleton;
-	set_options(loader, options, v1);
-	types = btf__load_vmlinux_btf();
-	if (!types) {
-		error = errno ? -errno : -EINVAL;
-		snprintf(why, why_size, "the kernel's types (BTF) cannot be read: %s", strerror(-error));
-		return error;
-	}
-	choose_variants(loader->skeleton, types);
-	btf__free(types);
-	return object_load(&loader->object, why, why_size);
+	return error;
 }
 
 /* Before the programs are attached: so not one record sees a part of it. */
@@ -564,54 +521,11 @@ static int set_prefixes(struct loader *loader, const struct loader_options *opti
 	return 0;
 }
 
-static int attach(struct loader *loader, char *why, size_t why_size)
+enum loader_mode loader_mode(const char *word)
 {
-	const struct {
-		const char *promise;
-		struct bpf_program *program;
-		bool cgroup;
-	} wanted[] = {
-		{"exec", loader->skeleton->progs.process_exec, false},
-		{"arrivals in containers", loader->skeleton->progs.process_arrives, false},
-		{"fork", loader->skeleton->progs.process_fork, false},
-		{"end", loader->skeleton->progs.process_exit, false},
-		{"open, failed exec, connect, accept, listen", loader->skeleton->progs.syscall_exit, false},
-		{"TCP connect, listen, disconnect", loader->skeleton->progs.network_state, false},
-		{"connect over IPv4", loader->skeleton->progs.network_connect4, true},
-		{"connect over IPv6", loader->skeleton->progs.network_connect6, true},
-		{"UDP send over IPv4", loader->skeleton->progs.datagram_sendmsg4, true},
-		{"UDP send over IPv6", loader->skeleton->progs.datagram_sendmsg6, true},
-		{"the source of a UDP send", loader->skeleton->progs.datagram_egress, true},
-		{"the end of a socket", loader->skeleton->progs.network_release, true},
-		{"datagrams to unix sockets", loader->skeleton->progs.unix_sendmsg, true},
-		{"io_uring", loader->skeleton->progs.uring_submit, false},
-		{"io_uring", loader->skeleton->progs.uring_submit_before, false},
-		{"what comes of io_uring", loader->skeleton->progs.uring_complete, false},
-		{"what comes of io_uring", loader->skeleton->progs.uring_complete_before, false},
-		{"io_uring with a full queue", loader->skeleton->progs.uring_overflow, false},
-		{"signals to the sensor", loader->skeleton->progs.guard_signal, false},
-	};
-
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-		if (!bpf_program__autoload(wanted[i].program))
-			continue;
-		struct bpf_link *link = wanted[i].cgroup
-						? bpf_program__attach_cgroup(wanted[i].program, loader->cgroup_fd)
-						: bpf_program__attach(wanted[i].program);
-		int error = link ? 0 : -errno;
-
-		size_t at = loader->hook_count++;
-
-		loader->hooks[at] = (struct loader_hook){
-			wanted[i].promise, bpf_program__section_name(wanted[i].program), link != NULL};
-		loader->links[at] = link;
-		if (error) {
-			snprintf(why, why_size, "the BPF program %s cannot be attached to %s: %s",
-				bpf_program__name(wanted[i].program), loader->hooks[at].hook, strerror(-error));
-			return error;
-		}
-	}
-	return 0;
+	if (word && strcmp(word, "function") == 0)
+		return LOADER_FUNCTION;
+	return word && strcmp(word, "tracepoint") == 0 ? LOADER_TRACEPOINT : LOADER_AUTO;
 }
 
 int loader_open(struct loader **out, const struct loader_options *options, char *why, size_t why_size)
@@ -627,7 +541,11 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	libbpf_set_print(print_quietly);
 	loader->wait_fd = loader->cgroup_fd = -1;
 	loader->cpus = (unsigned int)cpus;
-	error = load(loader, options, why, why_size);
+	error = attach_open(&loader->attach);
+	if (error)
+		snprintf(why, why_size, "no memory");
+	if (!error)
+		error = load(loader, options, why, why_size);
 	if (!error) {
 		error = rings_open(loader);
 		if (error)
@@ -642,7 +560,8 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	if (!error)
 		error = set_prefixes(loader, options, why, why_size);
 	if (!error)
-		error = attach(loader, why, why_size);
+		error = attach_all(loader->attach, loader->skeleton->obj, loader->cgroup_fd,
+			&loader->skeleton->bss->syscall_spares, why, why_size);
 	if (!error && run_iterator(loader->skeleton->progs.network_list) < 0)
 		log_warning("connections that are open already cannot be listed: their ends will not be told");
 	if (error) {
@@ -657,18 +576,14 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 
 void loader_detach(struct loader *loader)
 {
-	for (size_t i = 0; i < loader->hook_count; i++) {
-		bpf_link__destroy(loader->links[i]);
-		loader->links[i] = NULL;
-		loader->hooks[i].attached = false;
-	}
+	attach_end(loader->attach);
 }
 
 void loader_close(struct loader *loader)
 {
 	if (!loader)
 		return;
-	loader_detach(loader);
+	attach_close(loader->attach);
 	for (int i = 0; i < KERNEL_RINGS; i++)
 		ring_close(&loader->rings[i]);
 	if (loader->wait_fd >= 0)

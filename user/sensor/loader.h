@@ -17,10 +17,21 @@
 
 struct loader;
 
+/* Which hooks are used where there is a choice (the configuration's `hooks`). */
+enum loader_mode {
+	LOADER_AUTO,       /* function hooks where they load, else the others */
+	LOADER_TRACEPOINT, /* no function hooks */
+	LOADER_FUNCTION,   /* function hooks, or loader_open fails */
+};
+
+/* By the word of the configuration; NULL and any other: LOADER_AUTO. */
+enum loader_mode loader_mode(const char *word);
+
 struct loader_options {
-	bool host;                            /* also tasks outside containers */
-	bool environment;                     /* exec records carry the environment */
-	bool collapse;                        /* repeats of opens are counted: loader_take_repeats */
+	bool host;        /* also tasks outside containers */
+	bool environment; /* exec records carry the environment */
+	bool collapse;    /* repeats of opens are counted: loader_take_repeats */
+	enum loader_mode hooks;
 	size_t critical_bytes, bulk_bytes;    /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
 	const struct kernel_policy *policy;   /* what is not recorded; NULL: everything is */
 	const struct kernel_prefix *prefixes; /* its path prefixes … */
@@ -32,7 +43,7 @@ struct loader_options {
 /* A promise, and the hook that serves it. */
 struct loader_hook {
 	const char *promise; /* "exec", "open", … */
-	const char *hook;    /* "tp_btf/sched_process_exec", … */
+	const char *hook;    /* "tp_btf/sched_process_exec", "fexit/do_filp_open, fexit/do_sys_openat2", … */
 	bool attached;
 };
 

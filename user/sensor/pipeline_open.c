@@ -127,6 +127,7 @@ static int open_loader(struct pipeline *pipeline)
 		.collapse = settings->opens_window_ms != 0,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
+		.hooks = loader_mode(settings->hooks),
 		.policy = policy_masks(pipeline->policy),
 		.prefixes = prefixes,
 		.prefix_rules = prefix_rules,

@@ -2,6 +2,7 @@
 #include "sensor/settings.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/options.h"
 #include "grpc/address.h"
@@ -26,6 +27,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"host.name", CONFIG_TEXT, &settings->host_name, 0, 0, "the machine's name"},
 		{"cluster.name", CONFIG_TEXT, &settings->cluster, 0, 0, "the cluster's name"},
 		{"exec.environment", CONFIG_BOOL, &settings->environment, 0, 0, "take the environment of each exec"},
+		{"hooks", CONFIG_TEXT, &settings->hooks, 0, 0,
+			"auto, tracepoint, or function: which hooks the kernel programs use"},
 		{"rings.critical", CONFIG_SIZE, &settings->critical_bytes, ring_min, ring_max,
 			"size of the critical ring"},
 		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
@@ -57,6 +60,11 @@ static const struct option_spec options[] = {
 	{"host", NULL, "host.events", "also events outside containers"},
 	{0},
 };
+
+static bool hooks_known(const char *hooks)
+{
+	return strcmp(hooks, "auto") == 0 || strcmp(hooks, "tracepoint") == 0 || strcmp(hooks, "function") == 0;
+}
 
 int sensor_settings_read(struct settings *settings, int argc, char **argv)
 {
@@ -104,6 +112,8 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		code = options_wrong(
 			"--collector \"%s\": without TLS only loopback addresses and unix sockets are allowed",
 			settings->collector);
+	if (code < 0 && settings->hooks && !hooks_known(settings->hooks))
+		code = options_wrong("hooks \"%s\": auto, tracepoint or function", settings->hooks);
 	if (code >= 0)
 		sensor_settings_free(settings);
 	return code;

@@ -18,6 +18,7 @@ struct settings {
 	char *collector;                     /* --collector */
 	char *recording;                     /* --record, recording: the file that gets all that comes in; or NULL */
 	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */
+	char *hooks;                         /* hooks: auto, tracepoint or function; NULL: auto */
 	char *host_root;                     /* host.root: where the host's files are seen; NULL: here */
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
 	char *cluster;                       /* cluster.name */
