@@ -183,7 +183,8 @@ static pid_t start_sensor(void)
 /* The tests, with the options that init got. */
 static int run_tests(int count, char **options)
 {
-	char *arguments[40] = {"/bin/test-kernel", "-j1", "--verbose", "--color=never", "--json=" REPORT};
+	char report[] = "--json=" REPORT;
+	char *arguments[40] = {"/bin/test-kernel", "-j1", "--verbose", "--color=never", report};
 	pid_t sensor = start_sensor();
 	int used = 5, status;
 

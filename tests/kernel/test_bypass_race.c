@@ -131,7 +131,7 @@ static int connect_and_look(void)
 	time_t end = 0;
 
 	for (int i = 0; i < DATAGRAM_CONNECTS && (i % 256 || time_is_left(&end)); i++) {
-		struct sockaddr_in is;
+		struct sockaddr_in is = {0};
 		socklen_t length = sizeof(is);
 
 		if (connect(fd, (void *)&address, sizeof(address)) || getpeername(fd, (void *)&is, &length))
@@ -159,7 +159,7 @@ static int connect_streams(const int servers[2])
 	time_t end = 0;
 
 	for (int i = 0; i < STREAM_CONNECTS && (i % 16 || time_is_left(&end)); i++) {
-		struct sockaddr_in is;
+		struct sockaddr_in is = {0};
 		socklen_t length = sizeof(is);
 		int fd = socket(AF_INET, SOCK_STREAM, 0), which;
 
