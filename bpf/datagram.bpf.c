@@ -37,8 +37,10 @@ static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_ne
 	bool bound = local[0] || local[1];
 	u8 one = 1;
 
-	if (bpf_map_lookup_elem(&peers, &peer) || !task_current(&send->header))
+	/* Most of what a machine sends is no container's: that is told by less than whether the peer is new. */
+	if (!task_untimed(&send->header) || bpf_map_lookup_elem(&peers, &peer))
 		return 1;
+	send->header.time_ns = bpf_ktime_get_boot_ns();
 	/* Of two threads that send to one new peer at a time, one tells. */
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
 		return 1;

@@ -126,7 +126,7 @@ static __noinline void call_socket(struct call *call, const struct call_argument
 /* Does anybody want to know of sends by this number? Of most never. */
 static __always_inline bool send_matters(struct pt_regs *regs, u64 number)
 {
-	if (packet_socket_seen || unix_by_exit)
+	if (packet_socket_seen || unix_by_exit || canary_tgid)
 		return true;
 	return call_send_flags(regs, number) & MSG_FASTOPEN;
 }

@@ -58,8 +58,7 @@ static __always_inline bool peer_new(struct unix_peer *peer, struct sock *sk, co
 }
 
 /* A record of zeros, the place of its name, and the peer, all in a scratch: the stack is short. NULL: there is none. */
-static __always_inline struct kernel_network *send_begin(
-	struct scratch **scratch, char **name, struct unix_peer **peer)
+static __always_inline struct kernel_network *send_begin(struct scratch **scratch, char **name, struct unix_peer **peer)
 {
 	struct kernel_network *send;
 

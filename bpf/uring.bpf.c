@@ -52,7 +52,7 @@ struct uring_call {
 	u32 length;                 /* of the address */
 	u32 zero;
 	char address[URING_ADDRESS_MAX]; /* of a connect */
-	struct call call;                /* what tell makes of it: here, for more of the stack goes into reading paths */
+	struct call call; /* what tell makes of it: here, for more of the stack goes into reading paths */
 };
 
 /* By the address of the struct io_kiocb. A plain hash: where it is full, the call is told at once, its outcome unknown. */
@@ -361,30 +361,16 @@ static __always_inline void read_socket(struct uring_call *call, struct io_kiocb
 	call->protocol = BPF_CORE_READ(socket, protocol);
 }
 
-/* A function of its own, for what it takes of the stack is free again afterwards. */
-static __noinline bool sender_wanted(struct kernel_header *header)
-{
-	return task_current(header);
-}
-
 /* A send: the hooks of its socket tell it; a packet socket has none. */
-static __noinline int send_submitted(struct io_kiocb *request, u32 flags)
+static __noinline void sends_by(struct sock *sk, const struct container *container)
 {
 	struct call call = {};
-	struct sock *sk;
 
-	if (!sender_wanted(&call.header))
-		return 0;
-	sk = socket_of_request(request, flags);
-	if (!sk)
-		return 0;
-	uring_note(sk);
-	if (syscall_spares & KERNEL_SYSCALL_SEND || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET)
-		return 0;
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET)
+		return;
+	task_fill(&call.header, bpf_get_current_task_btf(), container);
 	call.header.flags |= KERNEL_URING;
-	call.object = (u64)sk;
 	packet_sent(&call, sk);
-	return 0;
 }
 
 static __noinline void forget(u64 key, const struct uring_call *call)
@@ -402,7 +388,7 @@ static __noinline void forget(u64 key, const struct uring_call *call)
 	bpf_map_delete_elem(&uring_calls, &key);
 }
 
-static __noinline int call_submitted(struct io_kiocb *request)
+static __always_inline int submitted(struct io_kiocb *request)
 {
 	u32 opcode = request->opcode, flags;
 	u64 key = (u64)request;
@@ -411,14 +397,21 @@ static __noinline int call_submitted(struct io_kiocb *request)
 	struct uring_call *call = NULL;
 	struct sock *sk;
 
+	if (!completes(opcode) && !sends(opcode))
+		return 0;
 	task = bpf_get_current_task_btf();
 	if (!task_wanted(task, &container))
 		return 0;
 	flags = request->flags;
-	if (opcode == OP_CONNECT || (spared(opcode) && !opens(opcode))) {
+	if (opcode == OP_CONNECT || sends(opcode) || (spared(opcode) && !opens(opcode))) {
 		sk = socket_of_request(request, flags);
 		if (sk)
-			uring_note(sk);
+			uring_note(sk, container.flags & KERNEL_CANARY);
+		if (sends(opcode)) {
+			if (sk && !(syscall_spares & KERNEL_SYSCALL_SEND))
+				sends_by(sk, &container);
+			return 0;
+		}
 	}
 	if (spared(opcode))
 		return 0;
@@ -447,15 +440,6 @@ static __noinline int call_submitted(struct io_kiocb *request)
 		forget(key, call);
 	}
 	return 0;
-}
-
-static __always_inline int submitted(struct io_kiocb *request)
-{
-	u32 opcode = request->opcode;
-
-	if (sends(opcode))
-		return send_submitted(request, request->flags);
-	return completes(opcode) ? call_submitted(request) : 0;
 }
 
 /* 6.5: 48863ffd3e81 ("io_uring: fix trace_io_uring_submit_sqe…") */
@@ -546,10 +530,12 @@ int BPF_PROG(uring_overflow, void *ring, u64 user_data, s32 result, u32 flags)
 {
 	struct search search = {.shot = {(u64)ring, user_data}};
 	struct uring_call *call;
-	struct kernel_header nobody;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct container container;
 	u64 key;
 
-	if (!uring_call_seen || !task_current(&nobody))
+	/* The search is long, and not for everybody. A kernel thread completes what is left when a process ends. */
+	if (!uring_call_seen || (!(kernel_read(task, flags) & TASK_KERNEL) && !task_wanted(task, &container)))
 		return 0;
 #ifndef TAFFRAIL_CLASSIC /* it came with 5.13, and a completion that tells its request with 5.19 */
 	bpf_for_each_map_elem(&uring_calls, search_call, &search, 0);

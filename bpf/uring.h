@@ -7,11 +7,13 @@
 #define TAFFRAIL_URING_H
 
 #include "bpf/address.h"
+#include "bpf/canary.h"
 #include "bpf/kernel_types.h"
 
 enum {
 	URING_SOCKETS_MAX = 4096,
-	TASK_IO_WORKER = 0x10, /* PF_IO_WORKER: io-wq and SQPOLL threads */
+	TASK_IO_WORKER = 0x10,  /* PF_IO_WORKER: io-wq and SQPOLL threads */
+	TASK_KERNEL = 0x200000, /* PF_KTHREAD */
 };
 
 /* By address; the value is the inode number, for another socket may come to lie there. */
@@ -25,12 +27,14 @@ struct {
 /* Has there been any? Mostly not, and then nobody needs to look. */
 __u32 uring_socket_seen __weak = 0;
 
-static __always_inline void uring_note(struct sock *sk)
+/* Of the sensor's canary nobody needs to look for longer than it flies. */
+static __always_inline void uring_note(struct sock *sk, bool canary)
 {
 	u64 key = (u64)sk, inode = socket_inode(sk);
 	u64 *known = bpf_map_lookup_elem(&uring_sockets, &key);
 
-	uring_socket_seen = 1;
+	if (!canary)
+		uring_socket_seen = 1;
 	if (!known || *known != inode)
 		bpf_map_update_elem(&uring_sockets, &key, &inode, BPF_ANY);
 }
@@ -52,7 +56,7 @@ static __always_inline u8 uring_flag(u64 key)
 
 	if (kernel_read(task, flags) & TASK_IO_WORKER)
 		return KERNEL_URING;
-	if (!uring_socket_seen)
+	if (!uring_socket_seen && !canary_tgid)
 		return 0;
 	known = bpf_map_lookup_elem(&uring_sockets, &key);
 	return known && *known == socket_inode(socket_plain(key)) ? KERNEL_URING : 0;

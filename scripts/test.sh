@@ -6,7 +6,8 @@
 #   unit       Criterion, no root                       kernel     Criterion: the BPF programs in cgroups of their own
 #   container  pytest: real containers over the CRI     interop    Node's grpc-js and Python's grpcio as peers
 #   contract   pytest: options, exit codes, messages    fuzz       every fuzz target for FUZZ_SECONDS (5) from its seeds
-#   house      the rules that no compiler knows         guests     the kernel tests on the oldest and the newest kernel, emulated
+#   house      the rules that no compiler knows         guests     only when asked for: the kernel tests on the oldest and the
+#                                                       newest kernel, emulated; it takes ten minutes and more
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
 # One test of a suite by name: see tests/README.md.
@@ -19,7 +20,7 @@ if [ -n "${SAN:-}" ]; then
 	suites=${suites:-unit container contract}
 	build=build/san
 else
-	suites=${suites:-unit kernel container interop contract fuzz house guests}
+	suites=${suites:-unit kernel container interop contract fuzz house}
 	build=build
 fi
 for suite in $suites; do

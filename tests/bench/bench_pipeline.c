@@ -445,7 +445,7 @@ static struct figures measure(
 		.collector = (char *)(uintptr_t)(lines ? NULL : "unix:/nonexistent"),
 		.stream_bytes = 64 << 20};
 	struct figures figures = {0};
-	double ns[99];
+	double ns[99] = {0};
 
 	make_recording(path, sizeof(path));
 	open_bench(&bench, containers, lines, &settings);

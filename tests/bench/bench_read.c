@@ -95,8 +95,8 @@ int main(int argc, char **argv)
 			length = 0;
 	}
 	qsort(delays_us, execs, sizeof(delays_us[0]), compare);
-	printf("{\"execs\":%zu,\"twice\":%zu,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u,\"opens\":%llu,\"lost\":%llu}\n", execs,
-		twice, execs ? delays_us[execs / 2] : 0, execs ? delays_us[execs * 99 / 100] : 0,
+	printf("{\"execs\":%zu,\"twice\":%zu,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u,\"opens\":%llu,\"lost\":%llu}\n",
+		execs, twice, execs ? delays_us[execs / 2] : 0, execs ? delays_us[execs * 99 / 100] : 0,
 		execs ? delays_us[execs - 1] : 0, opens, lost);
 	return 0;
 }

@@ -35,8 +35,7 @@ static int make_sockets(void *argument)
 		return 2;
 	if (socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) < 0)
 		return 3;
-	if (socket(AF_ALG, SOCK_SEQPACKET, 0) >= 0 && errno == 0)
-		return 4;
+	(void)socket(AF_ALG, SOCK_SEQPACKET, 0); /* which not every kernel has */
 	/* What is not. */
 	if (socket(AF_INET, SOCK_STREAM, 0) < 0 || socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDP) < 0)
 		return 5;

@@ -317,8 +317,8 @@ static void put_what(struct line *line, const struct event *event)
 void line_write(struct buffer *out, const struct event *event, const struct line_style *style)
 {
 	static const char *const actions[EVENT_ACTIONS_END] = {"", "exec", "fork", "end", "open", "connect", "accept",
-		"listen", "send", "disconnect",
-		"lost", [EVENT_COVERAGE] = "coverage", [EVENT_SOCKET] = "socket", [EVENT_FILTERED] = "filtered", [EVENT_TAMPER] = "tamper"};
+		"listen", "send", "disconnect", "lost", [EVENT_COVERAGE] = "coverage", [EVENT_SOCKET] = "socket",
+		[EVENT_FILTERED] = "filtered", [EVENT_TAMPER] = "tamper"};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;
 	size_t column;

@@ -115,7 +115,7 @@ __attribute__((always_inline)) static inline void put_number(
 /* Small numbers stay short, negative ones too. */
 static uint64_t zigzag(int32_t value)
 {
-	return (uint32_t)value << 1 ^ (uint32_t)(value >> 31);
+	return (uint32_t)value << 1 ^ -(uint32_t)(value < 0);
 }
 
 static void put_fixed(struct packer *packer, uint32_t id, const void *value, size_t size, bool always)
@@ -195,10 +195,10 @@ static void put_packed(struct packer *packer, const ProtobufCFieldDescriptor *fi
 	size_t start = begin(packer, field->id, 1);
 	bool wide = field->type == PROTOBUF_C_TYPE_UINT64;
 
-	packer->out->failed |=
-		!wide && field->type != PROTOBUF_C_TYPE_ENUM && field->type != PROTOBUF_C_TYPE_INT32;
+	packer->out->failed |= !wide && field->type != PROTOBUF_C_TYPE_ENUM && field->type != PROTOBUF_C_TYPE_INT32;
 	for (size_t i = 0; i < count && has_room(packer, NUMBER_ROOM); i++)
-		put_varint(packer, wide ? ((const uint64_t *)items)[i] : (uint64_t)(int64_t)((const int32_t *)items)[i]);
+		put_varint(
+			packer, wide ? ((const uint64_t *)items)[i] : (uint64_t)(int64_t)((const int32_t *)items)[i]);
 	finish(packer, start, 1);
 }
 

@@ -208,8 +208,8 @@ static int try_function(__s32 function)
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
-	LIBBPF_OPTS(
-		bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = (__u32)function);
+	const struct bpf_prog_load_opts options = {
+		.sz = sizeof(options), .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = (__u32)function};
 	int program = bpf_prog_load(
 		BPF_PROG_TYPE_TRACING, "taffrail_try", "GPL", nothing, sizeof(nothing) / sizeof(nothing[0]), &options);
 	int link, error = 0;
@@ -337,6 +337,8 @@ static void name_hook(char *name, const struct part *part, const struct bpf_prog
 	size_t length = strlen(name);
 	int prefix = (int)strcspn(section, "/");
 
+	if (bpf_program__expected_attach_type(program) == (enum bpf_attach_type)ATTACH_UNIX_SENDMSG)
+		section = "cgroup/sendmsg_unix";
 	if (function)
 		snprintf(name + length, HOOK_SIZE - length, "%s%.*s/%s", length ? ", " : "", prefix, section, function);
 	else

@@ -48,9 +48,9 @@ const char *canary_promise(size_t promise)
 	return canary_rows[promise].promise;
 }
 
-const char *canary_served(size_t promise)
+const char *canary_served(size_t promise, enum canary_served which)
 {
-	return canary_rows[promise].served;
+	return canary_rows[promise].served[which];
 }
 
 void deed_text(struct canary_deed *deed, const char *format, ...)

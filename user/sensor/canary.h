@@ -2,7 +2,8 @@
 /*
  * The canary: a child of the sensor's that does one deed for each promise, so that the records which come of them prove
  * that the promise is kept. What it does stays on this machine: loopback, abstract socket names, memory files; it
- * leaves no file, socket or zombie behind.
+ * leaves no file, socket or zombie behind, and has no module loaded for what the kernel has not got yet. What needs a right that
+ * the sensor has not (CAP_NET_RAW), or what is switched off (io_uring), is refused, and told as that.
  *
  * What the child knows of a deed (ports, names) it leaves in memory that it shares with the sensor: so even one that is
  * killed in the middle has told how far it came.
@@ -36,10 +37,18 @@ enum canary_outcome {
 	CANARY_NOT_REACHED, /* one before it hung, or the child was not known to the programs: the error tells */
 };
 
-/* Promises there are, and their names; `served` is the name under which the loader has a hook for it. */
+/* Promises there are, and their names. */
 size_t canary_count(void);
 const char *canary_promise(size_t promise);
-const char *canary_served(size_t promise);
+
+/* Names under which the loader may have a hook for it. NULL: there is none of this sort. */
+enum canary_served {
+	CANARY_SERVED,
+	CANARY_OTHERWISE,   /* where there is no hook for that */
+	CANARY_BY_FUNCTION, /* before both, where it is a function hook */
+	CANARY_SERVED_END,
+};
+const char *canary_served(size_t promise, enum canary_served which);
 
 /* Starts the child. 0 or -errno. `ops` is copied. */
 int canary_start(struct canary **canary, const struct canary_ops *ops);

@@ -24,15 +24,14 @@ enum { EXEC_FAILED = 126, HANDLE_BYTES = 128, COMPAT_OPEN = 5 };
 
 void canary_place_open(struct canary_place *place)
 {
-	unsigned int random = 0;
 	ssize_t length;
 
 	memset(place, 0, sizeof(*place));
 	for (int i = 0; i < 2; i++)
 		place->listeners[i] = place->clients[i] = place->servers[i] = -1;
-	place->unix_listener = place->unix_client = -1;
-	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
-	snprintf(place->nonce, sizeof(place->nonce), "tf-%08x", random);
+	place->unix_listener = place->unix_client = place->raw = place->packet = -1;
+	(void)!getrandom(&place->random, sizeof(place->random), GRND_NONBLOCK);
+	snprintf(place->nonce, sizeof(place->nonce), "tf-%08x", place->random);
 	length = readlink("/proc/self/exe", place->exe, sizeof(place->exe) - 1);
 	place->exe[length > 0 ? length : 0] = '\0';
 }

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "sensor/canary.h"
@@ -36,16 +37,18 @@ enum deed_state { DEED_NOT_REACHED, DEED_BEGUN, DEED_DONE, DEED_REFUSED };
 
 /* What later deeds need of earlier ones; of the child alone. */
 struct canary_place {
+	unsigned int random;
 	char nonce[16]; /* in all names: no other's record has it */
 	char exe[PATH_MAX];
 	int listeners[2], clients[2], servers[2]; /* of TCP over IPv4, IPv6; -1: none */
 	int unix_listener, unix_client;
+	int raw, packet;
 	const struct canary_deed *before; /* the deed before this one */
 };
 
 struct canary_row {
 	const char *promise;
-	const char *served;
+	const char *served[CANARY_SERVED_END];
 	/* In the child: 0, or -errno where it is refused. `variant` is the row's. */
 	int (*deed)(struct canary_place *place, struct canary_deed *deed, int variant);
 	int variant;
@@ -69,15 +72,34 @@ enum deed_open { DEED_OPEN, DEED_OPENAT, DEED_OPENAT2, DEED_CREAT, DEED_HANDLE, 
 int deed_open(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_open_failed(struct canary_place *place, struct canary_deed *deed, int variant);
 
+/* canary_uring.c: returns what came of the request */
+int ring_connect(int fd, const struct sockaddr *address, socklen_t length);
+int ring_accept(int fd);
+int deed_uring_open(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_uring_overflow(struct canary_place *place, struct canary_deed *deed, int variant);
+
 /* canary_network.c; `variant` is AF_INET or AF_INET6 */
 int deed_listen(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_connect(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_accept(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_disconnect(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_refused(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_fast_open(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_uring_connect(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_uring_accept(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_send(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_send_nothing(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_unix_listen(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_unix_connect(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_unix_accept(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_unix_send(struct canary_place *place, struct canary_deed *deed, int variant);
+
+/* canary_socket.c */
+int deed_raw(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_raw_send(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_packet(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_packet_send(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_vsock_connect(struct canary_place *place, struct canary_deed *deed, int variant);
 
 /* Fills deed->text. */
 __attribute__((format(printf, 2, 3))) void deed_text(struct canary_deed *deed, const char *format, ...);

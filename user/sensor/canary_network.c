@@ -10,6 +10,8 @@
 
 #include "sensor/canary_inside.h"
 
+enum { DISCARD_PORT = 9 };
+
 union address {
 	struct sockaddr any;
 	struct sockaddr_in v4;
@@ -87,9 +89,15 @@ int deed_listen(struct canary_place *place, struct canary_deed *deed, int varian
 	return listen(fd, 1) < 0 ? -errno : 0;
 }
 
-int deed_connect(struct canary_place *place, struct canary_deed *deed, int variant)
+static int plain_connect(int fd, const struct sockaddr *address, socklen_t length)
 {
-	int listener = place->listeners[index_of(variant)], fd;
+	return connect(fd, address, length) < 0 ? -errno : 0;
+}
+
+static int connect_by(struct canary_place *place, struct canary_deed *deed, int variant,
+	int (*call)(int fd, const struct sockaddr *address, socklen_t length))
+{
+	int listener = place->listeners[index_of(variant)], fd, error;
 	union address address;
 	socklen_t length;
 
@@ -102,14 +110,29 @@ int deed_connect(struct canary_place *place, struct canary_deed *deed, int varia
 	deed->remote_port_be = port_of(listener);
 	length = loopback(&address, variant, deed->remote_port_be);
 	/* Over loopback it is established, or refused, when the call returns. */
-	if (connect(fd, &address.any, length) < 0 && errno != EINPROGRESS)
-		return -errno;
+	error = call(fd, &address.any, length);
+	if (error < 0 && error != -EINPROGRESS) {
+		close(fd);
+		return error;
+	}
 	deed->local_port_be = port_of(fd);
 	place->clients[index_of(variant)] = fd;
 	return 0;
 }
 
-int deed_accept(struct canary_place *place, struct canary_deed *deed, int variant)
+int deed_connect(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	return connect_by(place, deed, variant, plain_connect);
+}
+
+static int plain_accept(int fd)
+{
+	int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	return accepted < 0 ? -errno : accepted;
+}
+
+static int accept_by(struct canary_place *place, struct canary_deed *deed, int variant, int (*call)(int fd))
 {
 	int i = index_of(variant), fd;
 
@@ -118,15 +141,30 @@ int deed_accept(struct canary_place *place, struct canary_deed *deed, int varian
 	expect_loopback(deed, variant);
 	deed->local_port_be = port_of(place->listeners[i]);
 	deed->remote_port_be = port_of(place->clients[i]);
-	fd = accept4(place->listeners[i], NULL, NULL, SOCK_CLOEXEC);
+	fd = call(place->listeners[i]);
 	place->servers[i] = fd;
-	return fd < 0 ? -errno : 0;
+	return fd < 0 ? fd : 0;
 }
 
-/* By a reset, which leaves no socket in TIME_WAIT behind. */
-int deed_disconnect(struct canary_place *place, struct canary_deed *deed, int variant)
+int deed_accept(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	return accept_by(place, deed, variant, plain_accept);
+}
+
+/* Ends a connection by a reset, which leaves no socket in TIME_WAIT behind. */
+static void reset(struct canary_place *place, int i)
 {
 	const struct linger now = {.l_onoff = 1};
+
+	(void)setsockopt(place->clients[i], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(place->clients[i]);
+	close(place->servers[i]);
+	close(place->listeners[i]);
+	place->clients[i] = place->servers[i] = place->listeners[i] = -1;
+}
+
+int deed_disconnect(struct canary_place *place, struct canary_deed *deed, int variant)
+{
 	int i = index_of(variant);
 
 	if (place->servers[i] < 0)
@@ -134,32 +172,109 @@ int deed_disconnect(struct canary_place *place, struct canary_deed *deed, int va
 	expect_loopback(deed, variant);
 	deed->local_port_be = port_of(place->clients[i]);
 	deed->remote_port_be = port_of(place->listeners[i]);
-	(void)setsockopt(place->clients[i], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(place->clients[i]);
-	close(place->servers[i]);
-	close(place->listeners[i]);
+	reset(place, i);
 	return 0;
 }
 
-int deed_send(struct canary_place *place, struct canary_deed *deed, int variant)
+/* To a port that is taken and where nobody listens. */
+int deed_refused(struct canary_place *place, struct canary_deed *deed, int variant)
 {
 	union address address;
 	socklen_t length;
-	int to = bound(variant, SOCK_DGRAM), from, error = 0;
+	int to = bound(variant, SOCK_STREAM), from, error = 0;
 
 	(void)place;
 	if (to < 0)
 		return to;
 	expect_loopback(deed, variant);
 	deed->remote_port_be = port_of(to);
+	deed->number = -ECONNREFUSED;
 	length = loopback(&address, variant, deed->remote_port_be);
-	from = socket(variant, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (from < 0 || sendto(from, "", 1, 0, &address.any, length) < 0)
+	from = socket(variant, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (from < 0 || (connect(from, &address.any, length) < 0 && errno != ECONNREFUSED && errno != EINPROGRESS))
 		error = -errno;
 	if (from >= 0)
 		close(from);
 	close(to);
 	return error;
+}
+
+/*
+ * To loopback's broadcast address, to which TCP does not go: nothing is sent, no state changes, and only the call's return
+ * tells that it failed.
+ */
+int deed_fast_open(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	union address address;
+	in_addr_t broadcast = htonl(INADDR_LOOPBACK | IN_CLASSA_HOST);
+	socklen_t length = loopback(&address, AF_INET, htons(DISCARD_PORT));
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
+
+	(void)place;
+	(void)variant;
+	if (fd < 0)
+		return -errno;
+	address.v4.sin_addr.s_addr = broadcast;
+	deed->family = AF_INET;
+	memcpy(deed->address, &broadcast, sizeof(broadcast));
+	deed->remote_port_be = htons(DISCARD_PORT);
+	deed->number = -ENETUNREACH;
+	if (sendto(fd, "", 1, MSG_FASTOPEN | MSG_NOSIGNAL, &address.any, length) >= 0)
+		error = -EISCONN;
+	else if (errno != ENETUNREACH)
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+/* With a listener of its own, for deed_uring_accept after it. */
+int deed_uring_connect(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	int error = deed_listen(place, deed, variant);
+
+	return error ? error : connect_by(place, deed, variant, ring_connect);
+}
+
+int deed_uring_accept(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	int error = accept_by(place, deed, variant, ring_accept);
+
+	if (!error)
+		reset(place, index_of(variant));
+	return error;
+}
+
+static int send_with(struct canary_deed *deed, int variant, int flags)
+{
+	union address address;
+	socklen_t length;
+	int to = bound(variant, SOCK_DGRAM), from, error = 0;
+
+	if (to < 0)
+		return to;
+	expect_loopback(deed, variant);
+	deed->remote_port_be = port_of(to);
+	length = loopback(&address, variant, deed->remote_port_be);
+	from = socket(variant, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (from < 0 || sendto(from, "", 1, flags, &address.any, length) < 0)
+		error = -errno;
+	if (from >= 0)
+		close(from);
+	close(to);
+	return error;
+}
+
+int deed_send(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	(void)place;
+	return send_with(deed, variant, 0);
+}
+
+/* More is to follow and never does: no packet leaves, and the end of the socket tells what was asked for. */
+int deed_send_nothing(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	(void)place;
+	return send_with(deed, variant, MSG_MORE);
 }
 
 /* --- unix ------------------------------------------------------------------------------------------------------------- */
@@ -214,4 +329,23 @@ int deed_unix_accept(struct canary_place *place, struct canary_deed *deed, int v
 	if (place->unix_client < 0)
 		return -place->before->error;
 	return accept4(place->unix_listener, NULL, NULL, SOCK_CLOEXEC) < 0 ? -errno : 0;
+}
+
+/* Sockets of streams and of datagrams may have the same name. */
+int deed_unix_send(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	union address address;
+	socklen_t length = abstract(&address, place, deed);
+	int to = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int from = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
+
+	(void)variant;
+	if (to < 0 || from < 0 || bind(to, &address.any, length) < 0 ||
+		sendto(from, "", 1, 0, &address.any, length) < 0)
+		error = -errno;
+	if (from >= 0)
+		close(from);
+	if (to >= 0)
+		close(to);
+	return error;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The promises, one row each: the deed, and what proves it. To add one: a deed in canary_deeds.c or canary_network.c, a
- * proof here, and a row.
+ * The promises, one row each: the deed, and what proves it. To add one: a deed in canary_deeds.c, canary_network.c,
+ * canary_socket.c or canary_uring.c, a proof here, and a row.
  */
 #include <errno.h>
 #include <string.h>
@@ -173,40 +173,135 @@ static const char *unix_differs(const struct record *record, const struct canary
 	return record->network->result >= 0 ? NULL : "result";
 }
 
+static const char *refused_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const char *differs = remote_differs(record, deed);
+
+	if (differs)
+		return differs;
+	return record->network->result == deed->number && !record->network->result_unknown ? NULL : "result";
+}
+
+/* How a connection to the machine itself by vsock ends depends on whether there is a way to it. */
+static const char *vsock_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_tuple *tuple = &record->network->tuple;
+
+	if (tuple->family != AF_VSOCK)
+		return canary_other;
+	return memcmp(tuple->remote.bytes, deed->address, sizeof(deed->address)) == 0 ? NULL : "address";
+}
+
+static const char *socket_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_socket *socket = record->socket;
+
+	if (socket->family != deed->family || socket->type != deed->flags)
+		return canary_other;
+	if (socket->protocol != (__u32)deed->number)
+		return "protocol";
+	return socket->result >= 0 ? NULL : "result";
+}
+
+static const char *raw_sent_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_tuple *tuple = &record->network->tuple;
+
+	if (tuple->family != AF_INET || tuple->type != SOCK_RAW)
+		return canary_other;
+	if (tuple->protocol != deed->number)
+		return "protocol";
+	return memcmp(tuple->remote.bytes, deed->address, sizeof(deed->address)) == 0 ? NULL : "address";
+}
+
+static const char *packet_sent_differs(const struct record *record, const struct canary_deed *deed)
+{
+	if (record->network->tuple.family != AF_PACKET)
+		return canary_other;
+	return record->network->interface == (__u32)deed->number ? NULL : "interface";
+}
+
+/* --- io_uring --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Without the mark it is of another deed: on a kernel without the hooks that set it, other hooks still see the call, and
+ * that is no alarm.
+ */
+static bool by_ring(const struct record *record)
+{
+	return record->header->flags & KERNEL_URING;
+}
+
+static const char *ring_open_differs(const struct record *record, const struct canary_deed *deed)
+{
+	return by_ring(record) ? open_differs(record, deed) : canary_other;
+}
+
+static const char *ring_connect_differs(const struct record *record, const struct canary_deed *deed)
+{
+	return by_ring(record) ? remote_differs(record, deed) : canary_other;
+}
+
+static const char *ring_accept_differs(const struct record *record, const struct canary_deed *deed)
+{
+	return by_ring(record) ? accepted_differs(record, deed) : canary_other;
+}
+
 /* --- the table -------------------------------------------------------------------------------------------------------- */
 
+/*
+ * Every promise of attach.c has a row here but "arrivals in containers": for that the canary would have to make a cgroup that
+ * looks like a container's.
+ */
 const struct canary_row canary_rows[] = {
-	{"exec", "exec", deed_exec, 0, KERNEL_EXEC, exec_differs},
-	{"failed exec", "failed exec", deed_exec_failed, 0, KERNEL_EXEC_FAILED, exec_failed_differs},
-	{"fork", "fork", deed_fork, 0, KERNEL_FORK, fork_differs},
-	{"end", "end", deed_same, 0, KERNEL_EXIT, end_differs},
+	{"exec", {"exec"}, deed_exec, 0, KERNEL_EXEC, exec_differs},
+	{"failed exec", {"failed exec"}, deed_exec_failed, 0, KERNEL_EXEC_FAILED, exec_failed_differs},
+	{"fork", {"fork"}, deed_fork, 0, KERNEL_FORK, fork_differs},
+	{"end", {"end"}, deed_same, 0, KERNEL_EXIT, end_differs},
 #if defined(__x86_64__)
-	{"open", "open", deed_open, DEED_OPEN, KERNEL_OPEN, open_differs},
-	{"creat", "open", deed_open, DEED_CREAT, KERNEL_OPEN, open_differs},
+	{"open", {"open"}, deed_open, DEED_OPEN, KERNEL_OPEN, open_differs},
+	{"creat", {"open"}, deed_open, DEED_CREAT, KERNEL_OPEN, open_differs},
 #endif
-	{"openat", "open", deed_open, DEED_OPENAT, KERNEL_OPEN, open_differs},
-	{"openat2", "open", deed_open, DEED_OPENAT2, KERNEL_OPEN, open_differs},
-	{"open by handle", "open", deed_open, DEED_HANDLE, KERNEL_OPEN, handle_differs},
+	{"openat", {"open"}, deed_open, DEED_OPENAT, KERNEL_OPEN, open_differs},
+	{"openat2", {"open"}, deed_open, DEED_OPENAT2, KERNEL_OPEN, open_differs},
+	{"open by handle", {"open"}, deed_open, DEED_HANDLE, KERNEL_OPEN, handle_differs},
 #if defined(__x86_64__)
-	{"open by a 32-bit call", "open", deed_open, DEED_COMPAT, KERNEL_OPEN, compat_differs},
+	{"open by a 32-bit call", {"open"}, deed_open, DEED_COMPAT, KERNEL_OPEN, compat_differs},
 #endif
-	{"failed open", "open", deed_open_failed, 0, KERNEL_OPEN, open_failed_differs},
-	{"TCP listen", "listen", deed_listen, AF_INET, KERNEL_LISTEN, local_differs},
-	{"TCP connect over IPv4", "connect over IPv4", deed_connect, AF_INET, KERNEL_CONNECT, remote_differs},
-	{"outcome of a TCP connect", "TCP connect", deed_same, 0, KERNEL_CONNECT_DONE, connected_differs},
-	{"TCP accept", "accept", deed_accept, AF_INET, KERNEL_ACCEPT, accepted_differs},
-	{"TCP disconnect", "disconnect", deed_disconnect, AF_INET, KERNEL_DISCONNECT, ended_differs},
-	{"TCP listen over IPv6", "listen", deed_listen, AF_INET6, KERNEL_LISTEN, local_differs},
-	{"TCP connect over IPv6", "connect over IPv6", deed_connect, AF_INET6, KERNEL_CONNECT, remote_differs},
-	{"outcome of a TCP connect over IPv6", "TCP connect", deed_same, 0, KERNEL_CONNECT_DONE, connected_differs},
-	{"TCP accept over IPv6", "accept", deed_accept, AF_INET6, KERNEL_ACCEPT, accepted_differs},
-	{"TCP disconnect over IPv6", "disconnect", deed_disconnect, AF_INET6, KERNEL_DISCONNECT, ended_differs},
-	{"UDP send over IPv4", "UDP send over IPv4", deed_send, AF_INET, KERNEL_SEND, sent_differs},
-	{"UDP send over IPv6", "UDP send over IPv6", deed_send, AF_INET6, KERNEL_SEND, sent_differs},
-	{"unix listen", "listen", deed_unix_listen, 0, KERNEL_LISTEN, unix_differs},
-	{"unix connect", "connect", deed_unix_connect, 0, KERNEL_CONNECT_DONE, unix_differs},
-	{"unix accept", "accept", deed_unix_accept, 0, KERNEL_ACCEPT, unix_differs},
-	{"signal to the sensor", "signals to the sensor", deed_signal, 0, KERNEL_TAMPER, signal_differs},
+	{"failed open", {"open"}, deed_open_failed, 0, KERNEL_OPEN, open_failed_differs},
+	{"open by io_uring", {"what comes of io_uring", [CANARY_BY_FUNCTION] = "open"}, deed_uring_open, 0, KERNEL_OPEN,
+		ring_open_differs},
+	{"open by io_uring, its queue full", {"io_uring with a full queue", [CANARY_BY_FUNCTION] = "open"},
+		deed_uring_overflow, 0, KERNEL_OPEN, ring_open_differs},
+	{"TCP listen", {"listen"}, deed_listen, AF_INET, KERNEL_LISTEN, local_differs},
+	{"TCP connect over IPv4", {"connect over IPv4"}, deed_connect, AF_INET, KERNEL_CONNECT, remote_differs},
+	{"outcome of a TCP connect", {"TCP connect"}, deed_same, 0, KERNEL_CONNECT_DONE, connected_differs},
+	{"TCP accept", {"accept"}, deed_accept, AF_INET, KERNEL_ACCEPT, accepted_differs},
+	{"TCP disconnect", {"disconnect"}, deed_disconnect, AF_INET, KERNEL_DISCONNECT, ended_differs},
+	{"TCP listen over IPv6", {"listen"}, deed_listen, AF_INET6, KERNEL_LISTEN, local_differs},
+	{"TCP connect over IPv6", {"connect over IPv6"}, deed_connect, AF_INET6, KERNEL_CONNECT, remote_differs},
+	{"outcome of a TCP connect over IPv6", {"TCP connect"}, deed_same, 0, KERNEL_CONNECT_DONE, connected_differs},
+	{"TCP accept over IPv6", {"accept"}, deed_accept, AF_INET6, KERNEL_ACCEPT, accepted_differs},
+	{"TCP disconnect over IPv6", {"disconnect"}, deed_disconnect, AF_INET6, KERNEL_DISCONNECT, ended_differs},
+	{"refused TCP connect", {"TCP connect"}, deed_refused, AF_INET, KERNEL_CONNECT_DONE, refused_differs},
+	{"failed TCP fast open", {"fast open"}, deed_fast_open, 0, KERNEL_CONNECT_DONE, refused_differs},
+	{"connect by io_uring", {"io_uring"}, deed_uring_connect, AF_INET, KERNEL_CONNECT, ring_connect_differs},
+	{"accept by io_uring", {"io_uring"}, deed_uring_accept, AF_INET, KERNEL_ACCEPT, ring_accept_differs},
+	{"UDP send over IPv4", {"UDP send over IPv4"}, deed_send, AF_INET, KERNEL_SEND, sent_differs},
+	{"UDP send over IPv6", {"UDP send over IPv6"}, deed_send, AF_INET6, KERNEL_SEND, sent_differs},
+	{"source of a UDP send", {"the source of a UDP send"}, deed_send, AF_INET, KERNEL_SEND, sent_differs},
+	{"UDP send without a packet", {"the end of a socket"}, deed_send_nothing, AF_INET, KERNEL_SEND, remote_differs},
+	{"raw socket", {"socket"}, deed_raw, 0, KERNEL_SOCKET, socket_differs},
+	{"raw send", {"the source of a UDP send"}, deed_raw_send, 0, KERNEL_SEND, raw_sent_differs},
+	{"packet socket", {"socket"}, deed_packet, 0, KERNEL_SOCKET, socket_differs},
+	{"packet send", {"packets sent"}, deed_packet_send, 0, KERNEL_SEND, packet_sent_differs},
+	{"vsock connect", {"connect"}, deed_vsock_connect, 0, KERNEL_CONNECT_DONE, vsock_differs},
+	{"unix listen", {"listen"}, deed_unix_listen, 0, KERNEL_LISTEN, unix_differs},
+	{"unix connect", {"connect"}, deed_unix_connect, 0, KERNEL_CONNECT_DONE, unix_differs},
+	{"unix accept", {"accept"}, deed_unix_accept, 0, KERNEL_ACCEPT, unix_differs},
+	{"unix send", {"datagrams to unix sockets", [CANARY_OTHERWISE] = "packets sent"}, deed_unix_send, 0,
+		KERNEL_SEND, unix_differs},
+	{"signal to the sensor", {"signals to the sensor"}, deed_signal, 0, KERNEL_TAMPER, signal_differs},
 	{0},
 };
 

@@ -59,12 +59,37 @@ static const struct loader_hook *hook_of(const struct coverage *coverage, const 
 	return NULL;
 }
 
+static bool is_function(const struct loader_hook *hook)
+{
+	return strncmp(hook->hook, "fentry", 6) == 0 || strncmp(hook->hook, "fexit", 5) == 0 ||
+	       strncmp(hook->hook, "lsm", 3) == 0;
+}
+
+static const struct loader_hook *hook_served(const struct coverage *coverage, size_t promise, enum canary_served which)
+{
+	const char *served = canary_served(promise, which);
+
+	return served ? hook_of(coverage, served) : NULL;
+}
+
+/* The hook that serves a promise of the canary's, or NULL. */
+static const struct loader_hook *hook_of_promise(const struct coverage *coverage, size_t promise)
+{
+	const struct loader_hook *hook = hook_of(coverage, canary_promise(promise));
+
+	if (hook)
+		return hook;
+	hook = hook_served(coverage, promise, CANARY_BY_FUNCTION);
+	if (hook && is_function(hook))
+		return hook;
+	hook = hook_served(coverage, promise, CANARY_SERVED);
+	return hook ? hook : hook_served(coverage, promise, CANARY_OTHERWISE);
+}
+
 static struct text mode_of(const struct coverage *coverage)
 {
 	for (size_t i = 0; i < coverage->hook_count; i++)
-		if (coverage->hooks[i].attached && (strncmp(coverage->hooks[i].hook, "fentry", 6) == 0 ||
-							   strncmp(coverage->hooks[i].hook, "fexit", 5) == 0 ||
-							   strncmp(coverage->hooks[i].hook, "lsm", 3) == 0))
+		if (coverage->hooks[i].attached && is_function(&coverage->hooks[i]))
 			return TEXT_LITERAL("function");
 	return TEXT_LITERAL("tracepoint");
 }
@@ -153,8 +178,7 @@ static enum event_promise_state judge_unproved(
 static bool judge_promise(struct coverage *coverage, size_t i)
 {
 	struct event_promise *promise = &coverage->promises[i];
-	const struct loader_hook *own = hook_of(coverage, canary_promise(i));
-	const struct loader_hook *hook = own ? own : hook_of(coverage, canary_served(i));
+	const struct loader_hook *hook = hook_of_promise(coverage, i);
 	const char *differs = find_proof(coverage, i);
 	char reason[REASON_SIZE] = "";
 	enum event_promise_state state =
