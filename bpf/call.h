@@ -64,6 +64,9 @@ static __always_inline struct call *call_begin(void)
  */
 __u32 syscall_spares __weak = 0;
 
+/* Set by the loader: is there no hook on datagrams to unix sockets? Then whoever sees a send looks at them. */
+const volatile bool unix_by_exit __weak = false;
+
 /* file.bpf.c */
 void file_opened(const struct call *call);
 /* process.bpf.c */

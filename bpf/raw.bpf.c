@@ -180,7 +180,10 @@ __hidden bool socket_sent(const struct call *call)
 		return false;
 	switch (BPF_CORE_READ(sk, __sk_common.skc_family)) {
 	case AF_PACKET: packet_sent(call, sk); return false;
-	case AF_UNIX: unix_sent(call, sk); return false;
+	case AF_UNIX:
+		if (unix_by_exit)
+			unix_sent(call, sk);
+		return false;
 	case AF_INET:
 	case AF_INET6: return call->flags & MSG_FASTOPEN;
 	default: return false;

@@ -23,9 +23,6 @@ enum {
 
 enum { MESSAGES_MAX = 16 }; /* of one sendmmsg */
 
-/* Set by the loader: is there no hook on datagrams to unix sockets? Then they are looked at here. */
-const volatile bool unix_by_exit = false;
-
 struct call_arguments {
 	u64 at[4];
 };

@@ -17,6 +17,7 @@ enum {
 	URING_CALLS_MAX = 16384,
 	URING_NAMES_MAX = 4096,
 	URING_SHOTS_MAX = 16384,
+	SEARCHES = 4,
 	URING_ADDRESS_MAX = 128, /* struct sockaddr_storage */
 
 	/* linux/io_uring.h */
@@ -45,12 +46,13 @@ struct uring_call {
 	struct kernel_header header;
 	u64 ring, user_data;
 	u32 opcode;
-	s32 fd;                     /* of an open: what a relative path starts from */
-	u32 flags, mode;            /* of an open */
-	u32 family, type, protocol; /* of a new socket */
-	u32 slot;                   /* of the ring's own table, counted from 1; 0: an ordinary descriptor */
-	u32 length;                 /* of the address */
-	u32 zero;
+	s32 fd;                          /* of an open: what a relative path starts from */
+	u32 flags, mode;                 /* of an open */
+	u32 family, type, protocol;      /* of a new socket */
+	u32 slot;                        /* of the ring's own table, counted from 1; 0: an ordinary descriptor */
+	u32 length;                      /* of the address */
+	u32 claimed;                     /* by a completion that found it by a search: two may search at a time */
+	u32 twin;                        /* another with the same user_data was on its way */
 	char address[URING_ADDRESS_MAX]; /* of a connect */
 	struct call call; /* what tell makes of it: here, for more of the stack goes into reading paths */
 };
@@ -361,16 +363,30 @@ static __always_inline void read_socket(struct uring_call *call, struct io_kiocb
 	call->protocol = BPF_CORE_READ(socket, protocol);
 }
 
+/* A function of its own, for what it takes of the stack is free again afterwards. */
+static __noinline bool sender_wanted(struct kernel_header *header)
+{
+	return task_current(header);
+}
+
 /* A send: the hooks of its socket tell it; a packet socket has none. */
-static __noinline void sends_by(struct sock *sk, const struct container *container)
+static __noinline int send_submitted(struct io_kiocb *request, u32 flags)
 {
 	struct call call = {};
+	struct sock *sk;
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET)
-		return;
-	task_fill(&call.header, bpf_get_current_task_btf(), container);
+	if (!sender_wanted(&call.header))
+		return 0;
+	sk = socket_of_request(request, flags);
+	if (!sk)
+		return 0;
+	uring_note(sk, call.header.flags & KERNEL_CANARY);
+	if (syscall_spares & KERNEL_SYSCALL_SEND || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET)
+		return 0;
 	call.header.flags |= KERNEL_URING;
+	call.object = (u64)sk;
 	packet_sent(&call, sk);
+	return 0;
 }
 
 static __noinline void forget(u64 key, const struct uring_call *call)
@@ -388,7 +404,7 @@ static __noinline void forget(u64 key, const struct uring_call *call)
 	bpf_map_delete_elem(&uring_calls, &key);
 }
 
-static __always_inline int submitted(struct io_kiocb *request)
+static __noinline int call_submitted(struct io_kiocb *request)
 {
 	u32 opcode = request->opcode, flags;
 	u64 key = (u64)request;
@@ -397,21 +413,14 @@ static __always_inline int submitted(struct io_kiocb *request)
 	struct uring_call *call = NULL;
 	struct sock *sk;
 
-	if (!completes(opcode) && !sends(opcode))
-		return 0;
 	task = bpf_get_current_task_btf();
 	if (!task_wanted(task, &container))
 		return 0;
 	flags = request->flags;
-	if (opcode == OP_CONNECT || sends(opcode) || (spared(opcode) && !opens(opcode))) {
+	if (opcode == OP_CONNECT || (spared(opcode) && !opens(opcode))) {
 		sk = socket_of_request(request, flags);
 		if (sk)
 			uring_note(sk, container.flags & KERNEL_CANARY);
-		if (sends(opcode)) {
-			if (sk && !(syscall_spares & KERNEL_SYSCALL_SEND))
-				sends_by(sk, &container);
-			return 0;
-		}
 	}
 	if (spared(opcode))
 		return 0;
@@ -440,6 +449,15 @@ static __always_inline int submitted(struct io_kiocb *request)
 		forget(key, call);
 	}
 	return 0;
+}
+
+static __always_inline int submitted(struct io_kiocb *request)
+{
+	u32 opcode = request->opcode;
+
+	if (sends(opcode))
+		return send_submitted(request, request->flags);
+	return completes(opcode) ? call_submitted(request) : 0;
 }
 
 /* 6.5: 48863ffd3e81 ("io_uring: fix trace_io_uring_submit_sqe…") */
@@ -513,9 +531,10 @@ struct search {
 static long search_call(void *map, const u64 *key, struct uring_call *call, struct search *search)
 {
 	(void)map;
-	if (call->ring != search->shot.ring || call->user_data != search->shot.user_data)
+	if (call->claimed || call->ring != search->shot.ring || call->user_data != search->shot.user_data)
 		return 0;
 	if (search->found) {
+		call->twin = 1;
 		search->found = 2;
 		return 1;
 	}
@@ -529,26 +548,33 @@ SEC("tp_btf/io_uring_cqe_overflow")
 int BPF_PROG(uring_overflow, void *ring, u64 user_data, s32 result, u32 flags)
 {
 	struct search search = {.shot = {(u64)ring, user_data}};
-	struct uring_call *call;
+	struct uring_call *call = NULL;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct container container;
-	u64 key;
+	u64 key = 0;
 
 	/* The search is long, and not for everybody. A kernel thread completes what is left when a process ends. */
 	if (!uring_call_seen || (!(kernel_read(task, flags) & TASK_KERNEL) && !task_wanted(task, &container)))
 		return 0;
 #ifndef TAFFRAIL_CLASSIC /* it came with 5.13, and a completion that tells its request with 5.19 */
-	bpf_for_each_map_elem(&uring_calls, search_call, &search, 0);
+	for (u32 i = 0; i < SEARCHES && !call; i++) {
+		search.found = 0;
+		bpf_for_each_map_elem(&uring_calls, search_call, &search, 0);
+		if (!search.found)
+			return 0;
+		key = search.key;
+		call = bpf_map_lookup_elem(&uring_calls, &key);
+		if (call && !try_lock(&call->claimed))
+			call = NULL;
+	}
 #endif
-	if (!search.found)
-		return 0;
-	key = search.key;
-	call = bpf_map_lookup_elem(&uring_calls, &key);
 	if (!call)
 		return 0;
 	/* Two with the same user_data: each completes once, but which is which nobody knows. */
-	tell(call, key, result, search.found > 1);
-	if (!(flags & CQE_MORE))
+	tell(call, key, result, search.found > 1 || call->twin);
+	if (flags & CQE_MORE)
+		unlock(&call->claimed);
+	else
 		forget(key, call);
 	return 0;
 }

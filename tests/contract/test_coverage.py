@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does the sensor know what it sees? --check, the coverage record, and what it says when somebody takes its eyes away."""
 import ctypes
+import errno
 import json
 import os
-import platform
 import re
 import socket
 import struct
@@ -80,6 +80,42 @@ def test_check_says_what_is_refused():
     said = check("setpriv", "--bounding-set", "-dac_read_search")
     handle = next(hook for hook in said["hooks"] if hook["promise"] == "open by handle")
     assert handle["state"] == "unsupported" and "EPERM" in handle["reason"]
+    assert not missed(said)
+
+
+def reasons(said):
+    return {hook["promise"]: hook.get("reason") for hook in said["hooks"] if hook["state"] == "unsupported"}
+
+
+def test_check_without_the_right_to_raw_sockets():
+    """Not missed, though the socket that was refused is a record as well."""
+    everything, said = check(), check("setpriv", "--bounding-set", "-net_raw")
+    refused = {promise: reason for promise, reason in reasons(said).items() if promise not in reasons(everything)}
+    assert refused == {promise: "not allowed here: EPERM" for promise in refused}
+    assert {"raw socket", "raw send"} <= set(refused) <= {"raw socket", "raw send", "packet socket", "packet send"}
+    assert not missed(said)
+
+
+IO_URING_SETUP = 425
+
+
+def refuse(call, error):
+    """Run in a child: a filter of system calls like a container runtime's."""
+    load, equal, done = 0x20, 0x15, 0x06
+    program = b"".join(struct.pack("HBBI", *line) for line in [
+        (load, 0, 0, 0), (equal, 0, 1, call), (done, 0, 0, 0x00050000 | error), (done, 0, 0, 0x7fff0000)])
+    room = ctypes.create_string_buffer(program)
+    head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(room))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, head, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS], ids=errno.errorcode.get)
+def test_check_where_io_uring_is_refused(error):
+    said = check(preexec_fn=lambda: refuse(IO_URING_SETUP, error))
+    told = reasons(said)
+    for promise in ("open by io_uring", "open by io_uring, its queue full", "connect by io_uring", "accept by io_uring"):
+        assert told[promise] == f"not allowed here: {errno.errorcode[error]}"
     assert not missed(said)
 
 
@@ -214,6 +250,23 @@ def test_a_detached_program_is_an_alarm_and_what_it_served_is_missed(start):
     assert len(of(running, "tamper", "Attack on the sensor")) == 1
 
 
+@pytest.mark.parametrize("attach_type, lost", [
+    (1, {"source of a UDP send", "UDP send over IPv4", "UDP send over IPv6", "raw send"}),  # BPF_CGROUP_INET_EGRESS
+    (34, {"UDP send without a packet"}),  # BPF_CGROUP_INET_SOCK_RELEASE
+    (50, {"unix send"}),  # BPF_CGROUP_UNIX_SENDMSG
+], ids=["egress", "release", "unix"])
+def test_what_a_detached_program_served_is_missed(start, attach_type, lost):
+    running = sensor(start, "--set", "coverage.interval=1s")
+    running.wait_for(lambda: of(running, "coverage"))
+    link = link_of(running.process.pid, attach_type)
+    if link is None:
+        pytest.skip("this kernel has no such hook")
+    subprocess.run(["/usr/sbin/bpftool", "link", "detach", "id", link], check=True)
+    running.wait_for(lambda: of(running, "coverage", "Sensor coverage is incomplete"))
+    assert {promise["promise"] for promise in of(running, "coverage")[-1]["taffrail"]["coverage"]
+            if promise["state"] == "missed"} == lost
+
+
 # --- attacks ---------------------------------------------------------------------------------------------------------
 
 def test_sigterm_from_a_container_is_told_and_still_drains(start, container):
@@ -292,19 +345,38 @@ def bss_of(pid):
     return next(entry for entry in listed if str(entry["id"]) in mine and entry["name"].endswith(".bss"))
 
 
-def map_write(number, value):
-    """Writes the one value of a map that has a single one: it is longer than a command line may be."""
-    libc, call = ctypes.CDLL(None, use_errno=True), {"x86_64": 321, "aarch64": 280}[platform.machine()]
+def write_map(number, value):
+    """Writes a map's only element by bpf(2): it is more than bpftool's command line holds."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    key, room = ctypes.c_uint(0), ctypes.create_string_buffer(bytes(value), len(value))
 
     def bpf(command, attributes):
-        result = libc.syscall(call, command, attributes, len(attributes))
+        result = libc.syscall(321, command, attributes, len(attributes))
         assert result >= 0, os.strerror(ctypes.get_errno())
         return result
+    fd = bpf(14, struct.pack("IIII", number, 0, 0, 0))  # BPF_MAP_GET_FD_BY_ID
+    try:
+        bpf(2, struct.pack("IxxxxPPQ", fd, ctypes.addressof(key), ctypes.addressof(room), 0))  # BPF_MAP_UPDATE_ELEM
+    finally:
+        os.close(fd)
 
-    key, room = ctypes.create_string_buffer(4), ctypes.create_string_buffer(value, len(value))
-    descriptor = bpf(14, struct.pack("III", number, 0, 0))  # BPF_MAP_GET_FD_BY_ID
-    bpf(2, struct.pack("IxxxxQQQ", descriptor, ctypes.addressof(key), ctypes.addressof(room), 0))  # BPF_MAP_UPDATE_ELEM
-    os.close(descriptor)
+
+def shared_memory(pid):
+    dump = json.loads(subprocess.run(["/usr/sbin/bpftool", "--json", "map", "dump", "id", str(bss_of(pid)["id"])],
+                                     capture_output=True, check=True).stdout)
+    return {name: value for section in dump[0]["formatted"]["value"].values() for variable in section
+            for name, value in variable.items()}
+
+
+def test_the_canary_makes_no_call_dearer_for_long(start):
+    """What packet sockets and io_uring switch on for everybody stays off after a canary used them."""
+    running = sensor(start)
+    promises = {promise["promise"]: promise["state"] for promise in
+                running.wait_for(lambda: of(running, "coverage"))[0]["taffrail"]["coverage"]}
+    assert promises["packet socket"] == promises["connect by io_uring"] == "seen"
+    memory = shared_memory(running.process.pid)
+    assert memory["packet_socket_seen"] == memory["uring_socket_seen"] == memory["canary_tgid"] == 0
 
 
 def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
@@ -325,7 +397,7 @@ def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
     beside = [at for at in (where - 4, where + 4) if value[at:at + 4] == bytes(4)]
     for at in beside:
         value[at:at + 4] = struct.pack("I", process.pid)
-    map_write(entry["id"], bytes(value))
+    write_map(entry["id"], value)
     alert = running.wait_for(lambda: of(running, "tamper", "Attack on the sensor"))[0]
     assert "memory" in alert["message"]
     before = len(of(running, "exec"))

@@ -43,7 +43,9 @@ Test(kernel_coverage, every_promise_is_seen_or_refused_for_a_reason)
 {
 	static const char *const must[] = {"exec", "failed exec", "fork", "end", "openat", "openat2", "failed open",
 		"TCP listen", "TCP connect over IPv4", "outcome of a TCP connect", "TCP accept", "TCP disconnect",
-		"UDP send over IPv4", "unix listen", "unix connect", "unix accept", "signal to the sensor"};
+		"refused TCP connect", "failed TCP fast open", "UDP send over IPv4", "source of a UDP send",
+		"UDP send without a packet", "raw socket", "raw send", "unix listen", "unix connect", "unix accept",
+		"unix send", "signal to the sensor"};
 	struct json_object *hooks = NULL, *said;
 	size_t seen = 0;
 	int code;
@@ -78,6 +80,7 @@ Test(kernel_coverage, a_signal_from_a_container_is_an_alert)
 	struct json_object *alert;
 	char message[128];
 
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1); /* the one that a guest's tests share hides behind another program */
 	cr_assert_eq(watch(signal_sensor, NULL), 0);
 	alert = one("tamper", "rule.name", "Attack on the sensor");
 	snprintf(message, sizeof(message), "SIGWINCH was sent to the sensor from a container, by test-kernel[%s]",
@@ -91,6 +94,7 @@ Test(kernel_coverage, a_signal_from_a_container_is_an_alert)
 
 Test(kernel_coverage, a_signal_from_outside_is_administration)
 {
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1);
 	cr_assert_eq(watch_in(WATCH_OUTSIDE, signal_sensor, NULL), 0);
 	cr_assert_eq(count("tamper", "event.action", "tamper"), 0);
 }

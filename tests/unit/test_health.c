@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -177,6 +178,56 @@ Test(health, a_connect_is_proved_by_its_address_and_its_outcome_by_its_ports)
 	cr_assert_eq(connect->differs(&record, &deed), canary_other);
 }
 
+Test(health, what_io_uring_does_is_proved_by_its_mark)
+{
+	struct open_record room;
+	struct record record = make_open(&room, "/bin/sensor", "/proc/self/././exe");
+
+	deed_text(&deed, "/proc/self/././exe");
+	strcpy(deed.path, "/bin/sensor");
+	deed.flags = O_NONBLOCK;
+	cr_assert_eq(row("open by io_uring")->differs(&record, &deed), canary_other, "other hooks see it too");
+	room.open.header.flags = KERNEL_URING;
+	cr_assert_null(row("open by io_uring")->differs(&record, &deed));
+	room.open.result = -EAGAIN;
+	cr_assert_str_eq(row("open by io_uring")->differs(&record, &deed), "result");
+}
+
+Test(health, a_socket_is_proved_by_its_kind_and_that_it_was_made)
+{
+	const struct canary_row *raw = row("raw socket");
+	struct kernel_socket made = {.family = AF_INET, .type = SOCK_RAW, .protocol = 253, .result = 3};
+	struct record record = {.socket = &made};
+
+	deed.family = AF_INET;
+	deed.flags = SOCK_RAW;
+	deed.number = 253;
+	cr_assert_null(raw->differs(&record, &deed));
+	made.result = -EPERM;
+	cr_assert_str_eq(raw->differs(&record, &deed), "result");
+	made.protocol = 1;
+	cr_assert_str_eq(raw->differs(&record, &deed), "protocol");
+	made.family = AF_PACKET;
+	cr_assert_eq(raw->differs(&record, &deed), canary_other);
+}
+
+Test(health, a_refused_connect_is_proved_by_its_error)
+{
+	const struct canary_row *refused = row("refused TCP connect");
+	struct kernel_network network = {.tuple = {.family = AF_INET, .remote_port_be = 80}, .result = -ECONNREFUSED};
+	struct record record = {.network = &network};
+
+	deed.family = AF_INET;
+	deed.remote_port_be = 80;
+	deed.number = -ECONNREFUSED;
+	cr_assert_null(refused->differs(&record, &deed));
+	network.result = 0;
+	cr_assert_str_eq(refused->differs(&record, &deed), "result");
+	network.result = -ECONNREFUSED;
+	network.result_unknown = 1;
+	cr_assert_str_eq(refused->differs(&record, &deed), "result");
+}
+
 /* --- coverage: a canary that flies where nothing looks ------------------------------------------------------------------ */
 
 static int entered, left;
@@ -247,6 +298,30 @@ Test(health, what_no_record_tells_is_missed_and_what_no_hook_serves_is_unsupport
 	cr_assert_eq(fly(coverage, 0), COVERAGE_SAME);
 	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1, "no child is left");
 	cr_assert_eq(errno, ECHILD);
+	coverage_close(coverage);
+}
+
+Test(health, a_promise_has_the_first_hook_that_serves_it_here)
+{
+	static const struct loader_hook both[] = {{"open", "fexit/do_filp_open", true},
+		{"what comes of io_uring", "tp_btf/io_uring_complete", true},
+		{"fast open, packets sent", "tp_btf/sys_exit", true},
+		{"datagrams to unix sockets", "cgroup/sendmsg_unix", true}};
+	static const struct loader_hook before[] = {{"open", "tp_btf/sys_exit", true},
+		{"what comes of io_uring", "tp_btf/io_uring_complete", true},
+		{"fast open, packets sent", "tp_btf/sys_exit", true}};
+	const struct canary_ops ops = {expect_canary, enter, leave, &entered};
+	struct coverage *coverage;
+
+	cr_assert_eq(coverage_open(&coverage, &ops, both, 4, 0), 0);
+	cr_assert_eq(fly(coverage, 0), COVERAGE_NEW);
+	cr_assert(text_equal(find(coverage, "open by io_uring")->hook, TEXT_LITERAL("fexit/do_filp_open")));
+	cr_assert(text_equal(find(coverage, "unix send")->hook, TEXT_LITERAL("cgroup/sendmsg_unix")));
+	coverage_close(coverage);
+	cr_assert_eq(coverage_open(&coverage, &ops, before, 3, 0), 0);
+	cr_assert_eq(fly(coverage, 0), COVERAGE_NEW);
+	cr_assert(text_equal(find(coverage, "open by io_uring")->hook, TEXT_LITERAL("tp_btf/io_uring_complete")));
+	cr_assert(text_equal(find(coverage, "unix send")->hook, TEXT_LITERAL("tp_btf/sys_exit")));
 	coverage_close(coverage);
 }
 
