@@ -95,7 +95,7 @@ static __always_inline bool flags_unmark(u64 *flags, u64 number)
 {
 	struct flag_set key = {(u64)flags, number};
 
-	if (bpf_map_delete_elem(&flags_set_now, &key) < 0)
+	if (bpf_map_delete_elem(&flags_set_now, &key)) /* not "< 0": d7ba4cc900bf (6.4) */
 		return false;
 	((volatile u8 *)flags)[number & (FLAGS_MAX - 1)] = 0;
 	return true;

@@ -42,7 +42,7 @@ static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_ne
 		return 1;
 	send->header.time_ns = bpf_ktime_get_boot_ns();
 	/* Of two threads that send to one new peer at a time, one tells. */
-	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
+	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST))
 		return 1;
 	send->header.flags |= uring_flag(key);
 	if (policy_leaves_out(&send->header, KERNEL_SEND))

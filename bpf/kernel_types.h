@@ -430,6 +430,11 @@ struct io_uring_cqe {
 
 #pragma clang attribute pop
 
+/*
+ * The map helpers answer 0 or an error that is compared with 0, never by its sign: until d7ba4cc900bf ("bpf: return long from
+ * bpf_map_ops funcs", 6.4) they gave an int where the verifier calls them directly, and in 64 bits that is no negative number.
+ */
+
 /* What no kernel has changed, and no uapi header that compiles for BPF holds. */
 enum {
 	AF_UNSPEC = 0,

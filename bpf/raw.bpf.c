@@ -132,7 +132,7 @@ __hidden __noinline void raw_sent(struct __sk_buff *packet, u64 socket)
 	peer.protocol = send.tuple.protocol;
 	if (bpf_map_lookup_elem(&peers, &peer) || !task_current(&send.header))
 		return;
-	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
+	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST))
 		return;
 	send.header.flags |= uring_flag((u64)sk);
 	ring_send(&send.header, KERNEL_SEND, KERNEL_RING_CRITICAL, sizeof(send));
@@ -159,7 +159,7 @@ __hidden __noinline void packet_sent(const struct call *call, struct sock *sk)
 		bpf_probe_read_kernel(&interface, sizeof(interface), (void *)(call->name + 4));
 	*(u64 *)peer.address.bytes = socket_inode(sk);
 	peer.protocol = interface;
-	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST) < 0)
+	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST))
 		return;
 	scratch = network_scratch(call, KERNEL_SEND);
 	if (!scratch)

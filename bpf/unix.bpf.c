@@ -82,7 +82,7 @@ static __always_inline void send_end(struct kernel_network *send, const struct u
 	u32 end = sizeof(*send), length = peer->length;
 	u8 one = 1;
 
-	if (bpf_map_update_elem(&unix_peers, peer, &one, BPF_NOEXIST) < 0)
+	if (bpf_map_update_elem(&unix_peers, peer, &one, BPF_NOEXIST))
 		return;
 	send->header.flags |= uring_flag((u64)sk);
 	read_tuple(&send->tuple, sk);

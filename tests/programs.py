@@ -63,7 +63,7 @@ class Running:
     def ready(self):
         """Waits for the line `NAME: ready`; what follows it (the collector's address)."""
         start = f"{self.name}: ready"
-        line = self.wait_for(lambda: next((line for line in self.log if line.startswith(start)), None))
+        line = self.wait_for(lambda: next((line for line in self.log if line.startswith(start)), None), 60)
         return line[len(start):].strip()
 
     def documents(self):

@@ -37,7 +37,7 @@ export function start(name, ...args) {
 	running.ready = () => until(() => {
 		if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}:\n${running.log}`);
 		return running.log.match(new RegExp(`^${name}: ready ?(.*)$`, "m"));
-	}, 20, () => running.log).then(match => match[1]);
+	}, 60, () => running.log).then(match => match[1]);
 	running.end = (signal = "SIGTERM") => { child.kill(signal); return running.ended; };
 	return running;
 }

@@ -74,10 +74,12 @@ static void drop(ProtobufCMessage *message)
 		bool chosen =
 			!(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) ||
 			*(const uint32_t *)(const void *)((char *)message + field->quantifier_offset) == field->id;
-		ProtobufCMessage *inner = *(ProtobufCMessage **)(void *)((char *)message + field->offset);
+		ProtobufCMessage *inner;
 
-		if (field->type != PROTOBUF_C_TYPE_MESSAGE || field->label == PROTOBUF_C_LABEL_REPEATED || !chosen ||
-			!inner)
+		if (field->type != PROTOBUF_C_TYPE_MESSAGE || field->label == PROTOBUF_C_LABEL_REPEATED || !chosen)
+			continue;
+		inner = *(ProtobufCMessage **)(void *)((char *)message + field->offset);
+		if (!inner)
 			continue;
 		drop(inner);
 		free(inner);
