@@ -214,8 +214,11 @@ int network_release(struct bpf_sock *sk)
 	if (!entry)
 		return 1;
 	datagram_tell(entry);
-	if (sk->protocol != IPPROTO_TCP || sk->state == STATE_CLOSE)
+	if (sk->protocol != IPPROTO_TCP || sk->state == STATE_CLOSE) {
+		/* A call whose return was not seen as this socket's: on arm64 a tracer can change the descriptor unseen. */
+		send_outcome(entry, key, socket_plain(key), 0, true);
 		bpf_map_delete_elem(&sockets, &key);
+	}
 	return 1;
 }
 

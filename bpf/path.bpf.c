@@ -168,7 +168,10 @@ static long path_loop(u32 index, void *data)
 	struct scratch **scratch = data;
 
 	(void)index;
-	return !path_step(*scratch);
+	if (path_step(*scratch))
+		return 0;
+	(*scratch)->walk.ended = 1;
+	return 1;
 }
 #endif
 
@@ -187,12 +190,15 @@ __weak int path_build(u32 slot, u64 vfsmount, u64 address, u64 space)
 	walk->root = BPF_CORE_READ((struct vfsmount *)vfsmount, mnt_root);
 	walk->mount = mount;
 	walk->at = KERNEL_PATH_MAX;
-	walk->found = 0;
+	walk->found = walk->ended = 0;
 	if (of != space && (s64)of != PATH_INTERNAL)
 		walk->found |= PATH_FOREIGN;
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
 		walk->found |= PATH_DELETED;
 	loop(PATH_LOOPS, path_loop, &scratch);
+	/* More steps than a path has: one that renames did not go on meanwhile, as where its virtual CPU was taken away. */
+	if (!walk->ended)
+		walk->found |= PATH_CUT;
 	if (walk->found & PATH_DETACHED)
 		path_detached(scratch);
 	if (walk->at == KERNEL_PATH_MAX && !(walk->found & (PATH_DETACHED | PATH_CUT))) {

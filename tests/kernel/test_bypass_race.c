@@ -408,7 +408,7 @@ Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .
 
 /* The directory has two names by turns; no other path ever is. */
 static char places[2][2][340]; /* the directory and the file, before and after */
-static long places_told[2], places_never;
+static long places_told[2], places_cut, places_never;
 
 static void *rename_places(void *argument)
 {
@@ -459,6 +459,10 @@ static bool look_at_places(struct json_object *document)
 			places_told[i] += count_of(document);
 			return false;
 		}
+	if (strcmp(at(document, "taffrail.truncated.0"), "file.path") == 0) {
+		places_cut += count_of(document); /* the renaming thread stood still in the middle of it */
+		return false;
+	}
 	places_never += count_of(document);
 	fprintf(stderr, "%s\n", is);
 	return false;
@@ -477,6 +481,7 @@ Test(bypass_race, a_directory_that_is_renamed_meanwhile_has_one_of_its_names, .t
 	cr_log_info("%ld opens: %ld and %ld told, %ld of a path that never was", made->opens[0], places_told[0],
 		places_told[1], places_never);
 	cr_assert_eq(places_never, 0);
-	cr_assert_eq(places_told[0] + places_told[1], made->opens[0]);
+	cr_assert_eq(places_told[0] + places_told[1] + places_cut, made->opens[0]);
+	cr_assert_leq(places_cut, made->opens[0] / 100);
 	cr_assert(places_told[0] > 0 && places_told[1] > 0, "there was no race");
 }

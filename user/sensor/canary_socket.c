@@ -6,11 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+/* Older headers of it need sys/socket.h before. */
+#include <linux/vm_sockets.h>
 
 #include "sensor/canary_inside.h"
 
