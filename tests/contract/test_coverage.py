@@ -211,7 +211,13 @@ def test_a_sensor_in_a_container_does_not_record_its_canary(container, tmp_path)
         process.terminate()
         assert process.wait(30 * SLOW) == 0
     documents = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
-    assert [document["event"]["action"] for document in documents if document.get("container", {}).get("id") == container.id] == []
+    mine = [document for document in documents if document.get("container", {}).get("id") == container.id]
+    if SLOW > 1:  # the leak checker of the program that the canary executes is a process in the container, which opens files
+        checkers = {document["process"]["pid"] for document in mine
+                    if re.fullmatch(r"/proc/\d+/task", document.get("file", {}).get("path", ""))}
+        assert len(checkers) <= 1
+        mine = [document for document in mine if document["process"]["pid"] not in checkers]
+    assert [document["event"]["action"] for document in mine] == []
     assert any(document["event"]["action"] == "coverage" for document in documents)
 
 

@@ -13,7 +13,7 @@ enum { GUARD_MESSAGE = 256 };
 
 /*
  * Nobody without CAP_SYS_PTRACE may trace this process or read its memory any more, whatever user he is, and it dumps no
- * core.
+ * core. The signals that its canary causes are blocked from here on.
  */
 void guard_harden(void);
 
