@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a system call costs: one line "NAME NANOSECONDS" for each operation, the median of many short runs. It puts
- * itself into the cgroup whose cgroup.procs is given, or stays where it is; calls.py compares with and without a sensor.
+ * bench-calls [CGROUP.PROCS] [empty]: what system calls cost, on stdout. It puts itself into the cgroup named, if the name
+ * is not empty; with `empty` it attaches a program that does nothing to the exit of system calls: the least that any hook
+ * there costs. calls.py compares.
+ *
+ * A line is a short run: the operation, its nanoseconds, and those of a step of a bare loop just before. The loop tells how
+ * fast the processor was: on a virtual machine its other half may belong to somebody else, and then everything takes
+ * longer, by far more than what is to be measured.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUNS = 41 };
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+
+enum { RUNS = 150, STEPS = 20000 };
 
 static int zero_fd, udp_fd, listen_fd;
 static struct sockaddr_in udp_peer, tcp_peer;
@@ -99,39 +107,54 @@ static void do_exec(void)
 static const struct operation {
 	const char *name;
 	void (*run)(void);
-	int times; /* in one run */
+	int times; /* in one run: a few hundred microseconds */
 } operations[] = {
-	{"getpid", do_getpid, 20000},
-	{"read", do_read, 20000},
-	{"open", do_open, 2000},
-	{"open another", do_open_new, 1000},
-	{"open ENOENT", do_open_missing, 2000},
-	{"connect TCP", do_connect, 200},
-	{"UDP send", do_send, 2000},
-	{"fork+exec", do_exec, 20},
+	{"getpid", do_getpid, 2000},
+	{"read", do_read, 1000},
+	{"open", do_open, 100},
+	{"open another", do_open_new, 50},
+	{"open ENOENT", do_open_missing, 200},
+	{"connect TCP", do_connect, 8},
+	{"UDP send", do_send, 100},
+	{"fork+exec", do_exec, 1},
 };
 
-static int compare(const void *a, const void *b)
+static double now(void)
 {
-	return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-static double measure(const struct operation *operation)
+static void measure(const struct operation *operation)
 {
-	double runs[RUNS];
+	double from = now(), between, to;
 
-	for (int i = 0; i < RUNS; i++) {
-		struct timespec from, to;
+	for (volatile int i = 0; i < STEPS; i++)
+		;
+	between = now();
+	for (int i = 0; i < operation->times; i++)
+		operation->run();
+	to = now();
+	printf("%s\t%.1f\t%.4f\n", operation->name, (to - between) / operation->times, (between - from) / STEPS);
+}
 
-		clock_gettime(CLOCK_MONOTONIC, &from);
-		for (int j = 0; j < operation->times; j++)
-			operation->run();
-		clock_gettime(CLOCK_MONOTONIC, &to);
-		runs[i] = ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) /
-			  operation->times;
-	}
-	qsort(runs, RUNS, sizeof(runs[0]), compare);
-	return runs[RUNS / 2];
+static void attach_empty(void)
+{
+	const struct bpf_insn nothing[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	struct btf *kernel = btf__load_vmlinux_btf();
+	int hook = kernel ? btf__find_by_name_kind(kernel, "btf_trace_sys_exit", BTF_KIND_TYPEDEF) : -1;
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_RAW_TP, .attach_btf_id = (__u32)hook);
+	int program;
+
+	check(hook > 0, "the kernel's BTF");
+	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "nothing", "GPL", nothing, 2, &options);
+	check(program >= 0 && bpf_raw_tracepoint_open(NULL, program) >= 0, "attach");
+	btf__free(kernel);
 }
 
 static void open_sockets(void)
@@ -157,8 +180,12 @@ int main(int argc, char **argv)
 		check(fd >= 0 && write(fd, "0", 1) == 1, argv[1]);
 		close(fd);
 	}
+	if (argc > 2 && strcmp(argv[2], "empty") == 0)
+		attach_empty();
 	open_sockets();
-	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
-		printf("%s\t%.1f\n", operations[i].name, measure(&operations[i]));
+	/* One of each in turn, so that each meets the machine at its fast and at its slow moments. */
+	for (int run = 0; run < RUNS; run++)
+		for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+			measure(&operations[i]);
 	return 0;
 }
