@@ -70,23 +70,20 @@ BPF_ARCH := $(ARCH:amd64=x86)
 # The include path of the architecture's headers (asm/types.h) is not clang's own for a bpf target.
 BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. \
 	-idirafter $(SYSROOT)/usr/include/$(shell $(CC) -print-multiarch)
-BPF_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
-# The same sources for kernels before 5.17, which refuse what the modern object has even where it is never reached.
-CLASSIC_O := $(patsubst bpf/%.bpf.c,$(B)/bpf/classic/%.bpf.o,$(wildcard bpf/*.bpf.c))
+BPF_C := $(sort $(wildcard bpf/*.bpf.c))
 SKELETON := $(B)/bpf/taffrail.skel.h $(B)/bpf/taffrail_classic.skel.h
 
-$(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
+# All rooms are compiled as one: bpftool 7.1 cannot link two objects that call the same function of the kernel's.
+$(B)/bpf/taffrail.bpf.c: $(BPF_C)
 	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+	printf '#include "%s"\n' $(BPF_C) >$@
 
-$(B)/bpf/classic/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h)
-	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -DTAFFRAIL_CLASSIC -c $< -o $@
-
-$(B)/bpf/taffrail.o: $(BPF_O)
-$(B)/bpf/taffrail_classic.o: $(CLASSIC_O)
-$(B)/bpf/taffrail.o $(B)/bpf/taffrail_classic.o:
-	$(BPFTOOL) gen object $@ $^
+# The classic object is of the same sources, for kernels before 5.17, which refuse what the modern one has even where it is
+# never reached.
+$(B)/bpf/taffrail_classic.o: BPF_CFLAGS += -DTAFFRAIL_CLASSIC
+$(B)/bpf/taffrail.o $(B)/bpf/taffrail_classic.o: $(B)/bpf/taffrail.bpf.c $(BPF_C) $(wildcard bpf/*.h)
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $(@:.o=.c.o)
+	$(BPFTOOL) gen object $@ $(@:.o=.c.o)
 	scripts/check-stack.py $@
 
 $(SKELETON): $(B)/bpf/%.skel.h: $(B)/bpf/%.o

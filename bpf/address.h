@@ -13,10 +13,10 @@ static __always_inline struct sock *socket_of_file(struct file *file)
 {
 	struct socket *socket;
 
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if (!file || (kernel_get(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
+	socket = kernel_get(file, private_data);
+	return kernel_get(socket, sk);
 }
 
 /* The socket of the call: the one that its hook had, or the one behind the descriptor. */
@@ -32,8 +32,8 @@ static __always_inline struct sock *socket_of_call(const struct call *call, u32 
 /* Appends a bound unix socket's name. */
 static __always_inline u32 unix_name(struct scratch *scratch, u32 end, struct kernel_string *string, struct sock *sk)
 {
-	struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
-	u32 length = address ? BPF_CORE_READ(address, len) - 2 : 0; /* less sun_family */
+	struct unix_address *address = kernel_get((struct unix_sock *)sk, addr);
+	u32 length = address ? kernel_get(address, len) - 2 : 0; /* less sun_family */
 
 	string_note(string, 0, 0);
 	if (!length || length > KERNEL_UNIX_NAME_MAX)
@@ -107,11 +107,11 @@ static __always_inline struct scratch *network_scratch(const struct call *call, 
 /* The inode number of a socket: with its address it names the socket for good, which an address alone does not. */
 static __always_inline u64 socket_inode(struct sock *sk)
 {
-	struct socket *socket = BPF_CORE_READ(sk, sk_socket);
+	struct socket *socket = kernel_get(sk, sk_socket);
 
 	if (!socket)
 		return 0;
-	return BPF_CORE_READ(kernel_container_of(socket, struct socket_alloc, socket), vfs_inode.i_ino);
+	return kernel_get(kernel_container_of(socket, struct socket_alloc, socket), vfs_inode.i_ino);
 }
 
 #endif

@@ -64,7 +64,7 @@ static __always_inline void arrival_end(struct task_struct *task)
 /* Is that the name of an OCI runtime's executable, or of the copy that runc makes of itself? */
 static __always_inline bool arrival_name(struct file *executable)
 {
-	const unsigned char *from = BPF_CORE_READ(executable, f_path.dentry, d_name.name);
+	const unsigned char *from = kernel_get(executable, f_path.dentry, d_name.name);
 	char name[16] = {};
 	u64 *words = (u64 *)name;
 

@@ -109,15 +109,15 @@ static __always_inline void call_directory(const struct call *call, struct path 
 	from->mnt = NULL;
 	from->dentry = NULL;
 	if (call->fd == AT_FDCWD) {
-		from->mnt = BPF_CORE_READ(task, fs, pwd.mnt);
-		from->dentry = BPF_CORE_READ(task, fs, pwd.dentry);
+		from->mnt = kernel_get(task, fs, pwd.mnt);
+		from->dentry = kernel_get(task, fs, pwd.dentry);
 		return;
 	}
 	file = file_of_descriptor(task, call->fd);
 	if (!file)
 		return;
-	from->mnt = BPF_CORE_READ(file, f_path.mnt);
-	from->dentry = BPF_CORE_READ(file, f_path.dentry);
+	from->mnt = kernel_get(file, f_path.mnt);
+	from->dentry = kernel_get(file, f_path.dentry);
 }
 
 /*
@@ -136,7 +136,7 @@ static __always_inline u32 call_start(const struct call *call, struct scratch *s
 	call_directory(call, &from);
 	if (!from.dentry)
 		return end;
-	if (path_append(scratch, &end, directory, from.mnt, from.dentry, BPF_CORE_READ(task, nsproxy, mnt_ns),
+	if (path_append(scratch, &end, directory, from.mnt, from.dentry, kernel_get(task, nsproxy, mnt_ns),
 		    KERNEL_PATH_MAX) &
 		PATH_CUT)
 		*truncated |= KERNEL_CUT_DIRECTORY;

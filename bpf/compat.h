@@ -94,8 +94,8 @@ static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_no
 	struct kernfs_node___parent *plain = (void *)node;
 
 	if (bpf_core_field_exists(rcu->__parent))
-		return BPF_CORE_READ(rcu, __parent);
-	return BPF_CORE_READ(plain, parent);
+		return kernel_get(rcu, __parent);
+	return kernel_get(plain, parent);
 }
 
 #define compat_capability(cred, field)                                                                                 \
@@ -104,9 +104,9 @@ static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_no
 		struct cred___array *array = (void *)(cred);                                                           \
 		u64 value;                                                                                             \
 		if (bpf_core_field_exists(number->field.val))                                                          \
-			value = BPF_CORE_READ(number, field.val);                                                      \
+			value = kernel_get(number, field.val);                                                      \
 		else                                                                                                   \
-			value = BPF_CORE_READ(array, field.cap[0]) | (u64)BPF_CORE_READ(array, field.cap[1]) << 32;    \
+			value = kernel_get(array, field.cap[0]) | (u64)kernel_get(array, field.cap[1]) << 32;    \
 		value;                                                                                                 \
 	})
 
@@ -118,10 +118,10 @@ static __always_inline bool compat_overlay_lower(struct ovl_inode *inode)
 	struct ovl_inode___lower *lower = (void *)inode;
 
 	if (bpf_core_field_exists(entry->oe))
-		return BPF_CORE_READ(entry, oe, __numlower) > 0;
+		return kernel_get(entry, oe, __numlower) > 0;
 	if (bpf_core_field_exists(path->lowerpath))
-		return BPF_CORE_READ(path, lowerpath.dentry) != NULL;
-	return BPF_CORE_READ(lower, lower) != NULL;
+		return kernel_get(path, lowerpath.dentry) != NULL;
+	return kernel_get(lower, lower) != NULL;
 }
 
 /* References held on a file. */
@@ -131,8 +131,8 @@ static __always_inline u64 compat_file_references(struct file *file)
 	struct file___count *count = (void *)file;
 
 	if (bpf_core_field_exists(ref->f_ref))
-		return BPF_CORE_READ(ref, f_ref.refcnt.counter) + 1;
-	return BPF_CORE_READ(count, f_count.counter);
+		return kernel_get(ref, f_ref.refcnt.counter) + 1;
+	return kernel_get(count, f_count.counter);
 }
 
 #endif

@@ -136,7 +136,7 @@ __weak int container_named(u64 node, u64 key)
 {
 	union container_room room;
 
-	if (!container_parse(BPF_CORE_READ((struct kernfs_node *)node, name), &room))
+	if (!container_parse(kernel_get((struct kernfs_node *)node, name), &room))
 		return 0;
 	room.entry.found = 1;
 	if (key)
@@ -180,8 +180,8 @@ __weak int container_learn(u64 node, u64 key)
 
 static __always_inline bool cgroup_contained(struct cgroup *cgroup, u64 mark)
 {
-	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn);
-	u64 key = BPF_CORE_READ(node, id) | mark;
+	struct kernfs_node *node = kernel_get(cgroup, kn);
+	u64 key = kernel_get(node, id) | mark;
 	struct container_entry *entry = bpf_map_lookup_elem(&containers, &key);
 
 	return entry ? entry->found != 0 : container_learn((u64)node, key) != 0;
@@ -189,23 +189,21 @@ static __always_inline bool cgroup_contained(struct cgroup *cgroup, u64 mark)
 
 static __always_inline bool v1_contained(struct css_set *set, struct cgroup_root *v2, int controller)
 {
-	struct cgroup_subsys_state *state = NULL;
-	struct cgroup *cgroup;
+	struct cgroup_subsys_state *state = kernel_load(struct cgroup_subsys_state *, &set->subsys[controller]);
+	struct cgroup *cgroup = kernel_get(state, cgroup);
 
-	bpf_probe_read_kernel(&state, sizeof(state), &set->subsys[controller]);
-	cgroup = BPF_CORE_READ(state, cgroup);
-	return BPF_CORE_READ(cgroup, level) > 0 && BPF_CORE_READ(cgroup, root) != v2 &&
+	return kernel_get(cgroup, level) > 0 && kernel_get(cgroup, root) != v2 &&
 	       cgroup_contained(cgroup, CONTAINER_V1);
 }
 
 __weak int container_contains(u64 address)
 {
 	struct task_struct *task = (void *)address;
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
-	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
-	struct cgroup_root *root = BPF_CORE_READ(cgroup, root);
+	struct css_set *set = kernel_get(task, cgroups);
+	struct cgroup *cgroup = kernel_get(set, dfl_cgrp);
+	struct cgroup_root *root = kernel_get(cgroup, root);
 
-	if (BPF_CORE_READ(cgroup, level) > 0 && cgroup_contained(cgroup, 0))
+	if (kernel_get(cgroup, level) > 0 && cgroup_contained(cgroup, 0))
 		return 1;
 	if (!cgroup_v1)
 		return 0;

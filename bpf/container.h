@@ -62,7 +62,7 @@ static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark,
 		return false;
 	entry = bpf_map_lookup_elem(&containers, &key);
 	if (!entry) {
-		container_learn((u64)BPF_CORE_READ(cgroup, kn), key);
+		container_learn((u64)kernel_get(cgroup, kn), key);
 		entry = bpf_map_lookup_elem(&containers, &key);
 	}
 	if (!entry)
@@ -82,11 +82,8 @@ static __noinline __attribute__((unused)) bool container_of_v1(
 	struct css_set *set, struct cgroup *v2, int index, struct container *container)
 {
 #ifdef TAFFRAIL_CLASSIC
-	struct cgroup_subsys_state *state = NULL;
-	struct cgroup *cgroup;
-
-	bpf_probe_read_kernel(&state, sizeof(state), &set->subsys[index]);
-	cgroup = BPF_CORE_READ(state, cgroup);
+	struct cgroup_subsys_state *state = kernel_load(struct cgroup_subsys_state *, &set->subsys[index]);
+	struct cgroup *cgroup = kernel_get(state, cgroup);
 #else
 	struct cgroup *cgroup = set->subsys[index]->cgroup;
 #endif

@@ -14,7 +14,6 @@ enum {
 	OPEN_CREATE = 0100,
 	OPEN_EXCLUSIVE = 0200,
 	OPEN_NO_TERMINAL = 0400,
-	OPEN_CLOSE_ON_EXEC = 02000000, /* of the descriptor */
 	OPEN_TRUNCATE = 01000,
 	OPEN_NONBLOCK = 04000,
 	OPEN_PATH = 010000000,
@@ -83,7 +82,7 @@ static __always_inline u32 fill_file(
 	struct kernel_open *open = (void *)scratch->record;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct inode *inode = facts->inode; /* not by way of our own struct: that would be a relocation of its own */
-	struct super_block *super = BPF_CORE_READ(inode, i_sb);
+	struct super_block *super = kernel_get(inode, i_sb);
 	u32 found;
 	u8 layer;
 
@@ -91,14 +90,14 @@ static __always_inline u32 fill_file(
 	open->flags = (facts->flags & ~((OPEN_LARGE | OPEN_NONBLOCK) & ~call->flags)) | (call->flags & OPEN_MOMENTARY);
 	open->inode = facts->number;
 	open->mode = facts->inode_mode;
-	open->device = BPF_CORE_READ(super, s_dev);
+	open->device = kernel_get(super, s_dev);
 	if (facts->mode & FMODE_CREATED)
 		open->file_flags |= KERNEL_FILE_CREATED;
-	layer = file_layer(inode, BPF_CORE_READ(super, s_magic));
+	layer = file_layer(inode, kernel_get(super, s_magic));
 	if (layer)
 		open->file_flags |= layer == KERNEL_EXE_UPPER ? KERNEL_FILE_UPPER : KERNEL_FILE_COPIED_UP;
 	found = path_append(scratch, &end, &open->path, facts->mount, facts->dentry,
-		BPF_CORE_READ(task, nsproxy, mnt_ns), KERNEL_PATH_MAX);
+		kernel_get(task, nsproxy, mnt_ns), KERNEL_PATH_MAX);
 	if (found & PATH_CUT)
 		open->truncated |= KERNEL_CUT_PATH;
 	if (found & PATH_FOREIGN)
@@ -111,7 +110,7 @@ static __always_inline u32 fill_file(
 	return end;
 }
 
-__hidden void file_opened(const struct call *call)
+__hidden __noinline void file_opened(const struct call *call)
 {
 	struct file_facts *facts;
 	struct scratch *scratch;

@@ -10,6 +10,7 @@
 enum {
 	OVERLAYFS_MAGIC = 0x794c7630,
 	TMPFS_MAGIC = 0x01021994,
+	OPEN_CLOSE_ON_EXEC = 02000000, /* of the descriptor, not of the file */
 #if defined(__TARGET_ARCH_arm64)
 	OPEN_LARGE = 0400000,
 #else
@@ -20,14 +21,10 @@ enum {
 /* The file behind a task's descriptor, or NULL. */
 static __always_inline struct file *file_of_descriptor(struct task_struct *task, u32 fd)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
+	struct fdtable *table = kernel_get(task, files, fdt);
+	struct file **files = kernel_get(table, fd);
 
-	if (fd >= BPF_CORE_READ(table, max_fds))
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-	return file;
+	return fd < kernel_get(table, max_fds) ? kernel_load(struct file *, files + fd) : NULL;
 }
 
 /* The same of the task that runs now, which the verifier knows as one, so that its fields are read directly. */
@@ -36,16 +33,12 @@ static __always_inline struct file *file_of_current(u32 fd)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct fdtable *table = kernel_read(task, files, fdt);
 	struct file **files = kernel_read(table, fd);
-	struct file *file = NULL;
 
-	if (fd >= kernel_read(table, max_fds))
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
-	return file;
+	return fd < kernel_read(table, max_fds) ? kernel_load(struct file *, files + fd) : NULL;
 }
 
 /*
- * What an open tells of its file, read in two pieces: each read of kernel memory costs more than what it reads.
+ * What an open tells of its file. Without direct loads it is read in two pieces, for each read costs more than what it reads.
  * It stands in the scratch, for the stack is short. `room` is memory of a map, where a struct file and the start of a
  * struct inode find place.
  */
@@ -63,9 +56,21 @@ struct file_facts {
 
 static __always_inline void file_read(struct file_facts *facts, char *room)
 {
+	struct file *file = facts->file;
+	struct inode *inode;
 	const u32 inode_bytes = bpf_core_field_offset(struct inode, i_ino) + sizeof(unsigned long);
 
-	bpf_probe_read_kernel(room, bpf_core_type_size(struct file), facts->file);
+	if (direct_loads) {
+		facts->flags = kernel_get(file, f_flags);
+		facts->mode = kernel_get(file, f_mode);
+		facts->inode = inode = kernel_get(file, f_inode);
+		facts->mount = kernel_get(file, f_path.mnt);
+		facts->dentry = kernel_get(file, f_path.dentry);
+		facts->inode_mode = kernel_get(inode, i_mode);
+		facts->number = kernel_get(inode, i_ino);
+		return;
+	}
+	bpf_probe_read_kernel(room, bpf_core_type_size(struct file), file);
 	facts->flags = FILE_FIELD(room, struct file, f_flags);
 	facts->mode = FILE_FIELD(room, struct file, f_mode);
 	facts->inode = FILE_FIELD(room, struct file, f_inode);
@@ -85,7 +90,7 @@ static __always_inline u8 file_layer(struct inode *inode, unsigned long magic)
 	if (magic != OVERLAYFS_MAGIC || !bpf_core_type_exists(struct ovl_inode))
 		return 0;
 	overlay = kernel_container_of(inode, struct ovl_inode, vfs_inode);
-	if (!BPF_CORE_READ(overlay, __upperdentry))
+	if (!kernel_get(overlay, __upperdentry))
 		return 0;
 	return compat_overlay_lower(overlay) ? KERNEL_EXE_COPIED_UP : KERNEL_EXE_UPPER;
 }

@@ -17,7 +17,6 @@
 
 enum {
 	OPEN_FOR_EXEC = 0x20, /* __FMODE_EXEC in open_flags.open_flag: execve and uselib open so */
-	OPEN_CLOSE_ON_EXEC = 02000000,
 	MODE_BITS = 07777, /* of open_flags.mode, to which the kernel adds S_IFREG */
 
 	RESOLVE_CACHED = 0x20,
@@ -223,9 +222,9 @@ int BPF_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
 
 	if (!task_wanted(task, &container))
 		return 0;
-	open.how.flags = BPF_CORE_READ(request, how.flags) & ~(u64)OPEN_LARGE; /* which it adds to every open */
-	open.how.mode = BPF_CORE_READ(request, how.mode);
-	open.retried = issue_flags & RING_NONBLOCK && !(BPF_CORE_READ(request, how.resolve) & RESOLVE_CACHED);
+	open.how.flags = kernel_get(request, how.flags) & ~(u64)OPEN_LARGE; /* which it adds to every open */
+	open.how.mode = kernel_get(request, how.mode);
+	open.retried = issue_flags & RING_NONBLOCK && !(kernel_get(request, how.resolve) & RESOLVE_CACHED);
 	if (bpf_map_update_elem(&ring_opens, &tid, &open, BPF_NOEXIST) == 0)
 		__sync_fetch_and_add(&ring_open_count, 1);
 	return 0;
@@ -293,8 +292,8 @@ int BPF_PROG(function_not_opened, int directory, const char *path, struct open_h
 		return 0;
 	if (comes_early(call.result) && told_take(call.result))
 		return 0;
-	call.flags = BPF_CORE_READ(how, flags);
-	call.mode = BPF_CORE_READ(how, mode);
+	call.flags = kernel_get(how, flags);
+	call.mode = kernel_get(how, mode);
 	file_opened(&call);
 	return 0;
 }
@@ -335,9 +334,9 @@ int BPF_PROG(function_handle_opened, int mount, void *handle, int flags, long re
 
 static __always_inline u64 sock_of_file(struct file *file)
 {
-	struct socket *socket = BPF_CORE_READ(file, private_data);
+	struct socket *socket = kernel_get(file, private_data);
 
-	return (u64)BPF_CORE_READ(socket, sk);
+	return (u64)kernel_get(socket, sk);
 }
 
 /* Marks what io_uring did with a socket. `own` and `other` are the system calls that do the same. */
@@ -401,7 +400,7 @@ static __always_inline int listened(struct socket *socket, int result)
 	call.result = result;
 	if (!caller(&call))
 		return 0;
-	call.object = (u64)BPF_CORE_READ(socket, sk);
+	call.object = (u64)kernel_get(socket, sk);
 	mark_ring(&call, call.object, CALL_LISTEN, CALL_LISTEN);
 	network_listened(&call);
 	return 0;
@@ -433,8 +432,8 @@ static __noinline bool listened_else(u64 address, int result)
 
 	if (result == -EOPNOTSUPP || result == -EACCES || result == -EPERM)
 		return true;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	protocol = BPF_CORE_READ(sk, sk_protocol);
+	family = kernel_get(sk, __sk_common.skc_family);
+	protocol = kernel_get(sk, sk_protocol);
 	if (family == AF_INET || family == AF_INET6)
 		return protocol != IPPROTO_TCP && protocol != PROTOCOL_MPTCP;
 	return family != AF_UNIX;
@@ -444,7 +443,7 @@ static __noinline bool listened_else(u64 address, int result)
 SEC("fexit/__sys_listen_socket")
 int BPF_PROG(function_listened_ring, struct socket *socket, int backlog, int result)
 {
-	if (!listened_else((u64)BPF_CORE_READ(socket, sk), result))
+	if (!listened_else((u64)kernel_get(socket, sk), result))
 		return 0;
 	told_note(CALL_LISTEN);
 	return listened(socket, result);
@@ -483,7 +482,7 @@ int BPF_PROG(function_fast_open, struct socket *socket, void *address, int lengt
 	call.result = result;
 	if (!sends || !caller(&call))
 		return 0;
-	call.object = (u64)BPF_CORE_READ(socket, sk);
+	call.object = (u64)kernel_get(socket, sk);
 	call.header.flags |= uring_flag(call.object);
 	network_connected(&call);
 	return 0;
@@ -497,9 +496,9 @@ static __always_inline int sent(struct socket *socket, struct msghdr *message, i
 	call.result = result;
 	if (result < 0 || !caller(&call))
 		return 0;
-	call.object = (u64)BPF_CORE_READ(socket, sk);
-	call.name = (u64)BPF_CORE_READ(message, msg_name);
-	call.length = BPF_CORE_READ(message, msg_namelen);
+	call.object = (u64)kernel_get(socket, sk);
+	call.name = (u64)kernel_get(message, msg_name);
+	call.length = kernel_get(message, msg_namelen);
 	call.header.flags |= uring_flag(call.object);
 	socket_sent(&call);
 	return 0;

@@ -36,7 +36,7 @@ int BPF_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_
 
 	if ((u32)kernel_read(target, tgid) != sensor_tgid || (u64)info == SIGNAL_OF_KERNEL)
 		return 0;
-	tamper.code = BPF_CORE_READ(info, si_code); /* not readable, and 0, for SEND_SIG_NOINFO: a program's */
+	tamper.code = kernel_get(info, si_code); /* not readable, and 0, for SEND_SIG_NOINFO: a program's */
 	if (tamper.code > 0)
 		return 0;
 	if ((u32)kernel_read(sender, tgid) == sensor_tgid || !task_wanted(sender, &container) ||

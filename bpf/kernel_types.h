@@ -40,6 +40,11 @@ struct pt_regs {
 #error "system call registers of this architecture are not known"
 #endif
 
+struct timespec64 {
+	s64 tv_sec;
+	long tv_nsec;
+};
+
 /* --- files --------------------------------------------------------------------------------------------------------- */
 struct qstr {
 	u64 hash_len; /* length in the upper half (little endian: len follows hash) */

@@ -41,7 +41,7 @@ static __always_inline void read_connecting(
 	tuple->remote = entry->tuple.remote;
 	tuple->remote_port_be = entry->tuple.remote_port_be;
 	if (tuple->family == AF_INET) {
-		*(u32 *)tuple->local.bytes = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		*(u32 *)tuple->local.bytes = kernel_get(sk, __sk_common.skc_rcv_saddr);
 		__builtin_memset(tuple->local.bytes + 4, 0, 12);
 	}
 }
@@ -76,12 +76,12 @@ static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock
 		return;
 	end.connection = key;
 	end.established_ns = entry->established_ns;
-	end.bytes_sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-	end.bytes_received = BPF_CORE_READ(tcp, bytes_received);
+	end.bytes_sent = kernel_get(tcp, bytes_sent) - kernel_get(tcp, bytes_retrans);
+	end.bytes_received = kernel_get(tcp, bytes_received);
 	/* A FIN counts as a byte. */
-	if (end.bytes_received && BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE_BIT)
+	if (end.bytes_received && kernel_get(sk, __sk_common.skc_flags) & SOCK_DONE_BIT)
 		end.bytes_received--;
-	end.error = BPF_CORE_READ(sk, sk_err);
+	end.error = kernel_get(sk, sk_err);
 	end.accepted = !!(entry->flags & SOCKET_ACCEPTED);
 	end.tuple = entry->tuple;
 	ring_send(&end.header, KERNEL_DISCONNECT, KERNEL_RING_CRITICAL, sizeof(end));
@@ -150,7 +150,7 @@ int network_connect6(struct bpf_sock_addr *address)
 
 static __always_inline void connect_failed(struct socket_entry *entry, u64 key, struct sock *sk)
 {
-	int error = BPF_CORE_READ(sk, sk_err);
+	int error = kernel_get(sk, sk_err);
 
 	if (error) {
 		flags_set(&entry->flags, SOCKET_FAILED);
@@ -245,14 +245,14 @@ int network_list(struct bpf_iter__task_file *iterator)
 
 	if (!task || !file || !task_stands(task))
 		return 0;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK || !task_wanted(task, &container))
+	if ((kernel_get(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK || !task_wanted(task, &container))
 		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
+	socket = kernel_get(file, private_data);
+	sk = kernel_get(socket, sk);
 	key = (u64)sk;
-	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || bpf_map_lookup_elem(&sockets, &key))
+	if (!sk || kernel_get(sk, sk_protocol) != IPPROTO_TCP || bpf_map_lookup_elem(&sockets, &key))
 		return 0;
-	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	state = kernel_get(sk, __sk_common.skc_state);
 	if (state == STATE_CLOSE || state == STATE_LISTEN || state == STATE_SYN_SENT || state == STATE_SYN_RECEIVED)
 		return 0;
 	entry = entry_new(key, KERNEL_DISCONNECT);
@@ -275,7 +275,7 @@ static __always_inline bool connect_goes_on(s64 result)
 /* Of the protocols that inet sockets of other types than raw speak. */
 static __always_inline bool has_address_hook(struct sock *sk)
 {
-	u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+	u16 protocol = kernel_get(sk, sk_protocol);
 
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
 }
@@ -286,7 +286,7 @@ static __always_inline bool has_address_hook(struct sock *sk)
  */
 static __noinline void connect_alone(const struct call *call, struct sock *sk)
 {
-	u16 family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : AF_UNSPEC;
+	u16 family = sk ? kernel_get(sk, __sk_common.skc_family) : AF_UNSPEC;
 	struct scratch *scratch;
 	struct kernel_network *network;
 	u32 end = sizeof(*network);
@@ -302,7 +302,7 @@ static __noinline void connect_alone(const struct call *call, struct sock *sk)
 	if (call->result < 0 || !sk) {
 		end = claimed_address(scratch, call, end);
 	} else if (family == AF_UNIX) {
-		struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+		struct sock *peer = kernel_get((struct unix_sock *)sk, peer);
 
 		if (peer)
 			end = unix_name(scratch, end, &network->unix_name, peer);
@@ -314,7 +314,7 @@ static __noinline void connect_alone(const struct call *call, struct sock *sk)
 	scratch_give(scratch);
 }
 
-__hidden void network_connected(const struct call *call)
+__hidden __noinline void network_connected(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->fd);
 	u64 key = (u64)sk;
@@ -322,7 +322,7 @@ __hidden void network_connected(const struct call *call)
 	u16 family, type, claimed = AF_UNSPEC;
 	u64 flags;
 
-	family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : AF_UNSPEC;
+	family = sk ? kernel_get(sk, __sk_common.skc_family) : AF_UNSPEC;
 	if (call->result == 0 && !call->object && family != AF_UNIX) {
 		/* Another thread may have changed the descriptor meanwhile; an inet connect has been seen anyway. */
 		read_sockaddr(call, &claimed, 0, sizeof(claimed));
@@ -335,18 +335,18 @@ __hidden void network_connected(const struct call *call)
 	}
 	if (!sk)
 		return;
-	type = BPF_CORE_READ(sk, sk_type);
+	type = kernel_get(sk, sk_type);
 	if (family == AF_VSOCK)
 		vsock_connected(call, sk);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return;
-	if (BPF_CORE_READ(sk, sk_protocol) == PROTOCOL_MPTCP) /* its subflows tell */
+	if (kernel_get(sk, sk_protocol) == PROTOCOL_MPTCP) /* its subflows tell */
 		return;
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	flags = entry ? entry->flags : 0;
 	if (flags & SOCKET_IN_CALL && call->result != -EALREADY && call->result != -EISCONN) {
 		flags_clear(&entry->flags, SOCKET_IN_CALL | SOCKET_FAILED);
-		if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
+		if (kernel_get(sk, sk_protocol) != IPPROTO_TCP ||
 			(call->result < 0 && !connect_goes_on(call->result)))
 			send_outcome(entry, key, sk, call->result, false);
 		return;
@@ -370,14 +370,14 @@ static __always_inline bool socket_unsure(const struct call *call, struct sock *
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	if (call->object || BPF_CORE_READ(task, files, count.counter) < 2)
+	if (call->object || kernel_get(task, files, count.counter) < 2)
 		return false;
 	/* References first: one that is taken away again was there a moment ago. */
 	return compat_file_references(file_of_descriptor(task, call->result)) > 1 ||
 	       socket_of_call(call, call->result) != sk;
 }
 
-__hidden void network_accepted(const struct call *call)
+__hidden __noinline void network_accepted(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->result);
 	u64 key = (u64)sk;
@@ -391,7 +391,7 @@ __hidden void network_accepted(const struct call *call)
 		ring_unsent(KERNEL_ACCEPT, KERNEL_RING_CRITICAL);
 		return;
 	}
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = kernel_get(sk, __sk_common.skc_family);
 	if (family == AF_VSOCK)
 		vsock_told(call, sk, KERNEL_ACCEPT);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
@@ -403,7 +403,7 @@ __hidden void network_accepted(const struct call *call)
 	read_tuple(&network->tuple, sk);
 	if (family == AF_UNIX)
 		end = unix_name(scratch, end, &network->unix_name, sk);
-	else if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+	else if (kernel_get(sk, sk_protocol) == IPPROTO_TCP)
 		network->connection = key;
 	if (end <= KERNEL_RECORD_MAX && !policy_leaves_out(&call->header, KERNEL_ACCEPT))
 		ring_send(&network->header, KERNEL_ACCEPT, KERNEL_RING_CRITICAL, end);
@@ -415,7 +415,7 @@ __hidden void network_accepted(const struct call *call)
 			entry->established_ns = network->header.time_ns;
 			flags_set(&entry->flags, SOCKET_ESTABLISHED | SOCKET_ACCEPTED);
 			/* It may have ended before it was accepted: then no state comes any more. */
-			if (BPF_CORE_READ(sk, __sk_common.skc_state) == STATE_CLOSE) {
+			if (kernel_get(sk, __sk_common.skc_state) == STATE_CLOSE) {
 				send_end(entry, key, sk);
 				bpf_map_delete_elem(&sockets, &key);
 			}
@@ -424,7 +424,7 @@ __hidden void network_accepted(const struct call *call)
 	scratch_give(scratch);
 }
 
-__hidden void network_listened(const struct call *call)
+__hidden __noinline void network_listened(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->fd);
 	u64 key = (u64)sk;
@@ -439,7 +439,7 @@ __hidden void network_listened(const struct call *call)
 			ring_unsent(KERNEL_LISTEN, KERNEL_RING_CRITICAL);
 		return;
 	}
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = kernel_get(sk, __sk_common.skc_family);
 	if (family == AF_VSOCK)
 		vsock_told(call, sk, KERNEL_LISTEN);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
@@ -449,7 +449,7 @@ __hidden void network_listened(const struct call *call)
 		/* A second listen only changes the backlog. */
 		if (entry && entry->flags & SOCKET_LISTENING)
 			bpf_map_delete_elem(&sockets, &key);
-		else if (call->result >= 0 && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+		else if (call->result >= 0 && kernel_get(sk, sk_protocol) == IPPROTO_TCP)
 			return;
 	}
 	if (policy_leaves_out(&call->header, KERNEL_LISTEN))

@@ -13,21 +13,21 @@ enum {
 	PATH_INTERNAL = -22, /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL): a mount of the kernel's own, as memfd's */
 };
 
-/* The kernel has had these fields side by side ever since, so one read gets all. */
+/* The kernel has had these fields side by side ever since: without direct loads one read gets all. */
 #define DENTRY_AT(field) bpf_core_field_offset(struct dentry, field)
 
 static __always_inline void path_read_dentry(struct path_dentry *out, struct dentry *dentry)
 {
-	if (DENTRY_AT(d_parent) == 24 && DENTRY_AT(d_seq) == 4 && DENTRY_AT(d_name.hash_len) == 32 &&
+	if (!direct_loads && DENTRY_AT(d_parent) == 24 && DENTRY_AT(d_seq) == 4 && DENTRY_AT(d_name.hash_len) == 32 &&
 		DENTRY_AT(d_name.name) == 40) {
 		if (bpf_probe_read_kernel(out, sizeof(*out), dentry) < 0)
 			__builtin_memset(out, 0, sizeof(*out));
 		return;
 	}
-	out->sequence = BPF_CORE_READ(dentry, d_seq.seqcount.sequence);
-	out->parent = BPF_CORE_READ(dentry, d_parent);
-	out->hash_len = BPF_CORE_READ(dentry, d_name.hash_len);
-	out->name = BPF_CORE_READ(dentry, d_name.name);
+	out->sequence = kernel_get(dentry, d_seq.seqcount.sequence);
+	out->parent = kernel_get(dentry, d_parent);
+	out->hash_len = kernel_get(dentry, d_name.hash_len);
+	out->name = kernel_get(dentry, d_name.name);
 }
 
 /*
@@ -38,7 +38,7 @@ static __always_inline bool path_torn(struct path_walk *walk)
 {
 	struct dentry *dentry = walk->dentry;
 
-	bpf_core_read(&walk->sequence, sizeof(walk->sequence), &dentry->d_seq.seqcount.sequence);
+	walk->sequence = kernel_get(dentry, d_seq.seqcount.sequence);
 	return walk->read.sequence & 1 || walk->sequence != walk->read.sequence;
 }
 
@@ -82,7 +82,7 @@ static __always_inline void path_detached(struct scratch *scratch)
 		path_prepend(scratch, dentry, false);
 		return;
 	}
-	dentry->name = (void *)BPF_CORE_READ(of, d_inode, i_sb, s_type, name);
+	dentry->name = (void *)kernel_get(of, d_inode, i_sb, s_type, name);
 	size = bpf_probe_read_kernel_str(name, FILE_SYSTEM_NAME, dentry->name);
 	dentry->hash_len = size > 0 ? (u64)(size - 1) << 32 : 0;
 	scratch->path[KERNEL_PATH_MAX - 1] = ':';
@@ -101,12 +101,11 @@ static __always_inline bool path_step(struct scratch *scratch)
 		struct mount *mount = walk->mount;
 		struct mount *parent;
 
-		bpf_core_read(&walk->parent, sizeof(walk->parent), &mount->mnt_parent);
-		parent = walk->parent;
+		walk->parent = parent = kernel_get(mount, mnt_parent);
 		if (parent == mount || !parent)
 			return false;
-		bpf_core_read(&walk->dentry, sizeof(walk->dentry), &mount->mnt_mountpoint);
-		bpf_core_read(&walk->root, sizeof(walk->root), &parent->mnt.mnt_root);
+		walk->dentry = kernel_get(mount, mnt_mountpoint);
+		walk->root = kernel_get(parent, mnt.mnt_root);
 		walk->mount = parent;
 		return true;
 	}
@@ -179,7 +178,7 @@ __weak int path_build(u32 slot, u64 vfsmount, u64 address, u64 space)
 {
 	struct dentry *dentry = (void *)address;
 	struct mount *mount = kernel_container_of((struct vfsmount *)vfsmount, struct mount, mnt);
-	u64 of = (u64)BPF_CORE_READ(mount, mnt_ns);
+	u64 of = (u64)kernel_get(mount, mnt_ns);
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &slot);
 	struct path_walk *walk;
 
@@ -187,13 +186,13 @@ __weak int path_build(u32 slot, u64 vfsmount, u64 address, u64 space)
 		return 0;
 	walk = &scratch->walk;
 	walk->start = walk->dentry = dentry;
-	walk->root = BPF_CORE_READ((struct vfsmount *)vfsmount, mnt_root);
+	walk->root = kernel_get((struct vfsmount *)vfsmount, mnt_root);
 	walk->mount = mount;
 	walk->at = KERNEL_PATH_MAX;
 	walk->found = walk->ended = 0;
 	if (of != space && (s64)of != PATH_INTERNAL)
 		walk->found |= PATH_FOREIGN;
-	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
+	if (!kernel_get(dentry, d_hash.pprev) && kernel_get(dentry, d_parent) != dentry)
 		walk->found |= PATH_DELETED;
 	loop(PATH_LOOPS, path_loop, &scratch);
 	/* More steps than a path has: one that renames did not go on meanwhile, as where its virtual CPU was taken away. */

@@ -19,34 +19,35 @@ const volatile bool record_environment __weak = false; /* set by the loader */
 
 static __always_inline u32 pid_number(struct pid *pid, u32 level)
 {
-	struct upid number = {};
+	struct upid *number = (void *)((char *)pid + bpf_core_field_offset(struct pid, numbers) +
+				       level * bpf_core_type_size(struct upid));
 
-	bpf_probe_read_kernel(&number, sizeof(number),
-		(char *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid));
-	return number.nr;
+	return kernel_get(number, nr);
 }
 
 /* The process's pid in its own pid namespace. */
 static __always_inline u32 task_vpid(struct task_struct *task)
 {
-	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	struct pid *pid = kernel_get(task, group_leader, thread_pid);
 
-	return pid_number(pid, BPF_CORE_READ(pid, level) & 31);
+	return pid_number(pid, kernel_get(pid, level) & 31);
 }
 
 static __always_inline u32 task_group(struct task_struct *task, int type)
 {
-	return pid_number(BPF_CORE_READ(task, signal, pids[type]), 0);
+	struct signal_struct *signal = kernel_get(task, signal);
+
+	return pid_number(kernel_load(struct pid *, &signal->pids[type]), 0);
 }
 
 static __noinline void fill_credentials(struct kernel_exec *exec, struct task_struct *task)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	struct cred *cred = (void *)kernel_get(task, cred);
 
-	exec->uid = BPF_CORE_READ(cred, uid.val);
-	exec->gid = BPF_CORE_READ(cred, gid.val);
-	exec->euid = BPF_CORE_READ(cred, euid.val);
-	exec->egid = BPF_CORE_READ(cred, egid.val);
+	exec->uid = kernel_get(cred, uid.val);
+	exec->gid = kernel_get(cred, gid.val);
+	exec->euid = kernel_get(cred, euid.val);
+	exec->egid = kernel_get(cred, egid.val);
 	exec->cap_inheritable = compat_capability(cred, cap_inheritable);
 	exec->cap_permitted = compat_capability(cred, cap_permitted);
 	exec->cap_effective = compat_capability(cred, cap_effective);
@@ -54,17 +55,17 @@ static __noinline void fill_credentials(struct kernel_exec *exec, struct task_st
 	exec->cap_ambient = compat_capability(cred, cap_ambient);
 	exec->login_uid = exec->session = ~0u;
 	if (bpf_core_field_exists(task->loginuid)) { /* only with CONFIG_AUDIT */
-		exec->login_uid = BPF_CORE_READ(task, loginuid.val);
-		exec->session = BPF_CORE_READ(task, sessionid);
+		exec->login_uid = kernel_get(task, loginuid.val);
+		exec->session = kernel_get(task, sessionid);
 	}
 }
 
 static __always_inline u8 fd_type(struct file *file)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct inode *inode = kernel_get(file, f_inode);
 	struct socket *socket;
 
-	switch (BPF_CORE_READ(inode, i_mode) & S_IFMT) {
+	switch (kernel_get(inode, i_mode) & S_IFMT) {
 	case S_IFREG: return KERNEL_FD_FILE;
 	case S_IFDIR: return KERNEL_FD_DIRECTORY;
 	case S_IFCHR: return KERNEL_FD_CHAR;
@@ -73,8 +74,8 @@ static __always_inline u8 fd_type(struct file *file)
 	case S_IFSOCK: break;
 	default: return KERNEL_FD_OTHER;
 	}
-	socket = BPF_CORE_READ(file, private_data);
-	switch (BPF_CORE_READ(socket, sk, __sk_common.skc_family)) {
+	socket = kernel_get(file, private_data);
+	switch (kernel_get(socket, sk, __sk_common.skc_family)) {
 	case AF_UNIX: return KERNEL_FD_UNIX;
 	case AF_INET:
 	case AF_INET6: return KERNEL_FD_INET;
@@ -94,13 +95,13 @@ static __noinline void fill_descriptors(struct kernel_exec *exec, struct task_st
 static __noinline u32 fill_terminal(struct scratch *scratch, struct task_struct *task, u32 end)
 {
 	struct kernel_exec *exec = (void *)scratch->record;
-	struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
+	struct tty_struct *tty = kernel_get(task, signal, tty);
 	bool cut;
 
 	if (!tty)
 		return end;
-	exec->tty_major = BPF_CORE_READ(tty, driver, major);
-	exec->tty_minor = BPF_CORE_READ(tty, driver, minor_start) + BPF_CORE_READ(tty, index);
+	exec->tty_major = kernel_get(tty, driver, major);
+	exec->tty_minor = kernel_get(tty, driver, minor_start) + kernel_get(tty, index);
 	return string_kernel(scratch, end, &exec->tty, &tty->name, 64, &cut);
 }
 
@@ -108,14 +109,14 @@ static __noinline u32 fill_terminal(struct scratch *scratch, struct task_struct 
 static __noinline u32 fill_executable(struct scratch *scratch, struct file *file, struct mnt_namespace *space, u32 end)
 {
 	struct kernel_exec *exec = (void *)scratch->record;
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	unsigned long magic = BPF_CORE_READ(inode, i_sb, s_magic);
-	u32 found = path_append(scratch, &end, &exec->executable, BPF_CORE_READ(file, f_path.mnt),
-		BPF_CORE_READ(file, f_path.dentry), space, KERNEL_PATH_MAX);
+	struct inode *inode = kernel_get(file, f_inode);
+	unsigned long magic = kernel_get(inode, i_sb, s_magic);
+	u32 found = path_append(scratch, &end, &exec->executable, kernel_get(file, f_path.mnt),
+		kernel_get(file, f_path.dentry), space, KERNEL_PATH_MAX);
 
-	exec->inode = BPF_CORE_READ(inode, i_ino);
-	exec->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	exec->mode = BPF_CORE_READ(inode, i_mode);
+	exec->inode = kernel_get(inode, i_ino);
+	exec->device = kernel_get(inode, i_sb, s_dev);
+	exec->mode = kernel_get(inode, i_mode);
 	exec->executable_flags |= file_layer(inode, magic);
 	if (found & PATH_CUT)
 		exec->truncated |= KERNEL_CUT_PATH;
@@ -132,9 +133,9 @@ static __always_inline u32 fill_directory(
 	struct scratch *scratch, struct task_struct *task, struct mnt_namespace *space, u32 end)
 {
 	struct kernel_exec *exec = (void *)scratch->record;
-	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct fs_struct *fs = kernel_get(task, fs);
 
-	if (path_append(scratch, &end, &exec->cwd, BPF_CORE_READ(fs, pwd.mnt), BPF_CORE_READ(fs, pwd.dentry), space,
+	if (path_append(scratch, &end, &exec->cwd, kernel_get(fs, pwd.mnt), kernel_get(fs, pwd.dentry), space,
 		    KERNEL_PATH_MAX) &
 		PATH_CUT)
 		exec->truncated |= KERNEL_CUT_DIRECTORY;
@@ -152,28 +153,28 @@ static long fill_ancestor(u32 index, void *data)
 {
 	struct ancestor_walk *walk = data;
 	struct task_struct *before = walk->task;
-	struct task_struct *task = BPF_CORE_READ(before, group_leader, real_parent, group_leader);
+	struct task_struct *task = kernel_get(before, group_leader, real_parent, group_leader);
 	struct kernel_exec *exec = (void *)walk->scratch->record;
 	struct kernel_ancestor *ancestor = &exec->ancestors[index & (KERNEL_ANCESTORS - 1)];
 	struct file *file;
 
-	if (BPF_CORE_READ(task, tgid) == 0)
+	if (kernel_get(task, tgid) == 0)
 		return 1;
 	if (index == KERNEL_ANCESTORS) {
 		exec->truncated |= KERNEL_CUT_ANCESTORS;
 		return 1;
 	}
-	ancestor->start_ns = BPF_CORE_READ(task, start_boottime);
-	ancestor->tgid = BPF_CORE_READ(task, tgid);
-	ancestor->exec_counter = BPF_CORE_READ(task, self_exec_id);
+	ancestor->start_ns = kernel_get(task, start_boottime);
+	ancestor->tgid = kernel_get(task, tgid);
+	ancestor->exec_counter = kernel_get(task, self_exec_id);
 	ancestor->in_container = container_contains((u64)task);
 	bpf_probe_read_kernel_str(ancestor->name, sizeof(ancestor->name), &task->comm);
-	file = BPF_CORE_READ(task, mm, exe_file);
+	file = kernel_get(task, mm, exe_file);
 	if (file) {
 		u32 end = walk->end;
 
-		path_append(walk->scratch, &end, &ancestor->executable, BPF_CORE_READ(file, f_path.mnt),
-			BPF_CORE_READ(file, f_path.dentry), walk->space, ANCESTOR_PATH_MAX);
+		path_append(walk->scratch, &end, &ancestor->executable, kernel_get(file, f_path.mnt),
+			kernel_get(file, f_path.dentry), walk->space, ANCESTOR_PATH_MAX);
 		walk->end = end;
 	}
 	walk->task = task;
@@ -186,7 +187,7 @@ static __noinline u32 fill_ancestors(
 {
 	struct ancestor_walk walk = {.scratch = scratch, .space = space, .end = end};
 
-	bpf_probe_read_kernel(&walk.task, sizeof(walk.task), &task->group_leader);
+	walk.task = kernel_get(task, group_leader);
 	loop(KERNEL_ANCESTORS + 1, fill_ancestor, &walk);
 	return walk.end;
 }
@@ -195,7 +196,7 @@ static __noinline u32 fill_ancestors(
 static __always_inline u32 fill_process(struct scratch *scratch, struct task_struct *task, struct file *file)
 {
 	struct kernel_exec *exec = (void *)scratch->record;
-	struct mnt_namespace *space = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	struct mnt_namespace *space = kernel_get(task, nsproxy, mnt_ns);
 	u32 end = sizeof(*exec);
 
 	exec->vpid = task_vpid(task);
@@ -241,12 +242,12 @@ static __always_inline u32 append_user(
 static __noinline u32 fill_user_memory(struct scratch *scratch, struct task_struct *task, u32 end)
 {
 	struct kernel_exec *exec = (void *)scratch->record;
-	u64 start = BPF_CORE_READ(task, mm, arg_start), stop = BPF_CORE_READ(task, mm, arg_end);
+	u64 start = kernel_get(task, mm, arg_start), stop = kernel_get(task, mm, arg_end);
 	bool cut;
 
 	if (record_environment) {
-		end = append_user(scratch, end, &exec->environment, BPF_CORE_READ(task, mm, env_start),
-			BPF_CORE_READ(task, mm, env_end), KERNEL_ENVIRONMENT_MAX, &cut);
+		end = append_user(scratch, end, &exec->environment, kernel_get(task, mm, env_start),
+			kernel_get(task, mm, env_end), KERNEL_ENVIRONMENT_MAX, &cut);
 		if (cut)
 			exec->truncated |= KERNEL_CUT_ENVIRONMENT;
 	}
@@ -286,8 +287,8 @@ static __noinline u32 fill_script(
 	bool cut;
 
 	if (file)
-		path_append(scratch, &end, &exec->filename, BPF_CORE_READ(file, f_path.mnt),
-			BPF_CORE_READ(file, f_path.dentry), space, KERNEL_PATH_MAX);
+		path_append(scratch, &end, &exec->filename, kernel_get(file, f_path.mnt),
+			kernel_get(file, f_path.dentry), space, KERNEL_PATH_MAX);
 	if (!exec->filename.length)
 		return string_kernel(scratch, end, &exec->filename, fdpath, KERNEL_PATH_MAX, &cut);
 	end = string_kernel(scratch, end, &below, fdpath + length, KERNEL_PATH_MAX, &cut);
@@ -300,8 +301,8 @@ static __noinline u32 fill_script(
 /* Has the process come from outside, by the hand of the runtime, which is its parent? */
 static __always_inline bool comes_from_runtime(struct task_struct *task, struct file *executable)
 {
-	struct task_struct *parent = BPF_CORE_READ(task, group_leader, real_parent);
-	struct file *parents = BPF_CORE_READ(parent, mm, exe_file);
+	struct task_struct *parent = kernel_get(task, group_leader, real_parent);
+	struct file *parents = kernel_get(parent, mm, exe_file);
 	u32 tgid = task->tgid;
 	u64 *settled;
 
@@ -324,14 +325,14 @@ static __always_inline bool exec_arrives(struct task_struct *task, struct file *
 
 	if (!container_of_task(task, &container))
 		return false;
-	space = BPF_CORE_READ(task, nsproxy, mnt_ns);
-	parents = BPF_CORE_READ(task, group_leader, real_parent, nsproxy, mnt_ns);
+	space = kernel_get(task, nsproxy, mnt_ns);
+	parents = kernel_get(task, group_leader, real_parent, nsproxy, mnt_ns);
 	if (space == parents && comes_from_runtime(task, file)) {
 		arrival_note(task); /* it may have come in so lately that it was not noted yet */
 		return true;
 	}
 	arrival_end(task);
-	if (!container_contains((u64)BPF_CORE_READ(task, group_leader, real_parent))) {
+	if (!container_contains((u64)kernel_get(task, group_leader, real_parent))) {
 		u32 tgid = task->tgid;
 		u64 start = task->group_leader->start_boottime;
 
@@ -350,7 +351,7 @@ int BPF_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct ta
 	(void)threadgroup;
 	if (kernel_read(bpf_get_current_task_btf(), tgid) == task->tgid || !container_of_task(task, &container))
 		return 0;
-	if (comes_from_runtime(task, BPF_CORE_READ(task, mm, exe_file)))
+	if (comes_from_runtime(task, kernel_get(task, mm, exe_file)))
 		arrival_note(task);
 	return 0;
 }
@@ -380,7 +381,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	exec->args_count = bprm->argc;
 	end = fill_process(scratch, task, bprm->file);
 	if (bprm->fdpath && bprm->interp != bprm->filename)
-		end = fill_script(scratch, task, bprm->fdpath, BPF_CORE_READ(task, nsproxy, mnt_ns), end);
+		end = fill_script(scratch, task, bprm->fdpath, kernel_get(task, nsproxy, mnt_ns), end);
 	else
 		end = string_kernel(scratch, end, &exec->filename, bprm->filename, KERNEL_PATH_MAX, &cut);
 	end = string_kernel(scratch, end, &exec->interp, bprm->interp, KERNEL_PATH_MAX, &cut);
@@ -461,7 +462,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 }
 
 /* A failed execve or execveat, from the system call's exit. */
-__hidden void process_exec_failed(const struct call *call)
+__hidden __noinline void process_exec_failed(const struct call *call)
 {
 	struct kernel_exec_failed *failed;
 	struct scratch *scratch;
@@ -498,7 +499,7 @@ int process_list(struct bpf_iter__task *iterator)
 
 	if (!task || !task_stands(task) || !task_wanted(task, &container))
 		return 0;
-	file = BPF_CORE_READ(task, mm, exe_file);
+	file = kernel_get(task, mm, exe_file);
 	if (!file) /* it has ended, or is the kernel's */
 		return 0;
 	scratch = scratch_take();

@@ -46,7 +46,7 @@ static __always_inline bool socket_matters(u32 family, u32 type, u32 protocol)
 	}
 }
 
-__hidden void socket_created(const struct call *call, u32 family, u32 type, u32 protocol)
+__hidden __noinline void socket_created(const struct call *call, u32 family, u32 type, u32 protocol)
 {
 	struct kernel_socket record = {};
 
@@ -119,11 +119,11 @@ __hidden __noinline void raw_sent(struct __sk_buff *packet, u64 socket)
 	bool v4 = packet->protocol == bpf_htons(ETHERTYPE_IPV4);
 
 	/* The kernel's own sockets, which answer pings in whatever context runs, have no file. */
-	if (!BPF_CORE_READ(sk, sk_socket, file))
+	if (!kernel_get(sk, sk_socket, file))
 		return;
 	if (v4 ? !read_v4(packet, &send.tuple, &header) : !read_v6(packet, &send.tuple, &header))
 		return;
-	send.tuple.type = BPF_CORE_READ(sk, sk_type);
+	send.tuple.type = kernel_get(sk, sk_type);
 	read_ports(packet, &send.tuple, header);
 	peer.cookie = bpf_get_socket_cookie(packet);
 	peer.address = send.tuple.remote;
@@ -152,7 +152,7 @@ __hidden __noinline void packet_sent(const struct call *call, struct sock *sk)
 	if (call->result < 0)
 		return;
 	if (bpf_core_type_exists(struct packet_sock))
-		interface = BPF_CORE_READ((struct packet_sock *)sk, ifindex);
+		interface = kernel_get((struct packet_sock *)sk, ifindex);
 	if (!interface && call->address) /* not bound: claimed, of the sockaddr_ll */
 		bpf_probe_read_user(&interface, sizeof(interface), (void *)(call->address + 4));
 	else if (!interface && call->name)
@@ -172,13 +172,13 @@ __hidden __noinline void packet_sent(const struct call *call, struct sock *sk)
 	scratch_give(scratch);
 }
 
-__hidden bool socket_sent(const struct call *call)
+__hidden __noinline bool socket_sent(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->fd);
 
 	if (!sk)
 		return false;
-	switch (BPF_CORE_READ(sk, __sk_common.skc_family)) {
+	switch (kernel_get(sk, __sk_common.skc_family)) {
 	case AF_PACKET: packet_sent(call, sk); return false;
 	case AF_UNIX:
 		if (unix_by_exit)

@@ -79,15 +79,15 @@ static __always_inline bool unmap(struct kernel_address *address)
 /* Both ends as the socket has them. */
 static __always_inline void read_tuple(struct kernel_tuple *tuple, struct sock *sk)
 {
-	tuple->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	tuple->protocol = BPF_CORE_READ(sk, sk_protocol);
-	tuple->type = BPF_CORE_READ(sk, sk_type);
+	tuple->family = kernel_get(sk, __sk_common.skc_family);
+	tuple->protocol = kernel_get(sk, sk_protocol);
+	tuple->type = kernel_get(sk, sk_type);
 	if (tuple->protocol == PROTOCOL_MPTCP)
 		tuple->protocol = IPPROTO_TCP;
 	if (tuple->family != AF_INET && tuple->family != AF_INET6)
 		return;
-	tuple->local_port_be = BPF_CORE_READ((struct inet_sock *)sk, inet_sport);
-	tuple->remote_port_be = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	tuple->local_port_be = kernel_get((struct inet_sock *)sk, inet_sport);
+	tuple->remote_port_be = kernel_get(sk, __sk_common.skc_dport);
 	if (tuple->family == AF_INET6) {
 		BPF_CORE_READ_INTO(&tuple->local, sk, __sk_common.skc_v6_rcv_saddr);
 		BPF_CORE_READ_INTO(&tuple->remote, sk, __sk_common.skc_v6_daddr);
@@ -97,8 +97,8 @@ static __always_inline void read_tuple(struct kernel_tuple *tuple, struct sock *
 		__builtin_memset(&tuple->local, 0, sizeof(tuple->local));
 		__builtin_memset(&tuple->remote, 0, sizeof(tuple->remote));
 	}
-	*(u32 *)tuple->local.bytes = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
-	*(u32 *)tuple->remote.bytes = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	*(u32 *)tuple->local.bytes = kernel_get(sk, __sk_common.skc_rcv_saddr);
+	*(u32 *)tuple->remote.bytes = kernel_get(sk, __sk_common.skc_daddr);
 }
 
 #endif

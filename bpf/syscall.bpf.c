@@ -111,10 +111,10 @@ static __noinline void call_socket(struct call *call, const struct call_argument
 		struct sock *sk = socket_of_call(call, call->result);
 
 		if (sk) {
-			family = BPF_CORE_READ(sk, __sk_common.skc_family);
-			type = BPF_CORE_READ(sk, sk_type);
+			family = kernel_get(sk, __sk_common.skc_family);
+			type = kernel_get(sk, sk_type);
 			if (family != AF_PACKET) /* which does not keep it there */
-				protocol = BPF_CORE_READ(sk, sk_protocol);
+				protocol = kernel_get(sk, sk_protocol);
 		}
 	}
 	socket_created(call, family, type, protocol);

@@ -65,7 +65,7 @@ static __always_inline bool task_current(struct kernel_header *header)
  */
 static __always_inline bool task_stands(struct task_struct *task)
 {
-	return task->pid == task->tgid || !BPF_CORE_READ(task, group_leader, mm);
+	return task->pid == task->tgid || !kernel_get(task, group_leader, mm);
 }
 
 #endif

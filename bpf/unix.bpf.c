@@ -29,7 +29,7 @@ struct {
 extern void *bpf_cast_to_kern_ctx(void *object) __ksym __weak;
 
 /* How long the name in a sockaddr of `length` bytes is; 0: there is none. */
-static __always_inline u32 name_length(u32 length)
+static __always_inline u32 unix_name_length(u32 length)
 {
 	if (length <= UNIX_FAMILY_SIZE)
 		return 0;
@@ -77,7 +77,7 @@ static __always_inline struct kernel_network *send_begin(struct scratch **scratc
 }
 
 /* Sends the record, if no other thread has just done it. */
-static __always_inline void send_end(struct kernel_network *send, const struct unix_peer *peer, struct sock *sk)
+static __always_inline void send_name(struct kernel_network *send, const struct unix_peer *peer, struct sock *sk)
 {
 	u32 end = sizeof(*send), length = peer->length;
 	u8 one = 1;
@@ -102,7 +102,7 @@ int unix_sendmsg(struct bpf_sock_addr *address)
 	struct scratch *scratch;
 	struct sock *sk = given->sk;
 	void *from = given->uaddr;
-	u32 length = name_length(given->uaddrlen);
+	u32 length = unix_name_length(given->uaddrlen);
 	char *name;
 
 	if (!sk || !from || !length || !task_wanted(task, &container))
@@ -113,7 +113,7 @@ int unix_sendmsg(struct bpf_sock_addr *address)
 	if (bpf_probe_read_kernel(name, length & 127, (char *)from + UNIX_FAMILY_SIZE) == 0 &&
 		peer_new(peer, sk, name, length)) {
 		task_fill(&send->header, task, &container);
-		send_end(send, peer, sk);
+		send_name(send, peer, sk);
 	}
 	scratch_give(scratch);
 	return 1;
@@ -124,11 +124,11 @@ __hidden __noinline void unix_sent(const struct call *call, struct sock *sk)
 	struct unix_peer *peer;
 	struct kernel_network *send;
 	struct scratch *scratch;
-	u32 length = name_length(call->length);
+	u32 length = unix_name_length(call->length);
 	u16 family = 0;
 	char *name;
 
-	if (call->result < 0 || (!call->address && !call->name) || !length || BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM)
+	if (call->result < 0 || (!call->address && !call->name) || !length || kernel_get(sk, sk_type) != SOCK_DGRAM)
 		return;
 	if (read_sockaddr(call, &family, 0, sizeof(family)) < 0 || family != AF_UNIX)
 		return;
@@ -137,6 +137,6 @@ __hidden __noinline void unix_sent(const struct call *call, struct sock *sk)
 		return;
 	send->header = call->header;
 	if (read_sockaddr(call, name, UNIX_FAMILY_SIZE, length & 127) == 0 && peer_new(peer, sk, name, length))
-		send_end(send, peer, sk);
+		send_name(send, peer, sk);
 	scratch_give(scratch);
 }

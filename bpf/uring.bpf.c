@@ -140,15 +140,15 @@ static __noinline struct file *file_of_slot(u64 ring, u32 slot)
 	unsigned long pointer = 0;
 
 	if (bpf_core_field_exists(context->file_table.data)) {
-		if (slot >= BPF_CORE_READ(context, file_table.data.nr))
+		if (slot >= kernel_get(context, file_table.data.nr))
 			return NULL;
-		nodes = BPF_CORE_READ(context, file_table.data.nodes);
+		nodes = kernel_get(context, file_table.data.nodes);
 		bpf_probe_read_kernel(&node, sizeof(node), nodes + slot);
-		pointer = node ? BPF_CORE_READ(node, file_ptr) : 0;
+		pointer = node ? kernel_get(node, file_ptr) : 0;
 	} else if (bpf_core_field_exists(before->file_table.files)) {
-		if (slot >= BPF_CORE_READ(before, nr_user_files))
+		if (slot >= kernel_get(before, nr_user_files))
 			return NULL;
-		pointer = (unsigned long)(BPF_CORE_READ(before, file_table.files) + slot);
+		pointer = (unsigned long)(kernel_get(before, file_table.files) + slot);
 		bpf_probe_read_kernel(&pointer, sizeof(pointer), (void *)pointer);
 	}
 	return (void *)(pointer & ~(unsigned long)FILE_POINTER_FLAGS);
@@ -157,10 +157,10 @@ static __noinline struct file *file_of_slot(u64 ring, u32 slot)
 /* The socket that a request is for, as far as it can be found when it is submitted. */
 static __always_inline struct sock *socket_of_request(struct io_kiocb *request, u32 flags)
 {
-	s32 fd = BPF_CORE_READ(request, cqe.fd);
+	s32 fd = kernel_get(request, cqe.fd);
 
 	if (flags & SQE_FIXED_FILE)
-		return socket_of_file(file_of_slot((u64)BPF_CORE_READ(request, ctx), fd));
+		return socket_of_file(file_of_slot((u64)kernel_get(request, ctx), fd));
 	return socket_of_file(file_of_descriptor(bpf_get_current_task_btf(), fd));
 }
 
@@ -168,7 +168,7 @@ static __always_inline struct sock *socket_of_request(struct io_kiocb *request, 
 static __noinline struct sock *socket_of_key(u64 key)
 {
 	struct io_kiocb *request = (void *)key;
-	struct file *file = BPF_CORE_READ(request, file);
+	struct file *file = kernel_get(request, file);
 	u32 flags = 0;
 
 	if (file)
@@ -190,7 +190,7 @@ static __noinline void tell_unknown(const struct call *call, u32 opcode)
 
 	if (!sk)
 		return;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = kernel_get(sk, __sk_common.skc_family);
 	if (opcode == OP_CONNECT && (family == AF_INET || family == AF_INET6))
 		return; /* the address hook tells it */
 	if (family == AF_VSOCK) {
@@ -312,33 +312,33 @@ static __always_inline void read_open(struct uring_call *call, u64 key, struct i
 	struct filename *name = NULL;
 	struct uring_name *copy = NULL;
 
-	call->fd = BPF_CORE_READ(open, dfd);
-	call->slot = BPF_CORE_READ(open, file_slot);
-	call->flags = BPF_CORE_READ(open, how.flags) & ~OPEN_LARGE; /* which it adds to every open */
-	call->mode = BPF_CORE_READ(open, how.mode);
+	call->fd = kernel_get(open, dfd);
+	call->slot = kernel_get(open, file_slot);
+	call->flags = kernel_get(open, how.flags) & ~OPEN_LARGE; /* which it adds to every open */
+	call->mode = kernel_get(open, how.mode);
 	if (bpf_core_field_exists(open->filename))
-		name = BPF_CORE_READ(open, filename);
+		name = kernel_get(open, filename);
 	else if (bpf_core_field_exists(delayed->filename))
-		name = BPF_CORE_READ(delayed, filename.__incomplete_filename);
+		name = kernel_get(delayed, filename.__incomplete_filename);
 	if (bpf_map_update_elem(&uring_names, &key, &no_name, BPF_ANY) == 0)
 		copy = bpf_map_lookup_elem(&uring_names, &key);
 	if (copy && name)
-		bpf_probe_read_kernel_str(copy->path, sizeof(copy->path), BPF_CORE_READ(name, name));
+		bpf_probe_read_kernel_str(copy->path, sizeof(copy->path), kernel_get(name, name));
 }
 
 /* A connect's address: the kernel's copy, or, before it made one at this time (6.10), claimed. */
 static __always_inline void read_connect(struct uring_call *call, struct io_kiocb *request)
 {
 	struct io_connect *connect = (void *)request;
-	struct io_async_msghdr *copy = BPF_CORE_READ(request, async_data);
+	struct io_async_msghdr *copy = kernel_get(request, async_data);
 
-	call->length = BPF_CORE_READ(connect, addr_len);
+	call->length = kernel_get(connect, addr_len);
 	if (copy && bpf_core_field_exists(copy->addr))
 		bpf_probe_read_kernel(call->address, sizeof(call->address),
 			(char *)copy + bpf_core_field_offset(struct io_async_msghdr, addr));
 	else
 		bpf_probe_read_user(
-			call->address, (call->length > 127 ? 127 : call->length) & 127, BPF_CORE_READ(connect, addr));
+			call->address, (call->length > 127 ? 127 : call->length) & 127, kernel_get(connect, addr));
 }
 
 static __always_inline void read_accept(struct uring_call *call, u64 key, struct io_kiocb *request)
@@ -346,9 +346,9 @@ static __always_inline void read_accept(struct uring_call *call, u64 key, struct
 	struct io_accept *accept = (void *)request;
 	struct uring_shot shot = {call->ring, call->user_data};
 
-	call->slot = BPF_CORE_READ(accept, file_slot);
+	call->slot = kernel_get(accept, file_slot);
 	/* 6.10 began to keep the flags with the request; before, any may be of many. */
-	if (bpf_core_field_exists(accept->iou_flags) && !(BPF_CORE_READ(accept, iou_flags) & ACCEPT_MULTISHOT))
+	if (bpf_core_field_exists(accept->iou_flags) && !(kernel_get(accept, iou_flags) & ACCEPT_MULTISHOT))
 		return;
 	uring_shot_seen = 1;
 	bpf_map_update_elem(&uring_shots, &shot, &key, BPF_ANY);
@@ -358,9 +358,9 @@ static __always_inline void read_socket(struct uring_call *call, struct io_kiocb
 {
 	struct io_socket *socket = (void *)request;
 
-	call->family = BPF_CORE_READ(socket, domain);
-	call->type = BPF_CORE_READ(socket, type);
-	call->protocol = BPF_CORE_READ(socket, protocol);
+	call->family = kernel_get(socket, domain);
+	call->type = kernel_get(socket, type);
+	call->protocol = kernel_get(socket, protocol);
 }
 
 /* A function of its own, for what it takes of the stack is free again afterwards. */
@@ -381,7 +381,7 @@ static __noinline int send_submitted(struct io_kiocb *request, u32 flags)
 	if (!sk)
 		return 0;
 	uring_note(sk, call.header.flags & KERNEL_CANARY);
-	if (syscall_spares & KERNEL_SYSCALL_SEND || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_PACKET)
+	if (syscall_spares & KERNEL_SYSCALL_SEND || kernel_get(sk, __sk_common.skc_family) != AF_PACKET)
 		return 0;
 	call.header.flags |= KERNEL_URING;
 	call.object = (u64)sk;
@@ -434,7 +434,7 @@ static __noinline int call_submitted(struct io_kiocb *request)
 	task_fill(&call->header, task, &container);
 	call->header.flags |= KERNEL_URING;
 	call->ring = (u64)request->ctx;
-	call->user_data = BPF_CORE_READ(request, cqe.user_data);
+	call->user_data = kernel_get(request, cqe.user_data);
 	call->opcode = opcode;
 	if (opens(opcode))
 		read_open(call, key, request);
@@ -490,7 +490,7 @@ static __always_inline int completed(u64 ring, u64 key, u64 user_data, s32 resul
 		if (!held)
 			return 0;
 		key = *held;
-	} else if (!uring_call_seen || !completes(BPF_CORE_READ((struct io_kiocb *)key, opcode))) {
+	} else if (!uring_call_seen || !completes(kernel_get((struct io_kiocb *)key, opcode))) {
 		return 0;
 	}
 	call = bpf_map_lookup_elem(&uring_calls, &key);
@@ -506,9 +506,9 @@ static __always_inline int completed(u64 ring, u64 key, u64 user_data, s32 resul
 SEC("tp_btf/io_uring_complete")
 int BPF_PROG(uring_complete, struct io_ring_ctx *ring, void *request, struct io_uring_cqe *event)
 {
-	u64 user_data = BPF_CORE_READ(event, user_data);
-	s32 result = BPF_CORE_READ(event, res);
-	u32 flags = BPF_CORE_READ(event, flags);
+	u64 user_data = kernel_get(event, user_data);
+	s32 result = kernel_get(event, res);
+	u32 flags = kernel_get(event, flags);
 
 	return completed((u64)ring, (u64)request, user_data, result, flags);
 }

@@ -17,10 +17,10 @@ static __always_inline void read_ends(struct kernel_tuple *tuple, struct sock *s
 	} ends[2] = {};
 
 	if (bpf_core_type_exists(struct vsock_sock)) {
-		local[0] = BPF_CORE_READ(vsock, local_addr.svm_cid);
-		local[1] = BPF_CORE_READ(vsock, local_addr.svm_port);
-		remote[0] = BPF_CORE_READ(vsock, remote_addr.svm_cid);
-		remote[1] = BPF_CORE_READ(vsock, remote_addr.svm_port);
+		local[0] = kernel_get(vsock, local_addr.svm_cid);
+		local[1] = kernel_get(vsock, local_addr.svm_port);
+		remote[0] = kernel_get(vsock, remote_addr.svm_cid);
+		remote[1] = kernel_get(vsock, remote_addr.svm_port);
 		return;
 	}
 	bpf_probe_read_kernel(ends, sizeof(ends), (char *)sk + bpf_core_type_size(struct sock) + sizeof(void *));
@@ -40,7 +40,7 @@ __hidden __noinline void vsock_told(const struct call *call, struct sock *sk, u3
 	record = (void *)scratch->record;
 	record->result_unknown = call->unknown;
 	record->tuple.family = AF_VSOCK;
-	record->tuple.type = BPF_CORE_READ(sk, sk_type);
+	record->tuple.type = kernel_get(sk, sk_type);
 	read_ends(&record->tuple, sk);
 	if (call->result == -EINPROGRESS) { /* no hook tells when it is done */
 		record->result = 0;
@@ -56,7 +56,7 @@ __hidden __noinline void vsock_told(const struct call *call, struct sock *sk, u3
 }
 
 /* The address is the socket's, which keeps the one that it was asked for also where that fails. */
-__hidden void vsock_connected(const struct call *call, struct sock *sk)
+__hidden __noinline void vsock_connected(const struct call *call, struct sock *sk)
 {
 	if (call->result == -EALREADY || call->result == -EISCONN)
 		return;

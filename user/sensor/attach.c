@@ -322,6 +322,11 @@ int attach_choose(struct attach *attach, struct bpf_object *object, enum loader_
 	return 0;
 }
 
+bool attach_kernel_has(const struct attach *attach, const char *function)
+{
+	return attach->btf && btf__find_by_name_kind(attach->btf, function, BTF_KIND_FUNC) > 0;
+}
+
 bool attach_by_function(const struct attach *attach)
 {
 	return attach->by_function;

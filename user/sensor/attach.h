@@ -22,6 +22,9 @@ int attach_open(struct attach **attach);
  */
 int attach_choose(struct attach *attach, struct bpf_object *object, enum loader_mode mode);
 
+/* After attach_choose: has this kernel a function of this name, that programs may call or hook? */
+bool attach_kernel_has(const struct attach *attach, const char *function);
+
 /* Did it choose any function hook? */
 bool attach_by_function(const struct attach *attach);
 

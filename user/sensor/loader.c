@@ -471,6 +471,8 @@ static int load_programs(struct loader *loader, const struct loader_options *opt
 	else
 		error = attach_choose(
 			loader->attach, loader->skeleton->obj, loader->object.classic ? LOADER_TRACEPOINT : mode);
+	loader->skeleton->rodata->direct_loads =
+		!loader->object.classic && attach_kernel_has(loader->attach, "bpf_rdonly_cast");
 	loader->skeleton->rodata->unix_by_exit = !bpf_program__autoload(loader->skeleton->progs.unix_sendmsg);
 	if (!error)
 		return object_load(&loader->object, why, why_size);
