@@ -25,6 +25,16 @@ static __always_inline u32 pid_number(struct pid *pid, u32 level)
 	return kernel_get(number, nr);
 }
 
+/* A task's name, as it is at this moment. */
+static __always_inline void copy_task_name(char name[KERNEL_NAME_SIZE], struct task_struct *task)
+{
+	u64 *words = (u64 *)name;
+
+	words[0] = kernel_load(u64, &task->comm[0]);
+	words[1] = kernel_load(u64, &task->comm[8]);
+	name[KERNEL_NAME_SIZE - 1] = '\0';
+}
+
 /* The process's pid in its own pid namespace. */
 static __always_inline u32 task_vpid(struct task_struct *task)
 {
@@ -147,6 +157,10 @@ struct ancestor_walk {
 	struct task_struct *task;
 	struct mnt_namespace *space;
 	u32 end;
+	/* Of the one before: often a parent is like its child, and then nothing is looked up twice. */
+	bool in_container;
+	struct css_set *cgroups;
+	struct file *file;
 };
 
 static long fill_ancestor(u32 index, void *data)
@@ -156,21 +170,26 @@ static long fill_ancestor(u32 index, void *data)
 	struct task_struct *task = kernel_get(before, group_leader, real_parent, group_leader);
 	struct kernel_exec *exec = (void *)walk->scratch->record;
 	struct kernel_ancestor *ancestor = &exec->ancestors[index & (KERNEL_ANCESTORS - 1)];
-	struct file *file;
+	struct css_set *cgroups = kernel_get(task, cgroups);
+	struct file *file = kernel_get(task, mm, exe_file);
+	u32 tgid = kernel_get(task, tgid);
 
-	if (kernel_get(task, tgid) == 0)
+	if (tgid == 0)
 		return 1;
 	if (index == KERNEL_ANCESTORS) {
 		exec->truncated |= KERNEL_CUT_ANCESTORS;
 		return 1;
 	}
 	ancestor->start_ns = kernel_get(task, start_boottime);
-	ancestor->tgid = kernel_get(task, tgid);
+	ancestor->tgid = tgid;
 	ancestor->exec_counter = kernel_get(task, self_exec_id);
-	ancestor->in_container = container_contains((u64)task);
-	bpf_probe_read_kernel_str(ancestor->name, sizeof(ancestor->name), &task->comm);
-	file = kernel_get(task, mm, exe_file);
-	if (file) {
+	if (index == 0 || cgroups != walk->cgroups)
+		walk->in_container = container_contains((u64)task);
+	ancestor->in_container = walk->in_container;
+	copy_task_name(ancestor->name, task);
+	if (file && index > 0 && file == walk->file) {
+		ancestor->executable = exec->ancestors[(index - 1) & (KERNEL_ANCESTORS - 1)].executable;
+	} else if (file) {
 		u32 end = walk->end;
 
 		path_append(walk->scratch, &end, &ancestor->executable, kernel_get(file, f_path.mnt),
@@ -178,6 +197,8 @@ static long fill_ancestor(u32 index, void *data)
 		walk->end = end;
 	}
 	walk->task = task;
+	walk->cgroups = cgroups;
+	walk->file = file;
 	exec->ancestor_count = index + 1;
 	return 0;
 }
@@ -202,7 +223,7 @@ static __always_inline u32 fill_process(struct scratch *scratch, struct task_str
 	exec->vpid = task_vpid(task);
 	exec->sid = task_group(task, bpf_core_enum_value(enum pid_type, PIDTYPE_SID));
 	exec->pgid = task_group(task, bpf_core_enum_value(enum pid_type, PIDTYPE_PGID));
-	bpf_probe_read_kernel_str(exec->name, sizeof(exec->name), &task->comm);
+	copy_task_name(exec->name, task);
 	fill_credentials(exec, task);
 	fill_descriptors(exec, task);
 	end = fill_terminal(scratch, task, end);
@@ -432,7 +453,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	fork.sid = task_group(child, bpf_core_enum_value(enum pid_type, PIDTYPE_SID));
 	fork.pgid = task_group(child, bpf_core_enum_value(enum pid_type, PIDTYPE_PGID));
 	fork.parent_in_container = in_container(parent, container.id);
-	bpf_probe_read_kernel_str(fork.name, sizeof(fork.name), &child->comm);
+	copy_task_name(fork.name, child);
 	ring_send(&fork.header, KERNEL_FORK, KERNEL_RING_CRITICAL, sizeof(fork));
 	return 0;
 }
