@@ -14,7 +14,7 @@ enum {
 	LINES_FULL = 1 << 20, /* lines that wait for the next flush */
 	BATCH_FULL = 2 << 20, /* a batch of this size leaves at once; a collector takes messages of 4 MiB */
 };
-static const uint64_t batch_age_ns = 50ull * 1000 * 1000; /* so does one of this age */
+static const uint64_t batch_age_ns = 20ull * 1000 * 1000; /* so does one of this age */
 
 struct encoder {
 	int fd; /* of the lines; -1 and no stream: nothing is written */

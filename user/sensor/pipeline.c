@@ -26,7 +26,7 @@
 #include "sensor/decode.h"
 
 enum {
-	BULK_SLICE = 4096, /* bulk records between two looks at everything else */
+	BULK_SLICE = 512, /* bulk records, and counts of opens, between two looks at everything else */
 	SLEEP_MS = 10,     /* bulk records below the ring's wake-up mark wait no longer */
 	NAP_MS = 2,        /* as long as records come they are looked for so often, and none needs to call */
 	NAPS = 10,         /* that brought nothing; then it sleeps until one calls */
@@ -280,13 +280,20 @@ static uint64_t look_at_clock(struct pipeline *pipeline)
 	return pipeline->now_ns = clock_boottime_ns();
 }
 
-/* The bulk ring has been read up to `read_ns`: what ended before leaves. UINT64_MAX: all that is held. */
+/*
+ * The bulk ring has been read up to `read_ns`: what ended before leaves (UINT64_MAX: all that is held), and counts whose
+ * window has passed. What made 20,000 of them in one second is counted 20,000 times in another: not all at once, for an
+ * exec must not wait for them.
+ */
 void pipeline_settle(struct pipeline *pipeline, uint64_t read_ns)
 {
-	if (!pipeline->repeats || !repeat_holds(pipeline->repeats))
+	struct repeat_table *repeats = pipeline->repeats;
+
+	if (!repeats || (!repeat_holds(repeats) && !repeat_due(repeats, pipeline->now_ns)))
 		return;
 	recording_settle(pipeline->recording, pipeline->now_ns, read_ns);
-	repeat_ends(pipeline->repeats, read_ns);
+	repeat_ends(repeats, read_ns);
+	repeat_expire(repeats, pipeline->now_ns, BULK_SLICE);
 }
 
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
@@ -316,8 +323,8 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 	/* The counters first: in a replay they are good until the next frame is read, as the counts of repeats are. */
 	loss_declare(pipeline->loss, counters, pipeline->now_ns, final, report_loss, pipeline);
 	connection_expire(pipeline->connections, final ? UINT64_MAX : pipeline->now_ns);
-	if (pipeline->repeats)
-		repeat_expire(pipeline->repeats, pipeline->now_ns, final);
+	if (pipeline->repeats && final)
+		repeat_finish(pipeline->repeats, pipeline->now_ns);
 	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
@@ -406,6 +413,8 @@ static int carry(struct pipeline *pipeline)
 		if (pipeline->now_ns >= pipeline->next_tick_ns)
 			tick(pipeline, false);
 		error = encode_flush(pipeline->encoder, pipeline->now_ns, false);
+		if (pipeline->repeats && repeat_due(pipeline->repeats, pipeline->now_ns))
+			empty = false;
 		if (empty || !encode_room(pipeline->encoder))
 			wait_for_more(pipeline);
 	}

@@ -40,7 +40,7 @@ enum recording_type {
 	RECORDING_EXPIRE = 6,    /* only the deadlines of names, while draining */
 	RECORDING_REPEAT = 7,    /* what the kernel had counted when the frame before asked: struct recording_repeat */
 	RECORDING_END = 8,       /* the last: the sensor ended by itself */
-	RECORDING_SETTLE = 9,    /* ends that waited for their opens left: u64 read_ns */
+	RECORDING_SETTLE = 9,    /* ends and counts that had waited left: u64 read_ns */
 	RECORDING_FILTERED = 10, /* what the kernel had left out by then: u64 for each kind, by enum kernel_kind */
 	RECORDING_OWN = 11,      /* an event that the sensor told of itself: a Batch of it alone (event/wire.h) */
 	RECORDING_TYPES_END,

@@ -313,17 +313,29 @@ bool repeat_holds(const struct repeat_table *table)
 	return table->ends.oldest != NULL;
 }
 
-void repeat_expire(struct repeat_table *table, uint64_t now_ns, bool all)
+static struct kept *oldest_kept(const struct repeat_table *table)
 {
-	if (all)
-		repeat_ends(table, UINT64_MAX);
-	while (table->ages.oldest) {
-		struct kept *kept = table_entry(table->ages.oldest, struct kept, by_age);
+	return table->ages.oldest ? table_entry(table->ages.oldest, struct kept, by_age) : NULL;
+}
 
-		if (!all && kept->first_ns + table->window_ns > now_ns)
-			return;
-		settle(table, kept, now_ns);
-	}
+bool repeat_due(const struct repeat_table *table, uint64_t now_ns)
+{
+	const struct kept *kept = oldest_kept(table);
+
+	return kept && kept->first_ns + table->window_ns <= now_ns;
+}
+
+void repeat_expire(struct repeat_table *table, uint64_t now_ns, size_t limit)
+{
+	for (; limit > 0 && repeat_due(table, now_ns); limit--)
+		settle(table, oldest_kept(table), now_ns);
+}
+
+void repeat_finish(struct repeat_table *table, uint64_t now_ns)
+{
+	repeat_ends(table, UINT64_MAX);
+	while (table->ages.oldest)
+		settle(table, oldest_kept(table), now_ns);
 }
 
 size_t repeat_count(const struct repeat_table *table)

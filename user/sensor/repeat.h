@@ -38,8 +38,14 @@ void repeat_end(struct repeat_table *table, const struct record *record, const s
 /* The bulk ring has been read up to `read_ns` (boot time): what ended before leaves, behind its opens' counts. */
 void repeat_ends(struct repeat_table *table, uint64_t read_ns);
 
-/* Takes and sends the counts whose window has passed at `now_ns`; `all`: every one, and every end that is held. */
-void repeat_expire(struct repeat_table *table, uint64_t now_ns, bool all);
+/* Has any window passed at `now_ns`? */
+bool repeat_due(const struct repeat_table *table, uint64_t now_ns);
+
+/* Takes and sends the counts whose window has passed, at most `limit` of them: the rings wait meanwhile. */
+void repeat_expire(struct repeat_table *table, uint64_t now_ns, size_t limit);
+
+/* Every end that is held, and every count. */
+void repeat_finish(struct repeat_table *table, uint64_t now_ns);
 
 /* Is any end held? */
 bool repeat_holds(const struct repeat_table *table);
@@ -47,7 +53,7 @@ bool repeat_holds(const struct repeat_table *table);
 /* Opens that are kept. */
 size_t repeat_count(const struct repeat_table *table);
 
-/* Frees what is kept, without sending it: repeat_expire comes first. NULL is allowed. */
+/* Frees what is kept, without sending it: repeat_finish comes first. NULL is allowed. */
 void repeat_close(struct repeat_table *table);
 
 #endif

@@ -13,9 +13,11 @@
 #include "base/buffer.h"
 #include "event/ecs.h"
 
+enum { PIPE_BYTES = 1 << 20 }; /* so that a reader that waits for its processor stops the collector later than after 64 KiB */
+
 struct ecs_json {
 	int fd;
-	bool may_block; /* a pipe, a terminal: written in pieces that it has room for */
+	bool may_block; /* a terminal, a socket: written in pieces that it has room for */
 	struct buffer lines;
 	size_t written; /* of the lines */
 };
@@ -33,19 +35,35 @@ static bool ends_within_a_line(const char *path, off_t size)
 	return last != '\n';
 }
 
+/*
+ * A description of its own of the pipe that is stdout, for that of stdout is others' too, and not to be made non-blocking.
+ * Where it cannot be had, a copy of stdout.
+ */
+static int open_stdout(void)
+{
+	struct stat stat;
+	int fd = -1;
+
+	if (fstat(STDOUT_FILENO, &stat) == 0 && S_ISFIFO(stat.st_mode))
+		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 ? fd : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
 static int open_target(struct ecs_json *sink, const char *target)
 {
 	bool is_stdout = strcmp(target, "-") == 0;
 	struct stat stat;
 
 	if (is_stdout)
-		sink->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		sink->fd = open_stdout();
 	else /* non-blocking: a FIFO that nobody reads is refused, not waited for */
 		sink->fd = open(target, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0640);
 	if (sink->fd < 0 || fstat(sink->fd, &stat) < 0)
 		return -errno;
-	sink->may_block = !S_ISREG(stat.st_mode);
-	if (!sink->may_block && !is_stdout && ends_within_a_line(target, stat.st_size))
+	if (S_ISFIFO(stat.st_mode))
+		(void)fcntl(sink->fd, F_SETPIPE_SZ, PIPE_BYTES); /* a user has only so much for pipes */
+	sink->may_block = !S_ISREG(stat.st_mode) && !(fcntl(sink->fd, F_GETFL) & O_NONBLOCK);
+	if (S_ISREG(stat.st_mode) && !is_stdout && ends_within_a_line(target, stat.st_size))
 		buffer_append(&sink->lines, "\n", 1);
 	return 0;
 }
@@ -103,10 +121,7 @@ static size_t waiting(const void *context)
 	return sink->lines.length - sink->written;
 }
 
-/*
- * What polls writable has room for PIPE_BUF bytes (pipe(7)). The descriptor of stdout is others' too, so it is not made
- * non-blocking.
- */
+/* What polls writable has room for PIPE_BUF bytes (pipe(7)). */
 static ssize_t write_piece(const struct ecs_json *sink)
 {
 	size_t left = sink->lines.length - sink->written;
