@@ -9,6 +9,7 @@
  */
 #include "bpf/address.h"
 #include "bpf/call.h"
+#include "bpf/hold.h"
 #include "bpf/policy.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
@@ -162,7 +163,7 @@ static __always_inline void connect_failed(struct socket_entry *entry, u64 key, 
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(network_state, struct sock *sk, int before, int after)
+int HOLD_PROG(network_state, struct sock *sk, int before, int after)
 {
 	u64 key = (u64)sk;
 	struct socket_entry *entry;
