@@ -10,7 +10,6 @@
  */
 #include "bpf/address.h"
 #include "bpf/call.h"
-#include "bpf/hold.h"
 #include "bpf/socket.h"
 #include "bpf/syscall.h"
 #include "bpf/task.h"
@@ -214,7 +213,7 @@ static __noinline enum ring_claim ring_claims(struct call *call, s64 error)
 }
 
 SEC("fentry/io_openat2")
-int HOLD_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
+int BPF_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
 {
 	struct ring_open open = {};
 	struct container container;
@@ -232,7 +231,7 @@ int HOLD_PROG(function_ring_begins, struct io_open *request, u32 issue_flags)
 }
 
 SEC("fexit/io_openat2")
-int HOLD_PROG(function_ring_ends)
+int BPF_PROG(function_ring_ends)
 {
 	if (ring_open_count)
 		ring_end();
@@ -241,7 +240,7 @@ int HOLD_PROG(function_ring_ends)
 
 /* do_filp_open, do_file_open since 7.0: every path that is opened comes by, of system calls, io_uring and the kernel. */
 SEC("fexit/do_filp_open")
-int HOLD_PROG(function_opened, int directory, struct filename *path, struct open_flags *with, u64 file)
+int BPF_PROG(function_opened, int directory, struct filename *path, struct open_flags *with, u64 file)
 {
 	struct filename___user *user = (void *)path;
 	struct call call = {};
@@ -270,7 +269,7 @@ int HOLD_PROG(function_opened, int directory, struct filename *path, struct open
 
 /* Opens that fail before a path is looked up: no descriptor left, flags that do not go together, a bad address. */
 SEC("fexit/do_sys_openat2")
-int HOLD_PROG(function_not_opened, int directory, const char *path, struct open_how *how, long result)
+int BPF_PROG(function_not_opened, int directory, const char *path, struct open_how *how, long result)
 {
 	struct call call = {.address = (u64)path, .fd = directory};
 	char first = 0;
@@ -301,7 +300,7 @@ int HOLD_PROG(function_not_opened, int directory, const char *path, struct open_
 
 /* open_by_handle_at has found the file. */
 SEC("fexit/do_file_open_root")
-int HOLD_PROG(function_handle_found, void *root, const char *name, struct open_flags *with, u64 file)
+int BPF_PROG(function_handle_found, void *root, const char *name, struct open_flags *with, u64 file)
 {
 	struct entered entered = {};
 	struct call call = {.fd = AT_FDCWD};
@@ -320,7 +319,7 @@ int HOLD_PROG(function_handle_found, void *root, const char *name, struct open_f
 
 /* open_by_handle_at has returned: what failed, and what a file system has opened by itself (pidfs, nsfs; 6.13 on). */
 SEC("fexit/do_handle_open")
-int HOLD_PROG(function_handle_opened, int mount, void *handle, int flags, long result)
+int BPF_PROG(function_handle_opened, int mount, void *handle, int flags, long result)
 {
 	struct call call = {.fd = AT_FDCWD, .flags = flags};
 
@@ -354,7 +353,7 @@ static __noinline void mark_ring(struct call *call, u64 sk, u64 own, u64 other)
 
 /* Both connect(2) and io_uring's, with the address that the kernel has copied. */
 SEC("fexit/__sys_connect_file")
-int HOLD_PROG(function_connected, struct file *file, void *address, int length, int flags, int result)
+int BPF_PROG(function_connected, struct file *file, void *address, int length, int flags, int result)
 {
 	struct call call = {.name = (u64)address, .length = length};
 
@@ -369,7 +368,7 @@ int HOLD_PROG(function_connected, struct file *file, void *address, int length, 
 
 /* A connect whose address could not be copied. */
 SEC("fexit/__sys_connect")
-int HOLD_PROG(function_not_connected, int fd, void *address, int length, int result)
+int BPF_PROG(function_not_connected, int fd, void *address, int length, int result)
 {
 	struct call call = {.fd = fd, .address = (u64)address, .length = length};
 
@@ -382,7 +381,7 @@ int HOLD_PROG(function_not_connected, int fd, void *address, int length, int res
 }
 
 SEC("fexit/do_accept")
-int HOLD_PROG(function_accepted, struct file *listener, void *a, void *b, void *c, int flags, u64 accepted)
+int BPF_PROG(function_accepted, struct file *listener, void *a, void *b, void *c, int flags, u64 accepted)
 {
 	struct call call = {};
 
@@ -408,19 +407,19 @@ static __always_inline int listened(struct socket *socket, int result)
 }
 
 SEC("fexit/inet_listen")
-int HOLD_PROG(function_listened, struct socket *socket, int backlog, int result)
+int BPF_PROG(function_listened, struct socket *socket, int backlog, int result)
 {
 	return listened(socket, result);
 }
 
 SEC("fexit/unix_listen")
-int HOLD_PROG(function_listened_unix, struct socket *socket, int backlog, int result)
+int BPF_PROG(function_listened_unix, struct socket *socket, int backlog, int result)
 {
 	return listened(socket, result);
 }
 
 SEC("fexit/mptcp_listen")
-int HOLD_PROG(function_listened_mptcp, struct socket *socket, int backlog, int result)
+int BPF_PROG(function_listened_mptcp, struct socket *socket, int backlog, int result)
 {
 	return listened(socket, result);
 }
@@ -442,7 +441,7 @@ static __noinline bool listened_else(u64 address, int result)
 
 /* io_uring's (6.11 on). Where the compiler has not put it into listen(2) as well, that comes by too. */
 SEC("fexit/__sys_listen_socket")
-int HOLD_PROG(function_listened_ring, struct socket *socket, int backlog, int result)
+int BPF_PROG(function_listened_ring, struct socket *socket, int backlog, int result)
 {
 	if (!listened_else((u64)kernel_get(socket, sk), result))
 		return 0;
@@ -451,7 +450,7 @@ int HOLD_PROG(function_listened_ring, struct socket *socket, int backlog, int re
 }
 
 SEC("fexit/__sys_listen")
-int HOLD_PROG(function_listened_else, int fd, int backlog, int result)
+int BPF_PROG(function_listened_else, int fd, int backlog, int result)
 {
 	struct call call = {.fd = fd};
 
@@ -464,7 +463,7 @@ int HOLD_PROG(function_listened_else, int fd, int backlog, int result)
 }
 
 SEC("fexit/__sys_socket")
-int HOLD_PROG(function_socket, int family, int type, int protocol, int result)
+int BPF_PROG(function_socket, int family, int type, int protocol, int result)
 {
 	struct call call = {};
 
@@ -476,7 +475,7 @@ int HOLD_PROG(function_socket, int family, int type, int protocol, int result)
 
 /* A connect that comes with the first data (MSG_FASTOPEN). */
 SEC("fexit/__inet_stream_connect")
-int HOLD_PROG(function_fast_open, struct socket *socket, void *address, int length, int flags, int sends, int result)
+int BPF_PROG(function_fast_open, struct socket *socket, void *address, int length, int flags, int sends, int result)
 {
 	struct call call = {.name = (u64)address, .length = length};
 
@@ -506,13 +505,13 @@ static __always_inline int sent(struct socket *socket, struct msghdr *message, i
 }
 
 SEC("fexit/packet_sendmsg")
-int HOLD_PROG(function_packet_sent, struct socket *socket, struct msghdr *message, size_t length, int result)
+int BPF_PROG(function_packet_sent, struct socket *socket, struct msghdr *message, size_t length, int result)
 {
 	return sent(socket, message, result);
 }
 
 SEC("fexit/unix_dgram_sendmsg")
-int HOLD_PROG(function_unix_sent, struct socket *socket, struct msghdr *message, size_t length, int result)
+int BPF_PROG(function_unix_sent, struct socket *socket, struct msghdr *message, size_t length, int result)
 {
 	return sent(socket, message, result);
 }
@@ -537,25 +536,25 @@ static __always_inline int exec_returned(long result, bool at)
 }
 
 SEC("fexit/__x64_sys_execve")
-int HOLD_PROG(function_exec, void *registers, long result)
+int BPF_PROG(function_exec, void *registers, long result)
 {
 	return exec_returned(result, false);
 }
 
 SEC("fexit/__x64_sys_execveat")
-int HOLD_PROG(function_execat, void *registers, long result)
+int BPF_PROG(function_execat, void *registers, long result)
 {
 	return exec_returned(result, true);
 }
 
 SEC("fexit/__ia32_compat_sys_execve")
-int HOLD_PROG(function_exec_compat, void *registers, long result)
+int BPF_PROG(function_exec_compat, void *registers, long result)
 {
 	return exec_returned(result, false);
 }
 
 SEC("fexit/__ia32_compat_sys_execveat")
-int HOLD_PROG(function_execat_compat, void *registers, long result)
+int BPF_PROG(function_execat_compat, void *registers, long result)
 {
 	return exec_returned(result, true);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sensor itself: its canary, and who sends it signals. */
-#include "bpf/hold.h"
 #include "bpf/ring.h"
 #include "bpf/task.h"
 
@@ -29,7 +28,7 @@ int canary_enter(void *unused)
  * kernel's own have a code above 0; one below 0 is the sender's to choose, whatever it sends.
  */
 SEC("tp_btf/signal_generate")
-int HOLD_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_struct *target)
+int BPF_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_struct *target)
 {
 	struct task_struct *sender = bpf_get_current_task_btf();
 	struct kernel_tamper tamper = {};

@@ -9,7 +9,6 @@
  */
 #include "bpf/address.h"
 #include "bpf/call.h"
-#include "bpf/hold.h"
 #include "bpf/policy.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
@@ -163,7 +162,7 @@ static __always_inline void connect_failed(struct socket_entry *entry, u64 key, 
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int HOLD_PROG(network_state, struct sock *sk, int before, int after)
+int BPF_PROG(network_state, struct sock *sk, int before, int after)
 {
 	u64 key = (u64)sk;
 	struct socket_entry *entry;

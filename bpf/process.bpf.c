@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes: exec, fork, exit, and those that are there already. */
 #include "bpf/call.h"
-#include "bpf/hold.h"
 #include "bpf/loop.h"
 #include "bpf/path.h"
 #include "bpf/policy.h"
@@ -364,7 +363,7 @@ static __always_inline bool exec_arrives(struct task_struct *task, struct file *
 }
 
 SEC("tp_btf/cgroup_attach_task")
-int HOLD_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct task_struct *task, bool threadgroup)
+int BPF_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct task_struct *task, bool threadgroup)
 {
 	struct container container;
 
@@ -379,7 +378,7 @@ int HOLD_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct t
 }
 
 SEC("tp_btf/sched_process_exec")
-int HOLD_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct container container;
 	struct scratch *scratch;
@@ -429,7 +428,7 @@ static __noinline bool in_container(struct task_struct *task, const u8 *id)
 }
 
 SEC("tp_btf/sched_process_fork")
-int HOLD_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct kernel_fork fork = {};
 	struct container container;
@@ -461,7 +460,7 @@ int HOLD_PROG(process_fork, struct task_struct *parent, struct task_struct *chil
 
 /* Two threads that end at once may both be the last: then two records come, and user space takes the first. */
 SEC("tp_btf/sched_process_exit")
-int HOLD_PROG(process_exit, struct task_struct *task)
+int BPF_PROG(process_exit, struct task_struct *task)
 {
 	struct kernel_exit exit = {};
 	struct container container;

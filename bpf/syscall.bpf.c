@@ -5,7 +5,6 @@
  */
 #include "bpf/address.h"
 #include "bpf/call.h"
-#include "bpf/hold.h"
 #include "bpf/raw.h"
 #include "bpf/syscall.h"
 #include "bpf/task.h"
@@ -220,10 +219,23 @@ static __always_inline u32 promise_of(u64 number)
 	}
 }
 
-/* A call that matters, once it is known that it does. */
-static __always_inline int call_returned(struct pt_regs *regs, u64 number, bool compat, long result)
+SEC("tp_btf/sys_exit")
+int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 {
 	struct call_arguments arguments;
+	u64 number = call_number(regs);
+	u8 tables = number < CALL_NUMBERS ? call_tables[number] : 0;
+	bool compat;
+
+	if (!tables)
+		return 0;
+	/* Which table the number is of is asked only where it may matter in either. */
+	compat = call_compat(bpf_get_current_task_btf());
+	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)))
+		return 0;
+	if (!compat && (number == CALL_SENDTO || number == CALL_SENDMSG || number == CALL_SENDMMSG) &&
+		!send_matters(regs, number))
+		return 0;
 
 	CALL_BEGIN(call);
 
@@ -277,27 +289,4 @@ static __always_inline int call_returned(struct pt_regs *regs, u64 number, bool 
 		break;
 	}
 	return 0;
-}
-
-SEC("tp_btf/sys_exit")
-int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
-{
-	u64 number = call_number(regs);
-	u8 tables = number < CALL_NUMBERS ? call_tables[number] : 0;
-	bool compat;
-	int value;
-
-	if (!tables)
-		return 0;
-	/* Which table the number is of is asked only where it may matter in either. */
-	compat = call_compat(bpf_get_current_task_btf());
-	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)))
-		return 0;
-	if (!compat && (number == CALL_SENDTO || number == CALL_SENDMSG || number == CALL_SENDMMSG) &&
-		!send_matters(regs, number))
-		return 0;
-	hold_begin();
-	value = call_returned(regs, number, compat, result);
-	hold_end();
-	return value;
 }

@@ -7,12 +7,11 @@
  * descriptor when it completes. Whatever completes without an event (IOSQE_CQE_SKIP_SUCCESS) is told when it is submitted,
  * its outcome unknown. A completion that finds its queue full takes another way, and tells user_data only.
  */
+#include "bpf/uring.h"
 #include "bpf/address.h"
 #include "bpf/call.h"
-#include "bpf/hold.h"
 #include "bpf/raw.h"
 #include "bpf/task.h"
-#include "bpf/uring.h"
 
 enum {
 	URING_CALLS_MAX = 16384,
@@ -463,14 +462,14 @@ static __always_inline int submitted(struct io_kiocb *request)
 
 /* 6.5: 48863ffd3e81 ("io_uring: fix trace_io_uring_submit_sqe…") */
 SEC("tp_btf/io_uring_submit_req")
-int HOLD_PROG(uring_submit, struct io_kiocb *request)
+int BPF_PROG(uring_submit, struct io_kiocb *request)
 {
 	return submitted(request);
 }
 
 /* Before: the same request, and whether it may block. */
 SEC("tp_btf/io_uring_submit_sqe")
-int HOLD_PROG(uring_submit_before, struct io_kiocb *request)
+int BPF_PROG(uring_submit_before, struct io_kiocb *request)
 {
 	return submitted(request);
 }
@@ -505,7 +504,7 @@ static __always_inline int completed(u64 ring, u64 key, u64 user_data, s32 resul
 
 /* 6.17 on. */
 SEC("tp_btf/io_uring_complete")
-int HOLD_PROG(uring_complete, struct io_ring_ctx *ring, void *request, struct io_uring_cqe *event)
+int BPF_PROG(uring_complete, struct io_ring_ctx *ring, void *request, struct io_uring_cqe *event)
 {
 	u64 user_data = kernel_get(event, user_data);
 	s32 result = kernel_get(event, res);
@@ -516,7 +515,7 @@ int HOLD_PROG(uring_complete, struct io_ring_ctx *ring, void *request, struct io
 
 /* 5.19 to 6.16. */
 SEC("tp_btf/io_uring_complete")
-int HOLD_PROG(uring_complete_before, void *ring, void *request, u64 user_data, int result, unsigned int flags)
+int BPF_PROG(uring_complete_before, void *ring, void *request, u64 user_data, int result, unsigned int flags)
 {
 	return completed((u64)ring, (u64)request, user_data, result, flags);
 }
@@ -546,7 +545,7 @@ static long search_call(void *map, const u64 *key, struct uring_call *call, stru
 #endif
 
 SEC("tp_btf/io_uring_cqe_overflow")
-int HOLD_PROG(uring_overflow, void *ring, u64 user_data, s32 result, u32 flags)
+int BPF_PROG(uring_overflow, void *ring, u64 user_data, s32 result, u32 flags)
 {
 	struct search search = {.shot = {(u64)ring, user_data}};
 	struct uring_call *call = NULL;

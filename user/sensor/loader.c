@@ -11,7 +11,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -434,20 +433,6 @@ static void set_options(struct loader *loader, const struct loader_options *opti
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
 }
 
-/*
- * May programs be preempted here (bpf/hold.h), and can they help it? That a program which holds its CPU may call global
- * functions cannot be seen; it came with 6.15, as bpf_res_spin_lock did.
- */
-static bool must_hold(const struct attach *attach)
-{
-	struct utsname system;
-
-	if (!attach_kernel_has(attach, "bpf_preempt_disable") || !attach_kernel_has(attach, "bpf_res_spin_lock") ||
-		uname(&system) < 0)
-		return false;
-	return attach_by_function(attach) || strtol(system.release, NULL, 10) >= 7;
-}
-
 static int open_cgroups(struct loader *loader, const char *given, bool *v1, char *why, size_t why_size)
 {
 	char root[4096];
@@ -488,7 +473,6 @@ static int load_programs(struct loader *loader, const struct loader_options *opt
 			loader->attach, loader->skeleton->obj, loader->object.classic ? LOADER_TRACEPOINT : mode);
 	loader->skeleton->rodata->direct_loads =
 		!loader->object.classic && attach_kernel_has(loader->attach, "bpf_rdonly_cast");
-	loader->skeleton->rodata->preemptible = !loader->object.classic && must_hold(loader->attach);
 	loader->skeleton->rodata->unix_by_exit = !bpf_program__autoload(loader->skeleton->progs.unix_sendmsg);
 	if (!error)
 		return object_load(&loader->object, why, why_size);

@@ -99,10 +99,8 @@ int loader_counters(const struct loader *loader, struct kernel_counters *counter
 uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
 
 /*
- * Records that were never numbered, of all programs since loader_open: how many times the kernel passed over a program
- * because it was running already on that CPU for another task (bpf_prog_info.recursion_misses, since 5.12; see
- * bpf/hold.h), or no lane was free. Most of what was passed over mattered to nobody: of calls that are not watched there
- * are more.
+ * Records that were never numbered, of all programs since loader_open: how many times the kernel left out a program
+ * because it was running already on that CPU, or no lane was free.
  */
 uint64_t loader_missed(const struct loader *loader);
 
