@@ -11,15 +11,20 @@
 /* Calls `long step(u32 index, void *data)` for 0 to count - 1 (a constant), until it returns 1. */
 #ifdef TAFFRAIL_CLASSIC
 /*
- * Before 5.18 or so the verifier takes a jump back for a loop, but no loop whose end falls through into its beginning,
- * as clang likes to lay it out. So the last thing before that is a jump to what follows; all that changes is in memory.
+ * Before 5.18 or so the verifier takes a jump back for a loop, but no loop whose end falls through into its beginning, nor
+ * one that begins behind a call, as clang likes to lay them out. So both ends are jumps to what follows; all that changes is
+ * in memory.
  */
+#define loop_edge(data) asm volatile("goto +0" : "+r"(loop_index) : "r"(data) : "memory")
 #define loop(count, step, data)                                                                                        \
 	do {                                                                                                           \
 		u32 loop_index = 0;                                                                                    \
-		while (loop_index < (count) && !step(loop_index, data)) {                                              \
+		while (loop_index < (count)) {                                                                         \
+			loop_edge(data);                                                                               \
+			if (step(loop_index, data))                                                                    \
+				break;                                                                                 \
 			loop_index++;                                                                                  \
-			asm volatile("goto +0" : "+r"(loop_index) : "r"(data) : "memory");                             \
+			loop_edge(data);                                                                               \
 		}                                                                                                      \
 	} while (0)
 #else

@@ -6,8 +6,8 @@
 #   unit       Criterion, no root                       kernel     Criterion: the BPF programs in cgroups of their own
 #   container  pytest: real containers over the CRI     interop    Node's grpc-js and Python's grpcio as peers
 #   contract   pytest: options, exit codes, messages    fuzz       every fuzz target for FUZZ_SECONDS (5) from its seeds
-#   house      the rules that no compiler knows         guests     only when asked for: the kernel tests on the oldest and the
-#                                                       newest kernel, emulated; it takes ten minutes and more
+#   house      the rules that no compiler knows         guests     the kernel tests on the oldest and the newest kernel,
+#                                                       emulated, less the slowest
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
 # One test of a suite by name: see tests/README.md.
@@ -20,7 +20,7 @@ if [ -n "${SAN:-}" ]; then
 	suites=${suites:-unit container contract}
 	build=build/san
 else
-	suites=${suites:-unit kernel container interop contract fuzz house}
+	suites=${suites:-unit kernel container interop contract fuzz house guests}
 	build=build
 fi
 for suite in $suites; do
@@ -137,7 +137,7 @@ house() {
 # The whole matrix is make test-kernels. These two are where something breaks first.
 guests() {
 	rm -f "$logs/guests.tap"
-	limited 1800 scripts/test-kernels.sh --tap "$logs/guests.tap" 5.10 sid 2>&1 | tee "$logs/guests.log"
+	limited 1800 scripts/test-kernels.sh --quick --jobs "$jobs" --tap "$logs/guests.tap" 5.10 sid 2>&1 | tee "$logs/guests.log"
 	count guests "${PIPESTATUS[0]}" tap "$logs/guests.tap"
 }
 

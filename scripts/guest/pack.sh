@@ -87,7 +87,7 @@ pack_programs() {
 # pack_modules KERNEL_FOLDER COMMAND OUTPUT: the modules of tests/guest/modules and what they need, numbered in loading
 # order; and the command that init runs instead of the tests, if it is not empty.
 pack_modules() {
-	local folder=$1 command=$2 output=$3 version name path number=100 root=$1/packed
+	local folder=$1 command=$2 output=$3 version name path number=100 root=$3.packed
 	version=$(cat "$folder/version")
 	rm -rf "$root"
 	mkdir -p "$root/modules"

@@ -99,8 +99,10 @@ int loader_counters(const struct loader *loader, struct kernel_counters *counter
 uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
 
 /*
- * Records that were never numbered, of all programs since loader_open: how many times the kernel left out a program
- * because it was running already on that CPU, or no lane was free.
+ * Records that were never numbered, of all programs since loader_open: how many times the kernel passed over a program
+ * because it was preempted in another task on that CPU (bpf_prog_info.recursion_misses, since 5.12: tracepoints since 7.0,
+ * function hooks wherever the kernel is preemptible), or no lane was free. Most of what was passed over mattered to nobody:
+ * of calls that are not watched there are more.
  */
 uint64_t loader_missed(const struct loader *loader);
 

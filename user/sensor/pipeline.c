@@ -28,8 +28,8 @@
 enum {
 	BULK_SLICE = 512, /* bulk records, and counts of opens, between two looks at everything else */
 	SLEEP_MS = 10,     /* bulk records below the ring's wake-up mark wait no longer */
-	NAP_MS = 2,        /* as long as records come they are looked for so often, and none needs to call */
-	NAPS = 10,         /* that brought nothing; then it sleeps until one calls */
+	NAP_MS = 1,        /* as long as records come they are looked for so often, and none needs to call */
+	NAPS = 20,         /* that brought nothing; then it sleeps until one calls */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
 static const uint64_t bulk_disorder_ns = 100ull * 1000 * 1000; /* how far records may leave a ring out of their order */
@@ -379,6 +379,7 @@ static void wait_for_more(struct pipeline *pipeline)
 static void drain(struct pipeline *pipeline)
 {
 	loader_detach(pipeline->loader);
+	pipeline_watch_missed(pipeline);
 	while (!read_rings(pipeline) && encode_flush(pipeline->encoder, look_at_clock(pipeline), true) == 0)
 		if (!encode_room(pipeline->encoder))
 			(void)poll(NULL, 0, SLEEP_MS);

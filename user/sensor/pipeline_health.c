@@ -55,7 +55,8 @@ const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, si
 	if (error)
 		return error == -ENOMEM ? "out of memory" : "an event of the sensor's own that cannot be read";
 	if (events.count != 1 || events.events[0].process || events.events[0].container ||
-		(events.events[0].action != EVENT_COVERAGE && events.events[0].action != EVENT_TAMPER))
+		(events.events[0].action != EVENT_COVERAGE && events.events[0].action != EVENT_TAMPER &&
+			events.events[0].action != EVENT_LOST))
 		wrong = "an event of the sensor's own that is none";
 	if (!wrong) {
 		struct event *event = &events.events[0];
@@ -66,6 +67,27 @@ const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, si
 	}
 	wire_free(&events);
 	return wrong;
+}
+
+void pipeline_watch_missed(struct pipeline *pipeline)
+{
+	uint64_t missed = loader_missed(pipeline->loader), before_ns = pipeline->missed_ns;
+	struct event event = {.action = EVENT_LOST};
+
+	pipeline->missed_ns = pipeline->now_ns;
+	if (missed <= pipeline->missed)
+		return;
+	event.lost = (struct event_lost){
+		.count = missed - pipeline->missed,
+		.stage = TEXT_LITERAL("kernel"),
+		.cpu = -1,
+		.start_ns = pipeline->boot_unix_ns + (before_ns ? before_ns : pipeline->now_ns),
+		.end_ns = pipeline->boot_unix_ns + pipeline->now_ns,
+	};
+	pipeline->missed = missed;
+	send_own(pipeline, &event);
+	log_limited("up to %llu events missed: the kernel passed over programs that were running already",
+		(unsigned long long)event.lost.count);
 }
 
 static void send_alert(struct pipeline *pipeline, const struct guard_alert *alert)
@@ -135,5 +157,6 @@ void pipeline_watch_health(struct pipeline *pipeline)
 	if (pipeline->now_ns < pipeline->next_guard_ns)
 		return;
 	watch_guard(pipeline);
+	pipeline_watch_missed(pipeline);
 	pipeline->next_guard_ns = pipeline->now_ns + guard_check_ns;
 }

@@ -57,6 +57,7 @@ struct pipeline {
 	uint64_t malformed;
 	uint64_t left_out[KERNEL_KINDS_END]; /* by the kernel, as far as it was told */
 	uint64_t next_guard_ns;
+	uint64_t missed, missed_ns; /* by the programs, as far as it was told, and when that was looked at */
 	int status_fd; /* /proc/self/status, or -errno */
 	pid_t tracer;  /* the last that was told */
 	int stop_fd;
@@ -88,6 +89,9 @@ void pipeline_send_held(void *context, const struct record *record, const struct
 
 /* pipeline_health.c: coverage, and attacks on the sensor; at every tick. */
 void pipeline_watch_health(struct pipeline *pipeline);
+
+/* What the programs missed is told, if there is anything new. */
+void pipeline_watch_missed(struct pipeline *pipeline);
 
 /* An event of the sensor's own from a recording. NULL, or what is wrong with it. */
 const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, size_t size);
