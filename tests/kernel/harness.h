@@ -36,6 +36,16 @@ void await_sensor(void);
  */
 void watch_filter(bool (*wanted)(struct json_object *document));
 
+/*
+ * After watch: is `told` all of what was `made`? Or does no more lack than the kernel passed over, as the sensor declared
+ * (events_lost, stage kernel: since 7.0 tracepoints can be preempted)? Only with a sensor of the test's own: one that goes on
+ * may declare it after the test.
+ */
+bool watch_all_told(long told, long made);
+
+/* How much the kernel passed over, of all calls of the machine. */
+long watch_passed_over(void);
+
 /* The cgroups of a watch: documents of both containers are kept. For deeds, and for the test after them. */
 enum place { PLACE_CONTAINER, PLACE_SECOND, PLACE_OUTSIDE };
 /* The directory of the cgroup. */

@@ -249,6 +249,7 @@ static bool look(struct json_object *document)
 
 Test(bypass_race, what_is_rewritten_during_the_call_is_told_as_the_kernel_took_it, .timeout = 300)
 {
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1);
 	watch_filter(look);
 	cr_assert_eq(watch(rewritten, NULL), 0);
 	cr_log_info("%ld+%ld opens, %ld that failed, %ld+%ld UDP and %ld+%ld TCP connects; %ld lost", made->opens[0],
@@ -258,17 +259,17 @@ Test(bypass_race, what_is_rewritten_during_the_call_is_told_as_the_kernel_took_i
 	cr_assert_eq(seen.other_opens, 0);
 	cr_assert_eq(seen.other_connects, 0);
 	cr_assert_eq(seen.lost_critical, 0);
-	if (seen.lost == 0)
+	if (seen.lost + watch_passed_over() == 0)
 		for (int i = 0; i < FILES; i++)
 			cr_assert_eq(seen.opens[i], made->opens[i], "file %c: %ld opens, %ld told", 'a' + i,
 				made->opens[i], seen.opens[i]);
-	cr_assert_eq(seen.opens[0] + seen.opens[1] + seen.opens[2] + seen.lost,
-		made->opens[0] + made->opens[1] + made->opens[2]);
+	cr_assert(watch_all_told(seen.opens[0] + seen.opens[1] + seen.opens[2] + seen.lost,
+		made->opens[0] + made->opens[1] + made->opens[2]));
 	cr_assert(made->opens[0] > 0 && made->opens[1] > 0 && made->opens[2] > 0, "there was no race");
 	for (int i = 0; i < 2; i++) {
-		cr_assert_eq(seen.connects[i], made->connects[i], "UDP %d: %ld, %ld told", i, made->connects[i],
+		cr_assert(watch_all_told(seen.connects[i], made->connects[i]), "UDP %d: %ld, %ld told", i, made->connects[i],
 			seen.connects[i]);
-		cr_assert_eq(seen.streams[i], made->streams[i], "TCP %d: %ld, %ld told", i, made->streams[i],
+		cr_assert(watch_all_told(seen.streams[i], made->streams[i]), "TCP %d: %ld, %ld told", i, made->streams[i],
 			seen.streams[i]);
 		cr_assert_gt(made->connects[i], 0, "there was no race");
 	}
@@ -389,6 +390,7 @@ Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .
 {
 	const char *hooks = getenv("TAFFRAIL_HOOKS");
 
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1);
 	watch_filter(look_at_swapped);
 	cr_assert_eq(watch(swapped, NULL), 0);
 	cr_log_info("%ld opens, %ld told, of which %ld unsure, %ld lost; %ld unix connects, %ld told; %ld accepts, %ld "
@@ -396,8 +398,9 @@ Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .
 		made->swapped, seen.swapped, seen.unsure, seen.lost, made->unix_connects, seen.unix_connects,
 		made->accepts, seen.accepts, seen.lost_critical);
 	cr_assert_eq(seen.wrong, 0, "%ld opens told as sure with another file", seen.wrong);
-	cr_assert_eq(seen.swapped + seen.lost, made->swapped, "%ld opens, %ld told", made->swapped, seen.swapped);
-	cr_assert_eq(seen.unix_connects + seen.accepts + seen.lost_critical, made->unix_connects + made->accepts,
+	cr_assert(watch_all_told(seen.swapped + seen.lost, made->swapped), "%ld opens, %ld told", made->swapped, seen.swapped);
+	cr_assert(watch_all_told(seen.unix_connects + seen.accepts + seen.lost_critical,
+			  made->unix_connects + made->accepts),
 		"%ld connects, %ld told; %ld accepts, %ld told; %ld lost", made->unix_connects, seen.unix_connects,
 		made->accepts, seen.accepts, seen.lost_critical);
 	if (hooks && strcmp(hooks, "function") == 0)
@@ -476,12 +479,13 @@ Test(bypass_race, a_directory_that_is_renamed_meanwhile_has_one_of_its_names, .t
 		snprintf(places[1][i], sizeof(places[1][i]), "%.300s/file", places[0][i]);
 	}
 	cr_assert(mkdir(places[0][0], 0755) == 0 && text_make(places[1][0], "", 0644) == 0);
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1);
 	watch_filter(look_at_places);
 	cr_assert_eq(watch(open_while_renamed, NULL), 0);
 	cr_log_info("%ld opens: %ld and %ld told, %ld of a path that never was", made->opens[0], places_told[0],
 		places_told[1], places_never);
 	cr_assert_eq(places_never, 0);
-	cr_assert_eq(places_told[0] + places_told[1] + places_cut, made->opens[0]);
+	cr_assert(watch_all_told(places_told[0] + places_told[1] + places_cut, made->opens[0]));
 	cr_assert_leq(places_cut, made->opens[0] / 100);
 	cr_assert(places_told[0] > 0 && places_told[1] > 0, "there was no race");
 }

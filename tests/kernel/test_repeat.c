@@ -213,6 +213,7 @@ Test(kernel_repeat, threads_that_count_at_once_lose_nothing)
 {
 	size_t number;
 
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1);
 	cr_assert_eq(watch(open_in_threads, NULL), 0);
-	cr_assert_eq(opens("file.path", first_path, "success", &number), 4 * MANY);
+	cr_assert(watch_all_told((long)opens("file.path", first_path, "success", &number), 4 * MANY));
 }
