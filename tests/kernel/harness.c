@@ -281,6 +281,13 @@ int watch(int (*deed)(void *argument), void *argument)
 	return watch_in(WATCH_V2, deed, argument);
 }
 
+bool watch_by_function(void)
+{
+	const char *hooks = getenv("TAFFRAIL_HOOKS");
+
+	return hooks && strcmp(hooks, "function") == 0;
+}
+
 int harness_sensor(void)
 {
 	return sensor;

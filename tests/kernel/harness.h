@@ -30,6 +30,9 @@ int watch_in(enum watch_mode mode, int (*deed)(void *argument), void *argument);
 int watch_early(int (*deed)(void *argument), void *argument);
 void await_sensor(void);
 
+/* Was the sensor told to take function hooks (TAFFRAIL_HOOKS)? They see what a call did, not what was asked for. */
+bool watch_by_function(void);
+
 /*
  * Before watch: every document, of whatever container or of none (losses), is shown to `wanted`, and kept only if that
  * says so. For tests of more documents than memory holds.

@@ -388,8 +388,6 @@ static bool look_at_swapped(struct json_object *document)
 
 Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .timeout = 300)
 {
-	const char *hooks = getenv("TAFFRAIL_HOOKS");
-
 	setenv("TAFFRAIL_OWN_SENSOR", "1", 1);
 	watch_filter(look_at_swapped);
 	cr_assert_eq(watch(swapped, NULL), 0);
@@ -403,7 +401,7 @@ Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .
 			  made->unix_connects + made->accepts),
 		"%ld connects, %ld told; %ld accepts, %ld told; %ld lost", made->unix_connects, seen.unix_connects,
 		made->accepts, seen.accepts, seen.lost_critical);
-	if (hooks && strcmp(hooks, "function") == 0)
+	if (watch_by_function())
 		cr_assert_eq(seen.unsure + seen.lost_critical, 0);
 }
 

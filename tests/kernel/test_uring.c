@@ -227,7 +227,9 @@ Test(kernel_uring, a_chain_is_told_link_by_link)
 	expect_open("first", "O_WRONLY");
 	expect_open("second", "O_WRONLY");
 	expect(one("open", "file.path", below("third")), "error.code", "ENOENT");
-	expect(one("open", "file.path", below("never")), "error.code", "ECANCELED");
+	/* A request that was cancelled has called nothing. */
+	if (!watch_by_function())
+		expect(one("open", "file.path", below("never")), "error.code", "ECANCELED");
 }
 
 static int open_without_completion(void *argument)
@@ -245,16 +247,16 @@ static int open_without_completion(void *argument)
 	return access(below("silent"), F_OK);
 }
 
-Test(kernel_uring, a_success_that_is_kept_silent_is_told_with_its_outcome_unknown)
+Test(kernel_uring, a_success_that_is_kept_silent_is_told)
 {
 	struct json_object *document;
 
 	cr_assert_eq(watch(open_without_completion, NULL), 0);
 	document = one("open", "file.path", below("silent"));
-	expect(document, "event.outcome", "unknown");
+	expect(document, "event.outcome", watch_by_function() ? "success" : "unknown");
 	expect(document, "taffrail.file.argument", "./silent");
 	expect(document, "taffrail.io_uring", "true");
-	expect(document, "file.type", "");
+	expect(document, "file.type", watch_by_function() ? "file" : "");
 }
 
 static int open_by_child(void *argument)
