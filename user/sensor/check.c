@@ -269,6 +269,17 @@ static void print_state(struct text state, const char *colour, bool terminal)
 	printf("  %s%-12.*s%s", terminal ? colour : "", (int)state.length, state.data, terminal ? "\033[0m" : "");
 }
 
+/* Hooks of one promise can be several; --json has them whole. */
+static void print_hook(struct text hook)
+{
+	enum { ROOM = 30 }; /* of 80 columns */
+
+	if (hook.length > ROOM)
+		printf("%.*s…", ROOM - 1, hook.data);
+	else
+		printf("%.*s", (int)hook.length, hook.data);
+}
+
 static void print_words(const struct check *check)
 {
 	static const char *const colours[] = {"\033[32m", "\033[31m", "\033[33m"}; /* by enum event_promise_state */
@@ -283,9 +294,12 @@ static void print_words(const struct check *check)
 		const struct event_promise *promise = &coverage->promises[i];
 
 		print_state(text_of(event_promise_state_name(promise->state)), colours[promise->state], terminal);
-		printf("%-35.*s %.*s", (int)promise->promise.length, promise->promise.data,
-			promise->reason.length ? 0 : (int)promise->hook.length, promise->hook.data);
-		printf("%.*s\n", (int)promise->reason.length, promise->reason.data);
+		printf("%-35.*s ", (int)promise->promise.length, promise->promise.data);
+		if (promise->reason.length)
+			printf("%.*s", (int)promise->reason.length, promise->reason.data);
+		else
+			print_hook(promise->hook);
+		puts("");
 	}
 	puts("\nContainer runtimes:");
 	for (size_t i = 0; i < check->runtime_count; i++) {
