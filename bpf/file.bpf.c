@@ -48,6 +48,7 @@ static __always_inline u64 open_number(
 {
 	struct kernel_open *open = (void *)scratch->record;
 	const struct kernel_header *header = &call->header;
+	struct task_struct *task = bpf_get_current_task_btf();
 	u64 hash = repeat_key[0];
 
 	if (!repeat_collapse || unsure || call->unknown || facts->mode & FMODE_CREATED || open->truncated)
@@ -55,22 +56,28 @@ static __always_inline u64 open_number(
 	hash = repeat_mix(hash, header->start_ns);
 	hash = repeat_mix(hash, (u64)header->exec_counter << 32 | header->tgid);
 	hash = repeat_mix(hash, header->cgroup_id);
+	hash = repeat_mix(hash, (u64)kernel_get(task, nsproxy, mnt_ns));
 	hash = repeat_mix(hash, (u64)call->flags << 32 | header->flags << 24 | (call->mode & 07777));
 	if (facts->file) {
 		hash = repeat_mix(hash, (u64)facts->dentry);
-		hash = path_mix((u64)facts->dentry, hash);
 		hash = repeat_mix(hash, (u64)facts->mount);
+		hash = path_mix((u64)facts->mount, (u64)facts->dentry, hash);
+		if (!hash)
+			return 0;
 		hash = repeat_mix(hash, facts->number);
 		hash = repeat_mix(hash, (u64)facts->inode_mode << 32 | facts->flags);
-	} else { /* a relative path starts somewhere */
-		hash = repeat_mix(hash, (u64)call->fd << 32 | (u32)call->result);
-		if (open->argument.length && scratch->record[sizeof(*open)] != '/') {
-			struct path from;
+	} else { /* a path starts somewhere */
+		struct path from = {.dentry = kernel_get(task, fs, root.dentry)};
 
+		hash = repeat_mix(hash, (u64)call->fd << 32 | (u32)call->result);
+		if (open->argument.length && scratch->record[sizeof(*open)] != '/')
 			call_directory(call, &from);
-			hash = repeat_mix(hash, (u64)from.dentry);
-			hash = repeat_mix(hash, (u64)from.mnt);
-		}
+		hash = repeat_mix(hash, (u64)from.dentry);
+		hash = repeat_mix(hash, (u64)from.mnt);
+		if (from.mnt)
+			hash = path_mix((u64)from.mnt, (u64)from.dentry, hash);
+		if (!hash)
+			return 0;
 	}
 	return repeat_number(repeat_mix_text(scratch->slot, sizeof(*open), open->argument.length, hash));
 }

@@ -129,7 +129,7 @@ struct files_struct {
 };
 
 struct fs_struct {
-	struct path pwd;
+	struct path root, pwd;
 };
 
 /* --- tasks --------------------------------------------------------------------------------------------------------- */

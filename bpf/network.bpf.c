@@ -272,12 +272,12 @@ static __always_inline bool connect_goes_on(s64 result)
 	       (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK);
 }
 
-/* Of the protocols that inet sockets of other types than raw speak. */
+/* UDP-Lite has none: udplite_prot lacks the pre_connect of udp_prot. */
 static __always_inline bool has_address_hook(struct sock *sk)
 {
 	u16 protocol = kernel_get(sk, sk_protocol);
 
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 }
 
 /*
@@ -395,6 +395,10 @@ __hidden __noinline void network_accepted(const struct call *call)
 	if (family == AF_VSOCK)
 		vsock_told(call, sk, KERNEL_ACCEPT);
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+		return;
+	/* A filter of system calls can let a call "return" what it never made: no socket that connected was accepted. */
+	entry = bpf_map_lookup_elem(&sockets, &key);
+	if (entry && entry->flags & (SOCKET_BEGUN | SOCKET_ESTABLISHED) && !(entry->flags & SOCKET_ACCEPTED))
 		return;
 	scratch = network_scratch(call, KERNEL_ACCEPT);
 	if (!scratch)

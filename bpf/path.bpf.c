@@ -9,7 +9,7 @@ enum {
 	PATH_STEPS = KERNEL_PATH_MAX / 2 + 256, /* names of one letter, and the mounts between */
 	PATH_CHUNK = 48,                        /* steps that the classic object does at a time */
 	PATH_NAME_MASK = 255,
-	PATH_MIXED = 32,     /* directories above a file that path_mix looks at */
+	PATH_MIXED = 64,     /* directories and mounts above a file that path_mix looks at */
 	PATH_INTERNAL = -22, /* MNT_NS_INTERNAL, ERR_PTR(-EINVAL): a mount of the kernel's own, as memfd's */
 };
 
@@ -207,16 +207,38 @@ __weak int path_build(u32 slot, u64 vfsmount, u64 address, u64 space)
 	return walk->found << PATH_FOUND_SHIFT | walk->at;
 }
 
-__weak u64 path_mix(u64 address, u64 hash)
+#ifndef TAFFRAIL_CLASSIC
+__weak u64 path_mix(u64 vfsmount, u64 address, u64 hash)
 {
-	struct path_dentry dentry;
+	struct mount *mount = kernel_container_of((struct vfsmount *)vfsmount, struct mount, mnt);
+	struct dentry *dentry = (void *)address, *root = kernel_get((struct vfsmount *)vfsmount, mnt_root);
+	struct path_dentry read;
 
+	hash = repeat_mix(hash, (u64)kernel_get(mount, mnt_ns));
+	hash = repeat_mix(hash, !kernel_get(dentry, d_hash.pprev));
 	for (int i = 0; i < PATH_MIXED; i++) {
-		path_read_dentry(&dentry, (struct dentry *)address);
-		hash = repeat_mix(hash, dentry.hash_len ^ (u64)dentry.parent);
-		if ((u64)dentry.parent == address || !dentry.parent)
-			break;
-		address = (u64)dentry.parent;
+		if (dentry == root) {
+			struct mount *parent = kernel_get(mount, mnt_parent);
+
+			if (parent == mount || !parent)
+				return hash;
+			dentry = kernel_get(mount, mnt_mountpoint);
+			root = kernel_get(parent, mnt.mnt_root);
+			mount = parent;
+			hash = repeat_mix(hash, (u64)mount);
+			continue;
+		}
+		path_read_dentry(&read, dentry);
+		hash = repeat_mix(hash, read.hash_len ^ (u64)read.parent);
+		if (read.parent == dentry || !read.parent)
+			return hash;
+		dentry = read.parent;
 	}
-	return hash;
+	return 0;
 }
+#else
+__weak u64 path_mix(u64 vfsmount, u64 address, u64 hash)
+{
+	return hash; /* nothing is collapsed there */
+}
+#endif

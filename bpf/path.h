@@ -30,10 +30,11 @@ enum { PATH_FOUND_SHIFT = 16 };
 int path_build(u32 slot, u64 vfsmount, u64 dentry, u64 space);
 
 /*
- * path.bpf.c: mixes where a struct dentry is into a hash: its names and directories up to the root of its file system, as
- * far as PATH_MIXED. So a file that was renamed, or one of its directories, is not taken for what it was.
+ * path.bpf.c: mixes where a struct dentry in a struct vfsmount is into a hash: its names, directories and mounts up to the top of
+ * the mount namespace, and whether it is deleted. So a file that was renamed, moved or taken away, or one of its directories, is not
+ * taken for what it was. 0: it is too deep.
  */
-u64 path_mix(u64 dentry, u64 hash);
+u64 path_mix(u64 vfsmount, u64 dentry, u64 hash);
 
 /*
  * Appends a path, as seen in mount namespace `space`, to the record in `scratch`: the last `max` bytes of it. Returns

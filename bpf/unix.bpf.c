@@ -11,10 +11,11 @@
 
 enum { UNIX_PEERS_MAX = 8192, UNIX_FAMILY_SIZE = 2, UNIX_NAME_ROOM = 112 };
 
-/* A name that a socket has sent to: address and inode number name the socket. */
+/* A name that a socket has sent to: address and inode number name the socket, and a relative path starts somewhere. */
 struct unix_peer {
 	u64 sk;
 	u64 inode;
+	u64 from;
 	u64 length;
 	char name[UNIX_NAME_ROOM];
 };
@@ -49,6 +50,9 @@ static __always_inline bool peer_new(struct unix_peer *peer, struct sock *sk, co
 	peer->inode = socket_inode(sk);
 	peer->length = length;
 	if (given[0]) {
+		struct fs_struct *fs = kernel_read(bpf_get_current_task_btf(), fs);
+
+		peer->from = given[0] == '/' ? (u64)kernel_get(fs, root.dentry) : (u64)kernel_get(fs, pwd.dentry);
 		found = bpf_probe_read_kernel_str(peer->name, KERNEL_UNIX_NAME_MAX + 1, given);
 		peer->length = found > 0 ? found - 1 : 0;
 	} else {

@@ -357,11 +357,73 @@ static int moved_meanwhile(const char *name)
 	return openat(directory, "moved", O_RDONLY) < 0;
 }
 
+/* … or is not there either time, and the directory has another name the second. */
+static int missing_twice(const char *name)
+{
+	int directory;
+
+	(void)name;
+	if (mkdir(scratch("before"), 0755))
+		return 1;
+	directory = open(scratch("before"), O_PATH);
+	if (openat(directory, "absent", O_RDONLY) >= 0 || rename(scratch("before"), scratch("after")))
+		return 2;
+	return openat(directory, "absent", O_RDONLY) >= 0;
+}
+
+/* … or lies deep below what is renamed. */
+static int moved_far_above(const char *name)
+{
+	int directory, below;
+
+	(void)name;
+	if (mkdir(scratch("deep-one"), 0755))
+		return 1;
+	directory = open(scratch("deep-one"), O_PATH);
+	for (int i = 0; i < 80; i++) {
+		if (mkdirat(directory, "d", 0755) || (below = openat(directory, "d", O_PATH)) < 0)
+			return 2;
+		close(directory);
+		directory = below;
+	}
+	if (openat(directory, "deep", O_WRONLY | O_CREAT, 0640) < 0 || openat(directory, "deep", O_RDONLY) < 0 ||
+		rename(scratch("deep-one"), scratch("deep-two")))
+		return 3;
+	return openat(directory, "deep", O_RDONLY) < 0;
+}
+
+/* … or was deleted. */
+static int deleted_meanwhile(const char *name)
+{
+	char path[32];
+	int fd = open(scratch(name), O_PATH);
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY) < 0 || unlink(scratch(name)) || open(path, O_RDONLY) < 0;
+}
+
 static const struct way seeming_repeats[] = {
 	{"decoy", hide_behind_decoy},
 	{"moved", moved_meanwhile},
+	{"missing", missing_twice},
+	{"far", moved_far_above},
+	{"deleted", deleted_meanwhile},
 	{NULL, NULL},
 };
+
+/* How many files below a directory were opened so. */
+static int count_below(const char *directory, const char *flag)
+{
+	struct json_object *found[256];
+	size_t all = documents("open", found, 256);
+	int number = 0;
+
+	for (size_t i = 0; i < all; i++)
+		number += strncmp(at(found[i], "file.path"), directory, strlen(directory)) == 0 &&
+			  strcmp(at(found[i], "file.name"), "deep") == 0 &&
+			  strcmp(at(found[i], "taffrail.file.flags.0"), flag) == 0;
+	return number;
+}
 
 Test(bypass_file, what_only_looks_like_a_repeat_is_told)
 {
@@ -371,4 +433,9 @@ Test(bypass_file, what_only_looks_like_a_repeat_is_told)
 	expect(one("open", "file.path", hidden_path), "taffrail.count", "");
 	expect(one("open", "file.path", scratch("harmless/moved")), "taffrail.count", "");
 	expect(one("open", "file.path", scratch("cron.d/moved")), "taffrail.count", "");
+	expect(one("open", "file.path", scratch("before/absent")), "taffrail.count", "");
+	expect(one("open", "file.path", scratch("after/absent")), "taffrail.count", "");
+	cr_assert_eq(count_below(scratch("deep-one/"), "O_RDONLY"), 1);
+	cr_assert_eq(count_below(scratch("deep-two/"), "O_RDONLY"), 1);
+	expect(one("open", "taffrail.file.deleted", "true"), "file.path", scratch("deleted"));
 }

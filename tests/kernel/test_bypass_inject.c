@@ -189,3 +189,34 @@ Test(bypass_inject, a_descriptor_that_seccomp_put_in_is_told_with_its_file)
 		expect(found[i], "file.inode", inode_text(scratch("secret")));
 	}
 }
+
+/* A filter under which accept4 "returns" 0 and is never made: there the process has put its own outgoing connection. */
+static int forge_accept(void *argument)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_accept4, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+	int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)argument;
+	if (bind(server, (void *)&address, length) || listen(server, 1) ||
+		getsockname(server, (void *)&address, &length) || connect(client, (void *)&address, length) ||
+		dup2(client, 0) || close(client) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
+		return 1;
+	return (int)syscall(SYS_accept4, server, NULL, NULL, 0);
+}
+
+Test(bypass_inject, an_accept_that_was_never_made_turns_no_connection_round)
+{
+	cr_assert_eq(watch(forge_accept, NULL), 0);
+	cr_assert_eq(documents("connection_accepted", NULL, 0), 0);
+	expect(one("connection_attempted", "network.transport", "tcp"), "event.outcome", "success");
+	expect(one("disconnect_received", "network.transport", "tcp"), "network.direction", "egress");
+}

@@ -148,7 +148,10 @@ static int udp_lite(const char *name)
 
 	if (fd < 0) /* gone from new kernels */
 		fd = socket(AF_INET, SOCK_DGRAM, 0);
-	return sendto(fd, name, 1, 0, (void *)&to, sizeof(to)) != 1;
+	if (sendto(fd, name, 1, 0, (void *)&to, sizeof(to)) != 1)
+		return 1;
+	to = peer(41018);
+	return connect(fd, (void *)&to, sizeof(to)) || send(fd, name, 1, 0) != 1;
 }
 
 /* --- somebody else's sockets ------------------------------------------------------------------------------------------------ */
@@ -362,6 +365,7 @@ Test(bypass_network, every_peer_is_told_and_who_reached_it)
 	for (int port = 41008; port <= 41010; port++)
 		reached("connection_attempted", port, "127.0.0.1");
 	reached("send", 41016, "127.0.0.1");
+	reached("connection_attempted", 41018, "127.0.0.1");
 
 	expect(reached("connection_attempted", 41011, "127.0.0.1"), "process.pid", text_of_number(notes[CHILD].pid));
 	expect(reached("connection_attempted", 41012, "127.0.0.1"), "process.pid", text_of_number(notes[PASSED].pid));

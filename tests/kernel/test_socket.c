@@ -291,6 +291,33 @@ Test(kernel_socket, the_first_unix_datagram_of_each_socket_to_each_name)
 	cr_assert_eq(count("send", "destination.address", "@taffrail-dgram"), 2);
 }
 
+/* One name in two directories is two sockets. */
+static int unix_datagrams_by_relative_name(void *argument)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "log"};
+	char places[2][32] = {"/tmp/taffrail-dgram-a-XXXXXX", "/tmp/taffrail-dgram-b-XXXXXX"};
+	int client = socket(AF_UNIX, SOCK_DGRAM, 0), result = 0;
+
+	(void)argument;
+	for (int i = 0; i < 2; i++) {
+		if (!mkdtemp(places[i]) || chdir(places[i]))
+			return 1;
+		if (bind(socket(AF_UNIX, SOCK_DGRAM, 0), (void *)&name, sizeof(name)) ||
+			sendto(client, "x", 1, 0, (void *)&name, sizeof(name)) != 1 ||
+			sendto(client, "x", 1, 0, (void *)&name, sizeof(name)) != 1)
+			result = 2;
+		unlink("log");
+		rmdir(places[i]);
+	}
+	return result;
+}
+
+Test(kernel_socket, one_name_in_two_directories_is_two_peers)
+{
+	cr_assert_eq(watch(unix_datagrams_by_relative_name, NULL), 0);
+	cr_assert_eq(count("send", "destination.address", "log"), 2);
+}
+
 /* --- connects without connect(2) ------------------------------------------------------------------------------------------- */
 
 static int listener(struct sockaddr_in *address)
