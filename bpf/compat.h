@@ -104,9 +104,9 @@ static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_no
 		struct cred___array *array = (void *)(cred);                                                           \
 		u64 value;                                                                                             \
 		if (bpf_core_field_exists(number->field.val))                                                          \
-			value = kernel_get(number, field.val);                                                      \
+			value = kernel_get(number, field.val);                                                         \
 		else                                                                                                   \
-			value = kernel_get(array, field.cap[0]) | (u64)kernel_get(array, field.cap[1]) << 32;    \
+			value = kernel_get(array, field.cap[0]) | (u64)kernel_get(array, field.cap[1]) << 32;          \
 		value;                                                                                                 \
 	})
 

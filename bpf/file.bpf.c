@@ -103,8 +103,8 @@ static __always_inline u32 fill_file(
 	layer = file_layer(inode, kernel_get(super, s_magic));
 	if (layer)
 		open->file_flags |= layer == KERNEL_EXE_UPPER ? KERNEL_FILE_UPPER : KERNEL_FILE_COPIED_UP;
-	found = path_append(scratch, &end, &open->path, facts->mount, facts->dentry,
-		kernel_get(task, nsproxy, mnt_ns), KERNEL_PATH_MAX);
+	found = path_append(scratch, &end, &open->path, facts->mount, facts->dentry, kernel_get(task, nsproxy, mnt_ns),
+		KERNEL_PATH_MAX);
 	if (found & PATH_CUT)
 		open->truncated |= KERNEL_CUT_PATH;
 	if (found & PATH_FOREIGN)

@@ -17,7 +17,7 @@
 
 enum {
 	OPEN_FOR_EXEC = 0x20, /* __FMODE_EXEC in open_flags.open_flag: execve and uselib open so */
-	MODE_BITS = 07777, /* of open_flags.mode, to which the kernel adds S_IFREG */
+	MODE_BITS = 07777,    /* of open_flags.mode, to which the kernel adds S_IFREG */
 
 	RESOLVE_CACHED = 0x20,
 	RING_NONBLOCK = 1, /* IO_URING_F_NONBLOCK: an attempt; with EAGAIN another one follows */

@@ -346,8 +346,7 @@ __hidden __noinline void network_connected(const struct call *call)
 	flags = entry ? entry->flags : 0;
 	if (flags & SOCKET_IN_CALL && call->result != -EALREADY && call->result != -EISCONN) {
 		flags_clear(&entry->flags, SOCKET_IN_CALL | SOCKET_FAILED);
-		if (kernel_get(sk, sk_protocol) != IPPROTO_TCP ||
-			(call->result < 0 && !connect_goes_on(call->result)))
+		if (kernel_get(sk, sk_protocol) != IPPROTO_TCP || (call->result < 0 && !connect_goes_on(call->result)))
 			send_outcome(entry, key, sk, call->result, false);
 		return;
 	}

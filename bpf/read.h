@@ -47,8 +47,7 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 		loaded;                                                                                                \
 	})
 
-#define kernel_get_1(from, a)                                                                                          \
-	kernel_load(typeof((from)->a), (char *)(from) + bpf_core_field_offset(typeof(*(from)), a))
+#define kernel_get_1(from, a) kernel_load(typeof((from)->a), (char *)(from) + bpf_core_field_offset(typeof(*(from)), a))
 #define kernel_get_2(from, a, b) kernel_get_1(kernel_get_1(from, a), b)
 #define kernel_get_3(from, a, b, c) kernel_get_1(kernel_get_2(from, a, b), c)
 #define kernel_get_4(from, a, b, c, d) kernel_get_1(kernel_get_3(from, a, b, c), d)

@@ -273,10 +273,10 @@ Test(bypass_race, what_is_rewritten_during_the_call_is_told_as_the_kernel_took_i
 		made->opens[0] + made->opens[1] + made->opens[2]));
 	cr_assert(made->opens[0] > 0 && made->opens[1] > 0 && made->opens[2] > 0, "there was no race");
 	for (int i = 0; i < 2; i++) {
-		cr_assert(watch_all_told(seen.connects[i], made->connects[i]), "UDP %d: %ld, %ld told", i, made->connects[i],
-			seen.connects[i]);
-		cr_assert(watch_all_told(seen.streams[i], made->streams[i]), "TCP %d: %ld, %ld told", i, made->streams[i],
-			seen.streams[i]);
+		cr_assert(watch_all_told(seen.connects[i], made->connects[i]), "UDP %d: %ld, %ld told", i,
+			made->connects[i], seen.connects[i]);
+		cr_assert(watch_all_told(seen.streams[i], made->streams[i]), "TCP %d: %ld, %ld told", i,
+			made->streams[i], seen.streams[i]);
 		cr_assert_gt(made->connects[i], 0, "there was no race");
 	}
 }
@@ -402,9 +402,10 @@ Test(bypass_race, what_is_done_behind_a_swapped_descriptor_is_right_or_unsure, .
 		made->swapped, seen.swapped, seen.unsure, seen.lost, made->unix_connects, seen.unix_connects,
 		made->accepts, seen.accepts, seen.lost_critical);
 	cr_assert_eq(seen.wrong, 0, "%ld opens told as sure with another file", seen.wrong);
-	cr_assert(watch_all_told(seen.swapped + seen.lost, made->swapped), "%ld opens, %ld told", made->swapped, seen.swapped);
-	cr_assert(watch_all_told(seen.unix_connects + seen.accepts + seen.lost_critical,
-			  made->unix_connects + made->accepts),
+	cr_assert(watch_all_told(seen.swapped + seen.lost, made->swapped), "%ld opens, %ld told", made->swapped,
+		seen.swapped);
+	cr_assert(watch_all_told(
+			  seen.unix_connects + seen.accepts + seen.lost_critical, made->unix_connects + made->accepts),
 		"%ld connects, %ld told; %ld accepts, %ld told; %ld lost", made->unix_connects, seen.unix_connects,
 		made->accepts, seen.accepts, seen.lost_critical);
 	if (watch_by_function())

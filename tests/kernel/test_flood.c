@@ -145,5 +145,6 @@ Test(flood, every_exec_beside_it_is_told_once_and_no_open_is_missing_in_silence,
 	for (long i = 0; i < made->execs; i++)
 		cr_assert(told[i] == 1 || (told[i] == 0 && watch_passed_over() > 0), "exec %ld is told %d times", i,
 			told[i]);
-	cr_assert(watch_all_told(opens_told + opens_lost, opens), "%ld opens, %ld told and %ld lost", opens, opens_told, opens_lost);
+	cr_assert(watch_all_told(opens_told + opens_lost, opens), "%ld opens, %ld told and %ld lost", opens, opens_told,
+		opens_lost);
 }

@@ -27,9 +27,9 @@
 
 enum {
 	BULK_SLICE = 512, /* bulk records, and counts of opens, between two looks at everything else */
-	SLEEP_MS = 10,     /* bulk records below the ring's wake-up mark wait no longer */
-	NAP_MS = 1,        /* as long as records come they are looked for so often, and none needs to call */
-	NAPS = 20,         /* that brought nothing; then it sleeps until one calls */
+	SLEEP_MS = 10,    /* bulk records below the ring's wake-up mark wait no longer */
+	NAP_MS = 1,       /* as long as records come they are looked for so often, and none needs to call */
+	NAPS = 20,        /* that brought nothing; then it sleeps until one calls */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
 static const uint64_t bulk_disorder_ns = 100ull * 1000 * 1000; /* how far records may leave a ring out of their order */

@@ -58,8 +58,8 @@ struct pipeline {
 	uint64_t left_out[KERNEL_KINDS_END]; /* by the kernel, as far as it was told */
 	uint64_t next_guard_ns;
 	uint64_t missed, missed_ns; /* by the programs, as far as it was told, and when that was looked at */
-	int status_fd; /* /proc/self/status, or -errno */
-	pid_t tracer;  /* the last that was told */
+	int status_fd;              /* /proc/self/status, or -errno */
+	pid_t tracer;               /* the last that was told */
 	int stop_fd;
 	atomic_bool stopping;
 };

@@ -13,7 +13,9 @@
 #include "base/buffer.h"
 #include "event/ecs.h"
 
-enum { PIPE_BYTES = 1 << 20 }; /* so that a reader that waits for its processor stops the collector later than after 64 KiB */
+enum {
+	PIPE_BYTES = 1 << 20
+}; /* so that a reader that waits for its processor stops the collector later than after 64 KiB */
 
 struct ecs_json {
 	int fd;
