@@ -148,8 +148,11 @@ static void attach_empty(void)
 	};
 	struct btf *kernel = btf__load_vmlinux_btf();
 	int hook = kernel ? btf__find_by_name_kind(kernel, "btf_trace_sys_exit", BTF_KIND_TYPEDEF) : -1;
-	LIBBPF_OPTS(
-		bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_RAW_TP, .attach_btf_id = (__u32)hook);
+	struct bpf_prog_load_opts options = {
+		.sz = sizeof(options),
+		.expected_attach_type = BPF_TRACE_RAW_TP,
+		.attach_btf_id = (__u32)hook,
+	};
 	int program;
 
 	check(hook > 0, "the kernel's BTF");
