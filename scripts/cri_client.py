@@ -159,5 +159,8 @@ class Container:
         return reply.exit_code, reply.stdout, reply.stderr
 
     def remove(self):
-        self.runtime.call("StopContainer", container_id=self.id, timeout=0)
+        try:
+            self.runtime.call("StopContainer", container_id=self.id, timeout=0)
+        except grpc.RpcError:
+            self.wait(10)  # it ended by itself while it was asked to, and its shim went away without an answer
         self.runtime.call("RemoveContainer", container_id=self.id)
