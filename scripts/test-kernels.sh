@@ -3,7 +3,8 @@
 #
 # test-kernels.sh [OPTION]... [KERNEL]...    the kernel tests, with the programs as built, in guests of other kernels
 #
-#   KERNEL             5.10, 6.1, 6.12, sid (or 7: Debian's newest), 6.1-v1 (the containers in cgroup v1); default: all
+#   KERNEL             5.10, 6.1, 6.12, sid (or 7: Debian's newest), 6.1-v1 (the containers in cgroup v1); default: all.
+#                      KERNEL/MODE: in this mode alone
 #   --mode MODE        only with these hooks: tracepoint or function (default: both, but 5.10 has the first alone), or auto
 #   --filter PATTERN   only these tests, as Criterion names them: 'kernel_file/*'
 #   --quick            without the races, the flood and what starts a sensor for every test: a third of the time
@@ -60,7 +61,7 @@ suite_of() {
 	*) return 1 ;;
 	esac
 }
-for kernel in "${kernels[@]}"; do
+for kernel in "${kernels[@]%/*}"; do
 	suite_of "$kernel" >/dev/null || die "no kernel is called '$kernel': 5.10, 6.1, 6.1-v1, 6.12 or sid"
 done
 
@@ -112,12 +113,14 @@ run_guest() {
 	scripts/guest/judge.py guest "$kernel" "$mode" "$logs/$name.log" "$logs/$name.tap" $((SECONDS - started))
 }
 
-for kernel in "${kernels[@]}"; do
+for kernel in "${kernels[@]%/*}"; do
 	kernel_fetch "$(suite_of "$kernel")" "$arch"
 done
 taps=()
-for kernel in "${kernels[@]}"; do
+for wanted in "${kernels[@]}"; do
+	kernel=${wanted%/*}
 	for mode in "${modes[@]}"; do
+		[ "$wanted" = "$kernel" ] || [ "$wanted" = "$kernel/$mode" ] || continue
 		[ "$kernel-$mode" != 5.10-function ] || continue # function hooks need what 5.15 brought
 		while [ "$(jobs -pr | wc -l)" -ge "$jobs" ]; do wait -n; done
 		(
@@ -128,6 +131,7 @@ for kernel in "${kernels[@]}"; do
 	done
 done
 wait
+[ ${#taps[@]} -gt 0 ] || die "there is nothing to run: no kernel has that mode"
 [ -z "$command" ] || exit 0
 if [ -n "$tap" ]; then
 	sed -n '/^\(not \)\{0,1\}ok /p' "${taps[@]}" >"$tap"

@@ -137,7 +137,8 @@ house() {
 # The whole matrix is make test-kernels. These two are where something breaks first.
 guests() {
 	rm -f "$logs/guests.tap"
-	limited 1800 scripts/test-kernels.sh --quick --jobs "$jobs" --tap "$logs/guests.tap" 5.10 sid 2>&1 | tee "$logs/guests.log"
+	limited 1800 scripts/test-kernels.sh --quick --jobs "$jobs" --tap "$logs/guests.tap" \
+		5.10/tracepoint sid/function 2>&1 | tee "$logs/guests.log"
 	count guests "${PIPESTATUS[0]}" tap "$logs/guests.tap"
 }
 
