@@ -124,7 +124,11 @@ class Pod:
 
     def remove(self):
         """With its containers, at once."""
-        self.runtime.call("StopPodSandbox", pod_sandbox_id=self.id)
+        try:
+            self.runtime.call("StopPodSandbox", pod_sandbox_id=self.id)
+        except grpc.RpcError:
+            # A container ended by itself while it was killed, and its shim went away without an answer. kubelet asks again too.
+            self.runtime.call("StopPodSandbox", pod_sandbox_id=self.id)
         self.runtime.call("RemovePodSandbox", pod_sandbox_id=self.id)
 
     def __enter__(self):

@@ -36,6 +36,7 @@ def test_named_event_is_filed_within_two_seconds(chain, pods):
     assert time.monotonic() - began < 2 * SLOW
     document = next(json.loads(line) for line in filed(out) if container.id in line and '"action":"exec"' in line)
     named(document, pod, "main")
+    container.wait()
 
 
 def test_everything_is_filed_once(chain, pods):
