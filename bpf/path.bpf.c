@@ -38,8 +38,7 @@ static __always_inline bool path_torn(struct path_walk *walk)
 {
 	struct dentry *dentry = walk->dentry;
 
-	walk->sequence = kernel_get(dentry, d_seq.seqcount.sequence);
-	return walk->read.sequence & 1 || walk->sequence != walk->read.sequence;
+	return walk->read.sequence & 1 || kernel_get(dentry, d_seq.seqcount.sequence) != walk->read.sequence;
 }
 
 /* Puts a name, and a slash if asked, before the path. False where there is no room: the path keeps its tail. */
@@ -99,9 +98,8 @@ static __always_inline bool path_step(struct scratch *scratch)
 
 	if (walk->dentry == walk->root) {
 		struct mount *mount = walk->mount;
-		struct mount *parent;
+		struct mount *parent = kernel_get(mount, mnt_parent);
 
-		walk->parent = parent = kernel_get(mount, mnt_parent);
 		if (parent == mount || !parent)
 			return false;
 		walk->dentry = kernel_get(mount, mnt_mountpoint);

@@ -46,8 +46,6 @@ struct path_walk {
 	struct mount *mount;
 	/* What is read stands here, for on older kernels the stack is too small for it. */
 	struct path_dentry read;
-	struct mount *parent;
-	u32 sequence;
 	u32 at; /* where the path begins in scratch.path */
 	u32 found;
 	u32 ended;
