@@ -145,15 +145,22 @@ static int answer(int listener)
 
 enum { NO_SECCOMP = 77 };
 
-static int be_answered(void *argument)
+/* From now on the kernel answers this call so. What seccomp(2) says. */
+static int filter_call(unsigned int call, unsigned int verdict, unsigned int flags)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, verdict),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
+
+static int be_answered(void *argument)
+{
 	struct open_how how = {.flags = O_RDONLY};
 	int listener, fd;
 	pid_t child;
@@ -161,7 +168,7 @@ static int be_answered(void *argument)
 	(void)argument;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return 1;
-	listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+	listener = filter_call(SYS_openat2, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
 	if (listener < 0)
 		return NO_SECCOMP;
 	child = fork();
@@ -195,20 +202,13 @@ static int forge_accept(void *argument)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t length = sizeof(address);
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_accept4, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
 	int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
 
 	(void)argument;
 	if (bind(server, (void *)&address, length) || listen(server, 1) ||
 		getsockname(server, (void *)&address, &length) || connect(client, (void *)&address, length) ||
 		dup2(client, 0) || close(client) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
+		filter_call(SYS_accept4, SECCOMP_RET_ERRNO, 0))
 		return 1;
 	return (int)syscall(SYS_accept4, server, NULL, NULL, 0);
 }

@@ -53,6 +53,12 @@ static struct repeat_table *opened(void)
 	return table;
 }
 
+static void closed(struct repeat_table *table)
+{
+	repeat_close(table);
+	cr_assert_eq(holds, 0);
+}
+
 static void begin(struct repeat_table *table, uint64_t number, uint32_t tgid, uint64_t time_ns)
 {
 	struct kernel_open open = {.repeat = number, .count = 1};
@@ -90,8 +96,7 @@ Test(repeat, counts_leave_after_their_window_and_at_most_so_many_at_once)
 	cr_assert_eq(sent, OPENS);
 	cr_assert_not(repeat_due(table, UINT64_MAX));
 	cr_assert_eq(taken, OPENS);
-	repeat_close(table);
-	cr_assert_eq(holds, 0);
+	closed(table);
 }
 
 Test(repeat, an_end_waits_for_its_own_opens_alone)
@@ -108,8 +113,7 @@ Test(repeat, an_end_waits_for_its_own_opens_alone)
 	cr_assert_eq(ended, 1);
 	cr_assert_eq(sent, 1, "the other process's open goes on being counted");
 	cr_assert_eq(repeat_count(table), 1);
-	repeat_close(table);
-	cr_assert_eq(holds, 0);
+	closed(table);
 }
 
 Test(repeat, nothing_stays_behind_at_the_last)
@@ -124,7 +128,7 @@ Test(repeat, nothing_stays_behind_at_the_last)
 	cr_assert_eq(ended, 1);
 	cr_assert_eq(repeat_count(table), 0);
 	cr_assert_eq(holds, 0);
-	repeat_close(table);
+	closed(table);
 }
 
 Test(repeat, two_claims_of_one_number_are_one)
@@ -136,6 +140,5 @@ Test(repeat, two_claims_of_one_number_are_one)
 	cr_assert_eq(repeat_count(table), 1);
 	repeat_finish(table, 40);
 	cr_assert_eq(taken, 1);
-	repeat_close(table);
-	cr_assert_eq(holds, 0);
+	closed(table);
 }
