@@ -33,7 +33,9 @@
 	KIND(DISCONNECT, 11, "disconnect_received", KERNEL_RING_CRITICAL)                                              \
 	KIND(PROCESS, 12, "process", KERNEL_RING_CRITICAL)                                                             \
 	KIND(SOCKET, 14, "socket", KERNEL_RING_CRITICAL)                                                               \
-	KIND(TAMPER, 15, "tamper", KERNEL_RING_CRITICAL)
+	KIND(TAMPER, 15, "tamper", KERNEL_RING_CRITICAL)                                                               \
+	KIND(CGROUP_LEFT, 16, "cgroup_left", KERNEL_RING_CRITICAL)                                                     \
+	KIND(NESTED, 17, "nested", KERNEL_RING_CRITICAL)
 
 enum kernel_ring {
 	KERNEL_RING_CRITICAL = 0, /* what must never be lost */
@@ -78,6 +80,14 @@ enum {
 	KERNEL_URING = 1 << 5,        /* asked for through io_uring */
 };
 
+/* kernel_header.marks */
+enum {
+	KERNEL_SETUP = 1 << 0, /* the container runtime's own, on its way into the container */
+	KERNEL_LEFT_CGROUP =
+		1 << 1,            /* the container is the one it was in before; its cgroup is another's or nobody's */
+	KERNEL_IN_NESTED = 1 << 2, /* a cgroup inside the container's is named like one too: NESTED told which */
+};
+
 /*
  * What every record starts with. (tgid, start_ns) names a process, exec_counter its image: the rings arrive out of
  * order, and an open must not join the wrong image.
@@ -95,7 +105,8 @@ struct kernel_header {
 	__u32 exec_counter; /* task_struct.self_exec_id, its low 32 bits */
 	__u8 ring;
 	__u8 flags;
-	__u16 zero;
+	__u8 marks;
+	__u8 zero;
 	__u64 cgroup_id;
 	__u8 container_id[KERNEL_CONTAINER_ID_SIZE];
 };
@@ -313,6 +324,27 @@ struct kernel_tamper {
 	char name[KERNEL_NAME_SIZE]; /* the sender's, at this moment */
 };
 
+/*
+ * CGROUP_LEFT: a process of a container, or a child at its birth, came into a cgroup that is not the container's. The
+ * header's process is the one that was moved, its container the one that it stays.
+ */
+struct kernel_cgroup_left {
+	struct kernel_header header;
+	__u32 actor_tgid;
+	__u8 in_other; /* the new cgroup is another container's */
+	__u8 zero[3];
+	__u8 other_id[KERNEL_CONTAINER_ID_SIZE];
+	char actor_name[KERNEL_NAME_SIZE];
+	struct kernel_string path; /* of the new cgroup, from its hierarchy's root */
+	__u32 zero2;
+};
+
+/* NESTED: the cgroup header.cgroup_id, below the container's own, is named like the container `inner_id`. */
+struct kernel_nested {
+	struct kernel_header header;
+	__u8 inner_id[KERNEL_CONTAINER_ID_SIZE];
+};
+
 /* What the BPF side counts, per CPU and lane; user space reads it and owes a record for every difference. */
 struct kernel_counters {
 	__u64 sequence[KERNEL_RINGS];    /* the last number given out */
@@ -380,6 +412,8 @@ KERNEL_ASSERT(kernel_network, 88 + 16 + 48 + 8);
 KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 48);
 KERNEL_ASSERT(kernel_socket, 104);
 KERNEL_ASSERT(kernel_tamper, 88 + 8 + 16);
+KERNEL_ASSERT(kernel_cgroup_left, 88 + 8 + 32 + 16 + 8);
+KERNEL_ASSERT(kernel_nested, 88 + 32);
 KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64 + 1));
 KERNEL_ASSERT(kernel_repeats, 8 * KERNEL_REPEAT_WORDS);
 KERNEL_ASSERT(kernel_policy, 8 * (KERNEL_KINDS_END + 3 + 3));

@@ -35,10 +35,15 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(COVERAGE, 11, "coverage", HEALTH)                                                                       \
 	ACTION(SOCKET, 12, "socket", NETWORK)                                                                          \
 	ACTION(FILTERED, 13, "events_filtered", HEALTH)                                                                \
-	ACTION(TAMPER, 14, "tamper", HEALTH)
+	ACTION(TAMPER, 14, "tamper", HEALTH)                                                                           \
+	ACTION(CONTAINER_STARTED, 15, "container_started", CONTAINER)                                                  \
+	ACTION(CONTAINER_STOPPED, 16, "container_stopped", CONTAINER)                                                  \
+	ACTION(CONTAINER_NAMED, 17, "container_named", CONTAINER)                                                      \
+	ACTION(CGROUP_LEFT, 18, "cgroup_left", CONTAINER)                                                              \
+	ACTION(ATTRIBUTION, 19, "attribution_degraded", HEALTH)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
-enum event_category { EVENT_PROCESS, EVENT_FILE, EVENT_NETWORK, EVENT_HEALTH };
+enum event_category { EVENT_PROCESS, EVENT_FILE, EVENT_NETWORK, EVENT_HEALTH, EVENT_CONTAINER };
 
 enum event_action {
 #define ACTION(name, number, text, category) EVENT_##name = number,
@@ -77,6 +82,45 @@ struct event_label {
 	struct text key, value;
 };
 
+/* Kubernetes' quality of service, by the cgroup that a pod is in. */
+enum event_qos { EVENT_QOS_UNKNOWN = 0, EVENT_GUARANTEED = 1, EVENT_BURSTABLE = 2, EVENT_BEST_EFFORT = 3 };
+
+/* Where a container's names come from, the best first: EVENT_SOURCE_NONE where it has none. */
+enum event_source {
+	EVENT_SOURCE_NONE = 0,
+	EVENT_SOURCE_CRI = 1,    /* the runtime said so */
+	EVENT_SOURCE_BUNDLE = 2, /* its OCI config.json */
+	EVENT_SOURCE_STATE = 3,  /* what Docker or Podman keep on disk of containers that have no CRI */
+};
+
+struct event_mount {
+	struct text source, destination, type;
+	struct text options; /* comma-separated */
+};
+
+/* Namespaces of the host that a container was given: bits of event_spec.host_namespaces. */
+enum event_namespace {
+	EVENT_NAMESPACE_PID = 1 << 0,
+	EVENT_NAMESPACE_NETWORK = 1 << 1,
+	EVENT_NAMESPACE_IPC = 1 << 2,
+	EVENT_NAMESPACE_UTS = 1 << 3,
+	EVENT_NAMESPACE_MOUNT = 1 << 4,
+};
+
+enum { EVENT_MOUNTS_MAX = 64 };
+
+/* What a container was made to be, by its OCI runtime spec and the CRI. */
+struct event_spec {
+	struct text args; /* NUL-separated; the last NUL may be missing */
+	uint32_t uid, gid;
+	bool privileged, read_only_root;
+	uint64_t capabilities; /* the bounding set */
+	uint32_t host_namespaces;
+	const struct event_mount *mounts;
+	size_t mount_count; /* at most EVENT_MOUNTS_MAX */
+	bool mounts_cut;    /* there are more */
+};
+
 /* How a process came into its container. */
 enum event_entry { EVENT_ENTRY_UNKNOWN = 0, EVENT_ENTRY_CONTAINER = 1, EVENT_ENTRY_RUNTIME_EXEC = 2 };
 
@@ -91,9 +135,20 @@ struct event_container {
 	size_t pod_ip_count;
 	const struct event_label *labels; /* the pod's */
 	size_t label_count;
+	const struct event_label *annotations; /* of the pod's those that the configuration chose */
+	size_t annotation_count;
 	struct text sandbox_id;
+	struct text runtime;                      /* containerd, cri-o, docker, podman */
+	struct text workload_kind, workload_name; /* the pod's owner, as far as its labels tell */
 	uint32_t attempt;
-	bool sandbox; /* this is the pod's pause container */
+	enum event_qos qos;
+	enum event_source source;
+	bool sandbox;                  /* this is the pod's pause container */
+	const struct event_spec *spec; /* NULL: not known. Travels with EVENT_CONTAINER_STARTED only */
+	/* How it ended, by the runtime; `exited` false: it has not, or nobody said so. Travels with CONTAINER_STOPPED only. */
+	bool exited;
+	int32_t exit_code;
+	struct text exit_reason; /* Completed, Error, OOMKilled, … */
 	/* Names of one number are the same names, in the life of a process; 0: not known. It never leaves the process. */
 	uint64_t version;
 };
@@ -123,6 +178,8 @@ struct event_process {
 	bool upper, copied_up, memfd, deleted, foreign; /* the executable's file */
 	bool image_known;   /* false: seen as an ancestor only; credentials and arguments are not known */
 	uint32_t truncated; /* enum event_cut, of this record's fields */
+	bool setup;         /* the container runtime's own, on its way in: runc init */
+	bool entering;      /* its exec was the one with which it came in; never leaves the sensor */
 	bool in_container;
 	uint8_t container_id[EVENT_CONTAINER_ID_SIZE];
 	enum event_entry entry;                   /* of the entry leader, set on the entry leader itself */
@@ -209,6 +266,32 @@ struct event_rule {
 	uint8_t severity;    /* enum event_severity */
 };
 
+/* What is told of a container's life, beside its names. */
+struct event_life {
+	const struct event_spec *spec; /* CONTAINER_STARTED; NULL: not known */
+	/* CONTAINER_STOPPED: as the runtime says, or of its first process where the runtime says nothing. */
+	int32_t exit_code;
+	struct text exit_reason;
+};
+
+/* A process was moved into a cgroup that is not its container's; it stays the container's. */
+struct event_cgroup {
+	struct text path;   /* of the cgroup, as the kernel names it in its hierarchy */
+	uint32_t actor_pid; /* who moved it: itself, as a rule */
+	struct text actor_name;
+	bool has_other;                            /* the new cgroup is another container's … */
+	uint8_t other_id[EVENT_CONTAINER_ID_SIZE]; /* … this one's */
+};
+
+/* How well events found their containers' names, since the last such record. */
+struct event_attribution {
+	uint64_t pending;          /* events that left without all their names */
+	uint64_t completed_late;   /* containers whose names came after that */
+	uint64_t never;            /* containers that were forgotten, or the sensor ended, before their names came */
+	uint64_t unnamed;          /* containers that wait for their names now */
+	uint64_t start_ns, end_ns; /* Unix time */
+};
+
 /* What the configuration did not want recorded. */
 struct event_filtered {
 	uint64_t count;            /* of all kinds */
@@ -228,6 +311,9 @@ struct event {
 	const struct event_container *container; /* NULL: outside containers */
 	bool pending;                            /* sent before the container's metadata came */
 	bool io_uring;                           /* asked for through io_uring, not by a system call of its own */
+	bool runtime_setup;                      /* the container runtime's own deed inside the container's cgroup */
+	bool left_cgroup;                        /* the process is in a cgroup that is not its container's any more */
+	const uint8_t *nested_id;                /* NULL, or 32 bytes: named by a cgroup inside the container's */
 	uint64_t count;                          /* equal events this one stands for; 1 as a rule */
 	const struct event_rule *rule;           /* NULL: no alert */
 	uint32_t truncated;                      /* enum event_cut, of the event's own fields */
@@ -241,6 +327,9 @@ struct event {
 		struct event_lost lost;         /* EVENT_LOST */
 		struct event_coverage coverage; /* EVENT_COVERAGE */
 		struct event_filtered filtered; /* EVENT_FILTERED */
+		struct event_life life;         /* EVENT_CONTAINER_STARTED, _STOPPED */
+		struct event_cgroup cgroup;     /* EVENT_CGROUP_LEFT */
+		struct event_attribution attribution; /* EVENT_ATTRIBUTION */
 		struct {
 			int32_t code;   /* 0 to 255, or 128 + signal */
 			int32_t signal; /* 0: none */

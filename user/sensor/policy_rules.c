@@ -46,7 +46,7 @@ uint64_t policy_kinds(void)
 	uint64_t kinds = 0;
 
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (event_action_name(action) && event_action_category(action) != EVENT_HEALTH)
+		if (event_action_name(action) && event_action_category(action) < EVENT_HEALTH)
 			kinds |= 1ull << action;
 	return kinds;
 }
