@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "event/event.h"
+#include "sensor/container_meta.h"
 
 enum {
 	CONTAINER_MAX = 4096,               /* containers in the table; the one that was longest not met makes room */
@@ -26,31 +27,6 @@ enum {
 };
 #define CONTAINER_WAIT_NS (1000ull * 1000 * 1000)
 #define CONTAINER_KEEP_NS (600ull * 1000 * 1000 * 1000) /* one that was not met for so long is forgotten */
-
-/* --- names: made once, never changed, shared between threads by counting references --------------------------------- */
-
-/* How much the names are. */
-enum container_standing {
-	CONTAINER_COMPLETE, /* all that the runtime tells */
-	CONTAINER_PARTIAL,  /* what config.json tells; the runtime's answer is on its way */
-	CONTAINER_ABANDONED, /* maybe some; a runtime should tell more but cannot be reached: nobody waits, but pending */
-	CONTAINER_ALONE,     /* maybe some; there is no runtime that could tell more */
-};
-
-struct container_meta; /* one allocation: a struct event_container and everything it points at */
-
-/* A copy of `view` with all its strings, labels and addresses; one reference. NULL without memory. */
-struct container_meta *container_meta_make(const struct event_container *view, enum container_standing standing);
-/* The copy; lives as long as a reference. */
-const struct event_container *container_meta_view(const struct container_meta *meta);
-enum container_standing container_meta_standing(const struct container_meta *meta);
-/* The same names and standing? */
-bool container_meta_equal(const struct container_meta *a, const struct container_meta *b);
-/* One reference more or less; from any thread; NULL is allowed. */
-struct container_meta *container_meta_hold(struct container_meta *meta);
-void container_meta_release(struct container_meta *meta);
-
-/* --- the table --------------------------------------------------------------------------------------------------- */
 
 struct container_table;
 struct container;
