@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -404,109 +403,4 @@ Test(container, whatever_happens_each_item_leaves_once_and_in_order)
 		cr_assert_gt(world.left[i].item, last[world.left[i].container], "out of order");
 		last[world.left[i].container] = world.left[i].item;
 	}
-}
-
-/* --- names ------------------------------------------------------------------------------------------------------------ */
-
-static struct event_container rich(void)
-{
-	static const struct event_label labels[] = {
-		{TEXT_STATIC("app"), TEXT_STATIC("web")}, {TEXT_STATIC("x"), TEXT_STATIC("")}};
-	static const struct text ips[] = {TEXT_STATIC("10.0.0.1"), TEXT_STATIC("fd00::1")};
-
-	return (struct event_container){.id = {1, 2},
-		.name = TEXT_LITERAL("main"),
-		.image_name = TEXT_LITERAL("web"),
-		.image_tag = TEXT_LITERAL("1"),
-		.image_digest = TEXT_LITERAL("sha256:0"),
-		.pod_name = TEXT_LITERAL("p"),
-		.pod_namespace = TEXT_LITERAL("n"),
-		.pod_uid = TEXT_LITERAL("u"),
-		.pod_ips = ips,
-		.pod_ip_count = 2,
-		.labels = labels,
-		.label_count = 2,
-		.sandbox_id = TEXT_LITERAL("s"),
-		.attempt = 3};
-}
-
-Test(container, names_are_copied_whole)
-{
-	struct event_container view = rich();
-	struct container_meta *meta = container_meta_make(&view, CONTAINER_PARTIAL), *again;
-	const struct event_container *copy = container_meta_view(meta);
-
-	cr_assert_eq(container_meta_standing(meta), CONTAINER_PARTIAL);
-	cr_assert(text_equal(copy->pod_uid, TEXT_LITERAL("u")));
-	cr_assert_neq(copy->labels, view.labels);
-	cr_assert_neq(copy->name.data, view.name.data);
-	cr_assert(text_equal(copy->labels[0].value, TEXT_LITERAL("web")));
-	cr_assert(text_equal(copy->pod_ips[1], TEXT_LITERAL("fd00::1")));
-	cr_assert_eq(copy->attempt, 3);
-	again = container_meta_make(copy, CONTAINER_PARTIAL);
-	container_meta_release(meta);
-	meta = container_meta_make(&view, CONTAINER_PARTIAL);
-	cr_assert(container_meta_equal(meta, again));
-	container_meta_release(meta);
-	container_meta_release(again);
-	container_meta_release(NULL);
-	cr_assert_null(container_meta_hold(NULL));
-}
-
-Test(container, names_that_differ_anywhere_are_not_equal)
-{
-	struct event_container view = rich();
-	struct container_meta *meta = container_meta_make(&view, CONTAINER_COMPLETE);
-	const struct event_label other_labels[] = {
-		{TEXT_LITERAL("app"), TEXT_LITERAL("web")}, {TEXT_LITERAL("x"), TEXT_LITERAL("y")}};
-	const struct text other_ips[] = {TEXT_LITERAL("10.0.0.1"), TEXT_LITERAL("fd00::2")};
-
-	for (int what = 0; what < 13; what++) {
-		struct event_container changed = view;
-		struct container_meta *other;
-
-		switch (what) {
-		case 0: changed.id[31] = 1; break;
-		case 1: changed.name = TEXT_LITERAL("Main"); break;
-		case 2: changed.image_name.length--; break;
-		case 3: changed.image_tag = (struct text){0}; break;
-		case 4: changed.image_digest = TEXT_LITERAL("sha256:1"); break;
-		case 5: changed.pod_name = TEXT_LITERAL("q"); break;
-		case 6: changed.labels = other_labels; break;
-		case 7: changed.label_count = 1; break;
-		case 8: changed.pod_ips = other_ips; break;
-		case 9: changed.pod_ip_count = 0; break;
-		case 10: changed.sandbox = true; break;
-		case 11: changed.attempt++; break;
-		default: changed.sandbox_id = TEXT_LITERAL("t"); break;
-		}
-		other = container_meta_make(&changed, CONTAINER_COMPLETE);
-		cr_assert_not(container_meta_equal(meta, other), "change %d", what);
-		container_meta_release(other);
-	}
-	container_meta_release(meta);
-}
-
-static void *hold_and_release(void *meta)
-{
-	for (int i = 0; i < 50000; i++) {
-		container_meta_hold(meta);
-		container_meta_release(meta);
-	}
-	container_meta_release(meta);
-	return NULL;
-}
-
-Test(container, references_are_counted_across_threads)
-{
-	struct event_container view = rich();
-	struct container_meta *meta = container_meta_make(&view, CONTAINER_COMPLETE);
-	pthread_t threads[3];
-
-	for (int i = 0; i < 3; i++)
-		pthread_create(&threads[i], NULL, hold_and_release, container_meta_hold(meta));
-	for (int i = 0; i < 3; i++)
-		pthread_join(threads[i], NULL);
-	cr_assert(text_equal(container_meta_view(meta)->name, TEXT_LITERAL("main")));
-	container_meta_release(meta);
 }

@@ -17,7 +17,10 @@ enum container_standing {
 
 struct container_meta; /* one allocation: a struct event_container and everything it points at */
 
-/* A copy of `view` with all its strings, labels and addresses; one reference. NULL without memory. */
+/*
+ * A copy of `view` with all that it points at, its spec and that one's mounts (EVENT_MOUNTS_MAX of them) too; one reference.
+ * NULL without memory.
+ */
 struct container_meta *container_meta_make(const struct event_container *view, enum container_standing standing);
 /* The copy; lives as long as a reference. */
 const struct event_container *container_meta_view(const struct container_meta *meta);
