@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/rooted.h"
+
+static char root[64];
+
+static void make(void)
+{
+	char command[600];
+
+	strcpy(root, "/tmp/taffrail-rooted-XXXXXX");
+	cr_assert_not_null(mkdtemp(root));
+	snprintf(command, sizeof(command),
+		"cd %s && mkdir -p run/crio var secret && echo inside >run/crio/file && ln -s /run var/run && "
+		"ln -s ../../../../../../etc var/out && ln -s /run/crio/file run/link && ln -s loop run/loop && mkfifo "
+		"run/pipe",
+		root);
+	cr_assert_eq(system(command), 0);
+}
+
+static void clean(void)
+{
+	char command[100];
+
+	snprintf(command, sizeof(command), "rm -r %s", root);
+	cr_assert_eq(system(command), 0);
+}
+
+static int read_it(const char *path, size_t limit)
+{
+	char *bytes;
+	size_t length;
+	int error = rooted_read(root, path, limit, &bytes, &length);
+
+	if (!error)
+		cr_assert(length == 7 && memcmp(bytes, "inside\n", 7) == 0);
+	else
+		cr_assert_null(bytes);
+	free(bytes);
+	return error;
+}
+
+Test(rooted, links_are_followed_as_the_host_follows_them, .init = make, .fini = clean)
+{
+	cr_assert_eq(read_it("/run/crio/file", 100), 0);
+	cr_assert_eq(read_it("/var/run/crio/file", 100), 0, "an absolute link");
+	cr_assert_eq(read_it("/../../run/crio/file", 100), 0, "above the root is the root");
+	cr_assert_eq(read_it("/var/out/passwd", 100), -ENOENT, "out of it");
+	cr_assert_eq(read_it("/run/link", 100), -ELOOP, "not at the end");
+	cr_assert_eq(read_it("/run/loop/x", 100), -ELOOP);
+	cr_assert_eq(read_it("/run/crio/none", 100), -ENOENT);
+}
+
+Test(rooted, only_regular_files_of_a_size, .init = make, .fini = clean)
+{
+	cr_assert_eq(read_it("/run/crio/file", 7), 0);
+	cr_assert_eq(read_it("/run/crio/file", 6), -EFBIG);
+	cr_assert_eq(read_it("/run/pipe", 100), -EINVAL, "and does not hang");
+	cr_assert_eq(read_it("/run/crio", 100), -EINVAL);
+}
+
+static void expect_resolved(const char *path, const char *expected)
+{
+	char whole[PATH_MAX], wanted[PATH_MAX];
+
+	snprintf(wanted, sizeof(wanted), "%s%s", root, expected);
+	cr_assert_eq(rooted_resolve(root, path, whole), 0);
+	cr_assert_str_eq(whole, wanted);
+}
+
+Test(rooted, where_a_path_is, .init = make, .fini = clean)
+{
+	char whole[PATH_MAX], *longest = malloc(PATH_MAX + 2);
+
+	expect_resolved("/run/crio/file", "/run/crio/file");
+	expect_resolved("/var/run/crio/file", "/run/crio/file");
+	expect_resolved("/run/link", "/run/crio/file");
+	expect_resolved("/var/run/later/x.sock", "/run/later/x.sock");
+	expect_resolved("/nothing/yet.sock", "/nothing/yet.sock");
+	expect_resolved("/run/loop", "/run/loop");
+	cr_assert_eq(rooted_resolve("", "/nothing/yet.sock", whole), 0);
+	cr_assert_str_eq(whole, "/nothing/yet.sock");
+	memset(longest, 'x', PATH_MAX + 1);
+	longest[0] = '/';
+	longest[PATH_MAX + 1] = '\0';
+	cr_assert_eq(rooted_resolve(root, longest, whole), -ENAMETOOLONG);
+	free(longest);
+}
