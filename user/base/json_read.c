@@ -37,3 +37,72 @@ struct text json_read_string(struct json_object *object, const char *key)
 		return (struct text){0};
 	return (struct text){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
 }
+
+bool json_read_bool(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) && json_object_is_type(value, json_type_boolean) &&
+	       json_object_get_boolean(value);
+}
+
+int64_t json_read_number(struct json_object *object, const char *key, int64_t otherwise)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_int))
+		return otherwise;
+	return json_object_get_int64(value);
+}
+
+struct json_object *json_read_member(struct json_object *object, const char *path)
+{
+	while (object && *path) {
+		size_t length = strcspn(path, ".");
+		char key[64];
+
+		if (length >= sizeof(key))
+			return NULL;
+		memcpy(key, path, length);
+		key[length] = '\0';
+		path += length + (path[length] == '.');
+		if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &object))
+			return NULL;
+	}
+	return object;
+}
+
+static bool is_space(char byte)
+{
+	return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
+static void skip(struct text *text, size_t bytes)
+{
+	text->data += bytes;
+	text->length -= bytes;
+}
+
+int json_read_item(struct text *text, struct json_object **object)
+{
+	struct json_tokener *tokener;
+	size_t length;
+
+	*object = NULL;
+	while (text->length > 0 && (is_space(*text->data) || *text->data == ',' || *text->data == '['))
+		skip(text, 1);
+	if (text->length == 0 || *text->data == ']')
+		return -ENOENT;
+	if (*text->data != '{')
+		return -EBADMSG;
+	tokener = json_tokener_new_ex(JSON_READ_DEPTH_MAX);
+	if (!tokener)
+		return -ENOMEM;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	length = text->length < JSON_READ_BYTES_MAX ? text->length : JSON_READ_BYTES_MAX;
+	*object = json_tokener_parse_ex(tokener, text->data, (int)length);
+	if (*object)
+		skip(text, json_tokener_get_parse_end(tokener));
+	json_tokener_free(tokener);
+	return *object ? 0 : -EBADMSG;
+}

@@ -3,6 +3,9 @@
 #ifndef TAFFRAIL_JSON_READ_H
 #define TAFFRAIL_JSON_READ_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/text.h"
 
 enum {
@@ -17,5 +20,18 @@ int json_read_object(struct text text, struct json_object **object);
 
 /* The string member `key`, owned by the object; empty if there is none, or it is no string. */
 struct text json_read_string(struct json_object *object, const char *key);
+/* Is the member `key` true? */
+bool json_read_bool(struct json_object *object, const char *key);
+/* The member `key`, or `otherwise` if there is none, or it is no whole number. */
+int64_t json_read_number(struct json_object *object, const char *key, int64_t otherwise);
+/* A member of members, its keys joined by dots: "linux.namespaces"; or NULL. */
+struct json_object *json_read_member(struct json_object *object, const char *path);
+
+/*
+ * The next object of an array of objects, which `text` moves along: for files that are too long to be parsed as one. 0;
+ * -ENOENT at the end; -EBADMSG: something else is there, or the object is too deep or above JSON_READ_BYTES_MAX; -ENOMEM. Free
+ * it with json_object_put.
+ */
+int json_read_item(struct text *text, struct json_object **object);
 
 #endif

@@ -65,25 +65,39 @@ void name_open_flags(uint32_t flags, void (*each)(void *context, const char *nam
 	}
 }
 
+static const char *const capabilities[] = {"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL",
+	"SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
+	"IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN",
+	"SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE",
+	"AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
+	"PERFMON", "BPF", "CHECKPOINT_RESTORE"};
+
 void name_capabilities(uint64_t set, void (*each)(void *context, const char *name), void *context)
 {
-	static const char *const names[] = {"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL",
-		"SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN",
-		"NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
-		"SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE",
-		"AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM",
-		"BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"};
 	char name[40];
 
 	for (size_t bit = 0; bit < 64; bit++) {
 		if (!(set >> bit & 1))
 			continue;
-		if (bit < sizeof(names) / sizeof(names[0]))
-			snprintf(name, sizeof(name), "CAP_%s", names[bit]);
+		if (bit < sizeof(capabilities) / sizeof(capabilities[0]))
+			snprintf(name, sizeof(name), "CAP_%s", capabilities[bit]);
 		else
 			snprintf(name, sizeof(name), "CAP_%zu", bit);
 		each(context, name);
 	}
+}
+
+uint64_t name_to_capability(struct text name)
+{
+	const struct text prefix = TEXT_LITERAL("CAP_");
+
+	if (!text_starts_with(name, prefix))
+		return 0;
+	name = (struct text){name.data + prefix.length, name.length - prefix.length};
+	for (size_t bit = 0; bit < sizeof(capabilities) / sizeof(capabilities[0]); bit++)
+		if (text_equal(name, text_of(capabilities[bit])))
+			return 1ull << bit;
+	return 0;
 }
 
 const char *name_of_file_type(uint32_t mode)

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/text.h"
+
 /* "ENOENT"; "E4711" for a number without a name, made in `room` (at least 16 bytes). */
 const char *name_of_error(int error, char *room);
 
@@ -15,6 +17,9 @@ void name_open_flags(uint32_t flags, void (*each)(void *context, const char *nam
 
 /* Calls `each` for every capability of the set: "CAP_NET_RAW", or "CAP_63" for one that has no name yet. */
 void name_capabilities(uint64_t set, void (*each)(void *context, const char *name), void *context);
+
+/* The bit of the capability "CAP_NET_RAW"; 0 for a name that is none. */
+uint64_t name_to_capability(struct text name);
 
 /* "file", "dir", "symlink", "char", "block", "fifo", "socket" for the type bits of a mode; NULL for none. */
 const char *name_of_file_type(uint32_t mode);
