@@ -62,6 +62,27 @@ static void put_metadata(const char *name)
 	put_number(&metadata, 4, 3);
 }
 
+/* As containerd 1.6 and CRI-O write them: the one says config…privileged, the other privileged. */
+#define INFO                                                                                                           \
+	"{\"sandboxID\":\"id-1\",\"pid\":4711,\"config\":{\"linux\":{\"security_context\":{\"privileged\":true}}},"    \
+	"\"runtimeSpec\":{\"process\":{\"user\":{\"uid\":5},\"args\":[\"sh\"]},"                                       \
+	"\"linux\":{\"cgroupsPath\":\"/kubepods/pod1/c-1\",\"namespaces\":[{\"type\":\"pid\"}],\"seccomp\":{}}}}"
+
+static void put_options(uint64_t network, uint64_t pid, uint64_t ipc)
+{
+	struct buffer options = {0}, namespaces = {0}, on_linux = {0};
+
+	put_number(&options, 1, network);
+	put_number(&options, 2, pid);
+	put_number(&options, 3, ipc);
+	put_message(&namespaces, 2, &options);
+	put_message(&on_linux, 1, &namespaces);
+	put_message(&inner, 6, &on_linux);
+	buffer_free(&options);
+	buffer_free(&namespaces);
+	buffer_free(&on_linux);
+}
+
 static void make(enum cri_method method)
 {
 	buffer_clear(&out);
@@ -98,8 +119,13 @@ static void make(enum cri_method method)
 			13);
 		put_message(&inner, 5, &metadata);
 		put_pair(&inner, 7, "app", "web");
+		put_pair(&inner, 8, "kubernetes.io/config.source", "api");
+		put_options(2, 1, 2);
 		put_message(&out, 1, &inner);
-		put_pair(&out, 2, "info", "{\"image\":\"pause:3\",\"x\":{\"image\":\"no\"}}");
+		put_pair(&out, 2, "info",
+			"{\"image\":\"pause:3\",\"x\":{\"image\":\"no\"},"
+			"\"config\":{\"linux\":{\"cgroup_parent\":\"/kubepods/burstable/pod1\"}},"
+			"\"runtimeSpec\":{\"process\":{\"args\":[\"/pause\"]}}}");
 		break;
 	case CRI_LIST_CONTAINERS:
 		put_text(&inner, 1, "c-1");
@@ -113,13 +139,20 @@ static void make(enum cri_method method)
 		put_message(&out, 1, &inner);
 		break;
 	case CRI_CONTAINER_STATUS:
+	case CRI_CONTAINER_STATE:
 		put_text(&inner, 1, "c-1");
 		put_text(&metadata, 1, "main");
 		put_message(&inner, 2, &metadata);
+		put_number(&inner, 3, 2);
+		put_number(&inner, 5, 1000);
+		put_number(&inner, 6, 2000);
+		put_number(&inner, 7, 137);
 		put_text(&metadata, 1, "web:1");
 		put_message(&inner, 8, &metadata);
 		put_text(&inner, 9, "web@sha256:1");
+		put_text(&inner, 10, "OOMKilled");
 		put_message(&out, 1, &inner);
+		put_pair(&out, 2, "info", INFO);
 		break;
 	case CRI_METHODS: break;
 	}
@@ -159,6 +192,11 @@ Test(cri_decode, each_answer_tells_what_the_sensor_asks_for)
 	EXPECT(answer.sandboxes[0].ips[0], "10.0.0.1");
 	EXPECT(answer.sandboxes[0].ips[1], "fd00::1");
 	EXPECT(answer.sandboxes[0].image, "pause:3");
+	EXPECT(answer.sandboxes[0].annotations[0].value, "api");
+	cr_assert_eq(answer.sandboxes[0].annotation_count, 1);
+	cr_assert_eq(answer.sandboxes[0].host_namespaces, EVENT_NAMESPACE_NETWORK | EVENT_NAMESPACE_IPC);
+	EXPECT(answer.sandboxes[0].cgroup, "/kubepods/burstable/pod1");
+	cr_assert(text_equal(answer.sandboxes[0].spec->args, TEXT_LITERAL("/pause\0")));
 	cri_answer_free(&answer);
 	decode(CRI_LIST_CONTAINERS);
 	EXPECT(answer.containers[0].sandbox_id, "id-1");
@@ -171,6 +209,75 @@ Test(cri_decode, each_answer_tells_what_the_sensor_asks_for)
 	EXPECT(answer.containers[0].image_ref, "web@sha256:1");
 	cri_answer_free(&answer);
 	cri_answer_free(&answer);
+}
+
+Test(cri_decode, a_containers_state_and_what_it_was_made_to_be)
+{
+	decode(CRI_CONTAINER_STATUS);
+	cr_assert_eq(answer.containers[0].state, CRI_CONTAINER_EXITED);
+	cr_assert_eq(answer.containers[0].exit_code, 137);
+	cr_assert_eq(answer.containers[0].started_ns, 1000);
+	cr_assert_eq(answer.containers[0].finished_ns, 2000);
+	EXPECT(answer.containers[0].reason, "OOMKilled");
+	EXPECT(answer.containers[0].sandbox_id, "id-1");
+	EXPECT(answer.containers[0].cgroup, "/kubepods/pod1/c-1");
+	cr_assert_eq(answer.containers[0].pid, 4711);
+	cr_assert(answer.containers[0].privileged);
+	cr_assert(answer.containers[0].spec->privileged, "by the CRI's word, though it has a filter");
+	cr_assert_eq(answer.containers[0].spec->uid, 5);
+	cr_assert_eq(answer.containers[0].spec->host_namespaces, 31 & ~EVENT_NAMESPACE_PID);
+	cri_answer_free(&answer);
+	cr_assert_null(answer.written);
+	decode(CRI_CONTAINER_STATE);
+	cr_assert_null(answer.containers[0].spec, "not asked for");
+	cr_assert_eq(answer.containers[0].exit_code, 137);
+	cri_answer_free(&answer);
+}
+
+Test(cri_decode, info_may_be_anything)
+{
+	static const char *const infos[] = {"", "{", "[]", "null", "{\"runtimeSpec\":7}",
+		"{\"runtimeSpec\":null,\"pid\":\"x\"}",
+		"{\"runtimeSpec\":[],\"config\":[],\"sandboxID\":{},\"privileged\":\"true\"}",
+		"{\"config\":{\"linux\":{\"security_context\":7}}}"};
+
+	for (size_t i = 0; i < sizeof(infos) / sizeof(infos[0]); i++)
+		for (enum cri_method method = CRI_SANDBOX_STATUS; method <= CRI_CONTAINER_STATE; method++) {
+			if (method == CRI_LIST_CONTAINERS)
+				continue;
+			buffer_clear(&inner);
+			put_text(&inner, 1, "c-1");
+			put_text(&metadata, 1, "n");
+			put_message(&inner, 2, &metadata);
+			buffer_clear(&out);
+			put_message(&out, 1, &inner);
+			put_pair(&out, 2, "info", infos[i]);
+			cr_assert_eq(cri_decode(method, out.data, out.length, &answer), 0, "%s", infos[i]);
+			if (method == CRI_SANDBOX_STATUS) {
+				cr_assert_null(answer.sandboxes[0].spec);
+				cr_assert_eq(answer.sandboxes[0].host_namespaces, 0);
+			} else {
+				cr_assert_null(answer.containers[0].spec);
+				cr_assert_not(answer.containers[0].privileged);
+				cr_assert_eq(answer.containers[0].state, CRI_CONTAINER_CREATED);
+			}
+			cri_answer_free(&answer);
+		}
+}
+
+Test(cri_decode, a_state_that_the_cri_does_not_know)
+{
+	for (uint64_t state = 2; state < 6; state++) {
+		buffer_clear(&out);
+		put_text(&inner, 1, "c-1");
+		put_text(&metadata, 1, "main");
+		put_message(&inner, 2, &metadata);
+		put_number(&inner, 3, state == 5 ? UINT64_MAX : state);
+		put_message(&out, 1, &inner);
+		cr_assert_eq(cri_decode(CRI_CONTAINER_STATE, out.data, out.length, &answer), 0);
+		cr_assert_eq(answer.containers[0].state, state == 2 ? CRI_CONTAINER_EXITED : CRI_CONTAINER_UNKNOWN);
+		cri_answer_free(&answer);
+	}
 }
 
 Test(cri_decode, every_cut_is_refused_or_read_and_never_overrun)

@@ -17,6 +17,7 @@ enum {
 	VERSION_RETRY_MS = 1000, /* of a peer that listens and has no answer to Version */
 	KEEPALIVE_MS = 5000,
 	WHY_SIZE = 256,
+	NAME_SIZE = 64,
 	ID_SIZE = 2 * EVENT_CONTAINER_ID_SIZE + 1,
 };
 static const uint64_t hurry_ns = 20ull * 1000 * 1000;
@@ -40,6 +41,7 @@ struct cri {
 	struct grpc_client *client;
 	struct event *version_timer;
 	enum cri_state state;
+	char name[NAME_SIZE];
 	uint64_t tried_ns; /* when the last attempt to connect ended */
 	LIST_HEAD(calls, call) calls;
 	struct cri_counters counters;
@@ -52,6 +54,7 @@ static const char *const paths[CRI_METHODS] = {
 	[CRI_SANDBOX_STATUS] = "/runtime.v1.RuntimeService/PodSandboxStatus",
 	[CRI_LIST_CONTAINERS] = "/runtime.v1.RuntimeService/ListContainers",
 	[CRI_CONTAINER_STATUS] = "/runtime.v1.RuntimeService/ContainerStatus",
+	[CRI_CONTAINER_STATE] = "/runtime.v1.RuntimeService/ContainerStatus",
 };
 
 /* Words of a peer, for the log: nothing but printable ASCII. */
@@ -91,13 +94,16 @@ static size_t pack_request(enum cri_method method, const char *id, uint8_t *byte
 		[CRI_SANDBOX_STATUS] = &sandbox_status.base,
 		[CRI_LIST_CONTAINERS] = &list_containers.base,
 		[CRI_CONTAINER_STATUS] = &container_status.base,
+		[CRI_CONTAINER_STATE] = &container_status.base,
 	};
 
 	version.version = (char *)(uintptr_t) "v1";
 	status.verbose = true;
 	sandbox_filter.id = container_filter.id = text;
 	sandbox_status.pod_sandbox_id = container_status.container_id = text;
-	sandbox_status.verbose = true; /* the pause image is told nowhere else */
+	/* The pause image, and what is not in the bundle of a host that cannot be read, are told nowhere else. */
+	sandbox_status.verbose = true;
+	container_status.verbose = method == CRI_CONTAINER_STATUS;
 	if (*text) {
 		list_sandboxes.filter = &sandbox_filter;
 		list_containers.filter = &container_filter;
@@ -194,6 +200,19 @@ int cri_call(struct cri *cri, enum cri_method method, const char *id,
 
 /* --- the connection -------------------------------------------------------------------------------------------------- */
 
+static void take_name(struct cri *cri, struct text name)
+{
+	size_t at = 0;
+
+	for (; at < name.length && at + 1 < NAME_SIZE; at++) {
+		char letter = name.data[at];
+
+		letter = (char)(letter >= 'A' && letter <= 'Z' ? letter - 'A' + 'a' : letter);
+		cri->name[at] = (char)(letter > ' ' && letter <= '~' ? letter : '?');
+	}
+	cri->name[at] = '\0';
+}
+
 static void on_version(void *context, struct cri *cri, enum cri_method method, const char *id, int error,
 	const struct cri_answer *answer)
 {
@@ -214,6 +233,7 @@ static void on_version(void *context, struct cri *cri, enum cri_method method, c
 		set_state(cri, CRI_FAILING, why);
 		return;
 	}
+	take_name(cri, answer->runtime_name);
 	add_printable(why, answer->runtime_name);
 	add_printable(why, TEXT_LITERAL(" "));
 	add_printable(why, answer->runtime_version);
@@ -294,6 +314,11 @@ int cri_open(struct event_base *base, const char *path, const struct cri_ops *op
 const char *cri_path(const struct cri *cri)
 {
 	return cri->address.path;
+}
+
+const char *cri_name(const struct cri *cri)
+{
+	return cri->name;
 }
 
 enum cri_state cri_state(const struct cri *cri)

@@ -28,6 +28,7 @@ enum cri_method {
 	CRI_SANDBOX_STATUS,
 	CRI_LIST_CONTAINERS,
 	CRI_CONTAINER_STATUS,
+	CRI_CONTAINER_STATE, /* ContainerStatus without what only verbose answers have: cheap for the runtime */
 	CRI_METHODS,
 };
 
@@ -40,17 +41,39 @@ struct cri_sandbox {
 	size_t label_count;
 	const struct text *ips; /* CRI_SANDBOX_STATUS only */
 	size_t ip_count;
-	struct text image; /* of the pause container; CRI_SANDBOX_STATUS of containerd only */
+	struct text image; /* of the pause container; CRI_SANDBOX_STATUS only */
 	uint32_t attempt;
+	/* CRI_SANDBOX_STATUS only. */
+	const struct event_label *annotations;
+	size_t annotation_count;
+	uint32_t host_namespaces;      /* that the pod's containers have, by the CRI: bits of enum event_namespace */
+	struct text cgroup;            /* the pause container's path or the pod's parent; may be empty */
+	const struct event_spec *spec; /* of the pause container, or NULL */
 };
 
+/* The numbers of the CRI. */
+enum cri_container_state { CRI_CONTAINER_CREATED, CRI_CONTAINER_RUNNING, CRI_CONTAINER_EXITED, CRI_CONTAINER_UNKNOWN };
+
 struct cri_container {
-	struct text id, sandbox_id; /* CRI_CONTAINER_STATUS does not tell the sandbox */
+	struct text id,
+		sandbox_id; /* CRI_CONTAINER_STATUS tells the sandbox in its verbose part, CRI_CONTAINER_STATE never */
 	struct text name;
 	struct text image;     /* a reference; in CRI_LIST_CONTAINERS it may be the image's id */
 	struct text image_ref; /* a reference with a digest, or the image's id */
 	uint32_t attempt;
+	/* CRI_CONTAINER_STATUS, CRI_CONTAINER_STATE. */
+	enum cri_container_state state;
+	int32_t exit_code;               /* if it has exited */
+	struct text reason;              /* why it is in that state */
+	int64_t started_ns, finished_ns; /* Unix time; 0: not yet */
+	/* CRI_CONTAINER_STATUS only, where the runtime tells. */
+	int64_t pid;
+	bool privileged;
+	struct text cgroup;            /* linux.cgroupsPath */
+	const struct event_spec *spec; /* or NULL */
 };
+
+struct bundle_spec;
 
 /* A decoded answer: views of `arena`. Which fields are set depends on the method. */
 struct cri_answer {
@@ -59,8 +82,9 @@ struct cri_answer {
 	struct text state_directory;               /* CRI_STATUS of containerd: /run/containerd */
 	const struct cri_sandbox *sandboxes;       /* CRI_LIST_SANDBOXES; CRI_SANDBOX_STATUS: one */
 	size_t sandbox_count;
-	const struct cri_container *containers; /* CRI_LIST_CONTAINERS; CRI_CONTAINER_STATUS: one */
+	const struct cri_container *containers; /* CRI_LIST_CONTAINERS; CRI_CONTAINER_STATUS, _STATE: one */
 	size_t container_count;
+	struct bundle_spec *written; /* what their spec points into */
 	struct cri_arena *arena;
 };
 
@@ -96,6 +120,8 @@ struct cri_ops {
 int cri_open(struct event_base *base, const char *path, const struct cri_ops *ops, struct cri **cri);
 
 const char *cri_path(const struct cri *cri);
+/* What it calls itself, in lower case and printable: "containerd", "cri-o"; "" until it has told. */
+const char *cri_name(const struct cri *cri);
 enum cri_state cri_state(const struct cri *cri);
 
 /* CRI_ABSENT: try to connect now instead of later; the state is CRI_CONNECTING if that returns true. */

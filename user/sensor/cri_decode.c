@@ -7,6 +7,7 @@
 
 #include "base/json_read.h"
 #include "cri/runtime.pb-c.h"
+#include "sensor/bundle_spec.h"
 #include "sensor/cri.h"
 
 enum { CHUNK_BYTES = 16384 };
@@ -104,21 +105,51 @@ static const struct text *ips_of(
 	return ips;
 }
 
-/* A string member of the JSON object that verbose answers carry under `name`. Copied: empty where it is not there. */
-static struct text info_string(
-	struct cri_arena *arena, Runtime__V1__Pair **info, size_t count, const char *name, const char *member)
+/* The JSON object that verbose answers carry under `name`, for json_object_put; NULL where it is not there. */
+static struct json_object *info_of(Runtime__V1__Pair **info, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *object;
-		struct text found;
 
-		if (strcmp(info[i]->key, name) != 0 || json_read_object(text_of(info[i]->value), &object) < 0)
-			continue;
-		found = arena_text(arena, json_read_string(object, member));
-		json_object_put(object);
-		return found;
+		if (strcmp(info[i]->key, name) == 0 && json_read_object(text_of(info[i]->value), &object) == 0)
+			return object;
 	}
-	return (struct text){0};
+	return NULL;
+}
+
+/* A string member, copied: empty where it is not there. */
+static struct text info_string(struct cri_arena *arena, struct json_object *object, const char *member)
+{
+	return arena_text(arena, json_read_string(object, member));
+}
+
+/* The OCI spec in an answer about one container: that is the answer's then. */
+static const struct event_spec *info_spec(struct cri_answer *answer, struct json_object *info)
+{
+	struct json_object *spec = json_read_member(info, "runtimeSpec");
+
+	if (!json_object_is_type(spec, json_type_object))
+		return NULL;
+	answer->written = bundle_spec_read(spec);
+	if (!answer->written) {
+		answer->arena->short_of_memory = true;
+		return NULL;
+	}
+	return &answer->written->view;
+}
+
+static uint32_t host_namespaces_of(const Runtime__V1__LinuxPodSandboxStatus *status)
+{
+	const Runtime__V1__NamespaceOption *options = status && status->namespaces ? status->namespaces->options : NULL;
+	uint32_t host = 0;
+
+	if (options && options->network == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		host |= EVENT_NAMESPACE_NETWORK;
+	if (options && options->pid == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		host |= EVENT_NAMESPACE_PID;
+	if (options && options->ipc == RUNTIME__V1__NAMESPACE_MODE__NODE)
+		host |= EVENT_NAMESPACE_IPC;
+	return host;
 }
 
 static void name_sandbox(struct cri_sandbox *sandbox, const Runtime__V1__PodSandboxMetadata *metadata)
@@ -157,9 +188,11 @@ static int take_version(const ProtobufCMessage *message, struct cri_answer *answ
 static int take_status(const ProtobufCMessage *message, struct cri_answer *answer)
 {
 	const Runtime__V1__StatusResponse *status = (const void *)message;
+	struct json_object *config = info_of(status->info, status->n_info, "config");
 	/* The CRI plugin's own directory, one below containerd's. */
-	struct text directory = info_string(answer->arena, status->info, status->n_info, "config", "stateDir");
+	struct text directory = info_string(answer->arena, config, "stateDir");
 
+	json_object_put(config);
 	while (directory.length > 0 && directory.data[directory.length - 1] != '/')
 		directory.length--;
 	if (directory.length > 1 && directory.data[0] == '/')
@@ -189,6 +222,19 @@ static int take_sandboxes(const ProtobufCMessage *message, struct cri_answer *an
 	return 0;
 }
 
+static void take_sandbox_info(
+	struct cri_sandbox *sandbox, const Runtime__V1__PodSandboxStatusResponse *response, struct cri_answer *answer)
+{
+	struct json_object *info = info_of(response->info, response->n_info, "info");
+
+	sandbox->image = info_string(answer->arena, info, "image");
+	sandbox->cgroup = info_string(answer->arena, json_read_member(info, "runtimeSpec.linux"), "cgroupsPath");
+	if (sandbox->cgroup.length == 0)
+		sandbox->cgroup = info_string(answer->arena, json_read_member(info, "config.linux"), "cgroup_parent");
+	sandbox->spec = info_spec(answer, info);
+	json_object_put(info);
+}
+
 static int take_sandbox(const ProtobufCMessage *message, struct cri_answer *answer)
 {
 	const Runtime__V1__PodSandboxStatusResponse *response = (const void *)message;
@@ -203,11 +249,14 @@ static int take_sandbox(const ProtobufCMessage *message, struct cri_answer *answ
 	name_sandbox(sandbox, status->metadata);
 	sandbox->labels = labels_of(answer->arena, status->labels, status->n_labels);
 	sandbox->label_count = status->n_labels;
+	sandbox->annotations = labels_of(answer->arena, status->annotations, status->n_annotations);
+	sandbox->annotation_count = status->n_annotations;
 	sandbox->ips = ips_of(answer->arena, status->network, &sandbox->ip_count);
-	sandbox->image = info_string(answer->arena, response->info, response->n_info, "info", "image");
+	sandbox->host_namespaces = host_namespaces_of(status->on_linux);
+	take_sandbox_info(sandbox, response, answer);
 	answer->sandboxes = sandbox;
 	answer->sandbox_count = 1;
-	return sandbox->labels ? 0 : -ENOMEM;
+	return sandbox->labels && sandbox->annotations ? 0 : -ENOMEM;
 }
 
 static int take_containers(const ProtobufCMessage *message, struct cri_answer *answer)
@@ -229,10 +278,33 @@ static int take_containers(const ProtobufCMessage *message, struct cri_answer *a
 	return 0;
 }
 
+static void take_container_info(struct cri_container *container, const Runtime__V1__ContainerStatusResponse *response,
+	struct cri_answer *answer)
+{
+	struct json_object *info = info_of(response->info, response->n_info, "info");
+
+	container->sandbox_id = info_string(answer->arena, info, "sandboxID");
+	container->pid = json_read_number(info, "pid", 0);
+	container->privileged = json_read_bool(info, "privileged") ||
+				json_read_bool(json_read_member(info, "config.linux.security_context"), "privileged");
+	container->cgroup = info_string(answer->arena, json_read_member(info, "runtimeSpec.linux"), "cgroupsPath");
+	if (answer->method == CRI_CONTAINER_STATUS)
+		container->spec = info_spec(answer, info);
+	if (answer->written)
+		answer->written->view.privileged |= container->privileged;
+	json_object_put(info);
+}
+
+static enum cri_container_state state_of(Runtime__V1__ContainerState state)
+{
+	return (uint32_t)state <= RUNTIME__V1__CONTAINER_STATE__CONTAINER_UNKNOWN ? (enum cri_container_state)state
+										  : CRI_CONTAINER_UNKNOWN;
+}
+
 static int take_container(const ProtobufCMessage *message, struct cri_answer *answer)
 {
-	const Runtime__V1__ContainerStatus *status =
-		((const Runtime__V1__ContainerStatusResponse *)(const void *)message)->status;
+	const Runtime__V1__ContainerStatusResponse *response = (const void *)message;
+	const Runtime__V1__ContainerStatus *status = response->status;
 	struct cri_container *container = arena_array(answer->arena, 1, sizeof(*container));
 
 	if (!status || !status->metadata)
@@ -241,6 +313,12 @@ static int take_container(const ProtobufCMessage *message, struct cri_answer *an
 		return -ENOMEM;
 	container->id = text_of(status->id);
 	name_container(container, status->metadata, status->image, status->image_ref);
+	container->state = state_of(status->state);
+	container->exit_code = status->exit_code;
+	container->reason = text_of(status->reason);
+	container->started_ns = status->started_at;
+	container->finished_ns = status->finished_at;
+	take_container_info(container, response, answer);
 	answer->containers = container;
 	answer->container_count = 1;
 	return 0;
@@ -256,6 +334,7 @@ static const struct {
 	[CRI_SANDBOX_STATUS] = {&runtime__v1__pod_sandbox_status_response__descriptor, take_sandbox},
 	[CRI_LIST_CONTAINERS] = {&runtime__v1__list_containers_response__descriptor, take_containers},
 	[CRI_CONTAINER_STATUS] = {&runtime__v1__container_status_response__descriptor, take_container},
+	[CRI_CONTAINER_STATE] = {&runtime__v1__container_status_response__descriptor, take_container},
 };
 
 int cri_decode(enum cri_method method, const void *bytes, size_t length, struct cri_answer *answer)
@@ -289,5 +368,6 @@ void cri_answer_free(struct cri_answer *answer)
 		free(chunk);
 	}
 	free(answer->arena);
+	bundle_spec_free(answer->written);
 	*answer = (struct cri_answer){0};
 }
