@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A container's config.json, up to the document of an event that carries its names. */
+/* A container's config.json, as each of its makers writes it, up to the document of an event that carries its names. */
 #include "fuzz.h"
 
 #include "event/ecs.h"
 #include "sensor/bundle.h"
+#include "sensor/bundle_spec.h"
 #include "sensor/container.h"
 #include "sensor/names.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+static void expect_spec(const struct event_spec *spec)
+{
+	fuzz_expect(spec && spec->mount_count <= EVENT_MOUNTS_MAX && spec->args.length <= BUNDLE_ARGS_MAX);
+	fuzz_expect(spec->host_namespaces < 32);
+}
+
+static void try_maker(struct text text, enum bundle_maker maker)
 {
 	static const struct event_host host = {.id = TEXT_STATIC("h")};
 	struct event event = {.action = EVENT_FORK, .host = &host, .count = 1};
@@ -16,12 +23,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	struct buffer out = {0};
 	struct bundle bundle;
 
-	if (bundle_parse((struct text){(const char *)bytes, length}, &bundle) < 0) {
-		fuzz_expect(!bundle.document);
-		return 0;
+	if (bundle_parse(text, maker, &bundle) < 0) {
+		fuzz_expect(!bundle.document && !bundle.labels && !bundle.written);
+		return;
 	}
-	fuzz_expect(bundle.sandbox_id.length > 0);
+	fuzz_expect(bundle.alone || maker == BUNDLE_MOBY || bundle.sandbox_id.length > 0);
+	fuzz_expect(bundle.runtime.length > 0 && bundle.label_count <= BUNDLE_LABELS_MAX);
 	names_bundle(&bundle, &view);
+	expect_spec(view.spec);
+	fuzz_expect(view.workload_kind.length == 0 || view.workload_name.length > 0);
 	meta = container_meta_make(&view, CONTAINER_PARTIAL);
 	fuzz_expect(meta);
 	bundle_free(&bundle);
@@ -30,5 +40,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	fuzz_expect_document(&out);
 	buffer_free(&out);
 	container_meta_release(meta);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+	for (enum bundle_maker maker = BUNDLE_CONTAINERD; maker <= BUNDLE_STORAGE; maker++)
+		try_maker((struct text){(const char *)bytes, length}, maker);
 	return 0;
 }

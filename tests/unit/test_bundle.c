@@ -24,7 +24,7 @@
 
 static int parse(const char *json, struct bundle *bundle)
 {
-	return bundle_parse(text_of(json), bundle);
+	return bundle_parse(text_of(json), BUNDLE_CONTAINERD, bundle);
 }
 
 Test(bundle, the_annotations_of_a_container)
@@ -38,7 +38,9 @@ Test(bundle, the_annotations_of_a_container)
 	EXPECT(bundle.pod_name, "web-1");
 	EXPECT(bundle.pod_namespace, "shop");
 	EXPECT(bundle.pod_uid, "u-1");
+	EXPECT(bundle.runtime, "containerd");
 	cr_assert_not(bundle.sandbox);
+	cr_assert_not(bundle.alone);
 	bundle_free(&bundle);
 	cr_assert_null(bundle.document);
 	bundle_free(&bundle);
@@ -99,7 +101,8 @@ Test(bundle, every_cut_of_a_whole_one_is_refused)
 		struct bundle bundle;
 
 		memcpy(copy, whole, length);
-		cr_assert_eq(bundle_parse((struct text){copy, length}, &bundle), -EBADMSG, "cut at %zu", length);
+		cr_assert_eq(bundle_parse((struct text){copy, length}, BUNDLE_CONTAINERD, &bundle), -EBADMSG,
+			"cut at %zu", length);
 		free(copy);
 	}
 }
@@ -177,6 +180,37 @@ static void write_file(const char *path, const char *text, size_t size)
 	close(fd);
 }
 
+/* In another namespace of containerd's there is no pod, and it counts only if Kubernetes' own has nothing. */
+static void expect_other_places(const char *state)
+{
+	static const struct {
+		const char *folder, *json, *runtime;
+		bool alone;
+	} places[] = {
+		{"io.containerd.runtime.v2.task/moby", WHOLE, "docker", false},
+		{"io.containerd.runtime.v2.task/ci", WHOLE, "containerd", true},
+		{"overlay-containers", "{\"annotations\":{\"io.container.manager\":\"libpod\"}}", "podman", true},
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		const char *inner = strcmp(places[i].folder, "overlay-containers") == 0 ? "/userdata" : "";
+		char command[300], path[300];
+		struct bundle bundle;
+
+		snprintf(command, sizeof(command), "mkdir -p %s/%s/abc%s", state, places[i].folder, inner);
+		cr_assert_eq(system(command), 0);
+		snprintf(path, sizeof(path), "%s/%s/abc%s/config.json", state, places[i].folder, inner);
+		write_file(path, places[i].json, 0);
+		cr_assert_eq(bundle_read("", state, "abc", &bundle), 0, "%s", path);
+		EXPECT(bundle.runtime, places[i].runtime);
+		cr_assert_eq(bundle.alone, places[i].alone);
+		EXPECT(bundle.pod_name, "");
+		EXPECT(bundle.container_name, "");
+		bundle_free(&bundle);
+		unlink(path);
+	}
+}
+
 Test(bundle, files_are_read_from_where_containerd_puts_them)
 {
 	char state[] = "/tmp/taffrail-bundle-XXXXXX", folder[200], path[300], command[300], *longest = malloc(5000);
@@ -187,25 +221,29 @@ Test(bundle, files_are_read_from_where_containerd_puts_them)
 	snprintf(command, sizeof(command), "mkdir -p %s", folder);
 	cr_assert_eq(system(command), 0);
 	snprintf(path, sizeof(path), "%s/config.json", folder);
-	cr_assert_eq(bundle_read(state, "abc", &bundle), -ENOENT);
+	cr_assert_eq(bundle_read("", state, "abc", &bundle), -ENOENT);
 	write_file(path, WHOLE, 0);
-	cr_assert_eq(bundle_read(state, "abc", &bundle), 0);
+	cr_assert_eq(bundle_read("", state, "abc", &bundle), 0);
 	EXPECT(bundle.pod_name, "web-1");
 	bundle_free(&bundle);
+	cr_assert_eq(bundle_read(state, "/", "abc", &bundle), 0, "the same, below a root");
+	bundle_free(&bundle);
 	write_file(path, "", 0);
-	cr_assert_eq(bundle_read(state, "abc", &bundle), -EBADMSG, "an empty file");
+	cr_assert_eq(bundle_read("", state, "abc", &bundle), -EBADMSG, "an empty file");
 	write_file(path, WHOLE, JSON_READ_BYTES_MAX + 1);
-	cr_assert_eq(bundle_read(state, "abc", &bundle), -EFBIG);
+	cr_assert_eq(bundle_read("", state, "abc", &bundle), -EFBIG);
 	unlink(path);
 	cr_assert_eq(mkfifo(path, 0600), 0);
-	cr_assert_eq(bundle_read(state, "abc", &bundle), -EINVAL, "a fifo must not block");
+	cr_assert_eq(bundle_read("", state, "abc", &bundle), -EINVAL, "a fifo must not block");
 	unlink(path);
 	cr_assert_eq(symlink("/etc/passwd", path), 0);
-	cr_assert_eq(bundle_read(state, "abc", &bundle), -ELOOP);
+	cr_assert_eq(bundle_read("", state, "abc", &bundle), -ELOOP);
 	memset(longest, 'x', 4999);
 	longest[4999] = '\0';
-	cr_assert_eq(bundle_read(longest, "abc", &bundle), -ENAMETOOLONG);
+	cr_assert_eq(bundle_read("", longest, "abc", &bundle), -ENAMETOOLONG);
 	free(longest);
+	unlink(path);
+	expect_other_places(state);
 	snprintf(command, sizeof(command), "rm -r %s", state);
 	cr_assert_eq(system(command), 0);
 }

@@ -111,16 +111,32 @@ Test(container_names, a_container_has_its_own_names_and_its_pods)
 		.label_count = 1,
 		.ips = ips,
 		.ip_count = 1,
+		.cgroup = TEXT_LITERAL("/kubepods/burstable/podu"),
 		.attempt = 9};
-	const struct event_container own = {
-		.id = {7}, .name = TEXT_LITERAL("main"), .image_name = TEXT_LITERAL("web"), .attempt = 2};
+	const struct event_spec spec = {0};
+	const struct event_container own = {.id = {7},
+		.name = TEXT_LITERAL("main"),
+		.image_name = TEXT_LITERAL("web"),
+		.attempt = 2,
+		.spec = &spec,
+		.exited = true,
+		.exit_code = 3,
+		.exit_reason = TEXT_LITERAL("Error")};
 	struct event_container pod, view;
 
 	names_sandbox(&sandbox, NULL, &pod);
 	EXPECT(pod.name, "POD");
 	cr_assert(pod.sandbox);
 	cr_assert_eq(pod.attempt, 9);
+	EXPECT(pod.workload_kind, "Pod");
+	cr_assert_eq(pod.source, EVENT_SOURCE_CRI);
 	names_merge(&own, &pod, &view);
+	EXPECT(view.workload_name, "web-1");
+	cr_assert_eq(view.qos, EVENT_BURSTABLE);
+	cr_assert_eq(view.spec, &spec);
+	cr_assert(view.exited);
+	cr_assert_eq(view.exit_code, 3);
+	EXPECT(view.exit_reason, "Error");
 	cr_assert_eq(view.id[0], 7);
 	EXPECT(view.name, "main");
 	EXPECT(view.image_name, "web");
@@ -130,6 +146,30 @@ Test(container_names, a_container_has_its_own_names_and_its_pods)
 	cr_assert_eq(view.pod_ip_count, 1);
 	cr_assert_eq(view.attempt, 2);
 	cr_assert_not(view.sandbox);
+}
+
+Test(container_names, only_who_has_exited_has_an_exit_code)
+{
+	const struct event_spec known = {.uid = 1}, told = {.uid = 2};
+	const struct event_container before = {.spec = &known, .qos = EVENT_GUARANTEED};
+	struct cri_container container = {
+		.state = CRI_CONTAINER_EXITED, .exit_code = 137, .reason = TEXT_LITERAL("OOMKilled"), .spec = &told};
+	struct event_container view;
+
+	names_container(&container, &before, &view);
+	cr_assert(view.exited);
+	cr_assert_eq(view.exit_code, 137);
+	EXPECT(view.exit_reason, "OOMKilled");
+	cr_assert_eq(view.spec, &known, "the bundle's own");
+	cr_assert_eq(view.qos, EVENT_GUARANTEED);
+	container.state = CRI_CONTAINER_RUNNING;
+	container.cgroup = TEXT_LITERAL("/kubepods/besteffort/podx/y");
+	names_container(&container, NULL, &view);
+	cr_assert_not(view.exited);
+	cr_assert_eq(view.exit_code, 0);
+	EXPECT(view.exit_reason, "");
+	cr_assert_eq(view.spec, &told);
+	cr_assert_eq(view.qos, EVENT_BEST_EFFORT);
 }
 
 Test(container_names, labels_agree_in_any_order_and_only_whole)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/names.h"
 
+#include "sensor/bundle_spec.h"
+
 void names_image(struct text reference, struct event_container *view)
 {
 	const char *at = reference.length ? memchr(reference.data, '@', reference.length) : NULL;
@@ -53,10 +55,50 @@ void names_bundle(const struct bundle *bundle, struct event_container *view)
 		.pod_name = bundle->pod_name,
 		.pod_namespace = bundle->pod_namespace,
 		.pod_uid = bundle->pod_uid,
+		.labels = bundle->labels,
+		.label_count = bundle->label_count,
+		.annotations = bundle->annotations,
+		.annotation_count = bundle->annotation_count,
 		.sandbox_id = bundle->sandbox_id,
+		.runtime = bundle->runtime,
+		.attempt = bundle->attempt,
+		.qos = names_qos(bundle->cgroup),
+		.source = EVENT_SOURCE_BUNDLE,
 		.sandbox = bundle->sandbox,
+		.spec = bundle->written ? &bundle->written->view : NULL,
 	};
-	names_image(bundle->image, view);
+	name_image(bundle->image, bundle->image_ref, NULL, view);
+	if (bundle->label_count > 0)
+		names_workload(view);
+}
+
+static void fill(struct text *to, struct text from)
+{
+	if (to->length == 0)
+		*to = from;
+}
+
+void names_state(const struct state *state, struct event_container *view)
+{
+	struct event_container image = {0};
+
+	if (view->name.length == 0)
+		view->source = EVENT_SOURCE_STATE;
+	view->sandbox |= state->sandbox;
+	fill(&view->name, view->sandbox ? TEXT_LITERAL("POD") : state->name);
+	fill(&view->runtime, state->runtime);
+	fill(&view->sandbox_id, state->sandbox_id);
+	fill(&view->pod_name, state->pod_name);
+	fill(&view->pod_namespace, state->pod_namespace);
+	fill(&view->pod_uid, state->pod_uid);
+	if (view->attempt == 0)
+		view->attempt = state->attempt;
+	name_image(state->image, state->image_id, NULL, &image);
+	if (view->image_name.length == 0) {
+		view->image_name = image.image_name;
+		view->image_tag = image.image_tag;
+	}
+	fill(&view->image_digest, image.image_digest);
 }
 
 void names_sandbox(
@@ -71,17 +113,38 @@ void names_sandbox(
 		.pod_ip_count = sandbox->ip_count,
 		.labels = sandbox->labels,
 		.label_count = sandbox->label_count,
+		.annotations = sandbox->annotations,
+		.annotation_count = sandbox->annotation_count,
 		.sandbox_id = sandbox->id,
 		.attempt = sandbox->attempt,
+		.qos = names_qos(sandbox->cgroup),
+		.source = EVENT_SOURCE_CRI,
 		.sandbox = true,
+		.spec = before && before->spec ? before->spec : sandbox->spec,
 	};
+	if (view->qos == EVENT_QOS_UNKNOWN && before)
+		view->qos = before->qos;
 	name_image(sandbox->image, (struct text){0}, before, view);
+	names_workload(view);
 }
 
 void names_container(
 	const struct cri_container *container, const struct event_container *before, struct event_container *view)
 {
-	*view = (struct event_container){.name = container->name, .attempt = container->attempt};
+	*view = (struct event_container){
+		.name = container->name,
+		.attempt = container->attempt,
+		.qos = names_qos(container->cgroup),
+		.source = EVENT_SOURCE_CRI,
+		.spec = before && before->spec ? before->spec : container->spec,
+		.exited = container->state == CRI_CONTAINER_EXITED,
+	};
+	if (view->exited) {
+		view->exit_code = container->exit_code;
+		view->exit_reason = container->reason;
+	}
+	if (view->qos == EVENT_QOS_UNKNOWN && before)
+		view->qos = before->qos;
 	name_image(container->image, container->image_ref, before, view);
 }
 
@@ -94,7 +157,34 @@ void names_merge(const struct event_container *own, const struct event_container
 	view->image_tag = own->image_tag;
 	view->image_digest = own->image_digest;
 	view->attempt = own->attempt;
+	if (own->qos != EVENT_QOS_UNKNOWN)
+		view->qos = own->qos;
+	view->spec = own->spec;
+	view->exited = own->exited;
+	view->exit_code = own->exit_code;
+	view->exit_reason = own->exit_reason;
 	view->sandbox = false;
+}
+
+static bool is_chosen(struct text key, struct text pattern)
+{
+	if (pattern.length > 0 && pattern.data[pattern.length - 1] == '*')
+		return text_starts_with(key, (struct text){pattern.data, pattern.length - 1});
+	return text_equal(key, pattern);
+}
+
+size_t names_choose(const struct event_label *labels, size_t count, const char *const *keys, size_t key_count,
+	struct event_label *chosen, size_t room)
+{
+	size_t taken = 0;
+
+	for (size_t i = 0; i < count && taken < room; i++)
+		for (size_t j = 0; j < key_count; j++)
+			if (is_chosen(labels[i].key, text_of(keys[j]))) {
+				chosen[taken++] = labels[i];
+				break;
+			}
+	return taken;
 }
 
 bool names_agree(const struct event_container *view, const struct cri_sandbox *sandbox)

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/state.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json_read.h"
+#include "base/rooted.h"
+
+static struct text tail(struct text text, size_t bytes)
+{
+	return (struct text){text.data + bytes, text.length - bytes};
+}
+
+/* The number behind the last underscore: the last part of k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT. */
+static uint32_t attempt_of(struct text name)
+{
+	uint64_t number = 0, digit = 1;
+
+	for (size_t i = name.length; i > 0 && name.data[i - 1] != '_'; i--, digit *= 10) {
+		if (name.data[i - 1] < '0' || name.data[i - 1] > '9' || digit > 1000000000)
+			return 0;
+		number += digit * (uint64_t)(name.data[i - 1] - '0');
+	}
+	return number <= UINT32_MAX ? (uint32_t)number : 0;
+}
+
+/* The parts of such a name, which have no underscore themselves. A sandbox of CRI-O's is k8s_POD_NAMESPACE_UID_ATTEMPT. */
+static void take_pod(struct state *state, struct text name)
+{
+	struct text *const parts[] = {&state->pod_name, &state->pod_namespace, &state->pod_uid};
+
+	if (!text_starts_with(name, TEXT_LITERAL("k8s_")))
+		return;
+	name = tail(name, 4);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		const char *end = name.length ? memchr(name.data, '_', name.length) : NULL;
+
+		if (!end)
+			return;
+		*parts[i] = (struct text){name.data, (size_t)(end - name.data)};
+		name = tail(name, parts[i]->length + 1);
+	}
+}
+
+/* --- Docker ---------------------------------------------------------------------------------------------------------- */
+
+/* The labels of cri-dockerd (its core/helpers). */
+static void take_labels(struct state *state, struct json_object *labels)
+{
+	struct text type = json_read_string(labels, "io.kubernetes.docker.type");
+
+	state->alone = type.length == 0;
+	if (state->alone)
+		return;
+	state->attempt = attempt_of(state->name);
+	state->sandbox = text_equal(type, TEXT_LITERAL("podsandbox"));
+	state->name = json_read_string(labels, "io.kubernetes.container.name");
+	state->pod_name = json_read_string(labels, "io.kubernetes.pod.name");
+	state->pod_namespace = json_read_string(labels, "io.kubernetes.pod.namespace");
+	state->pod_uid = json_read_string(labels, "io.kubernetes.pod.uid");
+	state->sandbox_id = json_read_string(labels, "io.kubernetes.sandbox.id");
+}
+
+int state_parse_docker(struct text text, struct text id, struct state *state)
+{
+	struct json_object *document, *config;
+	struct text own;
+	int error;
+
+	*state = (struct state){0};
+	error = json_read_object(text, &document);
+	if (error)
+		return error;
+	own = json_read_string(document, "ID");
+	if (!text_equal(own, id)) {
+		json_object_put(document);
+		return -ENOENT;
+	}
+	config = json_read_member(document, "Config");
+	state->document = document;
+	state->runtime = TEXT_LITERAL("docker");
+	state->name = json_read_string(document, "Name");
+	if (text_starts_with(state->name, TEXT_LITERAL("/")))
+		state->name = tail(state->name, 1);
+	state->image = json_read_string(config, "Image");
+	state->image_id = json_read_string(document, "Image");
+	take_labels(state, json_read_member(config, "Labels"));
+	if (state->sandbox)
+		state->sandbox_id = own;
+	return 0;
+}
+
+/* --- containers/storage ---------------------------------------------------------------------------------------------- */
+
+static struct text first_name(struct json_object *item)
+{
+	struct json_object *names = json_read_member(item, "names"), *first;
+
+	if (!json_object_is_type(names, json_type_array))
+		return (struct text){0};
+	first = json_object_array_get_idx(names, 0);
+	if (!json_object_is_type(first, json_type_string))
+		return (struct text){0};
+	return (struct text){json_object_get_string(first), (size_t)json_object_get_string_len(first)};
+}
+
+/* The metadata of CRI-O (its internal/storage, RuntimeContainerMetadata) says which pod; Podman's does not. */
+static void take_metadata(struct state *state, struct json_object *metadata)
+{
+	struct text pod = json_read_string(metadata, "pod-id");
+
+	state->image = json_read_string(metadata, "image-name");
+	state->alone = pod.length == 0;
+	state->runtime = state->alone ? TEXT_LITERAL("podman") : TEXT_LITERAL("cri-o");
+	if (state->alone)
+		return;
+	state->attempt = attempt_of(json_read_string(metadata, "name"));
+	state->name = json_read_string(metadata, "metadata-name");
+	state->sandbox_id = pod;
+	state->sandbox = json_read_bool(metadata, "pod");
+	take_pod(state, json_read_string(metadata, "pod-name"));
+}
+
+static int take_item(struct json_object *item, struct state *state)
+{
+	struct text text = json_read_string(item, "metadata");
+	struct json_object *metadata;
+
+	*state = (struct state){.name = first_name(item),
+		.image_id = json_read_string(item, "image"),
+		.runtime = TEXT_LITERAL("podman"),
+		.document = item};
+	/* Without metadata it is a build's or somebody else's. */
+	if (json_read_object(text, &metadata) < 0)
+		return 0;
+	if (json_object_object_add(item, "metadata-object", metadata) < 0) {
+		json_object_put(metadata);
+		return -ENOMEM;
+	}
+	take_metadata(state, metadata);
+	return 0;
+}
+
+int state_parse_storage(struct text text, struct text id, struct state *state)
+{
+	struct json_object *item;
+	int error;
+
+	*state = (struct state){0};
+	/* The list is long, and most of the time it is not in it. */
+	if (text.length < id.length || !memmem(text.data, text.length, id.data, id.length))
+		return -ENOENT;
+	while (!(error = json_read_item(&text, &item))) {
+		if (!text_equal(json_read_string(item, "id"), id)) {
+			json_object_put(item);
+			continue;
+		}
+		error = take_item(item, state);
+		if (error)
+			state_free(state);
+		return error;
+	}
+	return error;
+}
+
+/* --- files ----------------------------------------------------------------------------------------------------------- */
+
+int state_read(const char *root, const char *directory, const char *id, struct state *state)
+{
+	static const char *const storage[] = {"containers", "volatile-containers"};
+	char path[PATH_MAX];
+	char *bytes;
+	size_t length;
+	int error;
+
+	*state = (struct state){0};
+	if (snprintf(path, sizeof(path), "%s/containers/%s/config.v2.json", directory, id) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	error = rooted_read(root, path, STATE_FILE_MAX, &bytes, &length);
+	if (!error) {
+		error = state_parse_docker((struct text){bytes, length}, text_of(id), state);
+		free(bytes);
+		return error;
+	}
+	for (size_t i = 0; error && i < sizeof(storage) / sizeof(storage[0]); i++) {
+		if (snprintf(path, sizeof(path), "%s/overlay-containers/%s.json", directory, storage[i]) >=
+			(int)sizeof(path))
+			return -ENAMETOOLONG;
+		error = rooted_read(root, path, STATE_FILE_MAX, &bytes, &length);
+		if (error)
+			continue;
+		error = state_parse_storage((struct text){bytes, length}, text_of(id), state);
+		free(bytes);
+	}
+	return error;
+}
+
+void state_free(struct state *state)
+{
+	json_object_put(state->document);
+	*state = (struct state){0};
+}
