@@ -160,39 +160,35 @@ static void on_state(void *context, struct cri *cri, enum cri_state state, const
 		settle(runtime, "unreachable");
 }
 
-static int add_runtime(struct check *check, const char *root, const char *path, bool named)
+static int add_runtime(struct check *check, const char *path, bool named)
 {
 	struct runtime *runtime = &check->runtimes[check->runtime_count];
 	const struct cri_ops ops = {on_state, runtime};
-	char whole[PATH_MAX];
 
 	if (check->runtime_count == RUNTIMES_MAX)
 		return -ENOSPC;
-	snprintf(whole, sizeof(whole), "%s%s", root, path);
 	*runtime = (struct runtime){.check = check, .named = named, .state = "unreachable"};
 	check->runtime_count++;
-	return cri_open(check->base, whole, &ops, &runtime->cri);
+	return cri_open(check->base, path, &ops, &runtime->cri);
 }
 
 /* Asks each of them for its version, all at once. 0, or -errno after it has said why not. */
 static int ask_runtimes(struct check *check, const struct settings *settings)
 {
 	const struct timeval deadline = {RUNTIMES_MS / 1000, RUNTIMES_MS % 1000 * 1000L};
-	const char *root = settings->host_root && strcmp(settings->host_root, "/") != 0 ? settings->host_root : "";
-	const char *path;
+	const struct metadata_options options = {
+		.sockets = settings->cri.items, .socket_count = settings->cri.count, .host_root = settings->host_root};
+	char path[PATH_MAX];
 	int error = 0;
 
 	check->base = event_base_new();
 	if (!check->base)
 		return -ENOMEM;
-	for (size_t i = 0; i < settings->cri.count && !error; i++) {
-		error = add_runtime(check, "", settings->cri.items[i], true);
+	for (size_t i = 0; !error && metadata_socket(&options, i, path); i++) {
+		error = add_runtime(check, path, settings->cri.count > 0);
 		if (error)
-			log_error("%s: not usable as the socket of a container runtime: %s", settings->cri.items[i],
-				strerror(-error));
+			log_error("%s: not usable as the socket of a container runtime: %s", path, strerror(-error));
 	}
-	for (size_t i = 0; settings->cri.count == 0 && !error && (path = metadata_usual_socket(i)); i++)
-		error = add_runtime(check, root, path, false);
 	if (!error && (event_base_loopexit(check->base, &deadline) < 0 || event_base_dispatch(check->base) < 0))
 		error = -ENOMEM;
 	return error;

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sensor/bundle.h"
 #include "sensor/names.h"
 
 enum {
@@ -18,7 +17,6 @@ enum {
 };
 
 static void look_up(struct subject *subject);
-static void settle(struct subject *subject);
 
 /* --- subjects -------------------------------------------------------------------------------------------------------- */
 
@@ -74,6 +72,8 @@ void subject_forget(struct subject *subject)
 		TAILQ_REMOVE(&lookup->backlog, subject, backlog);
 	table_remove(&lookup->subjects, &subject->node);
 	event_free(subject->timer);
+	if (subject->exit_timer)
+		event_free(subject->exit_timer);
 	container_meta_release(subject->meta);
 	container_meta_release(subject->status);
 	free(subject);
@@ -93,8 +93,7 @@ void subject_publish(struct subject *subject)
 		container_meta_release(subject->meta);
 }
 
-/* Takes names that are new, and publishes them if they say anything new. */
-static void take_names(struct subject *subject, const struct event_container *view, enum container_standing standing)
+void subject_take_names(struct subject *subject, const struct event_container *view, enum container_standing standing)
 {
 	struct container_meta *meta = container_meta_make(view, standing);
 
@@ -111,32 +110,14 @@ static void take_names(struct subject *subject, const struct event_container *vi
 		subject_publish(subject);
 }
 
-/* The sandbox that a container says it is in. */
 void subject_take_sandbox_id(struct subject *subject, struct text sandbox_id)
 {
-	if (!subject->has_sandbox_id)
-		subject->has_sandbox_id = event_container_id_parse(sandbox_id, subject->sandbox_id);
-}
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
 
-/* --- what bundles tell ----------------------------------------------------------------------------------------------- */
-
-static void read_bundle(struct subject *subject)
-{
-	struct lookup *lookup = subject->lookup;
-	struct event_container view;
-	struct bundle bundle;
-	size_t i = 0;
-
-	while (i < lookup->state_count && bundle_read(lookup->states[i], subject->text, &bundle) < 0)
-		i++;
-	if (i == lookup->state_count)
+	if (!event_container_id_parse(sandbox_id, id))
 		return;
-	subject->is_sandbox = bundle.sandbox;
-	subject_take_sandbox_id(subject, bundle.sandbox_id);
-	names_bundle(&bundle, &view);
-	memcpy(view.id, subject->id, sizeof(view.id));
-	take_names(subject, &view, CONTAINER_PARTIAL);
-	bundle_free(&bundle);
+	memcpy(subject->sandbox_id, id, sizeof(id));
+	subject->has_sandbox_id = true;
 }
 
 /* --- what runtimes tell ---------------------------------------------------------------------------------------------- */
@@ -149,40 +130,79 @@ struct runtime *lookup_runtime(struct lookup *lookup, const struct cri *cri)
 	return NULL;
 }
 
-static const struct event_container *view_of(const struct subject *subject)
+const struct event_container *subject_view(const struct subject *subject)
 {
 	return subject->meta ? container_meta_view(subject->meta) : NULL;
 }
 
-static void take_status(struct subject *subject, const struct cri_container *container)
+void subject_take_status(struct subject *subject, const struct cri *cri, const struct cri_container *container)
 {
+	const struct event_container *before =
+		subject->status ? container_meta_view(subject->status) : subject_view(subject);
+	struct container_meta *status;
 	struct event_container view;
+	struct event_spec spec;
 
-	names_container(container, view_of(subject), &view);
+	names_container(container, before, &view);
+	view.runtime = text_of(cri_name(cri));
 	memcpy(view.id, subject->id, sizeof(view.id));
+	if (view.spec) {
+		spec = *view.spec;
+		spec.privileged |= container->privileged;
+		view.spec = &spec;
+	}
+	status = container_meta_make(&view, CONTAINER_PARTIAL);
+	if (!status)
+		return;
 	container_meta_release(subject->status);
-	subject->status = container_meta_make(&view, CONTAINER_PARTIAL);
+	subject->status = status;
 }
 
-static void take_sandbox(struct subject *subject, const struct cri_sandbox *sandbox)
+static void take_sandbox(struct subject *subject, const struct cri *cri, const struct cri_sandbox *sandbox)
 {
 	struct lookup *lookup = subject->lookup;
+	struct event_label annotations[LOOKUP_ANNOTATIONS_MAX];
 	struct event_container view;
 	struct table_node *node;
 
-	names_sandbox(sandbox, view_of(subject), &view);
+	names_sandbox(sandbox, subject_view(subject), &view);
+	view.runtime = text_of(cri_name(cri));
+	view.annotation_count = names_choose(view.annotations, view.annotation_count, lookup->options.annotations,
+		lookup->options.annotation_count, annotations, LOOKUP_ANNOTATIONS_MAX);
+	view.annotations = annotations;
 	memcpy(view.id, subject->id, sizeof(view.id));
 	subject->is_sandbox = true;
 	subject->stale = false;
-	take_names(subject, &view, CONTAINER_COMPLETE);
+	subject->host_namespaces = sandbox->host_namespaces;
+	subject_take_names(subject, &view, CONTAINER_COMPLETE);
 	/* No subject is made here: the sandbox they look for is this one. */
 	table_for_each(&lookup->subjects, node) {
 		struct subject *other = table_entry(node, struct subject, node);
 
 		if (other != subject && other->has_sandbox_id &&
 			memcmp(other->sandbox_id, subject->id, sizeof(subject->id)) == 0)
-			settle(other);
+			subject_settle(other);
 	}
+}
+
+/* A container's own names with its pod's. */
+static void merge(struct subject *subject, const struct subject *sandbox)
+{
+	const struct event_container *pod = container_meta_view(sandbox->meta);
+	struct event_container view;
+	struct event_spec spec;
+
+	names_merge(container_meta_view(subject->status), pod, &view);
+	if (view.spec) {
+		/* A container joins these of its sandbox by a path, and they may be the host's there. */
+		const uint32_t shared = EVENT_NAMESPACE_NETWORK | EVENT_NAMESPACE_IPC | EVENT_NAMESPACE_UTS;
+
+		spec = *view.spec;
+		spec.host_namespaces |=
+			sandbox->host_namespaces | (pod->spec ? pod->spec->host_namespaces & shared : 0);
+		view.spec = &spec;
+	}
+	subject_take_names(subject, &view, CONTAINER_COMPLETE);
 }
 
 /* One answer for one id. */
@@ -194,10 +214,13 @@ static void on_answer(void *context, struct cri *cri, enum cri_method method, co
 	struct subject *subject = event_container_id_parse(text_of(id), bytes) ? subject_find(lookup, bytes) : NULL;
 
 	lookup->calls--;
-	if (!subject)
+	if (!subject || lookup->stopped)
 		return;
 	subject->calls--;
-	if (error == -EBADMSG || error == -EIO)
+	/* containerd looks further for a verbose answer, and what it looks for may be gone. */
+	if (method == CRI_CONTAINER_STATUS && error == -EIO)
+		subject->terse = true;
+	else if (error == -EBADMSG || error == -EIO)
 		log_limited("%s: an answer about container %s cannot be used", cri_path(cri), id);
 
 	bool found = !error && (answer->sandbox_count > 0 || answer->container_count > 0);
@@ -211,14 +234,14 @@ static void on_answer(void *context, struct cri *cri, enum cri_method method, co
 	if (found) {
 		subject->runtime = lookup_runtime(lookup, cri);
 		subject->seen = subject->runtime ? subject->runtime->generation : 0;
-		if (method == CRI_CONTAINER_STATUS)
-			take_status(subject, answer->containers);
-		else if (method == CRI_LIST_CONTAINERS)
+		if (answer->container_count > 0)
 			subject_take_sandbox_id(subject, answer->containers->sandbox_id);
-		else
-			take_sandbox(subject, answer->sandboxes);
+		if (method == CRI_CONTAINER_STATUS || method == CRI_CONTAINER_STATE)
+			subject_take_status(subject, cri, answer->containers);
+		else if (method == CRI_SANDBOX_STATUS)
+			take_sandbox(subject, cri, answer->sandboxes);
 	}
-	settle(subject);
+	subject_settle(subject);
 }
 
 static void call(struct subject *subject, struct cri *cri, enum cri_method method)
@@ -271,21 +294,20 @@ void subject_start(struct subject *subject, bool at_once)
 	}
 }
 
-/* Something has become known: is it all now? And if not, what next? */
-static void settle(struct subject *subject)
+void subject_settle(struct subject *subject)
 {
 	struct lookup *lookup = subject->lookup;
 	struct subject *sandbox = NULL;
-	struct event_container view;
 
 	if (subject->has_sandbox_id && !subject->is_sandbox)
 		sandbox = subject_find(lookup, subject->sandbox_id);
 	if (subject->status && sandbox && subject_is_complete(sandbox)) {
-		names_merge(container_meta_view(subject->status), container_meta_view(sandbox->meta), &view);
-		take_names(subject, &view, CONTAINER_COMPLETE);
-	} else if (subject->status && subject->has_sandbox_id && !sandbox &&
+		merge(subject, sandbox);
+	} else if (subject->status && subject->has_sandbox_id && (!sandbox || !sandbox->is_sandbox) &&
 		   (sandbox = subject_meet(lookup, subject->sandbox_id))) {
+		/* Its own annotations may have said otherwise (bundle.h). */
 		sandbox->is_sandbox = true;
+		sandbox->alone = false;
 		subject_start(sandbox, true);
 	}
 	if (subject->calls > 0 || evtimer_pending(subject->timer, NULL) || subject->in_backlog)
@@ -319,7 +341,7 @@ static void give_up(struct subject *subject)
 	if (subject->meta)
 		view = *container_meta_view(subject->meta);
 	memcpy(view.id, subject->id, sizeof(view.id));
-	take_names(subject, &view, named ? CONTAINER_ABANDONED : CONTAINER_ALONE);
+	subject_take_names(subject, &view, named ? CONTAINER_ABANDONED : CONTAINER_ALONE);
 	subject->asked = false;
 	subject->deadline_ns = 0;
 }
@@ -331,7 +353,12 @@ static void look_up(struct subject *subject)
 	bool know_kind;
 
 	if (!subject->meta)
-		read_bundle(subject);
+		subject_read_disk(subject);
+	if (subject->alone) {
+		subject->asked = false;
+		subject->deadline_ns = 0;
+		return;
+	}
 	know_kind = subject->meta || subject->has_sandbox_id || subject->status || subject->is_sandbox;
 	for (size_t i = 0; i < lookup->runtime_count; i++) {
 		struct cri *cri = lookup->runtimes[i].cri;
@@ -339,7 +366,7 @@ static void look_up(struct subject *subject)
 		if (cri_state(cri) != CRI_UP || (subject->runtime && subject->runtime != &lookup->runtimes[i]))
 			continue;
 		if (!subject->is_sandbox && !subject->status)
-			call(subject, cri, CRI_CONTAINER_STATUS);
+			call(subject, cri, subject->terse ? CRI_CONTAINER_STATE : CRI_CONTAINER_STATUS);
 		if (!subject->is_sandbox && !subject->has_sandbox_id)
 			call(subject, cri, CRI_LIST_CONTAINERS);
 		if (subject->is_sandbox || !know_kind)
@@ -348,7 +375,7 @@ static void look_up(struct subject *subject)
 	if (subject->asked && !subject_is_complete(subject) && !is_hopeful(lookup))
 		give_up(subject);
 	else
-		settle(subject);
+		subject_settle(subject);
 }
 
 void lookup_ask(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
@@ -357,7 +384,7 @@ void lookup_ask(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE]
 
 	if (!subject)
 		return;
-	if (subject_is_complete(subject)) {
+	if (subject_is_complete(subject) || (subject->alone && subject->meta)) {
 		subject_publish(subject);
 		return;
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What lookup.c (one id's way to its names) and lookup_list.c (whom to look for) share; for no other file. */
+/*
+ * What lookup.c (one id's way to its names), lookup_disk.c (what lies on disk), lookup_exit.c (how it ended) and lookup_list.c (whom to
+ * look for) share; for no other file.
+ */
 #ifndef TAFFRAIL_SENSOR_LOOKUP_INSIDE_H
 #define TAFFRAIL_SENSOR_LOOKUP_INSIDE_H
 
@@ -22,14 +25,21 @@ struct subject {
 	uint8_t sandbox_id[EVENT_CONTAINER_ID_SIZE];
 	bool is_sandbox, has_sandbox_id;
 	bool asked, in_backlog, unpublished;
-	bool stale;              /* a sandbox that is listed otherwise than its names say */
-	struct runtime *runtime; /* that knows it, or NULL */
-	uint32_t seen;           /* runtime->generation when it was listed last */
-	uint64_t gone_ns;        /* when it was not listed any more, or 0 */
+	bool alone;               /* no CRI can know it */
+	bool terse;               /* the runtime fails to give a verbose status of it */
+	uint32_t host_namespaces; /* of a sandbox: what its containers have of the host, by the CRI */
+	bool stale;               /* a sandbox that is listed otherwise than its names say */
+	struct runtime *runtime;  /* that knows it, or NULL */
+	uint32_t seen;            /* runtime->generation when it was listed last */
+	uint64_t gone_ns;         /* when it was not listed any more, or 0 */
 	unsigned calls;
 	struct event *timer; /* the next attempt */
 	unsigned delay_ms;
 	uint64_t deadline_ns;
+	struct event *exit_timer; /* the next attempt to hear how it ended; NULL: nobody has asked yet */
+	unsigned exit_calls, exit_delay_ms;
+	bool exit_hopeful; /* some runtime may still tell */
+	uint64_t exit_deadline_ns;
 };
 
 struct runtime {
@@ -45,11 +55,14 @@ struct lookup {
 	struct lookup_ops ops;
 	struct runtime runtimes[LOOKUP_RUNTIMES_MAX];
 	size_t runtime_count;
+	struct lookup_options options;
+	char *root;
 	char *states[LOOKUP_STATES_MAX];
 	size_t state_count;
 	struct table subjects;
 	TAILQ_HEAD(subjects, subject) backlog;
 	size_t calls;
+	bool stopped;
 };
 
 /* The subject of that id, or NULL. */
@@ -60,8 +73,20 @@ struct subject *subject_meet(struct lookup *lookup, const uint8_t id[EVENT_CONTA
 void subject_start(struct subject *subject, bool at_once);
 /* Those whose turn it is. */
 void subject_start_backlog(struct lookup *lookup);
-/* The sandbox that a container says it is in. */
+/* The sandbox that a container is said to be in; a later word beats an earlier one. */
 void subject_take_sandbox_id(struct subject *subject, struct text sandbox_id);
+/* What a runtime says of the container itself. */
+void subject_take_status(struct subject *subject, const struct cri *cri, const struct cri_container *container);
+/* Names that are new, and published if they say anything new. */
+void subject_take_names(struct subject *subject, const struct event_container *view, enum container_standing standing);
+/* The names that are known, or NULL. */
+const struct event_container *subject_view(const struct subject *subject);
+/* Takes what bundles and state tell. */
+void subject_read_disk(struct subject *subject);
+/* Something has become known: is it all now? And if not, what next? */
+void subject_settle(struct subject *subject);
+/* Is it still being found out how it ended? */
+bool subject_exit_pending(const struct subject *subject);
 bool subject_is_complete(const struct subject *subject);
 void subject_publish(struct subject *subject);
 void subject_forget(struct subject *subject);

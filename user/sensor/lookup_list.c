@@ -37,6 +37,8 @@ static void on_list(void *context, struct cri *cri, enum cri_method method, cons
 	(void)method;
 	(void)id;
 	lookup->calls--;
+	if (lookup->stopped)
+		return;
 	runtime->lists--;
 	if (error) {
 		runtime->list_failed = true;
@@ -59,6 +61,7 @@ static void on_list(void *context, struct cri *cri, enum cri_method method, cons
 
 		if (!subject)
 			continue;
+		subject->is_sandbox = false;
 		subject_take_sandbox_id(subject, answer->containers[i].sandbox_id);
 		if (!subject_is_complete(subject))
 			subject_start(subject, false);
@@ -105,7 +108,8 @@ void lookup_tick(struct lookup *lookup, uint64_t now_ns)
 
 	table_for_each(&lookup->subjects, node) {
 		struct subject *subject = table_entry(node, struct subject, node);
-		bool idle = subject->calls == 0 && !subject->in_backlog && now_ns >= subject->deadline_ns;
+		bool idle = subject->calls == 0 && !subject->in_backlog && now_ns >= subject->deadline_ns &&
+			    !subject_exit_pending(subject);
 
 		if (subject->unpublished)
 			subject_publish(subject);
@@ -175,7 +179,8 @@ size_t lookup_count(const struct lookup *lookup)
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
 
-int lookup_open(struct lookup **out, struct event_base *base, const struct lookup_ops *ops)
+int lookup_open(struct lookup **out, struct event_base *base, const struct lookup_ops *ops,
+	const struct lookup_options *options)
 {
 	struct lookup *lookup = calloc(1, sizeof(*lookup));
 
@@ -183,10 +188,22 @@ int lookup_open(struct lookup **out, struct event_base *base, const struct looku
 		return -ENOMEM;
 	lookup->base = base;
 	lookup->ops = *ops;
+	lookup->options = *options;
+	lookup->root = strdup(options->root);
+	if (!lookup->root) {
+		free(lookup);
+		return -ENOMEM;
+	}
 	table_init(&lookup->subjects);
 	TAILQ_INIT(&lookup->backlog);
 	*out = lookup;
 	return 0;
+}
+
+void lookup_stop(struct lookup *lookup)
+{
+	if (lookup)
+		lookup->stopped = true;
 }
 
 void lookup_close(struct lookup *lookup)
@@ -200,5 +217,6 @@ void lookup_close(struct lookup *lookup)
 	table_free(&lookup->subjects);
 	for (size_t i = 0; i < lookup->state_count; i++)
 		free(lookup->states[i]);
+	free(lookup->root);
 	free(lookup);
 }

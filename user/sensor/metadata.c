@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mailbox.h"
+#include "base/rooted.h"
 #include "sensor/container.h"
 #include "sensor/cri.h"
 #include "sensor/lookup.h"
@@ -29,14 +31,30 @@ enum {
 	SETTLE_POLL_MS = 2,
 };
 
-/* Where runtimes listen, and where containerd keeps its bundles, unless they are told. */
+/* Where runtimes listen, and where what they write of their containers is, unless they are told; on the host. */
 static const char *const usual_sockets[] = {
 	"/run/containerd/containerd.sock",
 	"/run/crio/crio.sock",
 	"/run/k3s/containerd/containerd.sock",
-	"/run/cri-dockerd.sock",
+	"/var/run/cri-dockerd.sock",
 };
-static const char *const usual_states[] = {"/run/containerd", "/run/k3s/containerd"};
+static const char *const usual_states[] = {
+	"/run/containerd",
+	"/run/k3s/containerd",
+	"/run/docker/containerd/daemon", /* Docker's own containerd */
+	"/run/containers/storage",
+	"/var/lib/containers/storage",
+	"/var/lib/docker",
+};
+/* Below a state directory: where a new bundle shows itself. */
+static const char *const bundle_folders[] = {
+	"io.containerd.runtime.v2.task/k8s.io",
+	"io.containerd.runtime.v2.task/moby",
+	"overlay-containers",
+};
+static const char *const usual_annotations[] = {"kubernetes.io/config.source"};
+
+enum { BUNDLE_FOLDERS = sizeof(bundle_folders) / sizeof(bundle_folders[0]) };
 
 /* A runtime, and what was said of it last. */
 struct runtime {
@@ -47,8 +65,13 @@ struct runtime {
 
 /* A directory in which a new bundle shows itself. */
 struct watched {
-	char *bundles;
-	int watch; /* -1: not there yet */
+	char *bundles; /* below the host's root */
+	int watch;     /* -1: not there yet */
+};
+
+struct asked {
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
+	bool exit; /* how it ended, not its names */
 };
 
 struct metadata {
@@ -59,10 +82,12 @@ struct metadata {
 	char *host_root;
 	struct runtime runtimes[LOOKUP_RUNTIMES_MAX];
 	size_t runtime_count;
-	struct watched watched[LOOKUP_STATES_MAX];
+	struct watched watched[LOOKUP_STATES_MAX * BUNDLE_FOLDERS];
 	size_t watched_count;
 	bool nobody_said;
-	struct mailbox *asked;   /* ids, 32 bytes each on the heap: event thread → here */
+	char **annotations;
+	size_t annotation_count;
+	struct mailbox *asked;   /* struct asked, on the heap: event thread → here */
 	struct mailbox *answers; /* struct container_meta: here → event thread */
 	int stop_fd, inotify_fd;
 	struct event *events[5];
@@ -73,33 +98,37 @@ struct metadata {
 
 /* --- bundles ---------------------------------------------------------------------------------------------------------- */
 
-/* Watches a state directory's bundles; one that does not exist yet is tried again at every list. */
+/* Watches for bundles; a directory that does not exist yet is tried again at every list. */
 static void watch_bundles(struct metadata *metadata)
 {
+	char path[32];
+
 	for (size_t i = 0; i < metadata->watched_count; i++) {
 		struct watched *watched = &metadata->watched[i];
+		int fd = watched->watch < 0 ? rooted_open(metadata->host_root, watched->bundles, O_DIRECTORY) : -1;
 
-		if (watched->watch < 0)
-			watched->watch = inotify_add_watch(
-				metadata->inotify_fd, watched->bundles, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+		if (fd < 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		watched->watch = inotify_add_watch(metadata->inotify_fd, path, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+		close(fd);
 	}
 }
 
 static void add_state(struct metadata *metadata, const char *directory)
 {
-	char path[PATH_MAX];
-	struct watched *watched;
+	if (!lookup_add_state(metadata->lookup, directory))
+		return;
+	for (size_t i = 0; i < BUNDLE_FOLDERS; i++) {
+		struct watched *watched = &metadata->watched[metadata->watched_count];
 
-	snprintf(path, sizeof(path), "%s%s", metadata->host_root, directory);
-	if (!lookup_add_state(metadata->lookup, path) || metadata->watched_count == LOOKUP_STATES_MAX)
-		return;
-	watched = &metadata->watched[metadata->watched_count];
-	watched->watch = -1;
-	if (asprintf(&watched->bundles, "%s/io.containerd.runtime.v2.task/k8s.io", path) < 0) {
-		watched->bundles = NULL;
-		return;
+		if (asprintf(&watched->bundles, "%s/%s", directory, bundle_folders[i]) < 0) {
+			watched->bundles = NULL;
+			return;
+		}
+		watched->watch = -1;
+		metadata->watched_count++;
 	}
-	metadata->watched_count++;
 	watch_bundles(metadata);
 }
 
@@ -178,18 +207,16 @@ static void on_state(void *context, struct cri *cri, enum cri_state state, const
 	lookup_runtime_changed(metadata->lookup, cri);
 }
 
-static int add_runtime(struct metadata *metadata, const char *root, const char *path, bool named)
+static int add_runtime(struct metadata *metadata, const char *path, bool named)
 {
 	const struct cri_ops ops = {on_state, metadata};
 	struct runtime *runtime = &metadata->runtimes[metadata->runtime_count];
-	char whole[PATH_MAX];
 	int error;
 
 	if (metadata->runtime_count == LOOKUP_RUNTIMES_MAX)
 		return -ENOSPC;
-	snprintf(whole, sizeof(whole), "%s%s", root, path);
 	*runtime = (struct runtime){.named = named, .said = CRI_CONNECTING};
-	error = cri_open(metadata->base, whole, &ops, &runtime->cri);
+	error = cri_open(metadata->base, path, &ops, &runtime->cri);
 	if (error)
 		return error;
 	metadata->runtime_count++;
@@ -208,13 +235,16 @@ static int publish(void *context, struct container_meta *meta)
 static void on_asked(evutil_socket_t fd, short what, void *context)
 {
 	struct metadata *metadata = context;
-	uint8_t *id;
+	struct asked *asked;
 
 	(void)fd;
 	(void)what;
-	while ((id = mailbox_receive(metadata->asked))) {
-		lookup_ask(metadata->lookup, id);
-		free(id);
+	while ((asked = mailbox_receive(metadata->asked))) {
+		if (asked->exit)
+			lookup_ask_exit(metadata->lookup, asked->id);
+		else
+			lookup_ask(metadata->lookup, asked->id);
+		free(asked);
 	}
 }
 
@@ -285,10 +315,47 @@ static int add_events(struct metadata *metadata)
 	return error ? error : add_event(metadata, -1, 0, SETTLE_POLL_MS, on_settle_poll, metadata);
 }
 
+static const char *root_of(const struct metadata_options *options)
+{
+	return options->host_root && strcmp(options->host_root, "/") != 0 ? options->host_root : "";
+}
+
+static size_t socket_count(const struct metadata_options *options)
+{
+	return options->socket_count ? options->socket_count : sizeof(usual_sockets) / sizeof(usual_sockets[0]);
+}
+
+/* A socket that is too long to be resolved stays as it was said: cri_open refuses it. */
+static void resolve_socket(const struct metadata_options *options, size_t index, char path[PATH_MAX])
+{
+	const char *root = options->socket_count ? "" : root_of(options);
+	const char *said = options->socket_count ? options->sockets[index] : usual_sockets[index];
+
+	if (said[0] != '/' || rooted_resolve(root, said, path) < 0)
+		snprintf(path, PATH_MAX, "%s%s", root, said);
+}
+
+bool metadata_socket(const struct metadata_options *options, size_t index, char path[PATH_MAX])
+{
+	char earlier[PATH_MAX];
+
+	for (size_t i = 0, found = 0; i < socket_count(options); i++) {
+		bool again = false;
+
+		resolve_socket(options, i, path);
+		for (size_t j = 0; !again && j < i; j++) {
+			resolve_socket(options, j, earlier);
+			again = strcmp(path, earlier) == 0;
+		}
+		if (!again && found++ == index)
+			return true;
+	}
+	return false;
+}
+
 static int add_sources(struct metadata *metadata, const struct metadata_options *options)
 {
-	const char *const *sockets = options->socket_count ? (const char *const *)options->sockets : usual_sockets;
-	size_t count = options->socket_count ? options->socket_count : sizeof(usual_sockets) / sizeof(usual_sockets[0]);
+	char path[PATH_MAX];
 	int error = 0;
 
 	for (size_t i = 0; i < options->state_count; i++)
@@ -296,21 +363,46 @@ static int add_sources(struct metadata *metadata, const struct metadata_options 
 	if (!options->state_count)
 		for (size_t i = 0; i < sizeof(usual_states) / sizeof(usual_states[0]); i++)
 			add_state(metadata, usual_states[i]);
-	for (size_t i = 0; i < count && !error; i++) {
-		error = add_runtime(metadata, options->socket_count ? "" : metadata->host_root, sockets[i],
-			options->socket_count > 0);
+	for (size_t i = 0; !error && metadata_socket(options, i, path); i++) {
+		error = add_runtime(metadata, path, options->socket_count > 0);
 		if (error)
-			log_error("%s: not usable as the socket of a container runtime: %s", sockets[i],
-				strerror(-error));
+			log_error("%s: not usable as the socket of a container runtime: %s", path, strerror(-error));
 	}
 	return error;
 }
 
+/* Keys of annotations that live as long as the thread. */
+static int copy_annotations(struct metadata *metadata, const struct metadata_options *options)
+{
+	const char *const *keys =
+		options->annotation_count ? (const char *const *)options->annotations : usual_annotations;
+	size_t count = options->annotation_count ? options->annotation_count
+						 : sizeof(usual_annotations) / sizeof(usual_annotations[0]);
+
+	metadata->annotations = calloc(count, sizeof(*metadata->annotations));
+	if (!metadata->annotations)
+		return -ENOMEM;
+	for (; metadata->annotation_count < count; metadata->annotation_count++)
+		if (!(metadata->annotations[metadata->annotation_count] = strdup(keys[metadata->annotation_count])))
+			return -ENOMEM;
+	return 0;
+}
+
+static int open_lookup(struct metadata *metadata)
+{
+	const struct lookup_ops ops = {publish, metadata};
+	const struct lookup_options options = {
+		.root = metadata->host_root,
+		.annotations = (const char *const *)metadata->annotations,
+		.annotation_count = metadata->annotation_count,
+	};
+
+	return lookup_open(&metadata->lookup, metadata->base, &ops, &options);
+}
+
 int metadata_open(struct metadata **out, const struct metadata_options *options)
 {
-	const char *root = options->host_root && strcmp(options->host_root, "/") != 0 ? options->host_root : "";
 	struct metadata *metadata = calloc(1, sizeof(*metadata));
-	const struct lookup_ops ops = {publish, metadata};
 	int error;
 
 	if (!metadata)
@@ -319,12 +411,13 @@ int metadata_open(struct metadata **out, const struct metadata_options *options)
 	metadata->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	error = metadata->stop_fd < 0 || metadata->inotify_fd < 0 ? -errno : 0;
 	metadata->base = event_base_new();
-	metadata->host_root = strdup(root);
+	metadata->host_root = strdup(root_of(options));
 	if (!error && (!metadata->base || !metadata->host_root))
 		error = -ENOMEM;
 	error = error ? error : mailbox_open(&metadata->asked, ASKED_MAX);
 	error = error ? error : mailbox_open(&metadata->answers, ANSWERS_MAX);
-	error = error ? error : lookup_open(&metadata->lookup, metadata->base, &ops);
+	error = error ? error : copy_annotations(metadata, options);
+	error = error ? error : open_lookup(metadata);
 	error = error ? error : add_sources(metadata, options);
 	error = error ? error : add_events(metadata);
 	error = error ? error : -pthread_create(&metadata->thread, NULL, run, metadata);
@@ -335,11 +428,6 @@ int metadata_open(struct metadata **out, const struct metadata_options *options)
 	metadata->started = true;
 	*out = metadata;
 	return 0;
-}
-
-const char *metadata_usual_socket(size_t index)
-{
-	return index < sizeof(usual_sockets) / sizeof(usual_sockets[0]) ? usual_sockets[index] : NULL;
 }
 
 int metadata_settle(struct metadata *metadata, uint32_t timeout_ms)
@@ -355,18 +443,29 @@ int metadata_settle(struct metadata *metadata, uint32_t timeout_ms)
 	return 0;
 }
 
-int metadata_ask(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+static int ask(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_SIZE], bool exit)
 {
-	uint8_t *copy = malloc(EVENT_CONTAINER_ID_SIZE);
+	struct asked *asked = malloc(sizeof(*asked));
 	int error;
 
-	if (!copy)
+	if (!asked)
 		return -EAGAIN;
-	memcpy(copy, id, EVENT_CONTAINER_ID_SIZE);
-	error = mailbox_send(metadata->asked, copy);
+	memcpy(asked->id, id, sizeof(asked->id));
+	asked->exit = exit;
+	error = mailbox_send(metadata->asked, asked);
 	if (error)
-		free(copy);
+		free(asked);
 	return error;
+}
+
+int metadata_ask(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	return ask(metadata, id, false);
+}
+
+int metadata_ask_exit(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	return ask(metadata, id, true);
 }
 
 int metadata_fd(const struct metadata *metadata)
@@ -387,10 +486,10 @@ void metadata_answers(
 static void empty(struct metadata *metadata)
 {
 	struct container_meta *meta;
-	uint8_t *id;
+	struct asked *asked;
 
-	while (metadata->asked && (id = mailbox_receive(metadata->asked)))
-		free(id);
+	while (metadata->asked && (asked = mailbox_receive(metadata->asked)))
+		free(asked);
 	while (metadata->answers && (meta = mailbox_receive(metadata->answers)))
 		container_meta_release(meta);
 	mailbox_close(metadata->asked);
@@ -407,6 +506,7 @@ void metadata_close(struct metadata *metadata)
 		(void)!write(metadata->stop_fd, &one, sizeof(one));
 		pthread_join(metadata->thread, NULL);
 	}
+	lookup_stop(metadata->lookup);
 	for (size_t i = 0; i < metadata->runtime_count; i++)
 		cri_close(metadata->runtimes[i].cri);
 	lookup_close(metadata->lookup);
@@ -421,6 +521,9 @@ void metadata_close(struct metadata *metadata)
 		close(metadata->stop_fd);
 	if (metadata->inotify_fd >= 0)
 		close(metadata->inotify_fd);
+	for (size_t i = 0; i < metadata->annotation_count; i++)
+		free(metadata->annotations[i]);
+	free(metadata->annotations);
 	free(metadata->host_root);
 	free(metadata);
 }

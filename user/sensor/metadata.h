@@ -10,6 +10,8 @@
 #ifndef TAFFRAIL_SENSOR_METADATA_H
 #define TAFFRAIL_SENSOR_METADATA_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,14 +27,23 @@ struct metadata_options {
 	 */
 	char *const *sockets;
 	size_t socket_count;
-	/* containerd's state directories (/run/containerd), beside those that the runtimes themselves tell. */
+	/*
+	 * State directories of containerd, CRI-O, Docker and Podman (bundle.h, state.h), beside those that the runtimes themselves
+	 * tell. None: the usual ones. All are below `host_root`.
+	 */
 	char *const *states;
 	size_t state_count;
+	/* Keys of the pods' annotations that are taken; a * at the end stands for the rest. None: kubernetes.io/config.source. */
+	char *const *annotations;
+	size_t annotation_count;
 	const char *host_root; /* where the host's root directory is seen; NULL or "": / */
 };
 
-/* The sockets that are tried when none is named, below the host's root; NULL past the last. */
-const char *metadata_usual_socket(size_t index);
+/*
+ * Where a runtime is asked, as this process names it: of those that are named, or of the usual ones below the host's root, the one
+ * of that index, links followed there; one that is the same as an earlier one is left out. False past the last.
+ */
+bool metadata_socket(const struct metadata_options *options, size_t index, char path[PATH_MAX]);
 
 /* Starts the thread. Strings are copied. 0 or -errno. */
 int metadata_open(struct metadata **metadata, const struct metadata_options *options);
@@ -45,6 +56,12 @@ int metadata_settle(struct metadata *metadata, uint32_t timeout_ms);
 
 /* Wants names for an id: the answer comes by metadata_answers, soon or at last after a second. 0 or -EAGAIN (queue full). */
 int metadata_ask(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+
+/*
+ * Wants to know how a container ended: its names come by metadata_answers once more, with `exited`, when the runtime says so within a
+ * second; never of a pause container, of one that no CRI knows, or when it was removed at once. 0 or -EAGAIN (queue full).
+ */
+int metadata_ask_exit(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
 
 /* Readable (POLLIN) while answers wait. */
 int metadata_fd(const struct metadata *metadata);

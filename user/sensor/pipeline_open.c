@@ -57,6 +57,8 @@ static int open_metadata(struct pipeline *pipeline)
 		.socket_count = settings->cri.count,
 		.states = settings->cri_state.items,
 		.state_count = settings->cri_state.count,
+		.annotations = settings->cri_annotations.items,
+		.annotation_count = settings->cri_annotations.count,
 		.host_root = settings->host_root,
 	};
 

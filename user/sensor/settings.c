@@ -21,6 +21,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"replay", CONFIG_TEXT, &settings->replay, 0, 0, "a recording that takes the kernel's place"},
 		{"cri.sockets", CONFIG_LIST, &settings->cri, 0, 0, "sockets of the container runtimes"},
 		{"cri.state", CONFIG_LIST, &settings->cri_state, 0, 0, "state directories of the container runtimes"},
+		{"cri.annotations", CONFIG_LIST, &settings->cri_annotations, 0, 0,
+			"keys of pods' annotations that events carry"},
 		{"host.events", CONFIG_BOOL, &settings->host_events, 0, 0, "also events outside containers"},
 		{"host.root", CONFIG_TEXT, &settings->host_root, 0, 0, "where the host's file system is mounted"},
 		{"host.id", CONFIG_TEXT, &settings->host_id, 0, 0, "the machine's id; names the sensor"},

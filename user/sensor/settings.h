@@ -15,6 +15,7 @@ struct settings {
 	bool environment;                    /* exec.environment: take the environment of each exec */
 	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
 	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
+	struct config_list cri_annotations;  /* cri.annotations: which of the pods' are taken; empty: the usual ones */
 	char *collector;                     /* --collector */
 	char *recording;                     /* --record, recording: the file that gets all that comes in; or NULL */
 	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */
