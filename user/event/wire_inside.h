@@ -3,8 +3,28 @@
 #ifndef TAFFRAIL_EVENT_WIRE_INSIDE_H
 #define TAFFRAIL_EVENT_WIRE_INSIDE_H
 
+#include "base/buffer.h"
 #include "event/event.h"
 #include "taffrail/v1/event.pb-c.h"
+
+static inline ProtobufCBinaryData bytes_at(const uint8_t *data, size_t size)
+{
+	return (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)data};
+}
+
+static inline ProtobufCBinaryData bytes_of(struct text text)
+{
+	return bytes_at((const uint8_t *)text.data, text.length);
+}
+
+static inline struct text text_of_bytes(ProtobufCBinaryData bytes)
+{
+	return (struct text){(const char *)bytes.data, bytes.len};
+}
+
+/* Memory that goes with the batch that is read; NULL where it is short, or the batch has had its share. */
+struct wire_arena;
+void *wire_arena_zeroed(struct wire_arena *arena, size_t count, size_t size);
 
 /* Room for strings of the schema: protobuf-c wants a NUL behind them. */
 struct wire_strings {
@@ -14,6 +34,15 @@ struct wire_strings {
 
 /* A copy of `text`; "" where it is empty, or does not fit any more. */
 char *wire_string(struct wire_strings *strings, struct text text);
+
+/* --- containers (wire_container.c) ------------------------------------------------------------------------------------ */
+
+/* Fills an initialised message; its strings and lists are in `room`, as long as nobody else uses it. False without memory. */
+bool wire_set_container(Taffrail__V1__Container *message, struct buffer *room, const struct event_container *container);
+/* The view of a message whose id was checked. 0 or -ENOMEM. */
+int wire_read_container(struct wire_arena *arena, struct event_container *view, const Taffrail__V1__Container *message);
+
+/* --- health (wire_health.c) ------------------------------------------------------------------------------------------- */
 
 /* The messages of wire_health.c, until the event is packed. */
 struct wire_health {

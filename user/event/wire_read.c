@@ -54,7 +54,7 @@ static void arena_leave(void *context, void *pointer)
 	(void)pointer; /* all of it goes together */
 }
 
-static void *arena_zeroed(struct wire_arena *arena, size_t count, size_t size)
+void *wire_arena_zeroed(struct wire_arena *arena, size_t count, size_t size)
 {
 	void *taken = arena_take(arena, count * size);
 
@@ -128,29 +128,6 @@ static struct defined_process *find_process(struct reader *reader, const Taffrai
 	return node ? table_entry(node, struct defined_process, node) : NULL;
 }
 
-static struct text text_of_bytes(ProtobufCBinaryData bytes)
-{
-	return (struct text){(const char *)bytes.data, bytes.len};
-}
-
-static int read_labels(struct reader *reader, struct event_container *view, const Taffrail__V1__Container *message)
-{
-	struct event_label *labels = arena_zeroed(reader->arena, message->n_label, sizeof(*labels));
-	struct text *ips = arena_zeroed(reader->arena, message->n_pod_ip, sizeof(*ips));
-
-	if (!labels || !ips)
-		return -ENOMEM;
-	for (size_t i = 0; i < message->n_label; i++)
-		labels[i] = (struct event_label){text_of(message->label[i]->key), text_of(message->label[i]->value)};
-	for (size_t i = 0; i < message->n_pod_ip; i++)
-		ips[i] = text_of(message->pod_ip[i]);
-	view->labels = labels;
-	view->label_count = message->n_label;
-	view->pod_ips = ips;
-	view->pod_ip_count = message->n_pod_ip;
-	return 0;
-}
-
 static int read_container(struct reader *reader, const Taffrail__V1__Container *message)
 {
 	struct defined_container *container;
@@ -158,22 +135,12 @@ static int read_container(struct reader *reader, const Taffrail__V1__Container *
 
 	if (message->id.len != EVENT_CONTAINER_ID_SIZE)
 		return refuse(reader, "a container id has %zu bytes", message->id.len);
-	container = arena_zeroed(reader->arena, 1, sizeof(*container));
+	container = wire_arena_zeroed(reader->arena, 1, sizeof(*container));
 	if (!container)
 		return -ENOMEM;
 	view = &container->view;
 	memcpy(view->id, message->id.data, sizeof(view->id));
-	view->name = text_of(message->name);
-	view->image_name = text_of(message->image_name);
-	view->image_tag = text_of(message->image_tag);
-	view->image_digest = text_of(message->image_digest);
-	view->pod_name = text_of(message->pod_name);
-	view->pod_namespace = text_of(message->pod_namespace);
-	view->pod_uid = text_of(message->pod_uid);
-	view->sandbox_id = text_of_bytes(message->sandbox_id);
-	view->attempt = message->attempt;
-	view->sandbox = message->sandbox;
-	if (read_labels(reader, view, message) < 0)
+	if (wire_read_container(reader->arena, view, message) < 0)
 		return -ENOMEM;
 	/* A later definition stands before an earlier one in its chain, and is found first. */
 	return table_insert(&reader->containers, &container->node, hash_bytes(view->id, sizeof(view->id)));
@@ -237,7 +204,7 @@ static int read_process(struct reader *reader, const Taffrail__V1__Process *mess
 		return refuse(reader, "an entity id has %zu bytes", message->entity.len);
 	if (message->container_id.len != 0 && message->container_id.len != EVENT_CONTAINER_ID_SIZE)
 		return refuse(reader, "a container id has %zu bytes", message->container_id.len);
-	process = arena_zeroed(reader->arena, 1, sizeof(*process));
+	process = wire_arena_zeroed(reader->arena, 1, sizeof(*process));
 	if (!process)
 		return -ENOMEM;
 	read_image(&process->view, message);
@@ -316,7 +283,7 @@ static int read_network(struct reader *reader, struct event_network *network, co
 
 static int read_coverage(struct reader *reader, struct event_coverage *coverage, const Taffrail__V1__Coverage *message)
 {
-	struct event_promise *promises = arena_zeroed(reader->arena, message->n_promise, sizeof(*promises));
+	struct event_promise *promises = wire_arena_zeroed(reader->arena, message->n_promise, sizeof(*promises));
 
 	if (!promises)
 		return -ENOMEM;
@@ -331,7 +298,7 @@ static int read_coverage(struct reader *reader, struct event_coverage *coverage,
 
 static int read_rule(struct reader *reader, struct event *event, const Taffrail__V1__Rule *message)
 {
-	struct event_rule *rule = arena_zeroed(reader->arena, 1, sizeof(*rule));
+	struct event_rule *rule = wire_arena_zeroed(reader->arena, 1, sizeof(*rule));
 
 	if (!rule)
 		return -ENOMEM;
@@ -344,7 +311,7 @@ static int read_rule(struct reader *reader, struct event *event, const Taffrail_
 
 static int read_filtered(struct reader *reader, struct event_filtered *filtered, const Taffrail__V1__Filtered *message)
 {
-	uint64_t *counts = arena_zeroed(reader->arena, EVENT_ACTIONS_END, sizeof(*counts));
+	uint64_t *counts = wire_arena_zeroed(reader->arena, EVENT_ACTIONS_END, sizeof(*counts));
 
 	if (!counts)
 		return -ENOMEM;
@@ -489,7 +456,7 @@ static int read_batch(struct reader *reader, struct wire_events *events, const T
 		return refuse(reader, "sequences run from %llu to %llu", (unsigned long long)batch->first,
 			(unsigned long long)batch->last);
 	reader->due = batch->first;
-	events->events = arena_zeroed(reader->arena, batch->n_record + 1, sizeof(*events->events));
+	events->events = wire_arena_zeroed(reader->arena, batch->n_record + 1, sizeof(*events->events));
 	if (!events->events)
 		return -ENOMEM;
 	for (size_t i = 0; i < batch->n_record && !error; i++)

@@ -175,78 +175,10 @@ static void put_record(struct wire_batch *batch, unsigned int field, const Proto
 	wire_pack(batch->bytes, BATCH_RECORD, field, message);
 }
 
-static ProtobufCBinaryData bytes_of(struct text text)
-{
-	return (ProtobufCBinaryData){text.length, (uint8_t *)(uintptr_t)text.data};
-}
-
-static ProtobufCBinaryData bytes_at(const uint8_t *data, size_t size)
-{
-	return (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)data};
-}
-
-static size_t strings_size(const struct event_container *container)
-{
-	size_t size = 8 + container->name.length + container->image_name.length + container->image_tag.length +
-		      container->image_digest.length + container->pod_name.length + container->pod_namespace.length +
-		      container->pod_uid.length;
-
-	for (size_t i = 0; i < container->pod_ip_count; i++)
-		size += container->pod_ips[i].length + 1;
-	for (size_t i = 0; i < container->label_count; i++)
-		size += container->labels[i].key.length + container->labels[i].value.length + 2;
-	return size;
-}
-
-static void put_container(struct wire_batch *batch, const struct event_container *container)
-{
-	Taffrail__V1__Container message = TAFFRAIL__V1__CONTAINER__INIT;
-	struct wire_strings strings = {.size = strings_size(container)};
-	size_t lists = container->pod_ip_count * sizeof(char *) +
-		       container->label_count * (sizeof(Taffrail__V1__Label) + sizeof(Taffrail__V1__Label *));
-	char *room;
-
-	buffer_clear(&batch->parts);
-	room = buffer_reserve(&batch->parts, lists + strings.size);
-	if (!room) {
-		batch->bytes->failed = true;
-		return;
-	}
-
-	Taffrail__V1__Label *labels = (void *)room;
-	Taffrail__V1__Label **label_pointers = (void *)(labels + container->label_count);
-	char **ips = (void *)(label_pointers + container->label_count);
-
-	strings.room = room + lists;
-	message.id = bytes_at(container->id, sizeof(container->id));
-	message.name = wire_string(&strings, container->name);
-	message.image_name = wire_string(&strings, container->image_name);
-	message.image_tag = wire_string(&strings, container->image_tag);
-	message.image_digest = wire_string(&strings, container->image_digest);
-	message.pod_name = wire_string(&strings, container->pod_name);
-	message.pod_namespace = wire_string(&strings, container->pod_namespace);
-	message.pod_uid = wire_string(&strings, container->pod_uid);
-	for (size_t i = 0; i < container->pod_ip_count; i++)
-		ips[i] = wire_string(&strings, container->pod_ips[i]);
-	message.n_pod_ip = container->pod_ip_count;
-	message.pod_ip = ips;
-	for (size_t i = 0; i < container->label_count; i++) {
-		taffrail__v1__label__init(&labels[i]);
-		labels[i].key = wire_string(&strings, container->labels[i].key);
-		labels[i].value = wire_string(&strings, container->labels[i].value);
-		label_pointers[i] = &labels[i];
-	}
-	message.n_label = container->label_count;
-	message.label = label_pointers;
-	message.sandbox_id = bytes_of(container->sandbox_id);
-	message.attempt = container->attempt;
-	message.sandbox = container->sandbox;
-	put_record(batch, RECORD_CONTAINER, &message.base);
-}
-
 /* A container, once per batch and state of its names. */
 static void add_container(struct wire_batch *batch, const struct event_container *container)
 {
+	Taffrail__V1__Container message = TAFFRAIL__V1__CONTAINER__INIT;
 	uint8_t key[KEY_SIZE] = {0};
 	size_t start;
 
@@ -259,7 +191,10 @@ static void add_container(struct wire_batch *batch, const struct event_container
 	if (!is_new(batch, key) || (container->version && put_kept(batch, key)))
 		return;
 	start = batch->bytes->length;
-	put_container(batch, container);
+	if (wire_set_container(&message, &batch->parts, container))
+		put_record(batch, RECORD_CONTAINER, &message.base);
+	else
+		batch->bytes->failed = true;
 	if (container->version)
 		keep(batch, key, start);
 }
