@@ -101,6 +101,20 @@ void wire_set_coverage(Taffrail__V1__Event *message, struct wire_health *health,
 	health->coverage.kernel_mode = wire_string(&strings, coverage->mode);
 }
 
+void wire_set_attribution(
+	Taffrail__V1__Event *message, struct wire_health *health, const struct event_attribution *attribution)
+{
+	taffrail__v1__attribution__init(&health->attribution);
+	health->attribution.pending = attribution->pending;
+	health->attribution.completed_late = attribution->completed_late;
+	health->attribution.never = attribution->never;
+	health->attribution.unnamed = attribution->unnamed;
+	health->attribution.start_ns = attribution->start_ns;
+	health->attribution.end_ns = attribution->end_ns;
+	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_ATTRIBUTION;
+	message->attribution = &health->attribution;
+}
+
 void wire_set_rule(Taffrail__V1__Event *message, struct wire_health *health, const struct event_rule *rule)
 {
 	size_t size = rule->name.length + rule->description.length + rule->ruleset.length + 3;
@@ -147,6 +161,18 @@ bool wire_read_promises(struct event_promise *promises, const Taffrail__V1__Cove
 			(enum event_promise_state)from->state};
 	}
 	return true;
+}
+
+void wire_read_attribution(struct event_attribution *attribution, const Taffrail__V1__Attribution *message)
+{
+	*attribution = (struct event_attribution){
+		.pending = message->pending,
+		.completed_late = message->completed_late,
+		.never = message->never,
+		.unnamed = message->unnamed,
+		.start_ns = message->start_ns,
+		.end_ns = message->end_ns,
+	};
 }
 
 void wire_read_rule(struct event_rule *rule, const Taffrail__V1__Rule *message)

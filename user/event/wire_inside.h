@@ -42,6 +42,21 @@ bool wire_set_container(Taffrail__V1__Container *message, struct buffer *room, c
 /* The view of a message whose id was checked. 0 or -ENOMEM. */
 int wire_read_container(struct wire_arena *arena, struct event_container *view, const Taffrail__V1__Container *message);
 
+/* The messages of a container's life, until the event is packed. */
+struct wire_life {
+	Taffrail__V1__Life life;
+	Taffrail__V1__Spec spec;
+	Taffrail__V1__Cgroup cgroup;
+	void *room; /* of strings and lists: the caller frees it, NULL or not */
+};
+
+/* Of the spec with CONTAINER_STARTED, of the end with CONTAINER_STOPPED. Without memory what needs none. */
+void wire_set_life(Taffrail__V1__Event *message, struct wire_life *parts, const struct event *event);
+void wire_set_cgroup(Taffrail__V1__Event *message, struct wire_life *parts, const struct event_cgroup *cgroup);
+/* Of messages whose number of mounts and ids were checked; the event has its action. 0 or -ENOMEM. */
+int wire_read_life(struct wire_arena *arena, struct event *event, const Taffrail__V1__Life *message);
+void wire_read_cgroup(struct event_cgroup *cgroup, const Taffrail__V1__Cgroup *message);
+
 /* --- health (wire_health.c) ------------------------------------------------------------------------------------------- */
 
 /* The messages of wire_health.c, until the event is packed. */
@@ -52,6 +67,7 @@ struct wire_health {
 	Taffrail__V1__Action kinds[64];
 	char stage[64];
 	Taffrail__V1__Coverage coverage;
+	Taffrail__V1__Attribution attribution;
 	Taffrail__V1__Rule rule;
 	void *room, *rule_room; /* of strings and lists: the caller frees them, NULL or not */
 };
@@ -60,11 +76,14 @@ struct wire_health {
 void wire_set_lost(Taffrail__V1__Event *message, struct wire_health *health, const struct event_lost *lost);
 void wire_set_filtered(Taffrail__V1__Event *message, struct wire_health *health, const struct event_filtered *filtered);
 void wire_set_coverage(Taffrail__V1__Event *message, struct wire_health *health, const struct event_coverage *coverage);
+void wire_set_attribution(
+	Taffrail__V1__Event *message, struct wire_health *health, const struct event_attribution *attribution);
 void wire_set_rule(Taffrail__V1__Event *message, struct wire_health *health, const struct event_rule *rule);
 
 void wire_read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message);
 /* Fills message->n_promise of them; false if one's state is none. */
 bool wire_read_promises(struct event_promise *promises, const Taffrail__V1__Coverage *message);
+void wire_read_attribution(struct event_attribution *attribution, const Taffrail__V1__Attribution *message);
 void wire_read_rule(struct event_rule *rule, const Taffrail__V1__Rule *message);
 
 #endif

@@ -192,6 +192,7 @@ static void read_image(struct event_process *view, const Taffrail__V1__Process *
 	view->image_known = message->image_known;
 	view->truncated = message->truncated;
 	view->entry = (unsigned int)message->entry <= EVENT_ENTRY_RUNTIME_EXEC ? (enum event_entry)message->entry : 0;
+	view->setup = message->setup;
 }
 
 /* A parent must have been defined before: so parents make no circle. The entry leader may be the process itself. */
@@ -328,6 +329,21 @@ static int read_filtered(struct reader *reader, struct event_filtered *filtered,
 	return 0;
 }
 
+static int read_life(struct reader *reader, struct event *event, const Taffrail__V1__Life *message)
+{
+	if (message->spec && message->spec->n_mount > EVENT_MOUNTS_MAX)
+		return refuse(reader, "a container has %zu mounts", message->spec->n_mount);
+	return wire_read_life(reader->arena, event, message);
+}
+
+static int read_cgroup(struct reader *reader, struct event_cgroup *cgroup, const Taffrail__V1__Cgroup *message)
+{
+	if (message->other_id.len != 0 && message->other_id.len != EVENT_CONTAINER_ID_SIZE)
+		return refuse(reader, "a container id has %zu bytes", message->other_id.len);
+	wire_read_cgroup(cgroup, message);
+	return 0;
+}
+
 /* Does the detail fit the action? */
 static bool detail_fits(const Taffrail__V1__Event *message)
 {
@@ -341,6 +357,12 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
 	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return message->action == TAFFRAIL__V1__ACTION__ACTION_COVERAGE;
 	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return message->action == TAFFRAIL__V1__ACTION__ACTION_FILTERED;
+	case TAFFRAIL__V1__EVENT__DETAIL_LIFE:
+		return message->action == TAFFRAIL__V1__ACTION__ACTION_CONTAINER_STARTED ||
+		       message->action == TAFFRAIL__V1__ACTION__ACTION_CONTAINER_STOPPED;
+	case TAFFRAIL__V1__EVENT__DETAIL_CGROUP: return message->action == TAFFRAIL__V1__ACTION__ACTION_CGROUP_LEFT;
+	case TAFFRAIL__V1__EVENT__DETAIL_ATTRIBUTION:
+		return message->action == TAFFRAIL__V1__ACTION__ACTION_ATTRIBUTION;
 	default: return message->action != TAFFRAIL__V1__ACTION__ACTION_FILTERED;
 	}
 }
@@ -359,13 +381,38 @@ static int read_detail(struct reader *reader, struct event *event, const Taffrai
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: wire_read_lost(&event->lost, message->lost); return 0;
 	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return read_coverage(reader, &event->coverage, message->coverage);
 	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return read_filtered(reader, &event->filtered, message->filtered);
+	case TAFFRAIL__V1__EVENT__DETAIL_LIFE: return read_life(reader, event, message->life);
+	case TAFFRAIL__V1__EVENT__DETAIL_CGROUP: return read_cgroup(reader, &event->cgroup, message->cgroup);
+	case TAFFRAIL__V1__EVENT__DETAIL_ATTRIBUTION:
+		wire_read_attribution(&event->attribution, message->attribution);
+		return 0;
 	default: return 0;
 	}
+}
+
+static int read_container_ids(struct reader *reader, struct event *event, const Taffrail__V1__Event *message)
+{
+	struct table_node *node;
+
+	if (message->nested_id.len != 0 && message->nested_id.len != EVENT_CONTAINER_ID_SIZE)
+		return refuse(reader, "a container id has %zu bytes", message->nested_id.len);
+	event->nested_id = message->nested_id.len > 0 ? message->nested_id.data : NULL;
+	if (message->container_id.len == 0)
+		return 0;
+	if (message->container_id.len != EVENT_CONTAINER_ID_SIZE)
+		return refuse(reader, "a container id has %zu bytes", message->container_id.len);
+	node = table_find(&reader->containers, hash_bytes(message->container_id.data, EVENT_CONTAINER_ID_SIZE),
+		container_matches, message->container_id.data);
+	if (!node)
+		return refuse(reader, "a container is referred to that the batch does not hold");
+	event->container = &table_entry(node, struct defined_container, node)->view;
+	return 0;
 }
 
 static int read_event(struct reader *reader, struct event *event, const Taffrail__V1__Event *message)
 {
 	struct defined_process *process = NULL;
+	int error;
 
 	if (!event_action_name((enum event_action)message->action))
 		return refuse(reader, "action %d is not known here", (int)message->action);
@@ -378,6 +425,8 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 	event->time_ns = message->time_ns;
 	event->pending = message->pending;
 	event->io_uring = message->io_uring;
+	event->runtime_setup = message->runtime_setup;
+	event->left_cgroup = message->left_cgroup;
 	event->count = message->count ? message->count : 1;
 	event->truncated = message->truncated;
 	event->ring = (uint8_t)message->ring;
@@ -389,24 +438,10 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 			return -EBADMSG;
 		event->process = &process->view;
 	}
-	if (message->container_id.len > 0) {
-		struct table_node *node;
-
-		if (message->container_id.len != EVENT_CONTAINER_ID_SIZE)
-			return refuse(reader, "a container id has %zu bytes", message->container_id.len);
-		node = table_find(&reader->containers, hash_bytes(message->container_id.data, EVENT_CONTAINER_ID_SIZE),
-			container_matches, message->container_id.data);
-		if (!node)
-			return refuse(reader, "a container is referred to that the batch does not hold");
-		event->container = &table_entry(node, struct defined_container, node)->view;
-	}
-	if (message->rule) {
-		int error = read_rule(reader, event, message->rule);
-
-		if (error)
-			return error;
-	}
-	return read_detail(reader, event, message);
+	error = read_container_ids(reader, event, message);
+	if (!error && message->rule)
+		error = read_rule(reader, event, message->rule);
+	return error ? error : read_detail(reader, event, message);
 }
 
 static int read_host(struct reader *reader, struct event_host *host, const Taffrail__V1__Batch *batch)

@@ -257,6 +257,7 @@ static void set_process(Taffrail__V1__Process *message, const struct event_proce
 	if (process->in_container)
 		message->container_id = bytes_at(process->container_id, sizeof(process->container_id));
 	message->entry = (Taffrail__V1__Entry)process->entry;
+	message->setup = process->setup;
 }
 
 static void put_process(struct wire_batch *batch, const struct event_process *process)
@@ -309,6 +310,7 @@ struct parts {
 	Taffrail__V1__Network network;
 	Taffrail__V1__Address source, destination;
 	Taffrail__V1__End end;
+	struct wire_life life;
 	struct wire_health health;
 };
 
@@ -376,6 +378,11 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 	case EVENT_LOST: wire_set_lost(message, &parts->health, &event->lost); break;
 	case EVENT_COVERAGE: wire_set_coverage(message, &parts->health, &event->coverage); break;
 	case EVENT_FILTERED: wire_set_filtered(message, &parts->health, &event->filtered); break;
+	case EVENT_ATTRIBUTION: wire_set_attribution(message, &parts->health, &event->attribution); break;
+	case EVENT_CONTAINER_STARTED:
+	case EVENT_CONTAINER_STOPPED: wire_set_life(message, &parts->life, event); break;
+	case EVENT_CGROUP_LEFT: wire_set_cgroup(message, &parts->life, &event->cgroup); break;
+	case EVENT_CONTAINER_NAMED:
 	case EVENT_FORK:
 	case EVENT_TAMPER: break;
 	default: set_network(message, parts, &event->network); break;
@@ -387,7 +394,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	Taffrail__V1__Event message = TAFFRAIL__V1__EVENT__INIT;
 	struct parts parts;
 
-	parts.health.room = parts.health.rule_room = NULL;
+	parts.life.room = parts.health.room = parts.health.rule_room = NULL;
 	if (event->container) {
 		add_container(batch, event->container);
 		message.container_id = bytes_at(event->container->id, sizeof(event->container->id));
@@ -404,6 +411,10 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	message.error = event->error;
 	message.pending = event->pending;
 	message.io_uring = event->io_uring;
+	message.runtime_setup = event->runtime_setup;
+	message.left_cgroup = event->left_cgroup;
+	if (event->nested_id)
+		message.nested_id = bytes_at(event->nested_id, EVENT_CONTAINER_ID_SIZE);
 	message.count = event->count > 1 ? event->count : 0;
 	message.truncated = event->truncated;
 	message.ring = event->ring;
@@ -413,6 +424,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	if (event->rule)
 		wire_set_rule(&message, &parts.health, event->rule);
 	put_record(batch, RECORD_EVENT, &message.base);
+	free(parts.life.room);
 	free(parts.health.room);
 	free(parts.health.rule_room);
 }
