@@ -33,6 +33,9 @@ void put_time(struct json *json, uint64_t unix_ns);
 void put_name(void *json, const char *name);
 
 /* The members of the document, each with its key. */
+void put_container(struct document *document);
+void put_orchestrator(struct document *document);
+void put_labels(struct document *document);
 void put_process(struct document *document);
 void put_file(struct document *document);
 void put_network(struct document *document);
