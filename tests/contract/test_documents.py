@@ -19,7 +19,7 @@ import pytest
 from conftest import Running
 
 PYTHON = os.path.realpath("/usr/bin/python3")
-TEXT, NUMBER, TEXTS, FLAG = "text", "number", "texts", "flag"
+TEXT, NUMBER, TEXTS, FLAG, TRUTH, SET = "text", "number", "texts", "flag", "truth", "set"
 
 # Every field that a document of this version may have, with its type in JSON.
 FIELDS = {
@@ -32,16 +32,24 @@ FIELDS = {
         file.directory file.extension file.inode file.mode file.type source.ip destination.ip source.address destination.address
         network.transport network.type network.direction network.community_id error.code taffrail.file.argument
         taffrail.process.exec_id taffrail.process.script taffrail.process.tty process.real_user.id process.real_group.id
-        taffrail.process.login_uid taffrail.process.session_id taffrail.lost.stage taffrail.lost.first taffrail.lost.last""",
+        taffrail.process.login_uid taffrail.process.session_id taffrail.lost.stage taffrail.lost.first taffrail.lost.last
+        container.runtime taffrail.container.sandbox_id taffrail.container.qos taffrail.container.type taffrail.container.source
+        taffrail.container.nested_id taffrail.container.user.id taffrail.container.user.group.id taffrail.container.exit_reason
+        taffrail.workload.kind taffrail.workload.name taffrail.cgroup.path taffrail.cgroup.actor.name taffrail.cgroup.other_id""",
     NUMBER: """event.sequence event.duration process.pid process.vpid process.args_count process.exit_code process.parent.pid
         process.entry_leader.pid process.tty.char_device.major process.tty.char_device.minor source.port destination.port source.bytes
-        destination.bytes network.bytes taffrail.count taffrail.process.exit_signal taffrail.lost.count taffrail.lost.cpu""",
+        destination.bytes network.bytes taffrail.count taffrail.process.exit_signal taffrail.lost.count taffrail.lost.cpu
+        taffrail.container.attempt taffrail.container.exit_code taffrail.cgroup.actor.pid taffrail.attribution.pending
+        taffrail.attribution.completed_late taffrail.attribution.never taffrail.attribution.unnamed""",
     TEXTS: """event.category event.type container.image.tag container.image.hash.all orchestrator.resource.ip process.args
         taffrail.file.flags taffrail.truncated taffrail.escaped taffrail.process.descriptors taffrail.lost.kinds process.env_vars
-        process.thread.capabilities.effective process.thread.capabilities.permitted""",
+        process.thread.capabilities.effective process.thread.capabilities.permitted
+        orchestrator.resource.annotation taffrail.container.args taffrail.container.capabilities""",
     FLAG: """taffrail.pending taffrail.file.foreign taffrail.file.deleted taffrail.file.upper_layer taffrail.file.copied_up
         taffrail.file.unsure taffrail.process.deleted taffrail.process.memfd taffrail.process.upper_layer taffrail.process.copied_up
-        taffrail.process.foreign""",
+        taffrail.process.foreign taffrail.runtime_setup taffrail.left_cgroup taffrail.container.mounts_cut""",
+    TRUTH: "taffrail.container.privileged taffrail.container.read_only_root container.security_context.privileged",
+    SET: "taffrail.container.host_namespaces",
 }
 TYPES = {path: kind for kind, paths in FIELDS.items() for path in paths.split()}
 ALWAYS = """@timestamp event.id event.kind event.category event.type event.action event.outcome event.sequence event.module
@@ -59,6 +67,13 @@ WORDS = {  # event.action: event.category, the possible event.types, dataset
     "send": ("network", [["connection", "start"]]),
     "disconnect_received": ("network", [["connection", "end"]]),
 }
+OF_CONTAINERS = {  # event.action: event.category, event.type
+    "container_started": (["host"], ["start"]),
+    "container_stopped": (["host"], ["end"]),
+    "container_named": (["host"], ["info"]),
+    "cgroup_left": (["host", "intrusion_detection"], ["info"]),
+}
+PAIRS = ("kubernetes.labels", "kubernetes.annotations")  # their keys are somebody else's
 
 
 def get(document, path):
@@ -68,7 +83,7 @@ def get(document, path):
 
 
 def flatten(value, path=""):
-    if isinstance(value, dict) and path != "kubernetes.labels":
+    if isinstance(value, dict) and path not in PAIRS:
         assert value, f"{path} is empty"
         for key, inner in value.items():
             yield from flatten(inner, f"{path}.{key}" if path else key)
@@ -79,11 +94,15 @@ def flatten(value, path=""):
 def check(document):
     """What holds for every document."""
     for path, value in flatten(document):
-        if path == "kubernetes.labels" or path.startswith("taffrail.process."):
+        if path in PAIRS or path.startswith("taffrail.process."):
+            continue
+        if path == "taffrail.container.mounts":
+            assert value and all(set(mount) <= {"source", "destination", "type", "options"} for mount in value), value
             continue
         kind = TYPES.get(path)
         assert kind, f"{path} is no field of the contract"
         assert {TEXT: lambda v: isinstance(v, str), NUMBER: lambda v: type(v) is int, FLAG: lambda v: v is True,
+                TRUTH: lambda v: isinstance(v, bool), SET: lambda v: isinstance(v, list) and all(isinstance(one, str) for one in v),
                 TEXTS: lambda v: isinstance(v, list) and v and all(isinstance(one, str) for one in v)}[kind](value), f"{path}: {value!r}"
         assert kind != TEXT or value, f"{path} is empty"
     for path in ALWAYS:
@@ -98,6 +117,9 @@ def check(document):
         category, types = WORDS[event["action"]]
         assert event["kind"] == "event" and event["category"] == [category] and event["type"] in types
         assert event["dataset"] == f"taffrail.{category}"
+    if event["action"] in OF_CONTAINERS:
+        assert (event["category"], event["type"]) == OF_CONTAINERS[event["action"]]
+        assert event["kind"] == ("alert" if "rule" in document else "event") and event["dataset"] == "taffrail.container"
     if "process" in document:
         process = document["process"]
         assert re.fullmatch(r"[A-Za-z0-9_-]{16}", process["entity_id"])

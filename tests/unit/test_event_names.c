@@ -86,6 +86,26 @@ Test(event_names, capabilities_by_name_or_number)
 	cr_assert_str_eq(capabilities(1ull << 41 | 1ull << 63), "CAP_41 CAP_63");
 }
 
+Test(event_names, namespaces_and_what_is_known_of_a_container)
+{
+	char list[2000] = "";
+
+	name_namespaces(UINT32_MAX, join, list);
+	cr_assert_str_eq(list, "pid network ipc uts mount");
+	list[0] = '\0';
+	name_namespaces(EVENT_NAMESPACE_NETWORK | 1u << 31, join, list);
+	cr_assert_str_eq(list, "network");
+	cr_assert_str_eq(name_of_qos(EVENT_GUARANTEED), "guaranteed");
+	cr_assert_str_eq(name_of_qos(EVENT_BURSTABLE), "burstable");
+	cr_assert_str_eq(name_of_qos(EVENT_BEST_EFFORT), "besteffort");
+	cr_assert_null(name_of_qos(EVENT_QOS_UNKNOWN));
+	cr_assert_null(name_of_qos(-1));
+	cr_assert_str_eq(name_of_source(EVENT_SOURCE_CRI), "cri");
+	cr_assert_str_eq(name_of_source(EVENT_SOURCE_BUNDLE), "bundle");
+	cr_assert_str_eq(name_of_source(EVENT_SOURCE_STATE), "state");
+	cr_assert_null(name_of_source(EVENT_SOURCE_NONE));
+}
+
 Test(event_names, types_of_files_transports_and_descriptors)
 {
 	cr_assert_str_eq(name_of_file_type(S_IFREG | 0644), "file");

@@ -81,8 +81,10 @@ static void put_types(struct json *json, const struct event *event)
 	json_array_begin(json);
 	switch (event->action) {
 	case EVENT_EXEC:
-	case EVENT_FORK: json_literal(json, "start"); break;
-	case EVENT_END: json_literal(json, "end"); break;
+	case EVENT_FORK:
+	case EVENT_CONTAINER_STARTED: json_literal(json, "start"); break;
+	case EVENT_END:
+	case EVENT_CONTAINER_STOPPED: json_literal(json, "end"); break;
 	case EVENT_OPEN:
 		if (event->file.created)
 			json_literal(json, "creation");
@@ -127,11 +129,19 @@ static void put_id(struct document *document)
 	buffer_append(out, "\"", 1);
 }
 
+static void put_period(struct json *json, uint64_t start_ns, uint64_t end_ns)
+{
+	json_key(json, "start");
+	put_time(json, start_ns);
+	json_key(json, "end");
+	put_time(json, end_ns);
+}
+
 static void put_event(struct document *document)
 {
-	static const char *const categories[] = {"process", "file", "network", "host"};
+	static const char *const categories[] = {"process", "file", "network", "host", "host"};
 	static const char *const datasets[] = {
-		"taffrail.process", "taffrail.file", "taffrail.network", "taffrail.health"};
+		"taffrail.process", "taffrail.file", "taffrail.network", "taffrail.health", "taffrail.container"};
 	static const char *const outcomes[] = {"success", "failure", "unknown"};
 	const struct event *event = document->event;
 	enum event_category category = event_action_category(event->action);
@@ -145,7 +155,7 @@ static void put_event(struct document *document)
 	json_key(json, "category");
 	json_array_begin(json);
 	put_name(json, categories[category]);
-	if (event->action == EVENT_TAMPER)
+	if (event->action == EVENT_TAMPER || event->action == EVENT_CGROUP_LEFT)
 		put_name(json, "intrusion_detection");
 	json_array_end(json);
 	json_key(json, "type");
@@ -175,18 +185,12 @@ static void put_event(struct document *document)
 		json_key(json, "duration");
 		json_unsigned(json, event->network.duration_ns);
 	}
-	if (event->action == EVENT_LOST) {
-		json_key(json, "start");
-		put_time(json, event->lost.start_ns);
-		json_key(json, "end");
-		put_time(json, event->lost.end_ns);
-	}
-	if (event->action == EVENT_FILTERED) {
-		json_key(json, "start");
-		put_time(json, event->filtered.start_ns);
-		json_key(json, "end");
-		put_time(json, event->filtered.end_ns);
-	}
+	if (event->action == EVENT_LOST)
+		put_period(json, event->lost.start_ns, event->lost.end_ns);
+	if (event->action == EVENT_FILTERED)
+		put_period(json, event->filtered.start_ns, event->filtered.end_ns);
+	if (event->action == EVENT_ATTRIBUTION)
+		put_period(json, event->attribution.start_ns, event->attribution.end_ns);
 	json_object_end(json);
 }
 
@@ -250,6 +254,12 @@ static void put_own(struct document *document)
 		put_own_coverage(document);
 	if (event->action == EVENT_FILTERED)
 		put_own_filtered(document);
+	if (event->action == EVENT_ATTRIBUTION)
+		put_own_attribution(document);
+	put_own_container(document);
+	put_own_workload(document);
+	if (event->action == EVENT_CGROUP_LEFT)
+		put_own_cgroup(document);
 	if (event->process)
 		put_own_process(document);
 	if (event->action == EVENT_OPEN || (event->action == EVENT_EXEC && event->file.argument.length > 0))
@@ -259,6 +269,8 @@ static void put_own(struct document *document)
 			(event->network.type == SOCK_RAW || event->network.family == AF_PACKET)))
 		put_own_socket(document);
 	put_true(json, "io_uring", event->io_uring);
+	put_true(json, "runtime_setup", event->runtime_setup);
+	put_true(json, "left_cgroup", event->left_cgroup);
 	if (event->count > 1) {
 		json_key(json, "count");
 		json_unsigned(json, event->count);

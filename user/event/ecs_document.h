@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "event/event.h"
 
-enum { ESCAPED_MAX = 16 };
+enum { ESCAPED_MAX = 32 };
 
 struct document {
 	struct json json;
@@ -32,6 +32,9 @@ void put_number_text(struct json *json, uint64_t number);
 void put_time(struct json *json, uint64_t unix_ns);
 void put_name(void *json, const char *name);
 
+/* The strings of a NUL-separated block as an array. */
+void put_block(struct document *document, struct text block, const char *field);
+
 /* The members of the document, each with its key. */
 void put_container(struct document *document);
 void put_orchestrator(struct document *document);
@@ -42,11 +45,15 @@ void put_network(struct document *document);
 void put_rule(struct document *document);
 
 /* The same below "taffrail". */
+void put_own_container(struct document *document);
+void put_own_workload(struct document *document);
+void put_own_cgroup(struct document *document);
 void put_own_process(struct document *document);
 void put_own_file(struct document *document);
 void put_own_lost(struct document *document);
 void put_own_coverage(struct document *document);
 void put_own_filtered(struct document *document);
+void put_own_attribution(struct document *document);
 void put_own_socket(struct document *document);
 
 #endif

@@ -94,3 +94,21 @@ void put_own_filtered(struct document *document)
 	json_object_end(json);
 	json_object_end(json);
 }
+
+void put_own_attribution(struct document *document)
+{
+	const struct event_attribution *attribution = &document->event->attribution;
+	struct json *json = &document->json;
+
+	json_key(json, "attribution");
+	json_object_begin(json);
+	json_key(json, "pending");
+	json_unsigned(json, attribution->pending);
+	json_key(json, "completed_late");
+	json_unsigned(json, attribution->completed_late);
+	json_key(json, "never");
+	json_unsigned(json, attribution->never);
+	json_key(json, "unnamed");
+	json_unsigned(json, attribution->unnamed);
+	json_object_end(json);
+}

@@ -15,8 +15,7 @@ static void put_entity(struct json *json, const struct event_process *process)
 	json_plain(json, text, sizeof(text));
 }
 
-/* The strings of a NUL-separated block as an array. */
-static void put_block(struct document *document, struct text block, const char *field)
+void put_block(struct document *document, struct text block, const char *field)
 {
 	struct json *json = &document->json;
 

@@ -100,6 +100,44 @@ uint64_t name_to_capability(struct text name)
 	return 0;
 }
 
+void name_namespaces(uint32_t set, void (*each)(void *context, const char *name), void *context)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} namespaces[] = {
+		{EVENT_NAMESPACE_PID, "pid"},
+		{EVENT_NAMESPACE_NETWORK, "network"},
+		{EVENT_NAMESPACE_IPC, "ipc"},
+		{EVENT_NAMESPACE_UTS, "uts"},
+		{EVENT_NAMESPACE_MOUNT, "mount"},
+	};
+
+	for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++)
+		if (set & namespaces[i].bit)
+			each(context, namespaces[i].name);
+}
+
+const char *name_of_qos(int qos)
+{
+	switch (qos) {
+	case EVENT_GUARANTEED: return "guaranteed";
+	case EVENT_BURSTABLE: return "burstable";
+	case EVENT_BEST_EFFORT: return "besteffort";
+	default: return NULL;
+	}
+}
+
+const char *name_of_source(int source)
+{
+	switch (source) {
+	case EVENT_SOURCE_CRI: return "cri";
+	case EVENT_SOURCE_BUNDLE: return "bundle";
+	case EVENT_SOURCE_STATE: return "state";
+	default: return NULL;
+	}
+}
+
 const char *name_of_file_type(uint32_t mode)
 {
 	switch (mode & S_IFMT) {

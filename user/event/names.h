@@ -20,6 +20,12 @@ void name_capabilities(uint64_t set, void (*each)(void *context, const char *nam
 
 /* The bit of the capability "CAP_NET_RAW"; 0 for a name that is none. */
 uint64_t name_to_capability(struct text name);
+/* Calls `each` for every namespace of the set, bits of enum event_namespace: "pid", "network", "ipc", "uts", "mount". */
+void name_namespaces(uint32_t set, void (*each)(void *context, const char *name), void *context);
+
+/* "guaranteed", "burstable", "besteffort" for an enum event_qos; "cri", "bundle", "state" for an enum event_source. NULL for none. */
+const char *name_of_qos(int qos);
+const char *name_of_source(int source);
 
 /* "file", "dir", "symlink", "char", "block", "fifo", "socket" for the type bits of a mode; NULL for none. */
 const char *name_of_file_type(uint32_t mode);
