@@ -116,6 +116,71 @@ Test(line, each_action_says_what_it_is_about)
 	cr_assert(strstr(plain(&event), "filtered  7 events left out: 2 exec, 5 open\n"), "%s", out.data);
 }
 
+static const struct event_mount mount = {.destination = TEXT_STATIC("/proc")};
+
+Test(line, what_becomes_of_a_container)
+{
+	struct event_container named = container;
+	struct event_spec spec = {.args = TEXT_LITERAL("sh\0-c\0a b"),
+		.privileged = true,
+		.host_namespaces = EVENT_NAMESPACE_PID | EVENT_NAMESPACE_NETWORK,
+		.mounts = &mount,
+		.mount_count = 1};
+	struct event event = event_of(EVENT_CONTAINER_STARTED);
+
+	cr_assert_str_eq(plain(&event), HEAD "start     container started\n");
+	named.image_name = TEXT_LITERAL("registry.example/web");
+	named.image_tag = TEXT_LITERAL("1.4");
+	named.image_digest = TEXT_LITERAL("sha256:1");
+	named.source = EVENT_SOURCE_CRI;
+	named.spec = &spec;
+	event.container = &named;
+	cr_assert_str_eq(plain(&event), HEAD "start     container started, image registry.example/web:1.4\n");
+	event.life.spec = &spec;
+	cr_assert_str_eq(plain(&event), HEAD "start     container started, image registry.example/web:1.4, privileged, "
+					     "host pid network: sh -c 'a b'\n");
+	spec = (struct event_spec){0};
+	named.image_name = (struct text){0};
+	named.sandbox = true;
+	cr_assert_str_eq(plain(&event), HEAD "start     sandbox started, image sha256:1\n");
+	event = event_of(EVENT_CONTAINER_STOPPED);
+	event.life.exit_code = 137;
+	cr_assert_str_eq(plain(&event), HEAD "stop      exit code 137\n");
+	event.life.exit_reason = TEXT_LITERAL("OOMKilled");
+	cr_assert_str_eq(plain(&event), HEAD "stop      exit code 137, OOMKilled\n");
+	event = event_of(EVENT_CONTAINER_NAMED);
+	event.container = &named;
+	cr_assert_str_eq(plain(&event), HEAD "named     names known by cri, image sha256:1\n");
+	event.container = NULL;
+	plain(&event);
+}
+
+Test(line, where_a_process_is_and_what_is_not_the_containers_own)
+{
+	static const uint8_t other[EVENT_CONTAINER_ID_SIZE] = {0xab, 0xcd, 0xef, 1, 2, 3, 4};
+	struct event event = event_of(EVENT_CGROUP_LEFT);
+
+	event.cgroup = (struct event_cgroup){
+		.path = TEXT_LITERAL("/system.slice"), .actor_pid = 4711, .actor_name = TEXT_LITERAL("cat")};
+	cr_assert_str_eq(plain(&event), HEAD "cgroup    left \u2192 /system.slice\n");
+	event.cgroup.actor_pid = 1;
+	event.cgroup.actor_name = TEXT_LITERAL("e\x1b");
+	event.cgroup.has_other = true;
+	memcpy(event.cgroup.other_id, other, sizeof(other));
+	cr_assert_str_eq(plain(&event),
+		HEAD "cgroup    left \u2192 /system.slice of container abcdef010203, moved by e\\x1b[1]\n");
+	event = event_of(EVENT_FORK);
+	event.runtime_setup = true;
+	cr_assert_str_eq(plain(&event), HEAD "fork       (runtime)\n");
+	event.left_cgroup = true;
+	event.nested_id = other;
+	cr_assert_str_eq(plain(&event), HEAD "fork       (runtime) (outside its cgroup) (nested abcdef010203)\n");
+	event = event_of(EVENT_ATTRIBUTION);
+	event.attribution = (struct event_attribution){.pending = 12, .completed_late = 3, .never = 1, .unnamed = 2};
+	cr_assert_str_eq(plain(&event),
+		HEAD "names     12 events without all names; containers: 3 named late, 1 never, 2 wait\n");
+}
+
 Test(line, a_container_without_names_is_shown_by_its_id)
 {
 	struct event_container bare = {.id = {0xab, 0xcd, 0xef, 1, 2, 3, 4}};
@@ -130,6 +195,7 @@ Test(line, nothing_that_a_container_chose_drives_a_terminal)
 	static char all[256 + 2 * 128 + 4], args[sizeof(all) * 2];
 	struct event_container hostile = container;
 	struct event_process bad = process;
+	struct event_spec spec = {0};
 	size_t length = 0;
 
 	for (int byte = 1; byte < 256; byte++) /* 0 parts arguments */
@@ -138,11 +204,11 @@ Test(line, nothing_that_a_container_chose_drives_a_terminal)
 		all[length++] = byte < 0xc0 ? '\xc2' : '\xc3';
 		all[length++] = (char)(byte & 0xbf);
 	}
-	hostile.pod_name = hostile.pod_namespace = hostile.name = bad.name = bad.executable =
+	hostile.pod_name = hostile.pod_namespace = hostile.name = hostile.image_name = bad.name = bad.executable =
 		(struct text){all, length};
 	memcpy(args, all, length);
 	memcpy(args + length + 1, all, length);
-	bad.args = (struct text){args, 2 * length + 1};
+	spec.args = bad.args = (struct text){args, 2 * length + 1};
 	for (int action = 1; action < EVENT_ACTIONS_END; action++) {
 		if (!event_action_name(action))
 			continue;
@@ -158,8 +224,12 @@ Test(line, nothing_that_a_container_chose_drives_a_terminal)
 			event.lost.stage = bad.name;
 		if (action == EVENT_FILTERED)
 			event.filtered.counts = left_out;
-		if (!event_action_name(action)) /* a number that is given out, but not built in here */
-			continue;
+		if (action == EVENT_CONTAINER_STARTED)
+			event.life.spec = &spec;
+		if (action == EVENT_CONTAINER_STOPPED)
+			event.life.exit_reason = bad.name;
+		if (action == EVENT_CGROUP_LEFT)
+			event.cgroup = (struct event_cgroup){.path = bad.name, .actor_pid = 1, .actor_name = bad.name};
 		plain(&event);
 		for (size_t i = 0, step; i + 2 < out.length; i += step) { /* without the newline and the NUL */
 			const unsigned char *c = (const unsigned char *)out.data + i;

@@ -133,6 +133,11 @@ static void put_time(struct line *line, uint64_t unix_ns)
 		(int)(unix_ns / 1000000 % 1000));
 }
 
+static void put_short_id(struct line *line, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	put_format(line, "%02x%02x%02x%02x%02x%02x", id[0], id[1], id[2], id[3], id[4], id[5]);
+}
+
 static void put_where(struct line *line, const struct event_container *container)
 {
 	if (!container) {
@@ -140,8 +145,7 @@ static void put_where(struct line *line, const struct event_container *container
 		return;
 	}
 	if (container->pod_name.length == 0) {
-		put_format(line, "%02x%02x%02x%02x%02x%02x", container->id[0], container->id[1], container->id[2],
-			container->id[3], container->id[4], container->id[5]);
+		put_short_id(line, container->id);
 		return;
 	}
 	put_text(line, container->pod_namespace);
@@ -153,12 +157,13 @@ static void put_where(struct line *line, const struct event_container *container
 	}
 }
 
-static void put_command(struct line *line, const struct event_process *process)
+/* The arguments as one would type them, or `instead` where there are none. */
+static void put_command(struct line *line, struct text args, struct text instead)
 {
 	char room[4096];
-	struct text command = command_line(process->args, room, sizeof(room));
+	struct text command = command_line(args, room, sizeof(room));
 
-	put_text(line, command.length > 0 ? command : process->executable);
+	put_text(line, command.length > 0 ? command : instead);
 	if (command.data && command.data != room)
 		free((void *)(uintptr_t)command.data);
 }
@@ -275,6 +280,80 @@ static void put_filtered(struct line *line, const struct event_filtered *filtere
 		}
 }
 
+static void put_image(struct line *line, const struct event_container *container)
+{
+	if (!container || (container->image_name.length == 0 && container->image_digest.length == 0))
+		return;
+	put(line, ", image ");
+	put_text(line, container->image_name.length > 0 ? container->image_name : container->image_digest);
+	if (container->image_name.length > 0 && container->image_tag.length > 0) {
+		put(line, ":");
+		put_text(line, container->image_tag);
+	}
+}
+
+static void put_started(struct line *line, const struct event *event)
+{
+	const struct event_spec *spec = event->life.spec;
+
+	put(line, event->container && event->container->sandbox ? "sandbox started" : "container started");
+	put_image(line, event->container);
+	if (!spec)
+		return;
+	if (spec->privileged)
+		put(line, ", privileged");
+	if (spec->host_namespaces) {
+		put(line, ", host");
+		name_namespaces(spec->host_namespaces, put_flag, line);
+	}
+	if (spec->args.length > 0) {
+		put(line, ": ");
+		put_command(line, spec->args, (struct text){0});
+	}
+}
+
+static void put_stopped(struct line *line, const struct event_life *life)
+{
+	put_format(line, "exit code %d", life->exit_code);
+	if (life->exit_reason.length > 0) {
+		put(line, ", ");
+		put_text(line, life->exit_reason);
+	}
+}
+
+static void put_named(struct line *line, const struct event_container *container)
+{
+	const char *source = container ? name_of_source((int)container->source) : NULL;
+
+	put_format(line, "names known%s%s", source ? " by " : "", source ? source : "");
+	put_image(line, container);
+}
+
+/* Where to, and by whom if that was another. */
+static void put_cgroup(struct line *line, const struct event *event)
+{
+	const struct event_cgroup *cgroup = &event->cgroup;
+
+	put(line, "left \xe2\x86\x92 ");
+	put_text(line, cgroup->path);
+	if (cgroup->has_other) {
+		put(line, " of container ");
+		put_short_id(line, cgroup->other_id);
+	}
+	if (cgroup->actor_pid && (!event->process || cgroup->actor_pid != event->process->pid)) {
+		put(line, ", moved by ");
+		put_text(line, cgroup->actor_name);
+		put_format(line, "[%u]", cgroup->actor_pid);
+	}
+}
+
+static void put_attribution(struct line *line, const struct event_attribution *attribution)
+{
+	put_format(line, "%llu events without all names; containers: %llu named late, %llu never, %llu wait",
+		(unsigned long long)attribution->pending, (unsigned long long)attribution->completed_late,
+		(unsigned long long)attribution->never, (unsigned long long)attribution->unnamed);
+}
+
 static void put_what(struct line *line, const struct event *event)
 {
 	switch (event->action) {
@@ -282,7 +361,7 @@ static void put_what(struct line *line, const struct event *event)
 		if (event->outcome == EVENT_FAILURE)
 			put_text(line, event->file.argument.length > 0 ? event->file.argument : event->file.path);
 		else if (event->process)
-			put_command(line, event->process);
+			put_command(line, event->process->args, event->process->executable);
 		break;
 	case EVENT_END:
 		if (event->end.signal)
@@ -302,6 +381,11 @@ static void put_what(struct line *line, const struct event *event)
 		break;
 	case EVENT_COVERAGE: put_coverage(line, &event->coverage); break;
 	case EVENT_FILTERED: put_filtered(line, &event->filtered); break;
+	case EVENT_CONTAINER_STARTED: put_started(line, event); break;
+	case EVENT_CONTAINER_STOPPED: put_stopped(line, &event->life); break;
+	case EVENT_CONTAINER_NAMED: put_named(line, event->container); break;
+	case EVENT_CGROUP_LEFT: put_cgroup(line, event); break;
+	case EVENT_ATTRIBUTION: put_attribution(line, &event->attribution); break;
 	case EVENT_FORK: break;
 	default:
 		if (event_action_category(event->action) == EVENT_NETWORK)
@@ -314,16 +398,51 @@ static void put_what(struct line *line, const struct event *event)
 		put_format(line, " (%llu times)", (unsigned long long)event->count);
 }
 
+static void put_marks(struct line *line, const struct event *event)
+{
+	if (event->io_uring)
+		put(line, " (io_uring)");
+	if (event->runtime_setup)
+		put(line, " (runtime)");
+	if (event->left_cgroup)
+		put(line, " (outside its cgroup)");
+	if (event->nested_id) {
+		put(line, " (nested ");
+		put_short_id(line, event->nested_id);
+		put(line, ")");
+	}
+	if (event->pending)
+		put(line, " (names pending)");
+}
+
 void line_write(struct buffer *out, const struct event *event, const struct line_style *style)
 {
-	static const char *const actions[EVENT_ACTIONS_END] = {"", "exec", "fork", "end", "open", "connect", "accept",
-		"listen", "send", "disconnect", "lost", [EVENT_COVERAGE] = "coverage", [EVENT_SOCKET] = "socket",
-		[EVENT_FILTERED] = "filtered", [EVENT_TAMPER] = "tamper"};
+	static const char *const actions[EVENT_ACTIONS_END] = {
+		[EVENT_EXEC] = "exec",
+		[EVENT_FORK] = "fork",
+		[EVENT_END] = "end",
+		[EVENT_OPEN] = "open",
+		[EVENT_CONNECT] = "connect",
+		[EVENT_ACCEPT] = "accept",
+		[EVENT_LISTEN] = "listen",
+		[EVENT_SEND] = "send",
+		[EVENT_DISCONNECT] = "disconnect",
+		[EVENT_LOST] = "lost",
+		[EVENT_COVERAGE] = "coverage",
+		[EVENT_SOCKET] = "socket",
+		[EVENT_FILTERED] = "filtered",
+		[EVENT_TAMPER] = "tamper",
+		[EVENT_CONTAINER_STARTED] = "start",
+		[EVENT_CONTAINER_STOPPED] = "stop",
+		[EVENT_CONTAINER_NAMED] = "named",
+		[EVENT_CGROUP_LEFT] = "cgroup",
+		[EVENT_ATTRIBUTION] = "names",
+	};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;
 	size_t column;
 	bool bad = event->outcome == EVENT_FAILURE || event->rule || event->action == EVENT_LOST ||
-		   (event->action == EVENT_END && event->end.signal);
+		   event->action == EVENT_CGROUP_LEFT || (event->action == EVENT_END && event->end.signal);
 	char room[16];
 
 	colour(&line, "\033[2m");
@@ -351,9 +470,6 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 	} else if (event->outcome == EVENT_UNKNOWN) {
 		put(&line, " (no answer)");
 	}
-	if (event->io_uring)
-		put(&line, " (io_uring)");
-	if (event->pending)
-		put(&line, " (names pending)");
+	put_marks(&line, event);
 	buffer_append(out, "\n", 1);
 }
