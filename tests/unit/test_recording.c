@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "sensor/recording.h"
+#include "sensor/recording_format.h"
 #include "test_capture.h"
 
 static char path[64];
@@ -101,10 +102,40 @@ Test(recording, records_and_processes_come_back_aligned)
 	recording_reader_close(reader);
 }
 
+static const struct event_mount mounts[] = {
+	{TEXT_STATIC("/host\xff"), TEXT_STATIC("/h"), TEXT_STATIC("bind"), TEXT_STATIC("rbind,ro")},
+	{.destination = TEXT_STATIC("/proc")},
+};
+static const struct event_spec spec = {.args = TEXT_STATIC("sh\0-c"),
+	.uid = 1000,
+	.gid = UINT32_MAX,
+	.privileged = true,
+	.read_only_root = true,
+	.capabilities = 1ull << 63,
+	.host_namespaces = EVENT_NAMESPACE_PID | EVENT_NAMESPACE_MOUNT,
+	.mounts = mounts,
+	.mount_count = 2,
+	.mounts_cut = true};
+
+static void expect_spec(const struct event_spec *back)
+{
+	cr_assert_not_null(back);
+	cr_assert(text_equal(back->args, spec.args) && back->uid == 1000 && back->gid == UINT32_MAX);
+	cr_assert(back->privileged && back->read_only_root && back->mounts_cut && back->capabilities == 1ull << 63);
+	cr_assert_eq(back->host_namespaces, spec.host_namespaces);
+	cr_assert_eq(back->mount_count, 2);
+	for (size_t i = 0; i < 2; i++)
+		cr_assert(text_equal(back->mounts[i].source, mounts[i].source) &&
+			  text_equal(back->mounts[i].destination, mounts[i].destination) &&
+			  text_equal(back->mounts[i].type, mounts[i].type) &&
+			  text_equal(back->mounts[i].options, mounts[i].options));
+}
+
 Test(recording, a_container_comes_back_with_all_it_has)
 {
 	const struct text ips[] = {TEXT_LITERAL("10.0.0.1"), TEXT_LITERAL("fd00::1")};
 	const struct event_label labels[] = {{TEXT_LITERAL("app"), TEXT_LITERAL("web")}, {TEXT_LITERAL("x"), {0}}};
+	const struct event_label annotations[] = {{TEXT_LITERAL("owner"), TEXT_LITERAL("team-a")}};
 	const struct event_container view = {
 		.id = {1, 2, 3},
 		.name = TEXT_LITERAL("main"),
@@ -119,8 +150,19 @@ Test(recording, a_container_comes_back_with_all_it_has)
 		.pod_ip_count = 2,
 		.labels = labels,
 		.label_count = 2,
+		.annotations = annotations,
+		.annotation_count = 1,
+		.runtime = TEXT_LITERAL("cri-o"),
+		.workload_kind = TEXT_LITERAL("deployment"),
+		.workload_name = TEXT_LITERAL("web"),
 		.attempt = 7,
+		.qos = EVENT_BEST_EFFORT,
+		.source = EVENT_SOURCE_STATE,
 		.sandbox = true,
+		.spec = &spec,
+		.exited = true,
+		.exit_code = -1,
+		.exit_reason = TEXT_LITERAL("Error"),
 	};
 	struct recording *recording = begin(1);
 
@@ -142,9 +184,79 @@ Test(recording, a_container_comes_back_with_all_it_has)
 	for (size_t i = 0; i < 2; i++)
 		cr_assert(text_equal(back->pod_ips[i], ips[i]) && text_equal(back->labels[i].key, labels[i].key) &&
 			  text_equal(back->labels[i].value, labels[i].value));
+	cr_assert(back->annotation_count == 1 && text_equal(back->annotations[0].key, annotations[0].key) &&
+		  text_equal(back->annotations[0].value, annotations[0].value));
+	cr_assert(text_equal(back->runtime, view.runtime) && text_equal(back->workload_kind, view.workload_kind) &&
+		  text_equal(back->workload_name, view.workload_name) &&
+		  text_equal(back->exit_reason, view.exit_reason));
+	cr_assert(back->qos == EVENT_BEST_EFFORT && back->source == EVENT_SOURCE_STATE && back->exited &&
+		  back->exit_code == -1);
+	expect_spec(back->spec);
 	frame = next(reader, RECORDING_CONTAINER, 3);
-	cr_assert(frame.container.view.name.length == 0 && frame.container.view.label_count == 0);
+	cr_assert(frame.container.view.name.length == 0 && frame.container.view.label_count == 0 &&
+		  frame.container.view.annotation_count == 0 && !frame.container.view.exited);
+	cr_assert_null(frame.container.view.spec);
 	recording_reader_close(reader);
+}
+
+static enum recording_result read_back(void)
+{
+	struct recording_reader *reader = reread();
+	struct recording_frame frame;
+	const char *why = NULL;
+	enum recording_result result = recording_next(reader, &frame, &why);
+
+	cr_assert_eq(result == RECORDING_CORRUPT, why != NULL);
+	recording_reader_close(reader);
+	return result;
+}
+
+/* Every byte of a container's head is changed: what it counts is read, refused or ends too early, never beyond its frame. */
+Test(recording, a_containers_numbers_are_not_trusted)
+{
+	const struct event_label label = {TEXT_LITERAL("k"), TEXT_LITERAL("v")};
+	const struct event_container view = {
+		.labels = &label, .label_count = 1, .annotations = &label, .annotation_count = 1, .spec = &spec};
+	struct recording *recording = begin(1);
+	size_t start, refused = 0;
+	struct stat stat;
+	int fd;
+
+	recording_close(recording);
+	cr_assert_eq(lstat(path, &stat), 0);
+	start = (size_t)stat.st_size + sizeof(struct recording_frame_head);
+	recording = begin(1);
+	recording_container(recording, 2, &view, 3);
+	recording_close(recording);
+	cr_assert_eq(read_back(), RECORDING_FRAME);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	for (size_t i = EVENT_CONTAINER_ID_SIZE; i < sizeof(struct recording_container_head); i++) {
+		const uint8_t large = 0xf0;
+		uint8_t was;
+
+		cr_assert_eq(pread(fd, &was, 1, (off_t)(start + i)), 1);
+		cr_assert_eq(pwrite(fd, &large, 1, (off_t)(start + i)), 1);
+		refused += read_back() == RECORDING_CORRUPT;
+		cr_assert_eq(pwrite(fd, &was, 1, (off_t)(start + i)), 1);
+	}
+	close(fd);
+	cr_assert_geq(refused, 3 * 4 + 3 + 2, "three counts, standing, qos, source, and the mounts");
+}
+
+Test(recording, one_of_the_version_before_is_refused)
+{
+	const uint32_t before = RECORDING_VERSION - 1;
+	struct recording_reader *reader;
+	struct recording_frame frame;
+	const char *why = NULL;
+	int fd;
+
+	recording_close(begin(1));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert_eq(pwrite(fd, &before, sizeof(before), 8), (ssize_t)sizeof(before));
+	close(fd);
+	cr_assert_eq(recording_open(&reader, path, &frame, &why), -EBADMSG);
+	cr_assert(strstr(why, "another version"), "%s", why);
 }
 
 Test(recording, counters_are_what_they_were_at_each_tick)

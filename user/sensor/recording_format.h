@@ -32,14 +32,24 @@ struct recording_process_head {
 	uint32_t record_size, args_size;
 };
 
-/* CONTAINER; then name, image_name, image_tag, image_digest, pod_name, pod_namespace, pod_uid, sandbox_id, the addresses,
- * and key and value of each label. */
+/*
+ * CONTAINER; then the texts that stand alone (recording_text), the addresses, key and value of each label and of each
+ * annotation, and of the spec the arguments and of each mount source, destination, type and options.
+ */
 struct recording_container_head {
 	uint8_t id[EVENT_CONTAINER_ID_SIZE];
 	uint32_t attempt;
-	uint32_t ip_count, label_count;
-	uint8_t sandbox, standing;
-	uint16_t zero;
+	uint32_t ip_count, label_count, annotation_count;
+	int32_t exit_code;
+	uint8_t sandbox, standing, qos, source;
+	uint8_t exited;
+	/* Of the spec; without one all of it is 0. */
+	uint8_t has_spec, privileged, read_only_root;
+	uint8_t mounts_cut, zero;
+	uint16_t mount_count;
+	uint32_t uid, gid;
+	uint32_t host_namespaces, zero2;
+	uint64_t capabilities;
 };
 
 /* TICK; then the words of the kernel's counters that have changed since the tick before that had any. */
@@ -58,7 +68,7 @@ struct recording_change {
 
 enum {
 	RECORDING_ALIGN = 8,
-	RECORDING_TEXTS = 8, /* of a container, that stand alone */
+	RECORDING_TEXTS = 12, /* of a container, that stand alone */
 	RECORDING_WORDS = sizeof(struct kernel_counters) / sizeof(uint64_t),
 };
 
@@ -71,7 +81,8 @@ static inline size_t recording_padding(size_t size)
 static inline struct text *recording_text(struct event_container *view, size_t index)
 {
 	struct text *const texts[RECORDING_TEXTS] = {&view->name, &view->image_name, &view->image_tag,
-		&view->image_digest, &view->pod_name, &view->pod_namespace, &view->pod_uid, &view->sandbox_id};
+		&view->image_digest, &view->pod_name, &view->pod_namespace, &view->pod_uid, &view->sandbox_id,
+		&view->runtime, &view->workload_kind, &view->workload_name, &view->exit_reason};
 
 	return texts[index];
 }

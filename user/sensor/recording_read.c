@@ -23,6 +23,8 @@ struct recording_reader {
 	struct event_label *labels;
 	struct text *ips;
 	size_t label_room, ip_room;
+	struct event_spec spec;
+	struct event_mount mounts[EVENT_MOUNTS_MAX];
 };
 
 /* --- bytes ----------------------------------------------------------------------------------------------------------- */
@@ -137,6 +139,63 @@ static void *grow(void *items, size_t *room, size_t count, size_t size)
 	return more;
 }
 
+/* Are the numbers such as a sensor writes? Each address has a length of its own at least, each label and annotation two. */
+static bool container_fits(const struct recording_container_head *head, size_t left)
+{
+	return head->standing <= 3 && head->qos <= EVENT_BEST_EFFORT && head->source <= EVENT_SOURCE_STATE &&
+	       head->ip_count <= left / sizeof(uint32_t) &&
+	       (uint64_t)head->label_count + head->annotation_count <= left / (2 * sizeof(uint32_t)) &&
+	       head->mount_count <= EVENT_MOUNTS_MAX && (head->has_spec || head->mount_count == 0);
+}
+
+static bool take_labels(struct content *content, struct event_label *labels, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!take_text(content, &labels[i].key) || !take_text(content, &labels[i].value))
+			return false;
+	return true;
+}
+
+static bool take_spec(
+	struct recording_reader *reader, struct content *content, const struct recording_container_head *head)
+{
+	reader->spec = (struct event_spec){
+		.uid = head->uid,
+		.gid = head->gid,
+		.privileged = head->privileged,
+		.read_only_root = head->read_only_root,
+		.capabilities = head->capabilities,
+		.host_namespaces = head->host_namespaces,
+		.mounts = reader->mounts,
+		.mount_count = head->mount_count,
+		.mounts_cut = head->mounts_cut,
+	};
+	if (!take_text(content, &reader->spec.args))
+		return false;
+	for (size_t i = 0; i < head->mount_count; i++) {
+		struct event_mount *mount = &reader->mounts[i];
+
+		if (!take_text(content, &mount->source) || !take_text(content, &mount->destination) ||
+			!take_text(content, &mount->type) || !take_text(content, &mount->options))
+			return false;
+	}
+	return true;
+}
+
+/* Room for a container's lists. False without memory. */
+static bool make_room(struct recording_reader *reader, const struct recording_container_head *head)
+{
+	size_t labels_count = (size_t)head->label_count + head->annotation_count;
+	struct text *ips = grow(reader->ips, &reader->ip_room, head->ip_count, sizeof(*ips));
+
+	reader->ips = ips ? ips : reader->ips;
+
+	struct event_label *labels = grow(reader->labels, &reader->label_room, labels_count, sizeof(*labels));
+
+	reader->labels = labels ? labels : reader->labels;
+	return ips && labels;
+}
+
 static const char *read_container(
 	struct recording_reader *reader, struct content content, struct recording_frame *frame)
 {
@@ -144,36 +203,33 @@ static const char *read_container(
 	struct event_container *view = &frame->container.view;
 	bool whole = true;
 
-	/* Each address has a length of its own at least, each label two. */
-	if (!head || head->standing > 3 || head->ip_count > content.left / sizeof(uint32_t) ||
-		head->label_count > content.left / (2 * sizeof(uint32_t)))
+	if (!head || !container_fits(head, content.left))
 		return "a container that is none";
-
-	struct text *ips = grow(reader->ips, &reader->ip_room, head->ip_count, sizeof(*ips));
-
-	reader->ips = ips ? ips : reader->ips;
-
-	struct event_label *labels = grow(reader->labels, &reader->label_room, head->label_count, sizeof(*labels));
-
-	reader->labels = labels ? labels : reader->labels;
-	if (!ips || !labels)
+	if (!make_room(reader, head))
 		return "out of memory";
 	*view = (struct event_container){
 		.attempt = head->attempt,
 		.sandbox = head->sandbox,
-		.pod_ips = ips,
+		.qos = (enum event_qos)head->qos,
+		.source = (enum event_source)head->source,
+		.exited = head->exited,
+		.exit_code = head->exit_code,
+		.pod_ips = reader->ips,
 		.pod_ip_count = head->ip_count,
-		.labels = labels,
+		.labels = reader->labels,
 		.label_count = head->label_count,
+		.annotations = reader->labels + head->label_count,
+		.annotation_count = head->annotation_count,
+		.spec = head->has_spec ? &reader->spec : NULL,
 	};
 	memcpy(view->id, head->id, sizeof(view->id));
 	frame->container.standing = head->standing;
 	for (size_t i = 0; i < RECORDING_TEXTS && whole; i++)
 		whole = take_text(&content, recording_text(view, i));
 	for (size_t i = 0; i < head->ip_count && whole; i++)
-		whole = take_text(&content, &ips[i]);
-	for (size_t i = 0; i < head->label_count && whole; i++)
-		whole = take_text(&content, &labels[i].key) && take_text(&content, &labels[i].value);
+		whole = take_text(&content, &reader->ips[i]);
+	whole = whole && take_labels(&content, reader->labels, (size_t)head->label_count + head->annotation_count) &&
+		(!head->has_spec || take_spec(reader, &content, head));
 	return whole && content.left == 0 ? NULL : "a container of another length";
 }
 

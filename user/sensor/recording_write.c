@@ -217,6 +217,54 @@ void recording_record(struct recording *recording, uint64_t now_ns, const struct
 	put_frame(recording, now_ns, RECORDING_RECORD, record, record->size);
 }
 
+static size_t labels_size(const struct event_label *labels, size_t count)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < count; i++)
+		size += text_size(labels[i].key) + text_size(labels[i].value);
+	return size;
+}
+
+static void put_labels(struct recording *recording, const struct event_label *labels, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		put_text(recording, labels[i].key);
+		put_text(recording, labels[i].value);
+	}
+}
+
+/* Fills the head's part of the spec, and returns the size of what follows. */
+static size_t spec_head(struct recording_container_head *head, const struct event_spec *spec)
+{
+	size_t size = text_size(spec->args);
+
+	head->has_spec = true;
+	head->privileged = spec->privileged;
+	head->read_only_root = spec->read_only_root;
+	head->mount_count = (uint16_t)(spec->mount_count < EVENT_MOUNTS_MAX ? spec->mount_count : EVENT_MOUNTS_MAX);
+	head->mounts_cut = spec->mounts_cut || head->mount_count < spec->mount_count;
+	head->uid = spec->uid;
+	head->gid = spec->gid;
+	head->host_namespaces = spec->host_namespaces;
+	head->capabilities = spec->capabilities;
+	for (size_t i = 0; i < head->mount_count; i++)
+		size += text_size(spec->mounts[i].source) + text_size(spec->mounts[i].destination) +
+			text_size(spec->mounts[i].type) + text_size(spec->mounts[i].options);
+	return size;
+}
+
+static void put_spec(struct recording *recording, const struct event_spec *spec, size_t mounts)
+{
+	put_text(recording, spec->args);
+	for (size_t i = 0; i < mounts; i++) {
+		put_text(recording, spec->mounts[i].source);
+		put_text(recording, spec->mounts[i].destination);
+		put_text(recording, spec->mounts[i].type);
+		put_text(recording, spec->mounts[i].options);
+	}
+}
+
 void recording_container(
 	struct recording *recording, uint64_t now_ns, const struct event_container *view, unsigned int standing)
 {
@@ -224,8 +272,13 @@ void recording_container(
 		.attempt = view->attempt,
 		.ip_count = (uint32_t)view->pod_ip_count,
 		.label_count = (uint32_t)view->label_count,
+		.annotation_count = (uint32_t)view->annotation_count,
+		.exit_code = view->exit_code,
 		.sandbox = view->sandbox,
 		.standing = (uint8_t)standing,
+		.qos = (uint8_t)view->qos,
+		.source = (uint8_t)view->source,
+		.exited = view->exited,
 	};
 	struct event_container copy = *view;
 	size_t size = sizeof(head);
@@ -237,8 +290,8 @@ void recording_container(
 		size += text_size(*recording_text(&copy, i));
 	for (size_t i = 0; i < view->pod_ip_count; i++)
 		size += text_size(view->pod_ips[i]);
-	for (size_t i = 0; i < view->label_count; i++)
-		size += text_size(view->labels[i].key) + text_size(view->labels[i].value);
+	size += labels_size(view->labels, view->label_count) + labels_size(view->annotations, view->annotation_count);
+	size += view->spec ? spec_head(&head, view->spec) : 0;
 	if (size > RECORDING_FRAME_MAX) {
 		stop(recording, "a container has more names than a recording holds");
 		return;
@@ -248,10 +301,10 @@ void recording_container(
 		put_text(recording, *recording_text(&copy, i));
 	for (size_t i = 0; i < view->pod_ip_count; i++)
 		put_text(recording, view->pod_ips[i]);
-	for (size_t i = 0; i < view->label_count; i++) {
-		put_text(recording, view->labels[i].key);
-		put_text(recording, view->labels[i].value);
-	}
+	put_labels(recording, view->labels, view->label_count);
+	put_labels(recording, view->annotations, view->annotation_count);
+	if (view->spec)
+		put_spec(recording, view->spec, head.mount_count);
 	put_end(recording, size);
 }
 
