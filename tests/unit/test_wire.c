@@ -8,15 +8,33 @@
 
 #include "event/ecs.h"
 #include "event/wire.h"
+#include "taffrail/v1/stream.pb-c.h"
 
 static const struct event_host host = {.id = TEXT_STATIC("4c4c4544004b"),
 	.name = TEXT_STATIC("node-1"),
 	.boot_id = TEXT_STATIC("0f6c2f0e"),
 	.cluster = TEXT_STATIC("prod"),
 	.epoch = {1, 2, 3}};
+enum { EVENTS_MAX = EVENT_ACTIONS_END + 1 };
+
 static const struct text ips[] = {TEXT_STATIC("10.97.0.12"), TEXT_STATIC("fd00::12")};
 static const struct event_label labels[] = {
 	{TEXT_STATIC("app"), TEXT_STATIC("web")}, {TEXT_STATIC("x"), TEXT_STATIC("")}};
+static const struct event_label annotations[] = {{TEXT_STATIC("owner"), TEXT_STATIC("team-a")}};
+static const struct event_mount mounts[] = {
+	{TEXT_STATIC("/host\xff"), TEXT_STATIC("/h"), TEXT_STATIC("bind"), TEXT_STATIC("rbind,ro")},
+	{.destination = TEXT_STATIC("/proc"), .type = TEXT_STATIC("proc")}};
+static const struct event_spec spec = {.args = TEXT_STATIC("sh\0-c\0x\xff"),
+	.uid = 1000,
+	.gid = UINT32_MAX,
+	.privileged = true,
+	.read_only_root = true,
+	.capabilities = 1ull << 63 | 1,
+	.host_namespaces = EVENT_NAMESPACE_PID | EVENT_NAMESPACE_MOUNT,
+	.mounts = mounts,
+	.mount_count = 2,
+	.mounts_cut = true};
+static const uint8_t nested_id[EVENT_CONTAINER_ID_SIZE] = {0xee, [31] = 0xff};
 static const struct event_container container = {.id = {0xab, 0xcd},
 	.name = TEXT_STATIC("main"),
 	.image_name = TEXT_STATIC("registry.example/web"),
@@ -28,7 +46,21 @@ static const struct event_container container = {.id = {0xab, 0xcd},
 	.pod_ips = ips,
 	.pod_ip_count = 2,
 	.labels = labels,
-	.label_count = 2};
+	.label_count = 2,
+	.annotations = annotations,
+	.annotation_count = 1,
+	.sandbox_id = TEXT_STATIC("b0"),
+	.runtime = TEXT_STATIC("containerd"),
+	.workload_kind = TEXT_STATIC("deployment"),
+	.workload_name = TEXT_STATIC("web"),
+	.attempt = 3,
+	.qos = EVENT_BURSTABLE,
+	.source = EVENT_SOURCE_BUNDLE,
+	.sandbox = true,
+	.spec = &spec,
+	.exited = true,
+	.exit_code = 1,
+	.exit_reason = TEXT_STATIC("Error")};
 static struct event_process leader = {.entity = {9},
 	.exec_counter = 1,
 	.pid = 10,
@@ -69,6 +101,7 @@ static struct event_process child = {.entity = {8},
 	.memfd = true,
 	.image_known = true,
 	.truncated = EVENT_CUT_ARGS,
+	.setup = true,
 	.parent = &leader,
 	.entry_leader = &leader};
 
@@ -88,6 +121,7 @@ static void make_health(struct event *event)
 {
 	switch (event->action) {
 	case EVENT_FILTERED: event->filtered = (struct event_filtered){9, 8, left_out, 1, 2}; break;
+	case EVENT_ATTRIBUTION: event->attribution = (struct event_attribution){1ull << 40, 2, 3, 4, 5, 6}; break;
 	case EVENT_TAMPER: event->rule = &rule; break;
 	case EVENT_COVERAGE: event->coverage = coverage; break;
 	default:
@@ -103,8 +137,23 @@ static void make_health(struct event *event)
 	}
 }
 
+static void make_life(struct event *event)
+{
+	switch (event->action) {
+	case EVENT_CONTAINER_STARTED: event->life.spec = &spec; break;
+	case EVENT_CONTAINER_STOPPED:
+		event->life = (struct event_life){.exit_code = -1, .exit_reason = TEXT_LITERAL("OOMKilled")};
+		break;
+	case EVENT_CGROUP_LEFT:
+		event->rule = &rule;
+		event->cgroup = (struct event_cgroup){TEXT_LITERAL("/a\xff"), 7, TEXT_LITERAL("s\xff"), true, {9, 8}};
+		break;
+	default: break;
+	}
+}
+
 /* One event of each kind, sequences 5, 6, … */
-static size_t make_events(struct event events[16])
+static size_t make_events(struct event events[EVENTS_MAX])
 {
 	const struct event common = {.time_ns = 1767323045123456789ull,
 		.count = 1,
@@ -156,6 +205,11 @@ static size_t make_events(struct event events[16])
 			event->container = NULL;
 			make_health(event);
 			break;
+		case EVENT_CONTAINER:
+			event->runtime_setup = event->left_cgroup = true;
+			event->nested_id = nested_id;
+			make_life(event);
+			break;
 		default:
 			if (action == EVENT_END) {
 				event->end.code = 137;
@@ -196,7 +250,7 @@ static struct buffer *written(const struct event *events, size_t count)
 
 Test(wire, every_document_is_the_same_at_the_other_end)
 {
-	struct event events[16];
+	struct event events[EVENTS_MAX];
 	size_t count = make_events(events);
 	struct buffer *up = written(events, count), sent = {0}, got = {0};
 	struct wire_events read;
@@ -219,6 +273,147 @@ Test(wire, every_document_is_the_same_at_the_other_end)
 	buffer_free(&sent);
 	buffer_free(&got);
 	wire_bytes_free(up);
+}
+
+/* The event of that action, of a batch with one of each. */
+static const struct event *find(const struct wire_events *read, enum event_action action)
+{
+	for (size_t i = 0; i < read->count; i++)
+		if (read->events[i].action == action)
+			return &read->events[i];
+	cr_assert_fail("no %s", event_action_name(action));
+	return NULL;
+}
+
+Test(wire, what_attribution_tells_travels_where_it_belongs)
+{
+	struct event events[EVENTS_MAX];
+	struct buffer *up = written(events, make_events(events));
+	const struct event *event;
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), 0, "%s", why);
+	event = find(&read, EVENT_CONTAINER_STARTED);
+	cr_assert(event->runtime_setup && event->left_cgroup && event->process->setup);
+	cr_assert_not(event->process->parent->setup);
+	cr_assert_arr_eq(event->nested_id, nested_id, sizeof(nested_id));
+	cr_assert_eq(event->life.spec->capabilities, spec.capabilities);
+	cr_assert_eq(event->life.spec->mount_count, 2);
+	cr_assert(text_equal(event->life.spec->args, spec.args));
+	/* Names are repeated in each batch; what is told once is not among them. */
+	cr_assert_null(event->container->spec);
+	cr_assert(!event->container->exited && event->container->exit_reason.length == 0);
+	cr_assert_eq(find(&read, EVENT_CONTAINER_STOPPED)->life.exit_code, -1);
+	cr_assert_null(find(&read, EVENT_CONTAINER_STOPPED)->life.spec);
+	cr_assert_eq(find(&read, EVENT_CGROUP_LEFT)->cgroup.other_id[1], 8);
+	cr_assert_eq(find(&read, EVENT_ATTRIBUTION)->attribution.end_ns, 6);
+	cr_assert_null(find(&read, EVENT_OPEN)->nested_id);
+	cr_assert(!find(&read, EVENT_OPEN)->runtime_setup && !find(&read, EVENT_OPEN)->left_cgroup);
+	wire_free(&read);
+	wire_bytes_free(up);
+}
+
+Test(wire, a_spec_that_is_not_known_stays_unknown_and_mounts_are_bounded)
+{
+	struct event event = {
+		.action = EVENT_CONTAINER_STARTED, .sequence = 5, .count = 1, .host = &host, .container = &container};
+	struct event_mount many[EVENT_MOUNTS_MAX + 1];
+	struct event_spec cut = {.mounts = many, .mount_count = EVENT_MOUNTS_MAX + 1};
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+	struct buffer *up = written(&event, 1);
+
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), 0, "%s", why);
+	cr_assert_null(read.events[0].life.spec);
+	wire_free(&read);
+	wire_bytes_free(up);
+	for (size_t i = 0; i < EVENT_MOUNTS_MAX + 1; i++)
+		many[i] = mounts[1];
+	event.life.spec = &cut;
+	up = written(&event, 1);
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), 0, "%s", why);
+	cr_assert_eq(read.events[0].life.spec->mount_count, EVENT_MOUNTS_MAX);
+	cr_assert(read.events[0].life.spec->mounts_cut);
+	wire_free(&read);
+	wire_bytes_free(up);
+}
+
+/* A batch of one event and its container, as a hostile sensor may write it. */
+static int read_hostile(
+	struct wire_events *read, Taffrail__V1__Event *event, Taffrail__V1__Container *container_message, char *why)
+{
+	static uint8_t bytes[8192], id[EVENT_CONTAINER_ID_SIZE] = {1}, epoch[EVENT_EPOCH_SIZE];
+	Taffrail__V1__Record first = TAFFRAIL__V1__RECORD__INIT, second = TAFFRAIL__V1__RECORD__INIT;
+	Taffrail__V1__Record *records[] = {&first, &second};
+	Taffrail__V1__Batch batch = TAFFRAIL__V1__BATCH__INIT;
+	Taffrail__V1__Host sender = TAFFRAIL__V1__HOST__INIT;
+
+	container_message->id = event->container_id = (ProtobufCBinaryData){sizeof(id), id};
+	first.record_case = TAFFRAIL__V1__RECORD__RECORD_CONTAINER;
+	first.container = container_message;
+	second.record_case = TAFFRAIL__V1__RECORD__RECORD_EVENT;
+	second.event = event;
+	event->sequence = batch.first = batch.last = 1;
+	sender.id = (char *)(uintptr_t) "h";
+	batch.host = &sender;
+	batch.epoch = (ProtobufCBinaryData){sizeof(epoch), epoch};
+	batch.record = records;
+	batch.n_record = 2;
+	cr_assert_leq(taffrail__v1__batch__get_packed_size(&batch), sizeof(bytes));
+	return wire_read(read, bytes, taffrail__v1__batch__pack(&batch, bytes), why);
+}
+
+Test(wire, numbers_and_ids_of_containers_are_not_trusted)
+{
+	static uint8_t short_id[EVENT_CONTAINER_ID_SIZE - 1];
+	Taffrail__V1__Mount mount = TAFFRAIL__V1__MOUNT__INIT, *many[EVENT_MOUNTS_MAX + 1];
+	Taffrail__V1__Container named = TAFFRAIL__V1__CONTAINER__INIT;
+	Taffrail__V1__Cgroup cgroup = TAFFRAIL__V1__CGROUP__INIT;
+	Taffrail__V1__Event event = TAFFRAIL__V1__EVENT__INIT;
+	Taffrail__V1__Life life = TAFFRAIL__V1__LIFE__INIT;
+	Taffrail__V1__Spec made = TAFFRAIL__V1__SPEC__INIT;
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+
+	for (size_t i = 0; i < EVENT_MOUNTS_MAX + 1; i++)
+		many[i] = &mount;
+	event.action = TAFFRAIL__V1__ACTION__ACTION_CONTAINER_STARTED;
+	named.qos = (Taffrail__V1__Qos)-1;
+	named.source = (Taffrail__V1__Source)4;
+	cr_assert_eq(read_hostile(&read, &event, &named, why), 0, "%s", why);
+	cr_assert_eq(read.events[0].container->qos, EVENT_QOS_UNKNOWN);
+	cr_assert_eq(read.events[0].container->source, EVENT_SOURCE_NONE);
+	cr_assert_null(read.events[0].life.spec);
+	wire_free(&read);
+
+	event.detail_case = TAFFRAIL__V1__EVENT__DETAIL_LIFE;
+	event.life = &life;
+	life.spec = &made;
+	made.mount = many;
+	made.n_mount = EVENT_MOUNTS_MAX;
+	cr_assert_eq(read_hostile(&read, &event, &named, why), 0, "%s", why);
+	cr_assert_eq(read.events[0].life.spec->mount_count, EVENT_MOUNTS_MAX);
+	wire_free(&read);
+	made.n_mount++;
+	cr_assert_eq(read_hostile(&read, &event, &named, why), -EBADMSG);
+	cr_assert(strstr(why, "65 mounts"), "%s", why);
+	event.action = TAFFRAIL__V1__ACTION__ACTION_CONTAINER_NAMED;
+	cr_assert_eq(read_hostile(&read, &event, &named, why), -EBADMSG, "a life is of who starts or stops");
+
+	event.action = TAFFRAIL__V1__ACTION__ACTION_CGROUP_LEFT;
+	event.detail_case = TAFFRAIL__V1__EVENT__DETAIL_CGROUP;
+	event.cgroup = &cgroup;
+	cgroup.other_id = (ProtobufCBinaryData){sizeof(short_id), short_id};
+	cr_assert_eq(read_hostile(&read, &event, &named, why), -EBADMSG);
+	cr_assert(strstr(why, "31 bytes"), "%s", why);
+	cgroup.other_id.len = 0;
+	cr_assert_eq(read_hostile(&read, &event, &named, why), 0, "%s", why);
+	cr_assert_not(read.events[0].cgroup.has_other);
+	wire_free(&read);
+	event.nested_id = (ProtobufCBinaryData){sizeof(short_id), short_id};
+	cr_assert_eq(read_hostile(&read, &event, &named, why), -EBADMSG);
+	cr_assert(strstr(why, "31 bytes"), "%s", why);
 }
 
 Test(wire, vsock_addresses_and_devices_travel)
@@ -250,7 +445,7 @@ Test(wire, vsock_addresses_and_devices_travel)
 
 Test(wire, what_events_refer_to_travels_once)
 {
-	struct event events[16], many[1000];
+	struct event events[EVENTS_MAX], many[1000];
 	struct buffer *few_up, *many_up;
 
 	make_events(events);
@@ -267,7 +462,7 @@ Test(wire, what_events_refer_to_travels_once)
 
 Test(wire, a_batch_that_is_cut_or_changed_is_refused_or_read_never_a_crash)
 {
-	struct event events[16];
+	struct event events[EVENTS_MAX];
 	size_t count = make_events(events);
 	struct buffer *up = written(events, count);
 	struct text batch = batch_of(up);
@@ -292,7 +487,7 @@ Test(wire, a_batch_that_is_cut_or_changed_is_refused_or_read_never_a_crash)
 
 Test(wire, sequences_with_a_gap_are_refused)
 {
-	struct event events[16];
+	struct event events[EVENTS_MAX];
 	size_t count = make_events(events);
 	struct wire_events read;
 	char why[WIRE_WHY_SIZE];
@@ -307,7 +502,7 @@ Test(wire, sequences_with_a_gap_are_refused)
 
 Test(wire, a_part_may_leave_sequences_out_but_never_goes_back)
 {
-	struct event events[16];
+	struct event events[EVENTS_MAX];
 	size_t count = make_events(events);
 	struct wire_events read;
 	char why[WIRE_WHY_SIZE];
