@@ -4,13 +4,16 @@
  *
  * runc puts its `init` into the container's cgroup first, from outside, and that goes on to unpack itself, to open some
  * seventy files and to fork twice before it executes what the container is for. None of that is the container's doing.
- * An arrival is recognised when it enters, by who moves it and by its executable's name, which nobody inside the
- * container can bring about; it ends with the first exec that is not the runtime's own once more.
+ * Its records are marked KERNEL_SETUP. An arrival is recognised when it enters, by who moves it and by its executable's
+ * name, which nobody inside the container can bring about; it ends with the first exec that is not the runtime's own once
+ * more. Who is a member (member.h) is never taken for one.
  */
 #ifndef TAFFRAIL_ARRIVAL_H
 #define TAFFRAIL_ARRIVAL_H
 
+#include "bpf/container.h"
 #include "bpf/kernel_types.h"
+#include "bpf/member.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -21,17 +24,6 @@ struct {
 
 /* How many there are: mostly none, and then nobody needs to look. */
 __u32 arrival_count __weak = 0;
-
-/*
- * Processes that came in and have executed what they came for: they never are arrivals again, whatever they execute and
- * whichever mount namespace they enter. Only those whose parent is outside; of the others none is ever taken for one.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, u32);   /* tgid */
-	__type(value, u64); /* start_boottime */
-} settlers SEC(".maps") __weak;
 
 static __always_inline bool arrival_is(struct task_struct *task)
 {
@@ -72,6 +64,17 @@ static __always_inline bool arrival_name(struct file *executable)
 	/* "runc", "crun", "youki", "runc_cloned:…": compared as little-endian words */
 	return words[0] == 0x636e7572ull || words[0] == 0x6e757263ull || words[0] == 0x696b756f79ull ||
 	       (words[0] == 0x6f6c635f636e7572ull && (words[1] & 0xffffffff) == 0x3a64656e);
+}
+
+/* Has the process come from outside, by the hand of the runtime, which is its parent? */
+static __always_inline bool comes_from_runtime(struct task_struct *task, struct file *executable)
+{
+	struct task_struct *parent = kernel_get(task, group_leader, real_parent);
+	struct file *parents = kernel_get(parent, mm, exe_file);
+
+	if (!executable || !parents || !arrival_name(executable) || !arrival_name(parents))
+		return false;
+	return !member_of(task) && !container_contains((u64)parent);
 }
 
 #endif

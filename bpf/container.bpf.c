@@ -2,9 +2,14 @@
 /* The first look at a cgroup: does its name, or one above, tell a container? */
 #include "bpf/container.h"
 #include "bpf/loop.h"
+#include "bpf/ring.h"
 
 enum {
-	CGROUP_DEPTH = 24, /* levels that are looked at */
+#ifdef TAFFRAIL_CLASSIC
+	CGROUP_DEPTH = 64, /* levels that are looked at; who is further down is told apart by member.h alone */
+#else
+	CGROUP_DEPTH = 1024,
+#endif
 	CGROUP_NAME = 256, /* NAME_MAX and a NUL */
 	ID_DIGITS = 64,
 };
@@ -125,22 +130,54 @@ static const struct container_entry no_container = {};
 
 struct container_walk {
 	struct kernfs_node *node;
-	struct kernfs_node *found;
+	struct kernfs_node *found; /* the last whose name is a container's */
+	u64 root; /* where the walk ends; 0: at the kernel's root; INNERMOST: at the first that is found */
 };
+#define INNERMOST (~0ull)
 
 /*
  * Is the cgroup's name a container's? Then, with a key, the cache is told. A global function: the verifier looks at it
  * once. The key is never 0: the root of all cgroups has number 1.
  */
-__weak int container_named(u64 node, u64 key)
+__weak int container_named(u64 node, u64 key, u64 found)
 {
 	union container_room room;
 
 	if (!container_parse(kernel_get((struct kernfs_node *)node, name), &room))
 		return 0;
-	room.entry.found = 1;
+	room.entry.found = found;
 	if (key)
 		bpf_map_update_elem(&containers, &key, &room.entry, BPF_ANY);
+	return 1;
+}
+
+/*
+ * Tells that the cgroup of this key is the container's, and named like the one that `inner` is named like. Built in
+ * scratch memory, for who asks for a container has little stack left.
+ */
+__weak int container_nested(u64 inner, u64 key)
+{
+	struct container_entry *outer = bpf_map_lookup_elem(&containers, &key);
+	struct scratch *scratch = outer ? scratch_take() : NULL;
+	union container_room *room;
+	struct kernel_nested *nested;
+
+	if (!scratch) {
+		ring_unsent(KERNEL_NESTED, KERNEL_RING_CRITICAL);
+		return 0;
+	}
+	room = (void *)scratch->path;
+	nested = (void *)scratch->record;
+	__builtin_memset(nested, 0, sizeof(*nested));
+	nested->header.flags = KERNEL_IN_CONTAINER | KERNEL_NO_PROCESS | (key & CONTAINER_V1 ? KERNEL_CGROUP_V1 : 0);
+	nested->header.marks = KERNEL_IN_NESTED;
+	nested->header.cgroup_id = key & CONTAINER_ID;
+	__builtin_memcpy(nested->header.container_id, outer->id, sizeof(nested->header.container_id));
+	if (container_parse(kernel_get((struct kernfs_node *)inner, name), room)) {
+		__builtin_memcpy(nested->inner_id, room->entry.id, sizeof(nested->inner_id));
+		ring_send(&nested->header, KERNEL_NESTED, KERNEL_RING_CRITICAL, sizeof(*nested));
+	}
+	scratch_give(scratch);
 	return 1;
 }
 
@@ -156,24 +193,41 @@ static long container_walk_step(u32 index, void *data)
 	struct kernfs_node *node = walk->node;
 
 	(void)index;
-	if (!node)
+	if (!node || (walk->root && kernel_get(node, id) == walk->root))
 		return 1;
 	/* The outermost match wins: a container may name its own cgroups as it likes. */
-	if (container_named((u64)node, 0))
+	if (container_named((u64)node, 0, 0)) {
 		walk->found = node;
+		if (walk->root == INNERMOST)
+			return 1;
+	}
 	walk->node = container_above(node);
 	return 0;
 }
 
+/* All in one function, and one walk after the other in the same place: who asks for a container has little stack left. */
 __weak int container_learn(u64 node, u64 key)
 {
-	struct container_walk walk = {.node = (void *)node};
+	struct container_walk walk = {
+		.node = (void *)node,
+		.root = cgroup_roots[key & CONTAINER_V1 ? key >> 56 & (HIERARCHIES - 1) : 0],
+	};
+	u64 outermost;
 
 	loop(CGROUP_DEPTH, container_walk_step, &walk);
-	if (walk.found)
-		return container_named((u64)walk.found, key);
-	bpf_map_update_elem(&containers, &key, &no_container, BPF_ANY);
-	return 0;
+	outermost = (u64)walk.found;
+	/* A walk that did not come to its root was too long, or began outside, where another machine's cgroups are. */
+	if (!outermost || !walk.node != !walk.root) {
+		bpf_map_update_elem(&containers, &key, &no_container, BPF_ANY);
+		return 0;
+	}
+	walk.node = (void *)node;
+	walk.root = INNERMOST;
+	loop(CGROUP_DEPTH, container_walk_step, &walk);
+	if ((u64)walk.found == outermost)
+		return container_named(outermost, key, CONTAINER_FOUND);
+	container_named(outermost, key, CONTAINER_FOUND | CONTAINER_NESTED);
+	return container_nested((u64)walk.found, key);
 }
 
 /* --- a task that the verifier does not know as one ------------------------------------------------------------------ */
@@ -193,7 +247,7 @@ static __always_inline bool v1_contained(struct css_set *set, struct cgroup_root
 	struct cgroup *cgroup = kernel_get(state, cgroup);
 
 	return kernel_get(cgroup, level) > 0 && kernel_get(cgroup, root) != v2 &&
-	       cgroup_contained(cgroup, CONTAINER_V1);
+	       cgroup_contained(cgroup, CONTAINER_HIERARCHY(kernel_get(cgroup, root, hierarchy_id)));
 }
 
 __weak int container_contains(u64 address)
@@ -203,6 +257,13 @@ __weak int container_contains(u64 address)
 	struct cgroup *cgroup = kernel_get(set, dfl_cgrp);
 	struct cgroup_root *root = kernel_get(cgroup, root);
 
+	if (members_left) {
+		struct member *member =
+			member_find(kernel_get(task, tgid), kernel_get(task, group_leader, start_boottime));
+
+		if (member && member->left)
+			return 1;
+	}
 	if (kernel_get(cgroup, level) > 0 && cgroup_contained(cgroup, 0))
 		return 1;
 	if (!cgroup_v1)

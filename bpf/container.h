@@ -9,13 +9,24 @@
 #include "bpf/compat.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
+#include "bpf/member.h"
 
-#define CONTAINER_V1 (1ull << 63) /* in a cache key: the id is of a v1 hierarchy */
+/*
+ * In a cache key: the id is of a v1 hierarchy, and of which. Each hierarchy numbers its cgroups for itself; an id's upper
+ * half is a generation, which does not come near these bits.
+ */
+#define CONTAINER_V1 (1ull << 63)
+#define CONTAINER_HIERARCHY(number) (CONTAINER_V1 | ((u64)(number) % HIERARCHIES) << 56)
+#define CONTAINER_ID ((1ull << 56) - 1) /* the part of a key that is the cgroup's id */
+enum { HIERARCHIES = 64 };              /* 0: v2 */
+
+/* container_entry.found */
+enum { CONTAINER_FOUND = 1, CONTAINER_NESTED = 2 };
 
 /* What the cache knows of a cgroup. */
 struct container_entry {
 	u8 id[KERNEL_CONTAINER_ID_SIZE];
-	u64 found;
+	u64 found; /* CONTAINER_FOUND, CONTAINER_NESTED; 0: in none */
 };
 
 struct {
@@ -35,10 +46,17 @@ __u64 outside_cgroups[OUTSIDE_WORDS] __weak = {};
 /* Set by the loader: are the v1 pids or memory controllers in a hierarchy of their own? */
 const volatile bool cgroup_v1 __weak = false;
 
+/*
+ * Set by the loader, for each hierarchy: the cgroup that the sensor's machine takes for its root, where that is not the
+ * kernel's. What lies outside of it is another machine's, and names from it upwards mean nothing.
+ */
+const volatile __u64 cgroup_roots[HIERARCHIES] __weak = {};
+
 struct container {
 	u64 cgroup_id;
-	u8 id[KERNEL_CONTAINER_ID_SIZE];
+	u8 id[KERNEL_CONTAINER_ID_SIZE] __attribute__((aligned(8)));
 	u8 flags; /* KERNEL_IN_CONTAINER, KERNEL_CGROUP_V1 */
+	u8 marks; /* KERNEL_SETUP, KERNEL_LEFT_CGROUP, KERNEL_IN_NESTED */
 };
 
 /*
@@ -50,12 +68,19 @@ int container_learn(u64 node, u64 key);
 /* container.bpf.c: is the task (a struct task_struct *) in any container? Where the verifier does not know it as one. */
 int container_contains(u64 task);
 
+static __always_inline bool container_same(const u8 *one, const u8 *other)
+{
+	const u64 *a = (const u64 *)one, *b = (const u64 *)other;
+
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
+}
+
 /* True, and `container` filled, if the cgroup is a container's or inside one. */
 static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark, struct container *container)
 {
 	u64 id = kernel_read(cgroup, kn, id);
 	u64 key = id | mark;
-	u64 *outside = &outside_cgroups[(id + (mark ? OUTSIDE_WORDS / 2 : 0)) % OUTSIDE_WORDS];
+	u64 *outside = &outside_cgroups[(id + (mark >> 48)) % OUTSIDE_WORDS];
 	struct container_entry *entry;
 
 	if (*outside == key)
@@ -74,6 +99,7 @@ static __always_inline bool container_of_cgroup(struct cgroup *cgroup, u64 mark,
 	__builtin_memcpy(container->id, entry->id, sizeof(container->id));
 	container->cgroup_id = id;
 	container->flags = KERNEL_IN_CONTAINER | (mark ? KERNEL_CGROUP_V1 : 0);
+	container->marks = entry->found & CONTAINER_NESTED ? KERNEL_IN_NESTED : 0;
 	return true;
 }
 
@@ -90,15 +116,28 @@ static __noinline __attribute__((unused)) bool container_of_v1(
 
 	if (kernel_read(cgroup, level) == 0 || kernel_read(cgroup, root) == kernel_read(v2, root))
 		return false;
-	return container_of_cgroup(cgroup, CONTAINER_V1, container);
+	return container_of_cgroup(cgroup, CONTAINER_HIERARCHY(kernel_read(cgroup, root, hierarchy_id)), container);
+}
+
+/* Is the process one that left its container's cgroup? Then `container` becomes that container. */
+static __noinline __attribute__((unused)) bool container_left(struct task_struct *task, struct container *container)
+{
+	struct member *member = member_of(task);
+
+	if (!member || !member->left)
+		return false;
+	__builtin_memcpy(container->id, member->id, sizeof(container->id));
+	container->flags |= KERNEL_IN_CONTAINER;
+	container->marks = KERNEL_LEFT_CGROUP;
+	return true;
 }
 
 /*
- * The container of a task. False if it is in none; then only cgroup_id is set, to that of its v2 cgroup.
+ * The container that a task's cgroups say. False if it is in none; then only cgroup_id is set, to that of its v2 cgroup.
  * The fields are read directly, not by helper: the verifier must know `task` as a task (see the kernel's BTF), which
  * it does for arguments of tp_btf programs, for bpf_get_current_task_btf, and for what those point to.
  */
-static __always_inline bool container_of_task(struct task_struct *task, struct container *container)
+static __always_inline bool container_by_cgroups(struct task_struct *task, struct container *container)
 {
 	struct css_set *set = kernel_read(task, cgroups);
 	struct cgroup *cgroup = kernel_read(set, dfl_cgrp);
@@ -116,9 +155,17 @@ static __always_inline bool container_of_task(struct task_struct *task, struct c
 			return true;
 	}
 	container->cgroup_id = kernel_read(cgroup, kn, id);
-	container->flags = 0;
+	container->flags = container->marks = 0;
 	__builtin_memset(container->id, 0, sizeof(container->id));
 	return false;
+}
+
+/* The container of a task: its cgroups', or the one that it belonged to before it left that one's cgroup. */
+static __always_inline bool container_of_task(struct task_struct *task, struct container *container)
+{
+	bool inside = container_by_cgroups(task, container);
+
+	return (members_left && container_left(task, container)) || inside;
 }
 
 #endif

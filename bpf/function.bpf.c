@@ -408,10 +408,11 @@ static __always_inline int listened(struct socket *socket, int result)
 	return 0;
 }
 
+/* Not a socket without a file: that is MPTCP's own, below the one that listens (seen on 6.1). */
 SEC("fexit/inet_listen")
 int BPF_PROG(function_listened, struct socket *socket, int backlog, int result)
 {
-	return listened(socket, result);
+	return kernel_get(socket, file) ? listened(socket, result) : 0;
 }
 
 SEC("fexit/unix_listen")

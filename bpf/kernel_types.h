@@ -138,7 +138,9 @@ struct kernfs_node {
 	u64 id;
 };
 
-struct cgroup_root;
+struct cgroup_root {
+	int hierarchy_id; /* 0: v2 */
+};
 
 struct cgroup {
 	int level;

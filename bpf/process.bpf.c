@@ -25,16 +25,6 @@ static __always_inline u32 pid_number(struct pid *pid, u32 level)
 	return kernel_get(number, nr);
 }
 
-/* A task's name, as it is at this moment. */
-static __always_inline void copy_task_name(char name[KERNEL_NAME_SIZE], struct task_struct *task)
-{
-	u64 *words = (u64 *)name;
-
-	words[0] = kernel_load(u64, &task->comm[0]);
-	words[1] = kernel_load(u64, &task->comm[8]);
-	name[KERNEL_NAME_SIZE - 1] = '\0';
-}
-
 /* The process's pid in its own pid namespace. */
 static __always_inline u32 task_vpid(struct task_struct *task)
 {
@@ -319,62 +309,27 @@ static __noinline u32 fill_script(
 
 /* --- the hooks ----------------------------------------------------------------------------------------------------- */
 
-/* Has the process come from outside, by the hand of the runtime, which is its parent? */
-static __always_inline bool comes_from_runtime(struct task_struct *task, struct file *executable)
-{
-	struct task_struct *parent = kernel_get(task, group_leader, real_parent);
-	struct file *parents = kernel_get(parent, mm, exe_file);
-	u32 tgid = task->tgid;
-	u64 *settled;
-
-	if (!executable || !parents || !arrival_name(executable) || !arrival_name(parents))
-		return false;
-	settled = bpf_map_lookup_elem(&settlers, &tgid);
-	if (settled && *settled == task->group_leader->start_boottime)
-		return false;
-	return !container_contains((u64)parent);
-}
-
 /*
- * Is this exec the runtime's own once more? It is in the runtime's mount namespace then, where it came from; what the
- * container is for is executed in the container's.
+ * Before a process is told to have executed something: is it the runtime's own once more? It is in the runtime's mount
+ * namespace then, where it came from; what the container is for is executed in the container's. If not, it is the
+ * container's from now on.
  */
-static __always_inline bool exec_arrives(struct task_struct *task, struct file *file)
+static __always_inline void exec_arrives(struct task_struct *task, struct file *file)
 {
 	struct container container;
 	struct mnt_namespace *space, *parents;
 
 	if (!container_of_task(task, &container))
-		return false;
+		return;
 	space = kernel_get(task, nsproxy, mnt_ns);
 	parents = kernel_get(task, group_leader, real_parent, nsproxy, mnt_ns);
 	if (space == parents && comes_from_runtime(task, file)) {
 		arrival_note(task); /* it may have come in so lately that it was not noted yet */
-		return true;
+		return;
 	}
 	arrival_end(task);
-	if (!container_contains((u64)kernel_get(task, group_leader, real_parent))) {
-		u32 tgid = task->tgid;
-		u64 start = task->group_leader->start_boottime;
-
-		bpf_map_update_elem(&settlers, &tgid, &start, BPF_ANY);
-	}
-	return false;
-}
-
-SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(process_arrives, struct cgroup *cgroup, const char *path, struct task_struct *task, bool threadgroup)
-{
-	struct container container;
-
-	(void)cgroup;
-	(void)path;
-	(void)threadgroup;
-	if (kernel_read(bpf_get_current_task_btf(), tgid) == task->tgid || !container_of_task(task, &container))
-		return 0;
-	if (comes_from_runtime(task, kernel_get(task, mm, exe_file)))
-		arrival_note(task);
-	return 0;
+	if (!container_contains((u64)kernel_get(task, group_leader, real_parent)) && !member_of(task))
+		member_note(task, container.id, false);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -386,8 +341,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	bool cut;
 	u32 end;
 
-	if (exec_arrives(task, bprm->file))
-		return 0;
+	exec_arrives(task, bprm->file);
 	if (!task_wanted(task, &container))
 		return 0;
 	scratch = scratch_take();
@@ -413,34 +367,42 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	return 0;
 }
 
-/* Is the task in the container with this id? */
-static __noinline bool in_container(struct task_struct *task, const u8 *id)
+/*
+ * A child is what its parent is: the runtime's on its way in, or a member, also where clone3 puts it into another cgroup.
+ * True if both are of the same container.
+ */
+static __noinline bool child_joins(struct task_struct *parent, struct task_struct *child)
 {
-	struct container container;
+	struct container own, parents;
+	bool inside, stays;
 
-	if (!container_of_task(task, &container))
-		return false;
-	for (u32 i = 0; i < KERNEL_CONTAINER_ID_SIZE; i++) {
-		if (container.id[i] != id[i])
-			return false;
+	if (arrival_is(parent)) {
+		arrival_note(child);
+		return true;
 	}
+	inside = container_by_cgroups(child, &own);
+	if (!container_of_task(parent, &parents)) {
+		if (inside && comes_from_runtime(child, kernel_get(child, mm, exe_file)))
+			arrival_note(child);
+		else if (inside)
+			member_note(child, own.id, false);
+		return false;
+	}
+	stays = inside && container_same(own.id, parents.id);
+	member_note(child, parents.id, !stays);
+	if (!stays && !(parents.marks & KERNEL_LEFT_CGROUP))
+		member_leaves(child, parent, &parents, inside ? own.id : NULL, NULL);
 	return true;
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+/* Functions of their own, for what the one keeps on the stack is not below the other then. */
+static __noinline void child_told(struct task_struct *parent, struct task_struct *child, bool same_container)
 {
 	struct kernel_fork fork = {};
 	struct container container;
 
-	if (child->pid != child->tgid)
-		return 0;
-	if (arrival_is(parent)) {
-		arrival_note(child);
-		return 0;
-	}
 	if (!task_wanted(child, &container))
-		return 0;
+		return;
 	task_fill(&fork.header, child, &container);
 	fork.parent_start_ns = parent->group_leader->start_boottime;
 	fork.parent_tgid = parent->tgid;
@@ -452,9 +414,16 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	fork.egid = child->cred->egid.val;
 	fork.sid = task_group(child, bpf_core_enum_value(enum pid_type, PIDTYPE_SID));
 	fork.pgid = task_group(child, bpf_core_enum_value(enum pid_type, PIDTYPE_PGID));
-	fork.parent_in_container = in_container(parent, container.id);
+	fork.parent_in_container = same_container;
 	copy_task_name(fork.name, child);
 	ring_send(&fork.header, KERNEL_FORK, KERNEL_RING_CRITICAL, sizeof(fork));
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (child->pid == child->tgid)
+		child_told(parent, child, child_joins(parent, child));
 	return 0;
 }
 
@@ -467,10 +436,6 @@ int BPF_PROG(process_exit, struct task_struct *task)
 
 	if (task->signal->live.counter != 0)
 		return 0;
-	if (arrival_is(task)) {
-		arrival_end(task);
-		return 0;
-	}
 	if (!task_wanted(task, &container))
 		return 0;
 	task_fill(&exit.header, task, &container);
@@ -479,6 +444,8 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	else
 		exit.status = task->group_leader->exit_code;
 	ring_send(&exit.header, KERNEL_EXIT, KERNEL_RING_CRITICAL, sizeof(exit));
+	arrival_end(task);
+	member_forget(task);
 	return 0;
 }
 
@@ -523,6 +490,8 @@ int process_list(struct bpf_iter__task *iterator)
 	file = kernel_get(task, mm, exe_file);
 	if (!file) /* it has ended, or is the kernel's */
 		return 0;
+	if (container.flags & KERNEL_IN_CONTAINER && !(container.marks & KERNEL_SETUP) && !member_of(task))
+		member_note(task, container.id, false);
 	scratch = scratch_take();
 	if (!scratch)
 		return 1; /* asks to be called again for this task */

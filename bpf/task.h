@@ -21,8 +21,19 @@ static __always_inline void task_fill(
 	header->tid = kernel_read(task, pid);
 	header->exec_counter = kernel_read(task, self_exec_id);
 	header->flags = container->flags;
+	header->marks = container->marks;
 	header->cgroup_id = container->cgroup_id;
 	__builtin_memcpy(header->container_id, container->id, sizeof(header->container_id));
+}
+
+/* A task's name, as it is at this moment. */
+static __always_inline void copy_task_name(char name[KERNEL_NAME_SIZE], struct task_struct *task)
+{
+	u64 *words = (u64 *)name;
+
+	words[0] = kernel_load(u64, &task->comm[0]);
+	words[1] = kernel_load(u64, &task->comm[8]);
+	name[KERNEL_NAME_SIZE - 1] = '\0';
 }
 
 /* Is the task to be recorded? Then `container` is filled. */
@@ -32,8 +43,10 @@ static __always_inline bool task_wanted(struct task_struct *task, struct contain
 
 	if (!inside && !trace_host)
 		return canary_is(task, container);
-	if ((u32)kernel_read(task, tgid) == sensor_tgid || (inside && arrival_is(task)))
+	if ((u32)kernel_read(task, tgid) == sensor_tgid)
 		return false;
+	if (inside && arrival_is(task))
+		container->marks |= KERNEL_SETUP;
 	canary_is(task, container);
 	return true;
 }
@@ -58,6 +71,13 @@ static __always_inline bool task_current(struct kernel_header *header)
 	header->time_ns = bpf_ktime_get_boot_ns();
 	return true;
 }
+
+/*
+ * member.bpf.c: tells that a process came into a cgroup that is not its `container`'s, by the hand of `actor`. `other`: the
+ * container that the cgroup is, or NULL. `path`: of the cgroup; NULL: its name alone is told.
+ */
+void member_leaves(struct task_struct *task, struct task_struct *actor, const struct container *container,
+	const u8 *other, const char *path);
 
 /*
  * Does the task stand for its process where tasks are listed? The leader does; where that has ended while threads go on

@@ -300,33 +300,57 @@ static const struct way cgroup_ways[] = {
 	{NULL, NULL},
 };
 
-/* Who leaves the containers' cgroups is no container's any more: that is the promise's end, and stands in the README. */
-Test(bypass_identity, what_is_done_belongs_to_the_cgroup_where_it_is_done)
+static const char alert[] = "Process left its container's cgroup";
+
+/* Of the container and its children, whatever cgroup that was; once told, with the cgroup and who did it. */
+static void expect_stays(const char *name, const char *other)
 {
-	struct json_object *exec, *fork_document;
+	struct json_object *exec = one("exec", "process.args.0", name), *left;
+
+	expect(exec, "container.id", place_id(PLACE_CONTAINER));
+	expect(exec, "taffrail.left_cgroup", "true");
+	expect(opened(name), "container.id", place_id(PLACE_CONTAINER));
+	expect(opened(name), "taffrail.left_cgroup", "true");
+	expect(one("fork", "process.entity_id", at(exec, "process.entity_id")), "container.id",
+		place_id(PLACE_CONTAINER));
+	expect(one("end", "process.entity_id", at(exec, "process.entity_id")), "container.id",
+		place_id(PLACE_CONTAINER));
+	left = one("cgroup_left", "process.entity_id", at(exec, "process.entity_id"));
+	expect(left, "event.kind", "alert");
+	expect(left, "rule.name", alert);
+	expect(left, "container.id", place_id(PLACE_CONTAINER));
+	expect(left, "taffrail.cgroup.other_id", other);
+	expect(left, "taffrail.cgroup.actor.pid", at(exec, "process.parent.pid"));
+}
+
+/* Once in a container, always: what is done is its container's, in whichever cgroup it is done. */
+Test(bypass_identity, who_leaves_the_cgroup_stays_the_containers)
+{
+	struct json_object *exec, *documents_left[8];
+	const char *path;
 
 	cr_assert_eq(program_make(scratch("program")), 0);
 	cr_assert_eq(watch(run_all, (void *)(uintptr_t)cgroup_ways), 0);
 
-	exec = one("exec", "process.args.0", "into-second");
-	expect(exec, "container.id", place_id(PLACE_SECOND));
-	expect(opened("into-second"), "container.id", place_id(PLACE_SECOND));
-	fork_document = one("fork", "process.entity_id", at(exec, "process.entity_id"));
-	expect(fork_document, "container.id", place_id(PLACE_SECOND));
-	expect(one("end", "process.entity_id", at(exec, "process.entity_id")), "container.id", place_id(PLACE_SECOND));
-	expect(one("fork", "process.entity_id", at(exec, "process.parent.entity_id")), "container.id",
-		place_id(PLACE_CONTAINER));
-
-	cr_assert_eq(count("exec", "process.args.0", "into-outside"), 0);
-	cr_assert_eq(count("open", "file.path", scratch("into-outside")), 0);
+	expect_stays("into-second", place_id(PLACE_SECOND));
+	expect_stays("into-outside", "");
 
 	exec = one("exec", "process.args.0", "moving");
+	const char *const names[] = {"moving-first", "moving-second", "moving-outside", "moving-back"};
+
+	for (int i = 0; i < 4; i++) {
+		expect(opened(names[i]), "container.id", place_id(PLACE_CONTAINER));
+		expect(opened(names[i]), "process.entity_id", at(exec, "process.entity_id"));
+		expect(opened(names[i]), "taffrail.left_cgroup", i == 1 || i == 2 ? "true" : "");
+	}
 	expect(exec, "container.id", place_id(PLACE_CONTAINER));
-	expect(opened("moving-first"), "container.id", place_id(PLACE_CONTAINER));
-	expect(opened("moving-second"), "container.id", place_id(PLACE_SECOND));
-	expect(opened("moving-back"), "container.id", place_id(PLACE_CONTAINER));
-	cr_assert_eq(count("open", "file.path", scratch("moving-outside")), 0);
-	expect(opened("moving-second"), "process.entity_id", at(exec, "process.entity_id"));
+	expect(exec, "taffrail.left_cgroup", "");
+	cr_assert_eq(count("cgroup_left", "process.entity_id", at(exec, "process.entity_id")), 2);
+	cr_assert_eq(documents("cgroup_left", documents_left, 8), 4);
+	path = at(documents_left[2], "taffrail.cgroup.path");
+	cr_assert_not_null(strstr(path, place_id(PLACE_SECOND)), "%s", path);
+	expect(documents_left[2], "taffrail.cgroup.actor.pid", at(exec, "process.pid"));
+	expect(documents_left[2], "rule.name", alert);
 }
 
 /* --- before the sensor ----------------------------------------------------------------------------------------------------- */

@@ -77,7 +77,7 @@ struct promise {
  */
 static const struct promise promises[] = {
 	{"exec", {TRACE("process_exec")}},
-	{"arrivals in containers", {TRACE("process_arrives")}},
+	{"arrivals in containers", {TRACE("process_moves")}},
 	{"fork", {TRACE("process_fork")}},
 	{"end", {TRACE("process_exit")}},
 	{"failed exec",

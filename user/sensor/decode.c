@@ -277,6 +277,18 @@ static void decode_socket(const struct record *record, struct event *event)
 	event->network.protocol = (uint16_t)from->protocol;
 }
 
+static void decode_cgroup_left(const struct record *record, struct event *event)
+{
+	const struct kernel_cgroup_left *from = record->cgroup_left;
+
+	event->action = EVENT_CGROUP_LEFT;
+	event->cgroup.path = record_text(record, from->path);
+	event->cgroup.actor_pid = from->actor_tgid;
+	event->cgroup.actor_name = (struct text){from->actor_name, strnlen(from->actor_name, sizeof(from->actor_name))};
+	event->cgroup.has_other = from->in_other;
+	memcpy(event->cgroup.other_id, from->other_id, sizeof(event->cgroup.other_id));
+}
+
 void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buffer *scratch, struct event *event)
 {
 	const struct kernel_header *header = record->header;
@@ -288,6 +300,8 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	event->cpu = header->cpu;
 	event->ring_sequence = header->sequence;
 	event->io_uring = header->flags & KERNEL_URING;
+	event->runtime_setup = header->marks & KERNEL_SETUP;
+	event->left_cgroup = header->marks & KERNEL_LEFT_CGROUP;
 	switch ((enum kernel_kind)header->kind) {
 	case KERNEL_EXEC: event->action = EVENT_EXEC; break;
 	case KERNEL_EXEC_FAILED: decode_exec_failed(record, scratch, event); break;
@@ -302,6 +316,8 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	case KERNEL_DISCONNECT: decode_disconnect(record, event); break;
 	case KERNEL_SOCKET: decode_socket(record, event); break;
 	case KERNEL_TAMPER: event->action = EVENT_TAMPER; break;
+	case KERNEL_CGROUP_LEFT: decode_cgroup_left(record, event); break;
+	case KERNEL_NESTED:
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;
 	}

@@ -35,6 +35,8 @@ static const struct layout layouts[KERNEL_KINDS_END] = {
 	[KERNEL_DISCONNECT] = {sizeof(struct kernel_disconnect), 0, 0, offsetof(struct kernel_disconnect, error)},
 	[KERNEL_SOCKET] = {sizeof(struct kernel_socket), 0, 0, offsetof(struct kernel_socket, result)},
 	[KERNEL_TAMPER] = {sizeof(struct kernel_tamper), 0, 0, 0},
+	[KERNEL_CGROUP_LEFT] = {sizeof(struct kernel_cgroup_left), offsetof(struct kernel_cgroup_left, path), 1, 0},
+	[KERNEL_NESTED] = {sizeof(struct kernel_nested), 0, 0, 0},
 	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
 };
 
@@ -118,6 +120,8 @@ enum event_action record_action(enum kernel_kind kind)
 	case KERNEL_DISCONNECT: return EVENT_DISCONNECT;
 	case KERNEL_SOCKET: return EVENT_SOCKET;
 	case KERNEL_TAMPER: return EVENT_TAMPER;
+	case KERNEL_CGROUP_LEFT: return EVENT_CGROUP_LEFT;
+	case KERNEL_NESTED:
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;
 	}

@@ -26,6 +26,8 @@ struct record {
 		const struct kernel_disconnect *disconnect;
 		const struct kernel_socket *socket;
 		const struct kernel_tamper *tamper;
+		const struct kernel_cgroup_left *cgroup_left;
+		const struct kernel_nested *nested;
 	};
 };
 
@@ -38,7 +40,7 @@ int record_check(struct record *record, const void *bytes, size_t length, const 
 /* A string of a checked record. */
 struct text record_text(const struct record *record, struct kernel_string string);
 
-/* The action of the events that come of a kind; 0 for PROCESS, of which none comes. */
+/* The action of the events that come of a kind; 0 for PROCESS and NESTED, of which none comes. */
 enum event_action record_action(enum kernel_kind kind);
 
 #endif
