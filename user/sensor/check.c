@@ -73,7 +73,8 @@ static void canary_leaves(void *context)
 /* Loads, flies, judges. 0, or -errno after it has said why not. */
 static int fly(struct check *check, const struct settings *settings)
 {
-	const struct loader_options options = {.critical_bytes = settings->critical_bytes,
+	const struct loader_options options = {.host_root = settings->host_root,
+		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
 		.hooks = loader_mode(settings->hooks)};
 	struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, NULL};

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <mntent.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "sensor/attach.h"
+#include "sensor/hierarchy.h"
 #include "sensor/loader_object.h"
 
 enum {
@@ -391,34 +391,15 @@ static size_t ring_size(size_t wanted, size_t usual)
 	return size;
 }
 
-/* Where cgroup v2 is mounted, and whether v1's pids or memory controller is in a hierarchy of its own. */
-static int find_cgroups(char *v2, size_t size, bool *v1)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "r");
-	struct mntent entry;
-	char room[8192];
-
-	*v1 = false;
-	if (*v2 == '\0' && !mounts)
-		return -errno;
-	while (mounts && getmntent_r(mounts, &entry, room, sizeof(room))) {
-		if (strcmp(entry.mnt_type, "cgroup2") == 0 && *v2 == '\0')
-			snprintf(v2, size, "%s", entry.mnt_dir);
-		else if (strcmp(entry.mnt_type, "cgroup") == 0 &&
-			 (hasmntopt(&entry, "pids") || hasmntopt(&entry, "memory")))
-			*v1 = true;
-	}
-	if (mounts)
-		endmntent(mounts);
-	return *v2 ? 0 : -ENOENT;
-}
-
-static void set_options(struct loader *loader, const struct loader_options *options, bool v1)
+static void set_options(
+	struct loader *loader, const struct loader_options *options, const struct hierarchies *hierarchies)
 {
 	struct taffrail_bpf *skeleton = loader->object.skeleton;
 	unsigned int cpus = loader->cpus;
 
-	skeleton->rodata->cgroup_v1 = v1;
+	_Static_assert(sizeof(skeleton->rodata->cgroup_roots) == sizeof(hierarchies->roots), "as many hierarchies");
+	skeleton->rodata->cgroup_v1 = hierarchies->v1;
+	memcpy((void *)skeleton->rodata->cgroup_roots, hierarchies->roots, sizeof(hierarchies->roots));
 	skeleton->rodata->trace_host = options->host;
 	skeleton->rodata->record_environment = options->environment;
 	skeleton->rodata->repeat_collapse = options->collapse && !loader->object.classic;
@@ -433,29 +414,24 @@ static void set_options(struct loader *loader, const struct loader_options *opti
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
 }
 
-static int open_cgroups(struct loader *loader, const char *given, bool *v1, char *why, size_t why_size)
+static int open_cgroups(struct loader *loader, const struct loader_options *options, struct hierarchies *hierarchies,
+	char *why, size_t why_size)
 {
-	char root[4096];
-	int error;
+	int error = hierarchy_find(hierarchies, "/proc/self", options->host_root, why, why_size);
 
-	snprintf(root, sizeof(root), "%s", given ? given : "");
-	if (find_cgroups(root, sizeof(root), v1) < 0) {
-		snprintf(why, why_size,
-			"no cgroup v2 is mounted, and the network's hooks hang there: "
-			"mount -t cgroup2 none /sys/fs/cgroup/unified");
-		return -ENOENT;
-	}
-	loader->cgroup_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (error)
+		return error;
+	loader->cgroup_fd = open(hierarchies->v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (loader->cgroup_fd >= 0)
 		return 0;
 	error = errno ? -errno : -EIO;
-	snprintf(why, why_size, "cannot open the cgroup root %s: %s", root, strerror(-error));
+	snprintf(why, why_size, "cannot open the cgroup root %s: %s", hierarchies->v2, strerror(-error));
 	return error;
 }
 
 /* Opens the programs and loads those that the hooks need which `mode` allows. */
-static int load_programs(struct loader *loader, const struct loader_options *options, enum loader_mode mode, bool v1,
-	char *why, size_t why_size)
+static int load_programs(struct loader *loader, const struct loader_options *options, enum loader_mode mode,
+	const struct hierarchies *hierarchies, char *why, size_t why_size)
 {
 	int error = object_open(&loader->object, object_needs_classic());
 
@@ -464,7 +440,7 @@ static int load_programs(struct loader *loader, const struct loader_options *opt
 		return error;
 	}
 	loader->skeleton = loader->object.skeleton;
-	set_options(loader, options, v1);
+	set_options(loader, options, hierarchies);
 	/* The classic object's function hooks are there for the skeleton alone: they need what came with 5.15. */
 	if (loader->object.classic && mode == LOADER_FUNCTION)
 		error = -EOPNOTSUPP;
@@ -485,7 +461,7 @@ static int load_programs(struct loader *loader, const struct loader_options *opt
 
 static int load(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
 {
-	bool v1;
+	struct hierarchies hierarchies;
 	int error;
 
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
@@ -494,16 +470,16 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 			"use a kernel with CONFIG_DEBUG_INFO_BTF=y and mount sysfs");
 		return -ENOENT;
 	}
-	error = open_cgroups(loader, options->cgroup_root, &v1, why, why_size);
+	error = open_cgroups(loader, options, &hierarchies, why, why_size);
 	if (error)
 		return error;
-	error = load_programs(loader, options, options->hooks, v1, why, why_size);
+	error = load_programs(loader, options, options->hooks, &hierarchies, why, why_size);
 	if (error && options->hooks == LOADER_AUTO && attach_by_function(loader->attach)) {
 		/* A kernel that nobody has tried: function hooks are allowed, but its verifier refuses one of ours. */
 		log_warning("function hooks do not load (%s): the exit of system calls is watched instead",
 			strerror(-error));
 		object_close(&loader->object);
-		error = load_programs(loader, options, LOADER_TRACEPOINT, v1, why, why_size);
+		error = load_programs(loader, options, LOADER_TRACEPOINT, &hierarchies, why, why_size);
 	}
 	return error;
 }

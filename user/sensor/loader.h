@@ -37,7 +37,8 @@ struct loader_options {
 	const struct kernel_prefix *prefixes; /* its path prefixes … */
 	const uint64_t *prefix_rules;         /* … and the rules of each */
 	size_t prefix_count;
-	const char *cgroup_root; /* where cgroup v2 is mounted; NULL: looked up in /proc/self/mountinfo */
+	const char
+		*host_root; /* where the host's file system is mounted, with its cgroups; NULL or "": / (hierarchy.h) */
 };
 
 /* A promise, and the hook that serves it. */

@@ -23,6 +23,14 @@ static int ask_for_names(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE
 	return pipeline->metadata ? metadata_ask(pipeline->metadata, id) : 0;
 }
 
+static void ask_for_end(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	struct pipeline *pipeline = context;
+
+	if (pipeline->metadata)
+		(void)metadata_ask_exit(pipeline->metadata, id);
+}
+
 static int take_census(struct pipeline *pipeline)
 {
 	char proc[4096];
@@ -104,14 +112,19 @@ static int open_tables(struct pipeline *pipeline)
 {
 	const struct repeat_ops repeats = {take_repeats, pipeline_send_held, process_hold, process_release, pipeline};
 	const struct connection_ops connections = {process_hold, process_release, pipeline_send_held, pipeline};
-	const struct container_ops containers = {
-		ask_for_names, pipeline_send_waiting, pipeline, container_named, container_forgotten};
+	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline, container_named,
+		container_forgotten, pipeline_send_named};
+	const struct life_ops life = {ask_for_end, pipeline_send_end, process_hold, process_release, pipeline};
 	int error = process_open(&pipeline->processes, host_view(pipeline->host)->boot_id.data);
 
 	if (!error)
 		error = connection_open(&pipeline->connections, &connections);
 	if (!error)
 		error = container_open(&pipeline->containers, &containers);
+	if (!error)
+		error = nested_open(&pipeline->nested);
+	if (!error)
+		error = life_open(&pipeline->life, &life);
 	if (!error && pipeline->opens_window_ns)
 		error = repeat_open(&pipeline->repeats, &repeats, pipeline->opens_window_ns);
 	return error ? error : loss_open(&pipeline->loss, pipeline->cpus, pipeline->lanes);
@@ -124,6 +137,7 @@ static int open_loader(struct pipeline *pipeline)
 	const uint64_t *prefix_rules;
 	size_t prefix_count = policy_prefixes(pipeline->policy, &prefixes, &prefix_rules);
 	const struct loader_options options = {
+		.host_root = settings->host_root,
 		.host = settings->host_events,
 		.environment = settings->environment,
 		.collapse = settings->opens_window_ms != 0,
@@ -293,6 +307,8 @@ void pipeline_close(struct pipeline *pipeline)
 		return;
 	metadata_close(pipeline->metadata);
 	container_close(pipeline->containers);
+	life_close(pipeline->life);
+	nested_close(pipeline->nested);
 	connection_close(pipeline->connections);
 	repeat_close(pipeline->repeats);
 	encode_close(pipeline->encoder);
