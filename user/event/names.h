@@ -20,6 +20,7 @@ void name_capabilities(uint64_t set, void (*each)(void *context, const char *nam
 
 /* The bit of the capability "CAP_NET_RAW"; 0 for a name that is none. */
 uint64_t name_to_capability(struct text name);
+
 /* Calls `each` for every namespace of the set, bits of enum event_namespace: "pid", "network", "ipc", "uts", "mount". */
 void name_namespaces(uint32_t set, void (*each)(void *context, const char *name), void *context);
 

@@ -56,6 +56,13 @@ static const struct event_container *names_of(const struct container *container)
 	return container->meta ? container_meta_view(container->meta) : &container->bare;
 }
 
+static void set_phase(struct container *container, enum phase phase)
+{
+	container->table->counters.late += phase == PHASE_LATE;
+	container->table->counters.late -= container->phase == PHASE_LATE;
+	container->phase = phase;
+}
+
 /* All that waits leaves, in order. */
 static void leave(struct container *container, bool pending)
 {
@@ -77,6 +84,8 @@ static void forget(struct container *container)
 	struct container_table *table = container->table;
 
 	leave(container, container->phase != PHASE_NAMED);
+	table->counters.never += container->phase == PHASE_LATE;
+	set_phase(container, PHASE_NAMED);
 	if (table->ops.forgotten)
 		table->ops.forgotten(table->ops.context, container->bare.id);
 	table_remove(&table->by_id, &container->node);
@@ -174,7 +183,7 @@ struct container *container_find(struct container_table *table, const uint8_t id
 	return container;
 }
 
-int container_wait(struct container *container, void *item, size_t bytes, uint64_t now_ns)
+int container_wait(struct container *container, void *item, size_t bytes, uint64_t patience_ns, uint64_t now_ns)
 {
 	struct container_table *table = container->table;
 
@@ -190,8 +199,8 @@ int container_wait(struct container *container, void *item, size_t bytes, uint64
 		container->items = items;
 		container->item_room = room;
 	}
-	if (container->item_count == 0)
-		container->deadline_ns = now_ns + CONTAINER_WAIT_NS;
+	if (container->item_count == 0 || now_ns + patience_ns < container->deadline_ns)
+		container->deadline_ns = now_ns + patience_ns;
 	container->items[container->item_count++] = item;
 	container->item_bytes += bytes;
 	/* At start nothing else may have told the time yet, and what seems not met since boot is forgotten at once. */
@@ -205,7 +214,7 @@ int container_wait(struct container *container, void *item, size_t bytes, uint64
 void container_flush(struct container *container)
 {
 	container->table->counters.pending_full += container->item_count;
-	container->phase = PHASE_LATE;
+	set_phase(container, PHASE_LATE);
 	leave(container, true);
 }
 
@@ -228,18 +237,22 @@ void container_answer(struct container_table *table, struct container_meta *meta
 		table->ops.named(table->ops.context, names_of(container));
 	switch (container_meta_standing(meta)) {
 	case CONTAINER_COMPLETE:
-		table->counters.completed_late += container->phase == PHASE_LATE;
 		table->counters.named += container->item_count;
-		container->phase = PHASE_NAMED;
+		if (container->phase == PHASE_LATE) {
+			table->counters.completed_late++;
+			if (table->ops.completed)
+				table->ops.completed(table->ops.context, names_of(container));
+		}
+		set_phase(container, PHASE_NAMED);
 		leave(container, false);
 		break;
 	case CONTAINER_ALONE:
-		container->phase = PHASE_ALONE;
+		set_phase(container, PHASE_ALONE);
 		leave(container, false);
 		break;
 	case CONTAINER_ABANDONED:
 		table->counters.pending_late += container->item_count;
-		container->phase = PHASE_LATE;
+		set_phase(container, PHASE_LATE);
 		leave(container, true);
 		break;
 	case CONTAINER_PARTIAL: break;
@@ -256,7 +269,7 @@ void container_expire(struct container_table *table, uint64_t now_ns)
 		next = TAILQ_NEXT(container, met);
 		if (container->item_count > 0 && now_ns >= container->deadline_ns) {
 			table->counters.pending_late += container->item_count;
-			container->phase = PHASE_LATE;
+			set_phase(container, PHASE_LATE);
 			leave(container, true);
 		} else if (container->item_count == 0 && now_ns != UINT64_MAX &&
 			   now_ns - container->met_ns >= CONTAINER_KEEP_NS && now_ns >= container->met_ns) {

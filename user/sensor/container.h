@@ -3,7 +3,7 @@
  * From a container's id to its names, on the event thread: a table, without any I/O.
  *
  * An id that is new is asked for (container_ops.ask), and the container's events wait in a queue of its own, in order,
- * until container_answer brings the names: at most CONTAINER_WAIT_NS, and at most so many that the queue holds. Then
+ * until container_answer brings the names: at most as long as they may, and at most so many that the queue holds. Then
  * all that waits leaves as pending, and what follows leaves at once as pending, until the names come after all.
  *
  * `pending` says: the names may still become known. A sensor on a machine without any container runtime has nothing to
@@ -26,6 +26,8 @@ enum {
 	CONTAINER_WAITING_BYTES = 32 << 20, /* bytes that wait in all queues together */
 };
 #define CONTAINER_WAIT_NS (1000ull * 1000 * 1000)
+/* What the runtime itself does in the container's cgroup comes before the runtime can say anything of it. */
+#define CONTAINER_SETUP_WAIT_NS (10 * CONTAINER_WAIT_NS)
 #define CONTAINER_KEEP_NS (600ull * 1000 * 1000 * 1000) /* one that was not met for so long is forgotten */
 
 struct container_table;
@@ -47,6 +49,8 @@ struct container_ops {
 	void (*named)(void *context, const struct event_container *names);
 	/* May be NULL. A container is forgotten: after what waited has left. */
 	void (*forgotten)(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+	/* May be NULL. Names that are complete, of a container whose events left as pending before. */
+	void (*completed)(void *context, const struct event_container *names);
 };
 
 /* `ops` is copied. 0 or -ENOMEM. */
@@ -61,10 +65,10 @@ struct container *container_find(struct container_table *table, const uint8_t id
 	enum container_state *state, const struct event_container **names);
 
 /*
- * Puts an item of `bytes` behind those that wait. It is the table's until ops.send gets it.
- * 0, or -ENOBUFS or -ENOMEM and it stays the caller's: then container_flush, and send it.
+ * Puts an item of `bytes` behind those that wait, for at most `patience_ns`; with it leaves all that waits. It is the
+ * table's until ops.send gets it. 0, or -ENOBUFS or -ENOMEM and it stays the caller's: then container_flush, and send it.
  */
-int container_wait(struct container *container, void *item, size_t bytes, uint64_t now_ns);
+int container_wait(struct container *container, void *item, size_t bytes, uint64_t patience_ns, uint64_t now_ns);
 
 /* All that waits for this container leaves now, as pending; later events do not wait any more. */
 void container_flush(struct container *container);
@@ -91,7 +95,9 @@ struct container_counters {
 	uint64_t pending_late;    /* items that left a queue as pending at their deadline … */
 	uint64_t pending_full;    /* … or because the queue was full */
 	uint64_t pending_at_once; /* events found CONTAINER_PENDING */
-	uint64_t completed_late;  /* containers whose names came after their deadline */
+	size_t late;              /* gauge: containers whose events leave as pending */
+	uint64_t completed_late;  /* containers whose names came after their deadline … */
+	uint64_t never;           /* … and those that were forgotten before their names came */
 	uint64_t evicted;         /* containers that made room for others */
 };
 void container_counters(const struct container_table *table, struct container_counters *counters);

@@ -92,6 +92,25 @@ void guard_signal(struct guard_alert *alert, const struct record *record)
 	write_alert(alert, "%s was sent to the sensor from a container, by %s[%u]", words, who, record->header->tgid);
 }
 
+void guard_cgroup_left(struct guard_alert *alert, const struct event *event)
+{
+	const struct event_process *process = event->process;
+	char who[KERNEL_NAME_SIZE], actor[KERNEL_NAME_SIZE], path[128];
+	uint32_t pid = process ? process->pid : 0;
+
+	copy_name(who, sizeof(who), process ? process->name : (struct text){0});
+	copy_name(actor, sizeof(actor), event->cgroup.actor_name);
+	copy_name(path, sizeof(path), event->cgroup.path);
+	if (event->cgroup.actor_pid == pid)
+		write_alert(alert, "%s[%u] moved itself into the cgroup %s; it stays its container's", who, pid, path);
+	else
+		write_alert(alert, "%s[%u] was moved into the cgroup %s by %s[%u]; it stays its container's", who, pid,
+			path, actor, event->cgroup.actor_pid);
+	alert->rule.name = TEXT_LITERAL("Process left its container's cgroup");
+	alert->rule.description =
+		TEXT_LITERAL("A process of a container, or its child, is in a cgroup that is not the container's.");
+}
+
 /* Its name, if it is still there. */
 static void name_process(char name[32], pid_t pid)
 {

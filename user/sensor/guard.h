@@ -27,7 +27,8 @@ struct guard_alert {
 int guard_open(void);
 pid_t guard_tracer(int fd);
 
-/* The alerts. guard_signal: of a TAMPER record. */
+/* The alerts. guard_signal: of a TAMPER record; guard_cgroup_left: of the event of a CGROUP_LEFT. */
+void guard_cgroup_left(struct guard_alert *alert, const struct event *event);
 void guard_signal(struct guard_alert *alert, const struct record *record);
 void guard_traced(struct guard_alert *alert, pid_t tracer);
 void guard_forged(struct guard_alert *alert);

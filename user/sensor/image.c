@@ -120,6 +120,7 @@ struct image *image_new(const uint64_t seed[2], uint32_t pid, uint64_t start_ns,
 void image_set_container(struct image *image, const struct kernel_header *header)
 {
 	image->view.in_container = header->flags & KERNEL_IN_CONTAINER;
+	image->view.setup = header->marks & KERNEL_SETUP;
 	memcpy(image->view.container_id, header->container_id, sizeof(image->view.container_id));
 }
 

@@ -44,6 +44,32 @@ struct waiting {
 
 /* --- the way of a record --------------------------------------------------------------------------------------------- */
 
+/* What makes an alert of an event by itself. False: nothing. */
+static bool judge(const struct record *record, struct event *event, struct guard_alert *alert)
+{
+	switch (record->header->kind) {
+	case KERNEL_TAMPER: guard_signal(alert, record); break;
+	case KERNEL_CGROUP_LEFT: guard_cgroup_left(alert, event); break;
+	default: return false;
+	}
+	event->rule = &alert->rule;
+	log_limited("%s", alert->message);
+	return true;
+}
+
+/* The container's start, before the exec that is it. */
+static void send_start(struct pipeline *pipeline, const struct event *exec)
+{
+	struct event event = *exec;
+
+	memset(&event.file, 0, sizeof(event.file));
+	event.action = EVENT_CONTAINER_STARTED;
+	event.truncated = 0;
+	event.life = (struct event_life){.spec = exec->container ? exec->container->spec : NULL};
+	event.sequence = ++pipeline->sequence;
+	encode_event(pipeline->encoder, &event);
+}
+
 /* Decode and send: the end of the way. `names` may be less than everything while `pending`. */
 static void send_record(struct pipeline *pipeline, const struct record *record, const struct event_process *image,
 	const struct event_container *names, bool pending)
@@ -56,14 +82,47 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
-	if (record->header->kind == KERNEL_TAMPER) {
-		guard_signal(&alert, record);
-		event.rule = &alert.rule;
-		log_limited("%s", alert.message);
-	}
-	if (!event.rule && policy_leaves_out(pipeline->policy, &event))
+	event.nested_id = nested_find(pipeline->nested, record);
+	if (life_begins(record, image))
+		send_start(pipeline, &event);
+	if (!judge(record, &event, &alert) && policy_leaves_out(pipeline->policy, &event))
 		return;
 	event.sequence = ++pipeline->sequence;
+	encode_event(pipeline->encoder, &event);
+}
+
+void pipeline_send_end(void *context, const struct record *record, const struct event_process *image)
+{
+	struct pipeline *pipeline = context;
+	const struct event_container *names;
+	enum container_state state;
+	struct event event;
+
+	container_find(pipeline->containers, record->header->container_id, &state, &names);
+	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
+	event.life = (struct event_life){.exit_code = names->exited ? names->exit_code : event.end.code,
+		.exit_reason = names->exited ? names->exit_reason : (struct text){0}};
+	event.action = EVENT_CONTAINER_STOPPED;
+	event.host = host_view(pipeline->host);
+	event.process = image;
+	event.container = names;
+	event.pending = state != CONTAINER_KNOWN;
+	event.sequence = ++pipeline->sequence;
+	encode_event(pipeline->encoder, &event);
+}
+
+void pipeline_send_named(void *context, const struct event_container *names)
+{
+	struct pipeline *pipeline = context;
+	struct event event = {
+		.action = EVENT_CONTAINER_NAMED,
+		.time_ns = pipeline->boot_unix_ns + pipeline->now_ns,
+		.sequence = ++pipeline->sequence,
+		.host = host_view(pipeline->host),
+		.container = names,
+		.count = 1,
+	};
+
 	encode_event(pipeline->encoder, &event);
 }
 
@@ -106,8 +165,9 @@ static void name_record(struct pipeline *pipeline, const struct record *record, 
 	if (state == CONTAINER_WAITING) {
 		struct waiting *waiting = copy_record(record, image);
 		size_t size = sizeof(*waiting) + header->size;
+		uint64_t patience_ns = header->marks & KERNEL_SETUP ? CONTAINER_SETUP_WAIT_NS : CONTAINER_WAIT_NS;
 
-		if (waiting && container_wait(container, waiting, size, pipeline->now_ns) == 0)
+		if (waiting && container_wait(container, waiting, size, patience_ns, pipeline->now_ns) == 0)
 			return;
 		/* No room: all that waits leaves now, and this one behind it. */
 		container_flush(container);
@@ -182,8 +242,10 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		return 0;
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
-		/* Its fork or exec was sent before it, into the other ring. */
-		if (pipeline->loader && !process_knows(pipeline->processes, record.header))
+		/* Its fork or exec was sent before it, into the other ring; so was what its cgroup is named like. */
+		if (pipeline->loader &&
+			(!process_knows(pipeline->processes, record.header) ||
+				(record.header->marks & KERNEL_IN_NESTED && !nested_find(pipeline->nested, &record))))
 			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
 	}
 	if (record.header->flags & KERNEL_CANARY && !unmark(pipeline, &record))
@@ -193,7 +255,13 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 
 	const struct event_process *image = process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
 
+	if (record.header->kind == KERNEL_NESTED) {
+		nested_note(pipeline->nested, &record);
+		return 0;
+	}
 	if (record.header->kind == KERNEL_EXIT) {
+		if (image)
+			life_ends(pipeline->life, &record, image, pipeline->now_ns);
 		if (image && pipeline->repeats)
 			repeat_end(pipeline->repeats, &record, image);
 		else if (image)
@@ -235,7 +303,10 @@ void pipeline_take_names(void *context, struct container_meta *meta)
 
 	recording_container(
 		pipeline->recording, pipeline->now_ns, container_meta_view(meta), container_meta_standing(meta));
+	container_meta_hold(meta);
 	container_answer(pipeline->containers, meta, pipeline->now_ns);
+	life_named(pipeline->life, container_meta_view(meta));
+	container_meta_release(meta);
 }
 
 static void report_loss(void *context, const struct event_lost *lost)
@@ -326,6 +397,7 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 	if (pipeline->repeats && final)
 		repeat_finish(pipeline->repeats, pipeline->now_ns);
 	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
+	life_expire(pipeline->life, final ? UINT64_MAX : pipeline->now_ns);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
 }
@@ -376,6 +448,12 @@ static void wait_for_more(struct pipeline *pipeline)
 	loader_sleep(pipeline->loader, false);
 }
 
+void pipeline_expire(struct pipeline *pipeline)
+{
+	container_expire(pipeline->containers, pipeline->now_ns);
+	life_expire(pipeline->life, pipeline->now_ns);
+}
+
 static void drain(struct pipeline *pipeline)
 {
 	loader_detach(pipeline->loader);
@@ -384,17 +462,18 @@ static void drain(struct pipeline *pipeline)
 		if (!encode_room(pipeline->encoder))
 			(void)poll(NULL, 0, SLEEP_MS);
 	pipeline_settle(pipeline, UINT64_MAX);
-	/* What waits for names has its deadline still to come: give the runtime that time. */
-	while (container_waiting(pipeline->containers) > 0) {
+	/* What waits for names, or for how it ended, has its deadline still to come: give the runtime that time. */
+	while (container_waiting(pipeline->containers) > 0 || life_waiting(pipeline->life) > 0) {
 		look_at_clock(pipeline);
 		metadata_answers(pipeline->metadata, pipeline_take_names, pipeline);
 		recording_expire(pipeline->recording, pipeline->now_ns);
-		container_expire(pipeline->containers, pipeline->now_ns);
+		pipeline_expire(pipeline);
 		(void)encode_flush(pipeline->encoder, pipeline->now_ns, true);
 		(void)poll(NULL, 0, SLEEP_MS);
 	}
 	look_at_clock(pipeline);
 	tick(pipeline, true);
+	pipeline_watch_attribution(pipeline, true);
 	recording_end(pipeline->recording, pipeline->now_ns);
 }
 

@@ -9,6 +9,7 @@
 #include "sensor/guard.h"
 
 static const uint64_t guard_check_ns = 1000ull * 1000 * 1000;
+static const uint64_t attribution_ns = 60ull * 1000 * 1000 * 1000;
 
 /* The event as it goes into a recording: a Batch of it alone, in its Up. NULL without memory. */
 static struct buffer *pack(const struct event *event)
@@ -56,7 +57,7 @@ const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, si
 		return error == -ENOMEM ? "out of memory" : "an event of the sensor's own that cannot be read";
 	if (events.count != 1 || events.events[0].process || events.events[0].container ||
 		(events.events[0].action != EVENT_COVERAGE && events.events[0].action != EVENT_TAMPER &&
-			events.events[0].action != EVENT_LOST))
+			events.events[0].action != EVENT_LOST && events.events[0].action != EVENT_ATTRIBUTION))
 		wrong = "an event of the sensor's own that is none";
 	if (!wrong) {
 		struct event *event = &events.events[0];
@@ -151,9 +152,40 @@ static void watch_coverage(struct pipeline *pipeline)
 	log_error("%.*s", (int)rule.message.length, rule.message.data);
 }
 
+void pipeline_watch_attribution(struct pipeline *pipeline, bool final)
+{
+	struct container_counters now, before = pipeline->attributed;
+	struct event event = {.action = EVENT_ATTRIBUTION};
+
+	if (pipeline->attributed_ns == 0)
+		pipeline->attributed_ns = pipeline->now_ns;
+	if (!final && pipeline->now_ns - pipeline->attributed_ns < attribution_ns)
+		return;
+	container_counters(pipeline->containers, &now);
+	event.attribution = (struct event_attribution){
+		.pending = now.pending_late + now.pending_full + now.pending_at_once - before.pending_late -
+			   before.pending_full - before.pending_at_once,
+		.completed_late = now.completed_late - before.completed_late,
+		.never = now.never - before.never + (final ? now.late : 0),
+		.unnamed = now.late,
+		.start_ns = pipeline->boot_unix_ns + pipeline->attributed_ns,
+		.end_ns = pipeline->boot_unix_ns + pipeline->now_ns,
+	};
+	pipeline->attributed = now;
+	pipeline->attributed_ns = pipeline->now_ns;
+	if (!event.attribution.pending && !event.attribution.completed_late && !event.attribution.never)
+		return;
+	send_own(pipeline, &event);
+	log_warning("%llu events left without their container's names; of %llu containers the names came late, of %llu "
+		    "never, %llu wait",
+		(unsigned long long)event.attribution.pending, (unsigned long long)event.attribution.completed_late,
+		(unsigned long long)event.attribution.never, (unsigned long long)event.attribution.unnamed);
+}
+
 void pipeline_watch_health(struct pipeline *pipeline)
 {
 	watch_coverage(pipeline);
+	pipeline_watch_attribution(pipeline, false);
 	if (pipeline->now_ns < pipeline->next_guard_ns)
 		return;
 	watch_guard(pipeline);

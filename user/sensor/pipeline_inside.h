@@ -13,9 +13,11 @@
 #include "sensor/coverage.h"
 #include "sensor/encode.h"
 #include "sensor/host.h"
+#include "sensor/life.h"
 #include "sensor/loader.h"
 #include "sensor/loss.h"
 #include "sensor/metadata.h"
+#include "sensor/nested.h"
 #include "sensor/pipeline.h"
 #include "sensor/policy.h"
 #include "sensor/process.h"
@@ -32,6 +34,8 @@ struct pipeline {
 	struct connection_table *connections;
 	struct repeat_table *repeats; /* NULL: opens are not collapsed */
 	struct container_table *containers;
+	struct nested_table *nested;
+	struct life *life;
 	struct metadata *metadata;
 	struct stream *stream;
 	struct encoder *encoder;
@@ -57,6 +61,8 @@ struct pipeline {
 	uint64_t malformed;
 	uint64_t left_out[KERNEL_KINDS_END]; /* by the kernel, as far as it was told */
 	uint64_t next_guard_ns;
+	struct container_counters attributed; /* as they were when they were told last */
+	uint64_t attributed_ns;
 	uint64_t missed, missed_ns; /* by the programs, as far as it was told, and when that was looked at */
 	int status_fd;              /* /proc/self/status, or -errno */
 	pid_t tracer;               /* the last that was told */
@@ -69,6 +75,8 @@ int pipeline_take_record(void *context, const void *bytes, size_t size);
 void pipeline_take_process(void *context, const struct record *record, struct text args);
 void pipeline_take_names(void *context, struct container_meta *meta);
 void pipeline_filtered(struct pipeline *pipeline);
+/* Only what waits for names, or for how it ended, and has waited too long. */
+void pipeline_expire(struct pipeline *pipeline);
 void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *counters, bool final);
 
 /* Takes what pipeline->reader brings, to its end or to pipeline_stop. 0, or -errno when stdout's reader has gone, or
@@ -84,11 +92,18 @@ uint64_t pipeline_replay_repeats(struct pipeline *pipeline, uint64_t number);
 /* container_ops.send: a record that has waited for its container's names. */
 void pipeline_send_waiting(void *context, void *item, const struct event_container *names, bool pending);
 
+/* container_ops.completed: its names came after all. life_ops.send: it has ended. */
+void pipeline_send_named(void *context, const struct event_container *names);
+void pipeline_send_end(void *context, const struct record *record, const struct event_process *image);
+
 /* connection_ops.send, repeat_ops.send: a record that has waited for another one. */
 void pipeline_send_held(void *context, const struct record *record, const struct event_process *image);
 
 /* pipeline_health.c: coverage, and attacks on the sensor; at every tick. */
 void pipeline_watch_health(struct pipeline *pipeline);
+
+/* How well names were found is told, if not perfectly: once a minute, and at the end. */
+void pipeline_watch_attribution(struct pipeline *pipeline, bool final);
 
 /* What the programs missed is told, if there is anything new. */
 void pipeline_watch_missed(struct pipeline *pipeline);

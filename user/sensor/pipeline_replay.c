@@ -77,7 +77,7 @@ static const char *take_frame(struct pipeline *pipeline, const struct recording_
 		pipeline->bulk_ns = frame->tick.bulk_ns;
 		pipeline_tick(pipeline, frame->tick.counters, frame->tick.final);
 		return pipeline->replay_why;
-	case RECORDING_EXPIRE: container_expire(pipeline->containers, pipeline->now_ns); return NULL;
+	case RECORDING_EXPIRE: pipeline_expire(pipeline); return NULL;
 	case RECORDING_SETTLE: pipeline_settle(pipeline, frame->read_ns); return pipeline->replay_why;
 	case RECORDING_FILTERED:
 		memcpy(pipeline->left_out, frame->left_out, sizeof(pipeline->left_out));

@@ -7,12 +7,12 @@
 
 #include "base/log.h"
 #include "base/table.h"
+#include "sensor/entry.h"
 #include "sensor/image.h"
 
 enum {
 	LIVING_MAX = 1 << 18, /* a lost exit leaves an entry behind: past this the oldest goes */
 	ENDED_MAX = 1 << 15,
-	CONTAINERS_MAX = 1 << 14,
 	IMAGES_MAX = 8, /* of one process: records of older ones have long come */
 };
 
@@ -33,15 +33,9 @@ struct queue {
 	size_t count;
 };
 
-/* A container whose first process has been seen. */
-struct entered {
-	struct table_node node;
-	uint8_t id[KERNEL_CONTAINER_ID_SIZE];
-};
-
 struct process_table {
 	struct table processes;
-	struct table containers;
+	struct entry_table *entries;
 	struct queue living, ended;
 	struct process *last; /* that was found; records of one process come in runs. NULL: none */
 	uint64_t seed[2];
@@ -170,75 +164,24 @@ bool process_knows(struct process_table *table, const struct kernel_header *head
 
 /* --- how a process came in ------------------------------------------------------------------------------------------- */
 
-static bool entered_matches(const struct table_node *node, const void *id)
-{
-	return memcmp(table_entry(node, struct entered, node)->id, id, KERNEL_CONTAINER_ID_SIZE) == 0;
-}
-
-/* Is this the first process to come into its container? Asked once for each that comes in. */
-static bool first_in_container(struct process_table *table, const uint8_t *id)
-{
-	uint64_t hash = hash_bytes(id, KERNEL_CONTAINER_ID_SIZE);
-
-	if (table_find(&table->containers, hash, entered_matches, id))
-		return false;
-	if (table_count(&table->containers) >= CONTAINERS_MAX) {
-		struct table_node *node;
-
-		table_for_each(&table->containers, node) {
-			table_remove(&table->containers, node);
-			free(table_entry(node, struct entered, node));
-			break;
-		}
-	}
-
-	struct entered *entered = calloc(1, sizeof(*entered));
-
-	if (!entered)
-		return true;
-	memcpy(entered->id, id, sizeof(entered->id));
-	if (table_insert(&table->containers, &entered->node, hash) < 0)
-		free(entered);
-	return true;
-}
-
-static bool is_runtime(const struct event_process *process)
-{
-	static const char *const names[] = {
-		"runc", "crun", "youki", "runsc", "containerd-shim", "conmon", "conmonrs", "dockerd", "docker-init"};
-
-	for (size_t i = 0; process && i < sizeof(names) / sizeof(names[0]); i++)
-		if (text_starts_with(process->name, text_of(names[i])))
-			return true;
-	return false;
-}
-
-/* The container's first process is its own; others that come from outside were brought by the runtime, or are not known. */
-static enum event_entry entry_of(struct process_table *table, const struct event_process *image)
-{
-	bool first = image->in_container && first_in_container(table, image->container_id);
-
-	if (image->in_container && (first || image->vpid == 1))
-		return EVENT_ENTRY_CONTAINER;
-	if (is_runtime(image->parent) || (image->parent && is_runtime(image->parent->parent)))
-		return EVENT_ENTRY_RUNTIME_EXEC;
-	return EVENT_ENTRY_UNKNOWN;
-}
-
 static bool same_container(const struct event_process *a, const struct event_process *b)
 {
 	return a->in_container == b->in_container &&
 	       memcmp(a->container_id, b->container_id, sizeof(a->container_id)) == 0;
 }
 
+/* The runtime's own on its way in has come from nowhere yet; it comes in with the exec that it was for. */
 static void enter(struct process_table *table, struct process *process, struct image *image)
 {
 	struct image *parent = image->parent;
 
+	if (image->view.setup)
+		return;
 	if (parent && parent->leader && same_container(&parent->view, &image->view)) {
 		image_set_leader(image, parent->leader);
 	} else {
-		image->view.entry = entry_of(table, &image->view);
+		image->view.entry = entry_judge(table->entries, &image->view);
+		image->view.entering = true;
 		image_set_leader(image, image);
 	}
 	process->entered = true;
@@ -364,7 +307,7 @@ static struct image *apply_exec(struct process_table *table, const struct record
 		image_release(image);
 		return NULL;
 	}
-	if (before && before->parent)
+	if (before && before->parent && !before->view.setup)
 		image_set_parent(image, before->parent);
 	else
 		image_set_parent(image, ancestor_image(table, record, 0, boot_unix_ns));
@@ -403,6 +346,7 @@ static struct image *apply_fork(struct process_table *table, const struct record
 		image->view = parent->view;
 		image->view.parent = image->view.entry_leader = NULL;
 		image->view.entry = EVENT_ENTRY_UNKNOWN;
+		image->view.entering = false;
 		image->view.pid = own.pid;
 		image->view.start_ns = own.start_ns;
 		memcpy(image->view.entity, own.entity, sizeof(own.entity));
@@ -509,8 +453,10 @@ int process_open(struct process_table **out, const char *boot_id)
 {
 	struct process_table *table = calloc(1, sizeof(*table));
 
-	if (!table)
+	if (!table || entry_open(&table->entries) < 0) {
+		free(table);
 		return -ENOMEM;
+	}
 	/* FNV-1a over the boot id, twice: not a secret, only one number for each boot, the same at every start. */
 	for (int half = 0; half < 2; half++) {
 		table->seed[half] = 0xcbf29ce484222325ull + (uint64_t)half;
@@ -518,7 +464,6 @@ int process_open(struct process_table **out, const char *boot_id)
 			table->seed[half] = (table->seed[half] ^ (uint8_t)*c) * 0x100000001b3ull;
 	}
 	table_init(&table->processes);
-	table_init(&table->containers);
 	*out = table;
 	return 0;
 }
@@ -537,19 +482,13 @@ void process_count(const struct process_table *table, size_t *living, size_t *en
 
 void process_close(struct process_table *table)
 {
-	struct table_node *node;
-
 	if (!table)
 		return;
 	while (table->living.oldest)
 		forget(table, table->living.oldest);
 	while (table->ended.oldest)
 		forget(table, table->ended.oldest);
-	table_for_each(&table->containers, node) {
-		table_remove(&table->containers, node);
-		free(table_entry(node, struct entered, node));
-	}
 	table_free(&table->processes);
-	table_free(&table->containers);
+	entry_close(table->entries);
 	free(table);
 }
