@@ -83,18 +83,22 @@ class Runtime:
 class Pod:
     """A pod sandbox and its containers; kubelet's labels and cgroups, so that a runtime's other clients see no difference."""
 
-    def __init__(self, runtime, name, namespace, labels=None, annotations=None, uid=None, shared_processes=False):
+    def __init__(self, runtime, name, namespace, labels=None, annotations=None, uid=None, shared_processes=False,
+                 host_namespaces=(), privileged=False):
         self.runtime, self.name, self.namespace = runtime, name, namespace
         self.uid = uid or str(uuid.uuid4())
         self.labels = {**(labels or {}), "io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace,
                        "io.kubernetes.pod.uid": self.uid}
         parent = f"{runtime.cgroup}/kubepods/besteffort/pod{self.uid}" if runtime.cgroup else ""
         # Kubelet's default is a pid namespace for each container; the CRI's is one for the pod.
-        self.pid_namespace = cri.NamespaceOption(pid=cri.POD if shared_processes else cri.CONTAINER)
-        linux = cri.LinuxPodSandboxConfig(
-            cgroup_parent=parent, security_context=cri.LinuxSandboxSecurityContext(namespace_options=self.pid_namespace))
+        self.namespaces = cri.NamespaceOption(pid=cri.POD if shared_processes else cri.CONTAINER)
+        for kind in host_namespaces:  # "network", "pid", "ipc"
+            setattr(self.namespaces, kind, cri.NODE)
+        context = cri.LinuxSandboxSecurityContext(namespace_options=self.namespaces, privileged=privileged)
+        linux = cri.LinuxPodSandboxConfig(cgroup_parent=parent, security_context=context)
         self.config = cri.PodSandboxConfig(
-            metadata=cri.PodSandboxMetadata(name=name, uid=self.uid, namespace=namespace), hostname=name, labels=self.labels,
+            metadata=cri.PodSandboxMetadata(name=name, uid=self.uid, namespace=namespace), labels=self.labels,
+            hostname="" if "network" in host_namespaces else name,
             annotations=annotations or {}, linux=linux)
         self.id = runtime.call("RunPodSandbox", config=self.config).pod_sandbox_id
 
@@ -102,7 +106,8 @@ class Pod:
     def ip(self):
         return self.runtime.call("PodSandboxStatus", pod_sandbox_id=self.id).status.network.ip
 
-    def create(self, name, *command, image=IMAGE, user=None, mounts=(), environment=None, working_dir=""):
+    def create(self, name, *command, image=IMAGE, user=None, mounts=(), environment=None, working_dir="",
+               privileged=False):
         """A container that has not been started."""
         config = cri.ContainerConfig(
             metadata=cri.ContainerMetadata(name=name), image=cri.ImageSpec(image=image), command=command, working_dir=working_dir,
@@ -110,7 +115,8 @@ class Pod:
             mounts=[cri.Mount(host_path=host, container_path=inside, readonly=True) for host, inside in mounts],
             labels={"io.kubernetes.container.name": name, "io.kubernetes.pod.name": self.name,
                     "io.kubernetes.pod.namespace": self.namespace, "io.kubernetes.pod.uid": self.uid})
-        config.linux.security_context.namespace_options.CopyFrom(self.pid_namespace)
+        config.linux.security_context.namespace_options.CopyFrom(self.namespaces)
+        config.linux.security_context.privileged = privileged
         if user is not None:
             config.linux.security_context.run_as_user.value = user
         reply = self.runtime.call("CreateContainer", pod_sandbox_id=self.id, config=config, sandbox_config=self.config)

@@ -3,6 +3,10 @@
 #
 # lab.sh up DIR      starts a private containerd below DIR, with images packed here; prints the path of its CRI socket
 # lab.sh down DIR    removes all that it made and whatever runs in it; also after an up that failed or a containerd that died
+# lab.sh kill DIR    ends containerd as kill -9 does; the containers go on
+# lab.sh start DIR   starts it again
+#
+# CONTAINERD=FOLDER: with the programs of that folder (scripts/runtimes.sh fetches other versions).
 #
 # Nothing is fetched, and nothing that a pod sends leaves the machine. All processes of the lab, containerd's own too, are
 # in one cgroup, so that none is missed at the end. Clients put their pods there: its path is in the file "cgroup" beside
@@ -11,9 +15,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-[ $# = 2 ] && [ -n "$2" ] || die "usage: lab.sh up|down DIR"
+[ $# = 2 ] && [ -n "$2" ] || die "usage: lab.sh up|down|kill|start DIR"
 [ "$(id -u)" = 0 ] || die "containers need root"
-export PATH=$PATH:/usr/sbin:/sbin
+export PATH=${CONTAINERD:+$CONTAINERD:}$PATH:/usr/sbin:/sbin
 [[ $2 != *[[:space:]\"\\]* ]] || die "$2: no blanks, quotes or backslashes, please"
 dir=$(realpath -m "$2")
 [ "$dir" != / ] || die "not in the root directory"
@@ -171,6 +175,36 @@ imported() { # the CRI's own view: it marks the images that it has taken note of
 	[ "$(ctr images ls 'labels."io.cri-containerd.image"==managed' | grep -c "^$images/[a-z]*:1 ")" = 2 ]
 }
 
+run_containerd() {
+	(
+		echo $BASHPID >"$unified/$name/runtime/cgroup.procs"
+		exec setsid containerd --config "$dir/config.toml"
+	) >>"$dir/containerd.log" 2>&1 </dev/null &
+	echo $! >"$dir/containerd.pid"
+}
+
+# containerd's pid, if it is the lab's and lives.
+running() {
+	local pid
+	pid=$(cat "$dir/containerd.pid" 2>/dev/null || true)
+	[ -n "$pid" ] && pids | grep -qx "$pid" && echo "$pid"
+}
+
+kill_containerd() {
+	local pid tries=50
+	pid=$(running) || die "no containerd runs in $dir"
+	kill -KILL "$pid"
+	while running >/dev/null && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
+}
+
+start() {
+	! running >/dev/null || die "a containerd runs in $dir already"
+	[ -e "$dir/config.toml" ] || die "$dir is not up"
+	run_containerd
+	until_true "containerd did not start again" ctr version
+	until_true "the CRI does not see the images" imported
+}
+
 # Folders that containerd, its shims and the CNI library make outside of ours, whatever they are told.
 outside=(/run/containerd /run/containerd/s /var/lib/cni /var/lib/cni/results)
 
@@ -193,11 +227,7 @@ up() {
 	network
 	mkdir -p "$unified/$name/runtime"
 	echo "/$name" >"$run/cgroup"
-	(
-		echo $BASHPID >"$unified/$name/runtime/cgroup.procs"
-		exec setsid containerd --config "$dir/config.toml"
-	) >"$dir/containerd.log" 2>&1 </dev/null &
-	echo $! >"$dir/containerd.pid"
+	run_containerd
 	pack_pause >"$dir/archives"
 	pack_busybox >>"$dir/archives"
 	until_true "containerd did not start" ctr version
@@ -231,11 +261,10 @@ end() { # [but]: what pids says, also what it starts meanwhile
 # containerd first, or it tidies up beside us; then the containers, which their shims still reap; then the shims.
 end_processes() {
 	local pid tries=50
-	pid=$(cat "$dir/containerd.pid" 2>/dev/null || true)
-	if [ -n "$pid" ] && pids | grep -qx "$pid"; then
+	if pid=$(running); then
 		kill -TERM "$pid" || true
-		while pids | grep -qx "$pid" && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
-		! pids | grep -qx "$pid" || kill -KILL "$pid"
+		while running >/dev/null && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
+		! running >/dev/null || kill -KILL "$pid"
 	fi
 	end but
 	end
@@ -280,6 +309,7 @@ down() {
 }
 
 case $1 in
-up | down) $1 ;;
-*) die "up or down, not '$1'" ;;
+up | down | start) $1 ;;
+kill) kill_containerd ;;
+*) die "up, down, kill or start, not '$1'" ;;
 esac

@@ -30,16 +30,18 @@ class Running:
     def __init__(self, name, *arguments, **more):
         self.name = name
         self.log, self.lines = [], []
+        self.times = []  # when each line of the output came, Unix time
         self.process = subprocess.Popen([program(name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="surrogateescape", **more)
-        self.readers = [threading.Thread(target=self._read, args=(stream, lines), daemon=True)
-                        for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.log))]
+        self.readers = [threading.Thread(target=self._read, args=each, daemon=True)
+                        for each in ((self.process.stdout, self.lines, self.times), (self.process.stderr, self.log, []))]
         for reader in self.readers:
             reader.start()
 
     @staticmethod
-    def _read(stream, lines):
+    def _read(stream, lines, times):
         for line in stream:
+            times.append(time.time())
             lines.append(line.rstrip("\n"))
 
     def wait_for(self, what, seconds=20):

@@ -49,7 +49,7 @@ def test_entry_lasts_over_execs(sensor, idle):
 
 
 def test_program_called_runc_is_as_visible_as_any(sensor, pods):
-    """What the real runc does on its way in is left out; a name does not make a program the runtime."""
+    """What the real runc does on its way in is marked; a name does not make a program the runtime."""
     pod = pods()
     container = pod.run("main", "/bin/sh", "-c", "/bin/cp /bin/busybox /tmp/runc && /tmp/runc init own; exec /tmp/runc init first")
     container.wait()
@@ -61,6 +61,9 @@ def test_program_called_runc_is_as_visible_as_any(sensor, pods):
     other.execute("/tmp/runc", "init", "at-once")
     assert marked(sensor, other, "entered")["process"]["entry_leader"]["entry_meta"]["type"] == "runtime-exec"
     assert marked(sensor, other, "at-once")["process"]["executable"] == "/tmp/runc"
+    for document in sensor.of(container) + sensor.of(other):
+        if get(document, "process.executable") == "/tmp/runc":
+            assert get(document, "taffrail.runtime_setup") is None
 
 
 def test_parent_of_an_entry_is_the_runtimes(sensor, idle):

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A runtime that is not there, that hangs, or that goes away: events leave all the same, and say what is not known."""
+import calendar
+import json
 import os
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
-from conftest import SLOW, Documents, get, named
+from conftest import BUILD, ROOT, SLOW, Documents, get, named
+from cri_client import Runtime
 
 
 @pytest.fixture
@@ -112,3 +116,116 @@ def test_runtime_that_comes_later(start, socket_path, pods, tmp_path):
     assert early.execute("/bin/true", "now")[0] == 0
     named(documents.one(early, "exec", process__args=["/bin/true", "now"]), pod, "early")
     assert running.end() == 0
+
+
+# --- the runtime dies, the sensor starts late --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab_of_its_own(tmp_path_factory):
+    """A laboratory whose runtime may die: the script, its folder and its socket."""
+    folder = os.path.join(BUILD, "test", "mortal")
+    script = os.path.join(ROOT, "scripts", "lab.sh")
+    subprocess.run([script, "down", folder], check=True)
+    try:
+        path = subprocess.run([script, "up", folder], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
+        yield script, folder, path
+    finally:
+        subprocess.run([script, "down", folder], check=True)
+
+
+def delay(running, number):
+    """How long after its deed a line came, in seconds."""
+    text = json.loads(running.lines[number])["@timestamp"]
+    whole, fraction = text.rstrip("Z").split(".")
+    then = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float("0." + fraction)
+    return running.times[number] - then
+
+
+LOOP = "n=0; while [ ! -e /tmp/end ]; do n=$((n+1)); /bin/true {nonce} $n; /bin/usleep 10000; done; exec /bin/true {nonce} last"
+
+
+def test_runtime_killed_and_replaced_by_one_that_never_answers(start, lab_of_its_own, hanging, tmp_path):
+    """Containers that are known go on as if nothing were; others are told with what their bundles say; nobody waits."""
+    script, folder, path = lab_of_its_own
+    link = str(tmp_path / "runtime.sock")
+    os.symlink(path, link)
+    running = start("taffrail-sensor", "--stdout", "--cri", link)
+    running.ready()
+    documents, runtime = Documents(running), Runtime(path)
+    pods = [runtime.pod(f"loop-{number}", "shop", labels={"number": str(number)}) for number in range(3)]
+    known = [(pod.run("main", "/bin/sh", "-c", LOOP.format(nonce=f"nonce-{number}")), pod, f"nonce-{number}")
+             for number, pod in enumerate(pods)]
+    for container, pod, _ in known:
+        running.wait_for(lambda: documents.of(container, "exec", process__name="true"))
+    runtime.close()
+    subprocess.run([script, "kill", folder], check=True)
+    time.sleep(1)
+    os.unlink(link)
+    os.symlink(hanging, link)  # somebody listens, and never says a word
+    subprocess.run([script, "start", folder], check=True)
+    runtime = Runtime(path)
+    silent = len(running.lines)
+    pod = runtime.pod("new", "shop", labels={"number": "new"})
+    new = pod.run("main", "/bin/true", "nonce-new")
+    time.sleep(3)
+    document = documents.one(new, "exec", process__name="true")
+    assert document["orchestrator"]["resource"]["name"] == "new" and document["taffrail"]["pending"] is True
+    os.unlink(link)
+    os.symlink(path, link)  # it is back
+    running.wait_for(lambda: documents.of(new, "container_named"), 15)
+    named(documents.one(new, "container_named"), pod, "main", image_id=runtime.image_id())
+    for container, pod, nonce in known:
+        pod.runtime = runtime
+        assert runtime.call("ExecSync", container_id=container.id, cmd=["/bin/touch", "/tmp/end"], timeout=10).exit_code == 0
+    image_id = runtime.image_id()
+    for container, pod, nonce in known:
+        running.wait_for(lambda: documents.of(container, "container_stopped"))
+        execs = [one["process"]["args"] for one in documents.of(container, "exec", process__name="true")]
+        count = len(execs) - 1
+        assert count > 20 and execs == [["/bin/true", nonce, str(n)] for n in range(1, count + 1)] + [["/bin/true", nonce, "last"]]
+        for document in documents.of(container):
+            named(document, pod, "main", image_id=image_id)
+    ids = [container.id for container, _, _ in known]
+    delays = sorted(delay(running, number) for number in range(silent, len(running.lines))
+                    if '"action":"exec"' in running.lines[number] and any(one in running.lines[number] for one in ids))
+    p99 = delays[int(len(delays) * 0.99)]
+    print(f"{len(delays)} execs of known containers while the runtime was silent: p99 {p99 * 1000:.1f} ms")
+    assert p99 < 0.05 * SLOW, delays[-20:]
+    assert running.end() == 0
+    assert not any('"action":"events_lost"' in line for line in running.lines)
+    degraded = [json.loads(line) for line in running.lines if '"action":"attribution_degraded"' in line]
+    assert sum(one["taffrail"]["attribution"]["completed_late"] for one in degraded) >= 1
+    assert sum(one["taffrail"]["attribution"]["pending"] for one in degraded) >= 1
+    runtime.close()
+
+
+def test_sensor_restarted_among_50_containers(start, socket_path, runtime):
+    """Names and lineage of what is older than the sensor; no container starts twice."""
+    pods = [runtime.pod(f"older-{number}", "shop", labels={"number": str(number)}) for number in range(10)]
+    try:
+        script = "(while [ ! -e /tmp/go ]; do /bin/usleep 50000; done; /bin/true {nonce}; exec /bin/sleep 1000000) & wait"
+        older = [(pods[number % 10].run(f"main-{number}", "/bin/sh", "-c", script.format(nonce=f"older-{number}")),
+                  pods[number % 10], f"older-{number}") for number in range(50)]
+        for life in range(2):
+            running = start("taffrail-sensor", "--stdout", "--cri", socket_path)
+            running.ready()
+            documents = Documents(running)
+            if life == 0:
+                running.kill()
+        for container, _, _ in older:
+            assert container.execute("/bin/touch", "/tmp/go")[0] == 0
+        image_id = runtime.image_id()
+        for container, pod, nonce in older:
+            document = documents.one(container, "exec", process__args=["/bin/true", nonce])
+            named(document, pod, container.name, image_id=image_id)
+            leader, parent = document["process"]["entry_leader"], document["process"]["parent"]
+            assert leader["entry_meta"]["type"] == "container" and leader["name"] == "sh"
+            assert parent["name"] == "sh" and nonce in parent["command_line"]
+            touch = documents.one(container, "exec", process__args=["/bin/touch", "/tmp/go"])
+            assert touch["process"]["entry_leader"]["entry_meta"]["type"] == "runtime-exec"
+            assert documents.of(container, "container_started") == []
+        assert running.end() == 0
+    finally:
+        for pod in pods:
+            pod.remove()

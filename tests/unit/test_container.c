@@ -23,9 +23,9 @@ static struct {
 	uint8_t asked[20000][EVENT_CONTAINER_ID_SIZE];
 	size_t asked_count;
 	int refuse;
-	size_t named, forgotten; /* … and what had left by then */
+	size_t named, forgotten, completed; /* … and what had left by then */
 	unsigned int forgotten_ids;
-	size_t left_at_named, left_at_forgotten;
+	size_t left_at_named, left_at_forgotten, left_at_completed;
 	char told[16];
 } world;
 
@@ -67,9 +67,17 @@ static void forgotten(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
 	world.left_at_forgotten = world.left_count;
 }
 
+static void completed(void *context, const struct event_container *names)
+{
+	(void)context;
+	cr_assert_gt(names->name.length, 0);
+	world.completed++;
+	world.left_at_completed = world.left_count;
+}
+
 static void open_world(void)
 {
-	const struct container_ops ops = {ask, note, &world, named, forgotten};
+	const struct container_ops ops = {ask, note, &world, named, forgotten, completed};
 
 	memset(&world, 0, sizeof(world));
 	cr_assert_eq(container_open(&world.table, &ops), 0);
@@ -101,7 +109,7 @@ static void wait_for(unsigned int number, uintptr_t item, uint64_t now_ns)
 {
 	struct container *container = find(number, CONTAINER_WAITING);
 
-	cr_assert_eq(container_wait(container, (void *)item, 100, now_ns), 0);
+	cr_assert_eq(container_wait(container, (void *)item, 100, CONTAINER_WAIT_NS, now_ns), 0);
 }
 
 static void answer(unsigned int number, const char *name, enum container_standing standing, uint64_t now_ns)
@@ -195,6 +203,9 @@ Test(container, at_the_deadline_all_leaves_as_pending_and_nobody_waits_any_more)
 	answer(1, "late", CONTAINER_COMPLETE, start + 100 * second);
 	find(1, CONTAINER_KNOWN);
 	cr_assert_eq(counters().completed_late, 1);
+	cr_assert_eq(world.completed, 1);
+	cr_assert_eq(world.left_at_completed, world.left_count);
+	cr_assert_eq(counters().late, 0);
 	cr_assert_eq(counters().named, 0);
 	container_close(world.table);
 }
@@ -220,7 +231,7 @@ Test(container, a_full_queue_refuses_and_what_waited_leaves_first)
 	for (uintptr_t i = 1; i <= CONTAINER_QUEUE_MAX; i++)
 		wait_for(1, i, start);
 	container = find(1, CONTAINER_WAITING);
-	cr_assert_eq(container_wait(container, (void *)1, 1, start), -ENOBUFS);
+	cr_assert_eq(container_wait(container, (void *)1, 1, CONTAINER_WAIT_NS, start), -ENOBUFS);
 	container_flush(container);
 	cr_assert_eq(world.left_count, CONTAINER_QUEUE_MAX);
 	for (uintptr_t i = 1; i <= CONTAINER_QUEUE_MAX; i++)
@@ -238,17 +249,19 @@ Test(container, bytes_are_bounded_for_each_and_for_all)
 	unsigned int number = 1;
 
 	open_world();
-	cr_assert_eq(container_wait(find(1, CONTAINER_WAITING), (void *)1, big, start), 0);
-	cr_assert_eq(container_wait(find(1, CONTAINER_WAITING), (void *)2, big, start), 0);
-	cr_assert_eq(container_wait(find(1, CONTAINER_WAITING), (void *)3, 1, start), -ENOBUFS);
-	cr_assert_eq(container_wait(find(1, CONTAINER_WAITING), (void *)3, SIZE_MAX, start), -ENOBUFS);
-	for (taken = 2 * big; container_wait(find(++number, CONTAINER_WAITING), (void *)4, big, start) == 0;
+	cr_assert_eq(container_wait(find(1, CONTAINER_WAITING), (void *)1, big, CONTAINER_WAIT_NS, start), 0);
+	cr_assert_eq(container_wait(find(1, CONTAINER_WAITING), (void *)2, big, CONTAINER_WAIT_NS, start), 0);
+	cr_assert_eq(container_wait(find(1, CONTAINER_WAITING), (void *)3, 1, CONTAINER_WAIT_NS, start), -ENOBUFS);
+	cr_assert_eq(
+		container_wait(find(1, CONTAINER_WAITING), (void *)3, SIZE_MAX, CONTAINER_WAIT_NS, start), -ENOBUFS);
+	for (taken = 2 * big;
+		container_wait(find(++number, CONTAINER_WAITING), (void *)4, big, CONTAINER_WAIT_NS, start) == 0;
 		taken += big)
 		cr_assert_leq(taken, CONTAINER_WAITING_BYTES);
 	cr_assert_eq(taken, CONTAINER_WAITING_BYTES);
 	answer(1, "one", CONTAINER_COMPLETE, start);
-	cr_assert_eq(
-		container_wait(find(number, CONTAINER_WAITING), (void *)5, big, start), 0, "what has left gives room");
+	cr_assert_eq(container_wait(find(number, CONTAINER_WAITING), (void *)5, big, CONTAINER_WAIT_NS, start), 0,
+		"what has left gives room");
 	container_close(world.table);
 }
 
@@ -373,7 +386,7 @@ Test(container, whatever_happens_each_item_leaves_once_and_in_order)
 
 		now += (uint64_t)(rand() % 1000) * 10000;
 		if (state != CONTAINER_WAITING ||
-			container_wait(container, (void *)item, (size_t)rand() % 4000, now) < 0) {
+			container_wait(container, (void *)item, (size_t)rand() % 4000, CONTAINER_WAIT_NS, now) < 0) {
 			if (state == CONTAINER_WAITING) {
 				container_flush(container);
 				container_find(world.table, id_of(number), &state, &names);
