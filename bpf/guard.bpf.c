@@ -3,7 +3,21 @@
 #include "bpf/ring.h"
 #include "bpf/task.h"
 
-enum { SIGNAL_OF_KERNEL = 1 }; /* SEND_SIG_PRIV, which stands where a pointer to struct kernel_siginfo is expected */
+enum {
+	SIGNAL_OF_KERNEL = 1, /* SEND_SIG_PRIV, which stands where a pointer to struct kernel_siginfo is expected */
+	CODES_OF_FILES = 6,   /* POLL_IN to POLL_HUP */
+	/* Signals that have codes above 0 of their own (SIG_SPECIFIC_SICODES_MASK). */
+	SIGNALS_WITH_CODES = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11 | 1 << 17 | 1 << 29 | 1u << 31,
+};
+
+/*
+ * Was it a file that signals (F_SETOWN with F_SETSIG)? Its code is above 0 on any signal. Who runs now made it signal, as a rule:
+ * of a socket it may have been anybody's turn.
+ */
+static __always_inline bool signal_of_file(int signal, s32 code)
+{
+	return code <= CODES_OF_FILES && !(signal < 32 && 1u << (signal & 31) & SIGNALS_WITH_CODES);
+}
 
 /*
  * Run once by the sensor and by its canary themselves (BPF_PROG_TEST_RUN), never attached: in a pid namespace of their
@@ -25,7 +39,7 @@ int canary_enter(void *unused)
 
 /*
  * A signal is made for the sensor, by whoever runs now. From outside containers that is administration. Signals of the
- * kernel's own have a code above 0; one below 0 is the sender's to choose, whatever it sends.
+ * kernel's own have a code above 0, as those of files have; one below 0 is the sender's to choose, whatever it sends.
  */
 SEC("tp_btf/signal_generate")
 int BPF_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_struct *target)
@@ -37,7 +51,7 @@ int BPF_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_
 	if ((u32)kernel_read(target, tgid) != sensor_tgid || (u64)info == SIGNAL_OF_KERNEL)
 		return 0;
 	tamper.code = kernel_get(info, si_code); /* not readable, and 0, for SEND_SIG_NOINFO: a program's */
-	if (tamper.code > 0)
+	if (tamper.code > 0 && !signal_of_file(signal, tamper.code))
 		return 0;
 	if ((u32)kernel_read(sender, tgid) == sensor_tgid || !task_wanted(sender, &container) ||
 		!(container.flags & (KERNEL_IN_CONTAINER | KERNEL_CANARY)))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Coverage: the sensor's own canary proves each promise on this kernel; and a signal from a container is told. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,39 @@ Test(kernel_coverage, a_signal_from_a_container_is_an_alert)
 	expect(alert, "event.category.1", "intrusion_detection");
 	expect(alert, "event.severity", "2");
 	expect(alert, "rule.ruleset", "taffrail");
+}
+
+/* A pipe signals the sensor when something comes. */
+static int signal_by_pipe(void *argument)
+{
+	int ends[2], sensor = harness_sensor();
+
+	(void)argument;
+	if (pipe(ends) || fcntl(ends[0], F_SETOWN, sensor) || fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK))
+		return 1;
+	if (write(ends[1], "x", 1) != 1) /* SIGIO, which ends whoever does not expect it */
+		return 2;
+	if (fcntl(ends[0], F_SETSIG, SIGALRM) || write(ends[1], "x", 1) != 1)
+		return 3;
+	if (kill(sensor, SIGUSR1) || kill(sensor, SIGSEGV))
+		return 4;
+	usleep(200 * 1000);
+	return kill(sensor, 0) ? 5 : 0;
+}
+
+Test(kernel_coverage, no_signal_but_an_order_to_end_ends_it)
+{
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1);
+	cr_assert_eq(watch(signal_by_pipe, NULL), 0);
+	for (int i = 0; i < 3; i++) {
+		static const char *const names[] = {"SIGALRM", "SIGUSR1", "SIGSEGV"};
+		struct json_object *found[8];
+		size_t told = 0, count = documents("tamper", found, 8);
+
+		for (size_t j = 0; j < count && j < 8; j++)
+			told += strncmp(at(found[j], "message"), names[i], strlen(names[i])) == 0;
+		cr_assert_geq(told, 1, "%s", names[i]);
+	}
 }
 
 Test(kernel_coverage, a_signal_from_outside_is_administration)

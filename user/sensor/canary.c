@@ -75,6 +75,7 @@ static void fly(struct canary *canary, pid_t sensor)
 
 	signal(SIGTERM, SIG_DFL); /* the sensor's handlers write to what it shares with its child */
 	signal(SIGINT, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != sensor)
 		_exit(1);

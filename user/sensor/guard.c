@@ -18,12 +18,18 @@ void guard_harden(void)
 	sigset_t deaf;
 
 	/*
-	 * A traced process stops at every signal delivered to it, also one that does nothing, till its tracer lets it go on. The
-	 * sensor's own canary must not be what silences it then: it sends one, and ends with another.
+	 * Only what ends it in order gets through. Anything else would end or stop it before its alarm has left; a fault of its own
+	 * ends it all the same. A traced process, too, stops at every signal delivered to it, also one that does nothing, till its
+	 * tracer lets it go on, and the sensor's own canary sends one and ends with another.
 	 */
-	sigemptyset(&deaf);
-	sigaddset(&deaf, SIGCHLD);
-	sigaddset(&deaf, SIGURG);
+	sigfillset(&deaf);
+	sigdelset(&deaf, SIGTERM);
+	sigdelset(&deaf, SIGINT);
+	sigdelset(&deaf, SIGHUP);
+#ifdef __SANITIZE_ADDRESS__
+	sigdelset(&deaf, SIGSEGV); /* its report comes from a handler */
+	sigdelset(&deaf, SIGBUS);
+#endif
 	(void)sigprocmask(SIG_BLOCK, &deaf, NULL);
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)setrlimit(RLIMIT_CORE, &none);

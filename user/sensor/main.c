@@ -44,6 +44,8 @@ int main(int argc, char **argv)
 
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	if (signal(SIGHUP, SIG_IGN) != SIG_IGN) /* else nohup */
+		sigaction(SIGHUP, &action, NULL);
 	log_info("ready");
 	error = pipeline_run(running);
 	pipeline_close(running);
