@@ -68,7 +68,7 @@ int datagram_sendmsg4(struct bpf_sock_addr *address)
 	struct kernel_network send = {};
 	struct bpf_sock *sk = address->sk;
 
-	if (!sk)
+	if (!sk || !address->user_port) /* without an address: connected, but with options of its own */
 		return 1;
 	send.tuple.family = AF_INET;
 	send.tuple.protocol = address->protocol;
@@ -89,7 +89,7 @@ int datagram_sendmsg6(struct bpf_sock_addr *address)
 	struct bpf_sock *sk = address->sk;
 	u32 *remote = (u32 *)send.tuple.remote.bytes, *local = (u32 *)send.tuple.local.bytes;
 
-	if (!sk)
+	if (!sk || !address->user_port) /* without an address: connected, but with options of its own */
 		return 1;
 	send.tuple.family = AF_INET6;
 	send.tuple.protocol = address->protocol;

@@ -97,6 +97,9 @@ static __always_inline int connect_begins(u64 key, struct kernel_network *begin)
 		return 1;
 	begin->header.flags |= uring_flag(key);
 	begin->connection = key;
+	entry = bpf_map_lookup_elem(&sockets, &key);
+	if (entry) /* a datagram that is still held back goes where it was sent to (IPv6, MSG_MORE) */
+		datagram_tell(entry);
 	entry = entry_new(key, KERNEL_CONNECT_DONE);
 	if (entry) {
 		entry->owner = begin->header;

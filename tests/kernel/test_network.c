@@ -320,6 +320,55 @@ Test(kernel_network, the_first_datagram_to_each_peer_is_told_once)
 	expect(one("send", "destination.port", "40003"), "source.port", at(document, "source.port"));
 }
 
+/* Held back, sent to one, and let go after a connect to another: over IPv6 it goes where it was sent to. */
+static int udp_held_back(void *argument)
+{
+	struct sockaddr_in6 to = {
+		.sin6_family = AF_INET6, .sin6_port = htons(40011), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in6 other = to;
+	int server = socket(AF_INET6, SOCK_DGRAM, 0), client = socket(AF_INET6, SOCK_DGRAM, 0);
+	char got[8] = "";
+
+	(void)argument;
+	other.sin6_port = htons(40012);
+	if (bind(server, (void *)&to, sizeof(to)) || sendto(client, "held", 4, MSG_MORE, (void *)&to, sizeof(to)) != 4)
+		return 1;
+	if (connect(client, (void *)&other, sizeof(other)) || send(client, "!", 1, 0) != 1)
+		return 2;
+	return recv(server, got, sizeof(got), MSG_DONTWAIT) == 5 ? 0 : 3;
+}
+
+Test(kernel_network, a_datagram_that_was_held_back_is_told_though_its_socket_connects)
+{
+	cr_assert_eq(watch(udp_held_back, NULL), 0);
+	expect(one("send", "destination.port", "40011"), "destination.ip", "::1");
+	one("connection_attempted", "destination.port", "40012");
+}
+
+/* Options with a message take the kernel the way of messages with an address. */
+static int udp_with_options(void *argument)
+{
+	struct sockaddr_in to = udp_peer(40013);
+	char room[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec bytes = {"x", 1};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+	struct cmsghdr *option = CMSG_FIRSTHDR(&message);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), hops = 9;
+
+	(void)argument;
+	*option = (struct cmsghdr){.cmsg_level = IPPROTO_IP, .cmsg_type = IP_TTL, .cmsg_len = CMSG_LEN(sizeof(int))};
+	memcpy(CMSG_DATA(option), &hops, sizeof(hops));
+	return connect(fd, (void *)&to, sizeof(to)) || sendmsg(fd, &message, 0) != 1;
+}
+
+Test(kernel_network, what_a_connected_socket_sends_with_options_has_no_peer_of_its_own)
+{
+	cr_assert_eq(watch(udp_with_options, NULL), 0);
+	one("connection_attempted", "destination.port", "40013");
+	cr_assert_eq(count("send", "event.action", "send"), 0);
+}
+
 static int udp_connect(void *argument)
 {
 	struct sockaddr_in to = udp_peer(40007);
