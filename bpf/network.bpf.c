@@ -351,6 +351,11 @@ __hidden __noinline void network_connected(const struct call *call)
 		flags_clear(&entry->flags, SOCKET_IN_CALL | SOCKET_FAILED);
 		if (kernel_get(sk, sk_protocol) != IPPROTO_TCP || (call->result < 0 && !connect_goes_on(call->result)))
 			send_outcome(entry, key, sk, call->result, false);
+		if (kernel_get(sk, sk_protocol) !=
+			IPPROTO_TCP) { /* nothing follows: the table is for those that matter */
+			datagram_tell(entry);
+			bpf_map_delete_elem(&sockets, &key);
+		}
 		return;
 	}
 	if (flags & SOCKET_FAILED && call->result < 0) {
