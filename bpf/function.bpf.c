@@ -35,11 +35,6 @@ struct open_flags {
 	u16 mode;
 };
 
-struct msghdr {
-	void *msg_name;
-	int msg_namelen;
-};
-
 /* Where a kernel still has it: without, the kernel opens for itself. It is gone since 7.0. */
 struct filename___user {
 	const char *uptr;

@@ -425,7 +425,13 @@ struct io_socket {
 	int domain, type, protocol;
 };
 
+struct msghdr {
+	void *msg_name;
+	int msg_namelen;
+};
+
 struct io_async_msghdr {
+	struct msghdr msg;
 	char addr[128];
 };
 

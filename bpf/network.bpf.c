@@ -10,6 +10,7 @@
 #include "bpf/address.h"
 #include "bpf/call.h"
 #include "bpf/policy.h"
+#include "bpf/raw.h"
 #include "bpf/socket.h"
 #include "bpf/task.h"
 #include "bpf/uring.h"
@@ -233,7 +234,10 @@ static __always_inline bool is_server(const struct kernel_tuple *tuple)
 	return bpf_ntohs(tuple->local_port_be) < bpf_ntohs(tuple->remote_port_be);
 }
 
-/* Open TCP connections from before the programs: read once by the loader, so that their ends are told. */
+/*
+ * Sockets from before the programs, read once by the loader: TCP connections, so that their ends are told, and whether there is a
+ * packet socket, so that its frames are looked for.
+ */
 SEC("iter/task_file")
 int network_list(struct bpf_iter__task_file *iterator)
 {
@@ -253,6 +257,8 @@ int network_list(struct bpf_iter__task_file *iterator)
 	socket = kernel_get(file, private_data);
 	sk = kernel_get(socket, sk);
 	key = (u64)sk;
+	if (sk && kernel_get(sk, __sk_common.skc_family) == AF_PACKET)
+		packet_socket_seen = 1;
 	if (!sk || kernel_get(sk, sk_protocol) != IPPROTO_TCP || bpf_map_lookup_elem(&sockets, &key))
 		return 0;
 	state = kernel_get(sk, __sk_common.skc_state);

@@ -12,6 +12,8 @@
 enum {
 	PROTOCOL_MPTCP_SOCKET = 262,
 	SOCK_TYPE_MASK = 0xf,
+	SOCK_PACKET_OLD = 10, /* a packet socket, of whichever family it is asked for */
+	DEVICE_NAME = 14,     /* of its sockaddr_pkt, after the family */
 
 	/* AF_NETLINK's protocols that watch or change what protects the machine (linux/netlink.h). */
 	NETLINK_XFRM = 6,
@@ -54,7 +56,8 @@ __hidden __noinline void socket_created(const struct call *call, u32 family, u32
 	if (!socket_matters(family, type, protocol))
 		return;
 	/* While the canary flies, sends are looked at anyway. */
-	if (family == AF_PACKET && call->result >= 0 && !(call->header.flags & KERNEL_CANARY))
+	if ((family == AF_PACKET || type == SOCK_PACKET_OLD) && call->result >= 0 &&
+		!(call->header.flags & KERNEL_CANARY))
 		packet_socket_seen = 1;
 	record.header = call->header;
 	record.result = call->result;
@@ -153,12 +156,21 @@ __hidden __noinline void packet_sent(const struct call *call, struct sock *sk)
 		return;
 	if (bpf_core_type_exists(struct packet_sock))
 		interface = kernel_get((struct packet_sock *)sk, ifindex);
-	if (!interface && call->address) /* not bound: claimed, of the sockaddr_ll */
-		bpf_probe_read_user(&interface, sizeof(interface), (void *)(call->address + 4));
-	else if (!interface && call->name)
-		bpf_probe_read_kernel(&interface, sizeof(interface), (void *)(call->name + 4));
 	*(u64 *)peer.address.bytes = socket_inode(sk);
-	peer.protocol = interface;
+	if (kernel_get(sk, sk_type) == SOCK_PACKET_OLD) {
+		char device[16] = {}; /* which it names with each frame: its number is not known here */
+		u64 *words = (u64 *)device;
+
+		if (call->address || call->name)
+			read_sockaddr(call, device, 2, DEVICE_NAME);
+		*(u64 *)(peer.address.bytes + 8) = words[0];
+		peer.protocol = words[1];
+		peer.port_be = words[1] >> 32;
+	} else {
+		if (!interface && (call->address || call->name)) /* not bound: of the sockaddr_ll, claimed or not */
+			read_sockaddr(call, &interface, 4, sizeof(interface));
+		peer.protocol = interface;
+	}
 	if (bpf_map_update_elem(&peers, &peer, &one, BPF_NOEXIST))
 		return;
 	scratch = network_scratch(call, KERNEL_SEND);

@@ -5,6 +5,7 @@
  */
 #include "bpf/address.h"
 #include "bpf/call.h"
+#include "bpf/loop.h"
 #include "bpf/raw.h"
 #include "bpf/syscall.h"
 #include "bpf/task.h"
@@ -21,7 +22,12 @@ enum {
 	SOCKETCALL_SENDMMSG = 20,
 };
 
-enum { MESSAGES_MAX = 16 }; /* of one sendmmsg */
+/* Of one sendmmsg: all that the kernel takes (UIO_MAXIOV), or as many as the verifier follows one after another. */
+#ifdef TAFFRAIL_CLASSIC
+enum { MESSAGES_MAX = 16 };
+#else
+enum { MESSAGES_MAX = 1024 };
+#endif
 
 struct call_arguments {
 	u64 at[4];
@@ -162,6 +168,24 @@ static __always_inline void read_send(struct pt_regs *regs, bool compat, u64 num
 		at[i] = given[i];
 }
 
+/* What sendmmsg has sent behind its first message. */
+struct messages {
+	struct call *call;
+	u64 at;
+	u32 size, count;
+};
+
+static long call_next_message(u32 index, void *data)
+{
+	struct messages *messages = data;
+
+	if (index >= messages->count)
+		return 1;
+	read_message(messages->call, messages->at + (u64)index * messages->size);
+	socket_sent(messages->call);
+	return 0;
+}
+
 /* A function for itself: the stack is short. True: it may have been a connect as well. */
 static __noinline bool call_send(struct call *call, struct pt_regs *regs, u64 number)
 {
@@ -181,11 +205,11 @@ static __noinline bool call_send(struct call *call, struct pt_regs *regs, u64 nu
 		read_message(call, at[1]);
 	}
 	connects = socket_sent(call);
-	if (number == CALL_SENDMMSG)
-		for (u32 i = 1; i < MESSAGES_MAX && i < sent && !connects; i++) {
-			read_message(call, at[1] + i * size);
-			socket_sent(call);
-		}
+	if (number == CALL_SENDMMSG && !connects && sent > 1) {
+		struct messages rest = {call, at[1] + size, size, sent - 1};
+
+		loop(MESSAGES_MAX - 1, call_next_message, &rest);
+	}
 	if (connects && call->result > 0) /* bytes */
 		call->result = 0;
 	return connects;

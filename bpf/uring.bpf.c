@@ -372,6 +372,7 @@ static __noinline bool sender_wanted(struct kernel_header *header)
 /* A send: the hooks of its socket tell it; a packet socket has none. */
 static __noinline int send_submitted(struct io_kiocb *request, u32 flags)
 {
+	struct io_async_msghdr *copy;
 	struct call call = {};
 	struct sock *sk;
 
@@ -385,6 +386,11 @@ static __noinline int send_submitted(struct io_kiocb *request, u32 flags)
 		return 0;
 	call.header.flags |= KERNEL_URING;
 	call.object = (u64)sk;
+	copy = kernel_get(request, async_data);
+	if (copy && bpf_core_field_exists(copy->msg)) {
+		call.name = (u64)kernel_get(copy, msg.msg_name); /* the kernel's copy, or NULL */
+		call.length = kernel_get(copy, msg.msg_namelen);
+	}
 	packet_sent(&call, sk);
 	return 0;
 }

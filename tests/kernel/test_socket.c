@@ -6,6 +6,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <linux/vm_sockets.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -234,6 +235,76 @@ Test(kernel_socket, the_first_frame_of_a_packet_socket_is_told_with_its_device)
 		expect(found[i], "taffrail.socket.family", "packet");
 		expect(found[i], "taffrail.socket.interface", "1");
 	}
+}
+
+/* A packet socket as Linux 2.0 had it: of the inet family, and each frame names its device. */
+static int send_old_frame(void *argument)
+{
+	struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	struct sockaddr to = {.sa_family = AF_PACKET, .sa_data = "lo"};
+	char frame[60] = {[12] = 0x08};
+	int fd;
+
+	(void)argument;
+	if (unshare(CLONE_NEWNET) || ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCSIFFLAGS, &up))
+		return 1;
+	fd = socket(AF_INET, SOCK_PACKET, htons(ETH_P_ALL));
+	for (int i = 0; i < 2; i++)
+		if (sendto(fd, frame, sizeof(frame), 0, &to, sizeof(to)) != sizeof(frame))
+			return 2;
+	return 0;
+}
+
+Test(kernel_socket, a_packet_socket_of_the_old_kind_is_one_too)
+{
+	setenv("TAFFRAIL_OWN_SENSOR", "1", 1); /* one that has seen no other packet socket */
+	cr_assert_eq(watch(send_old_frame, NULL), 0);
+	one("socket", "taffrail.socket.type", "packet");
+	expect(one("send", "network.transport", "packet"), "taffrail.socket.interface", "");
+}
+
+enum { NO_BRIDGE = 77, MANY_FRAMES = 20 };
+
+/* The last of many frames that one call sends goes another way. */
+static int send_many_frames(void *argument)
+{
+	struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	struct sockaddr_ll to[2] = {{.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_halen = 6}};
+	struct iovec bytes = {"frame", 5};
+	struct mmsghdr frames[MANY_FRAMES];
+	int control, fd;
+
+	(void)argument;
+	if (unshare(CLONE_NEWNET))
+		return 1;
+	control = socket(AF_INET, SOCK_DGRAM, 0);
+	if (ioctl(control, SIOCSIFFLAGS, &up))
+		return 2;
+	if (ioctl(control, SIOCBRADDBR, "taffrail0"))
+		return NO_BRIDGE;
+	snprintf(up.ifr_name, sizeof(up.ifr_name), "taffrail0");
+	if (ioctl(control, SIOCSIFFLAGS, &up))
+		return 3;
+	to[1] = to[0];
+	to[0].sll_ifindex = (int)if_nametoindex("lo");
+	to[1].sll_ifindex = (int)if_nametoindex("taffrail0");
+	for (int i = 0; i < MANY_FRAMES; i++)
+		frames[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &to[i == MANY_FRAMES - 1],
+						     .msg_namelen = sizeof(to[0]),
+						     .msg_iov = &bytes,
+						     .msg_iovlen = 1}};
+	fd = socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP));
+	return sendmmsg(fd, frames, MANY_FRAMES, 0) == MANY_FRAMES ? 0 : 4;
+}
+
+Test(kernel_socket, the_last_of_many_frames_is_looked_at_like_the_first)
+{
+	int result = watch(send_many_frames, NULL);
+
+	if (result == NO_BRIDGE)
+		cr_skip_test("no bridges here, so no second device");
+	cr_assert_eq(result, 0);
+	cr_assert_eq(count("send", "network.transport", "packet"), 2);
 }
 
 /* --- unix datagrams -------------------------------------------------------------------------------------------------------- */
