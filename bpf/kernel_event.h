@@ -289,7 +289,8 @@ struct kernel_socket {
 	__u16 family; /* AF_* */
 	__u16 type;   /* SOCK_* without its flags */
 	__u32 protocol;
-	__u32 zero;
+	__u8 result_unknown; /* io_uring: nothing tells the outcome */
+	__u8 zero[3];
 };
 
 /* A TCP connection that had been established has ended. Bytes are payload. */

@@ -61,6 +61,7 @@ __hidden __noinline void socket_created(const struct call *call, u32 family, u32
 		packet_socket_seen = 1;
 	record.header = call->header;
 	record.result = call->result;
+	record.result_unknown = call->unknown;
 	record.family = family;
 	record.type = type;
 	record.protocol = protocol;

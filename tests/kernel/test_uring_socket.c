@@ -3,9 +3,14 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -297,6 +302,58 @@ Test(kernel_uring_socket, the_first_datagram_to_each_peer)
 		expect(one("send", "destination.port", ports[i]), "taffrail.io_uring", "true");
 	expect(one("send", "destination.address", "@taffrail-uring-dgram"), "taffrail.io_uring", "true");
 	cr_assert_eq(count("send", "event.action", "send"), 4);
+}
+
+/* By a packet socket that is bound to no device. */
+static int frames_sent_by_ring(void *argument)
+{
+	struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_halen = 6};
+	struct iovec bytes = {"frame", 5};
+	struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &bytes, .msg_iovlen = 1};
+	struct io_uring_sqe *sqe;
+	struct uring ring;
+
+	(void)argument;
+	if (unshare(CLONE_NEWNET) || ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCSIFFLAGS, &up) ||
+		uring_open(&ring, 4, 0, 0) < 0)
+		return 1;
+	to.sll_ifindex = (int)if_nametoindex("lo");
+	sqe = uring_take(&ring, IORING_OP_SENDMSG, socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP)), 0, 1);
+	sqe->addr = (uintptr_t)&message;
+	sqe->len = 1;
+	return uring_do(&ring) == 5 ? 0 : 2;
+}
+
+Test(kernel_uring_socket, the_first_frame_of_a_packet_socket)
+{
+	struct json_object *document;
+
+	cr_assert_eq(watch(frames_sent_by_ring, NULL), 0);
+	document = one("send", "network.transport", "packet");
+	expect(document, "taffrail.io_uring", "true");
+	expect(document, "taffrail.socket.interface", "1");
+}
+
+/* Raw, and one that does not exist: silent where they succeed. */
+static int silent_sockets(void *argument)
+{
+	struct uring ring;
+	struct io_uring_sqe *sqe;
+
+	(void)argument;
+	if (uring_open(&ring, 4, 0, 0) < 0)
+		return 1;
+	sqe = uring_take(&ring, IORING_OP_SOCKET, AF_INET, IOSQE_CQE_SKIP_SUCCESS, 1);
+	sqe->off = SOCK_RAW;
+	sqe->len = 9999;
+	return uring_do(&ring) < 0 ? 0 : 2;
+}
+
+Test(kernel_uring_socket, a_socket_that_is_made_in_silence_is_told_without_its_outcome)
+{
+	cr_assert_eq(watch(silent_sockets, NULL), 0);
+	expect(one("socket", "taffrail.socket.type", "raw"), "event.outcome", "unknown");
 }
 
 static int sockets_made_by_ring(void *argument)

@@ -272,6 +272,8 @@ static void decode_socket(const struct record *record, struct event *event)
 
 	event->action = EVENT_SOCKET;
 	set_result(event, from->result);
+	if (from->result_unknown)
+		event->outcome = EVENT_UNKNOWN;
 	event->network.family = from->family;
 	event->network.type = from->type;
 	event->network.protocol = (uint16_t)from->protocol;
