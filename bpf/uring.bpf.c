@@ -57,7 +57,7 @@ struct uring_call {
 	struct call call; /* what tell makes of it: here, for more of the stack goes into reading paths */
 };
 
-/* By the address of the struct io_kiocb. A plain hash: where it is full, the call is told at once, its outcome unknown. */
+/* By the address of the struct io_kiocb. A plain hash: where it is full, the call is counted as lost. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -433,7 +433,10 @@ static __noinline int call_submitted(struct io_kiocb *request)
 	if (bpf_map_update_elem(&uring_calls, &key, &no_call, BPF_ANY) == 0)
 		call = bpf_map_lookup_elem(&uring_calls, &key);
 	if (!call) {
-		ring_unsent(opens(opcode) ? KERNEL_OPEN : KERNEL_CONNECT_DONE, KERNEL_RING_CRITICAL);
+		if (opens(opcode))
+			ring_unsent(KERNEL_OPEN, KERNEL_RING_BULK);
+		else
+			ring_unsent(KERNEL_CONNECT_DONE, KERNEL_RING_CRITICAL);
 		return 0;
 	}
 	uring_call_seen = 1;
