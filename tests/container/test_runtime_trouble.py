@@ -170,7 +170,7 @@ def test_runtime_killed_and_replaced_by_one_that_never_answers(start, lab_of_its
     new = pod.run("main", "/bin/true", "nonce-new")
     time.sleep(3)
     document = documents.one(new, "exec", process__name="true")
-    assert document["orchestrator"]["resource"]["name"] == "new" and document["taffrail"]["pending"] is True
+    assert get(document, "orchestrator.resource.name") == "new" and get(document, "taffrail.pending") is True, document
     os.unlink(link)
     os.symlink(path, link)  # it is back
     running.wait_for(lambda: documents.of(new, "container_named"), 15)

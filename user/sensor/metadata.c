@@ -325,14 +325,18 @@ static size_t socket_count(const struct metadata_options *options)
 	return options->socket_count ? options->socket_count : sizeof(usual_sockets) / sizeof(usual_sockets[0]);
 }
 
-/* A socket that is too long to be resolved stays as it was said: cri_open refuses it. */
+/*
+ * The usual sockets may be one by links; one that was named is used as it was said, for where a link leads may change. One
+ * that is too long stays as it was said too: cri_open refuses it.
+ */
 static void resolve_socket(const struct metadata_options *options, size_t index, char path[PATH_MAX])
 {
-	const char *root = options->socket_count ? "" : root_of(options);
-	const char *said = options->socket_count ? options->sockets[index] : usual_sockets[index];
+	const char *root = root_of(options);
 
-	if (said[0] != '/' || rooted_resolve(root, said, path) < 0)
-		snprintf(path, PATH_MAX, "%s%s", root, said);
+	if (options->socket_count)
+		snprintf(path, PATH_MAX, "%s", options->sockets[index]);
+	else if (rooted_resolve(root, usual_sockets[index], path) < 0)
+		snprintf(path, PATH_MAX, "%s%s", root, usual_sockets[index]);
 }
 
 bool metadata_socket(const struct metadata_options *options, size_t index, char path[PATH_MAX])
