@@ -7,6 +7,7 @@
 
 #include "base/json_read.h"
 #include "sensor/bundle_spec.h"
+#include "sensor/names.h"
 
 #define EXPECT(text, expected)                                                                                         \
 	cr_assert(text_equal(text, text_of(expected)), "\"%.*s\", not \"%s\"", (int)(text).length, (text).data,        \
@@ -69,6 +70,36 @@ Test(bundle_spec, all_that_is_told)
 	EXPECT(view->mounts[2].source, "");
 	cr_assert_not(view->mounts_cut);
 	bundle_spec_free(spec);
+}
+
+/* A whole one: containerd-sandbox.json is what containerd 1.6.20 wrote for a pod, with the usual directories put into it. */
+Test(bundle_spec, of_a_pod_as_containerd_wrote_it)
+{
+	char *text = malloc(JSON_READ_BYTES_MAX);
+	FILE *file = fopen("tests/unit/containerd-sandbox.json", "re");
+	struct event_container view;
+	struct bundle bundle;
+
+	cr_assert_not_null(file);
+	cr_assert_eq(bundle_parse((struct text){text, fread(text, 1, JSON_READ_BYTES_MAX, file)}, BUNDLE_CONTAINERD,
+			     &bundle),
+		0);
+	fclose(file);
+	free(text);
+	names_bundle(&bundle, &view);
+	EXPECT(view.name, "POD");
+	EXPECT(view.pod_name, "web-7d4b9c6f8-x2x4z");
+	EXPECT(view.pod_uid, "610926f3-bef4-4aff-b82d-bff2af9cf426");
+	EXPECT(view.runtime, "containerd");
+	cr_assert_eq(view.qos, EVENT_BEST_EFFORT);
+	cr_assert_eq(view.spec->capabilities, 0xa80425fb, "the default set");
+	cr_assert_eq(view.spec->host_namespaces, 0);
+	cr_assert_eq(view.spec->mount_count, 8);
+	cr_assert(view.spec->read_only_root);
+	cr_assert_not(view.spec->privileged);
+	EXPECT(view.spec->mounts[7].destination, "/etc/resolv.conf");
+	EXPECT(view.spec->mounts[7].options, "rbind,ro");
+	bundle_free(&bundle);
 }
 
 Test(bundle_spec, privileged_needs_all_three)
