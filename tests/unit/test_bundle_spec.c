@@ -114,8 +114,7 @@ Test(bundle_spec, privileged_needs_all_three)
 		"\"resources\":{\"devices\":[{\"allow\":true,\"access\":\"rw\"}]}",
 		"\"resources\":{\"devices\":[{\"allow\":true,\"type\":\"c\",\"access\":\"rwm\"}]}",
 		"\"resources\":{\"devices\":[{\"allow\":true,\"major\":1,\"minor\":3,\"access\":\"rwm\"}]}",
-		"\"resources\":{\"devices\":[{\"allow\":true,\"access\":\"rwm\"},{\"allow\":false,\"access\":\"rwm\"}]"
-		"}",
+		"\"resources\":{\"devices\":[{\"allow\":true,\"access\":\"rwm\"},{\"allow\":false}]}",
 		"\"resources\":{\"devices\":{\"allow\":true,\"access\":\"rwm\"}}", "\"resources\":[7]"};
 
 	cr_assert(is_privileged(all));
@@ -128,8 +127,8 @@ Test(bundle_spec, what_is_of_another_type_was_not_said)
 {
 	static const char *const odd[] = {"{}", "{\"mounts\":[{}]}",
 		"{\"process\":7,\"root\":[],\"mounts\":{},\"linux\":\"x\"}",
-		"{\"process\":{\"user\":[],\"args\":\"x\",\"capabilities\":[]},\"root\":{\"readonly\":\"true\"},"
-		"\"mounts\":[[],null,\"x\"]}",
+		"{\"process\":{\"user\":[],\"args\":\"x\",\"capabilities\":[]},\"mounts\":[[],null,\"x\"]}",
+		"{\"process\":{\"capabilities\":{\"bounding\":{}}},\"root\":{\"readonly\":\"true\"}}",
 		"{\"process\":{\"user\":{\"uid\":-1,\"gid\":4294967296},\"args\":[{}]},\"linux\":{\"namespaces\":{}}}"};
 
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
