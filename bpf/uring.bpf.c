@@ -417,6 +417,7 @@ static __noinline int call_submitted(struct io_kiocb *request)
 	struct container container;
 	struct task_struct *task;
 	struct uring_call *call = NULL;
+	struct scratch *spare = NULL;
 	struct sock *sk;
 
 	task = bpf_get_current_task_btf();
@@ -432,6 +433,11 @@ static __noinline int call_submitted(struct io_kiocb *request)
 		return 0;
 	if (bpf_map_update_elem(&uring_calls, &key, &no_call, BPF_ANY) == 0)
 		call = bpf_map_lookup_elem(&uring_calls, &key);
+	/* Where others hold all the room it is told at once: nobody may blind who has nothing to do with him. */
+	if (!call && (spare = scratch_take())) {
+		call = (void *)spare->path;
+		*call = no_call;
+	}
 	if (!call) {
 		if (opens(opcode))
 			ring_unsent(KERNEL_OPEN, KERNEL_RING_BULK);
@@ -453,10 +459,12 @@ static __noinline int call_submitted(struct io_kiocb *request)
 		read_accept(call, key, request);
 	else if (opcode == OP_SOCKET)
 		read_socket(call, request);
-	if (flags & SQE_CQE_SKIP_SUCCESS) {
+	if (spare || flags & SQE_CQE_SKIP_SUCCESS) {
 		tell(call, key, 0, true);
 		forget(key, call);
 	}
+	if (spare)
+		scratch_give(spare);
 	return 0;
 }
 

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -381,4 +383,44 @@ Test(kernel_uring, a_system_calls_event_says_nothing_of_io_uring)
 {
 	cr_assert_eq(watch(nothing_of_it, NULL), 0);
 	expect(one("open", "file.path", below("plain")), "taffrail.io_uring", "");
+}
+
+/* --- one that takes all the room --------------------------------------------------------------------------------------- */
+
+enum { ROOM = 16384 }; /* of bpf/uring.bpf.c: requests that have not completed */
+
+/* Accepts that nobody will ever satisfy. */
+static int hold_all_the_room(void *argument)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct uring ring, other;
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)argument;
+	if (bind(listener, (void *)&address, sizeof(address)) || listen(listener, 1) ||
+		uring_open(&ring, 64, ROOM * 2, 0) < 0 || uring_open(&other, 8, 0, 0) < 0)
+		return 1;
+	for (int i = 0; i < ROOM + 100; i++) {
+		uring_take(&ring, IORING_OP_ACCEPT, listener, 0, (uint64_t)i);
+		if (ring.pending == 64 && uring_submit(&ring, 0) < 0)
+			return 2;
+	}
+	if (uring_submit(&ring, 0) < 0)
+		return 3;
+	take_open(&other, below("no-room"), O_WRONLY | O_CREAT, 0, 1);
+	return uring_do(&other) < 0 ? 4 : 0;
+}
+
+Test(kernel_uring, what_finds_no_room_is_told_at_once)
+{
+	struct json_object *document;
+
+	cr_assert_eq(watch(hold_all_the_room, NULL), 0);
+	if (watch_by_function()) { /* they see the open itself */
+		expect_open("no-room", "O_WRONLY");
+		return;
+	}
+	document = one("open", "taffrail.file.argument", below("no-room"));
+	expect(document, "event.outcome", "unknown");
+	expect(document, "taffrail.io_uring", "true");
 }

@@ -238,12 +238,15 @@ static struct line_style find_style(void)
 
 static int check_kinds(const struct config_list *kinds)
 {
+	char all[512] = "";
+	size_t length = 0;
+
+	for (int action = 1; action < EVENT_ACTIONS_END && length < sizeof(all); action++)
+		length += (size_t)snprintf(all + length, sizeof(all) - length, "%s%s", action > 1 ? ", " : "",
+			event_action_name((enum event_action)action));
 	for (size_t i = 0; i < kinds->count; i++)
 		if (event_action_find(text_of(kinds->items[i])) == 0)
-			return options_wrong(
-				"--kind \"%s\" is no kind of event: exec, fork, end, open, connection_attempted, "
-				"connection_accepted, listen, send, disconnect_received, events_lost",
-				kinds->items[i]);
+			return options_wrong("--kind \"%s\" is no kind of event: %s", kinds->items[i], all);
 	return -1;
 }
 
@@ -264,7 +267,9 @@ int watch_run(int argc, char **argv)
 		{"namespace", "NAME", "namespace", "only events of this namespace; may be repeated"},
 		{"kind", "KIND", "kind",
 			"only events of this kind; may be repeated: exec, fork,\nend, open, connection_attempted, "
-			"connection_accepted,\nlisten, send, disconnect_received, events_lost"},
+			"connection_accepted,\nlisten, send, disconnect_received, socket, "
+			"container_started,\ncontainer_stopped, cgroup_left, "
+			"events_lost and the like"},
 		{"json", NULL, "json", "ECS JSON, one document a line"},
 		{0},
 	};

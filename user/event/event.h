@@ -215,7 +215,7 @@ struct event_network {
 	struct event_address source, destination; /* client, server */
 	struct text unix_name;                    /* of the server's socket; an abstract name starts with a NUL byte */
 	uint16_t family;                          /* AF_* of the socket (v4-mapped: AF_INET) */
-	uint16_t protocol;                        /* IPPROTO_*; of a packet socket an Ethernet type, big endian */
+	uint32_t protocol;                        /* IPPROTO_*; of a packet socket an Ethernet type, big endian */
 	uint16_t type;                            /* SOCK_* */
 	bool ingress;
 	uint64_t source_bytes, destination_bytes; /* payload each end sent; disconnect only */

@@ -276,7 +276,7 @@ static void decode_socket(const struct record *record, struct event *event)
 		event->outcome = EVENT_UNKNOWN;
 	event->network.family = from->family;
 	event->network.type = from->type;
-	event->network.protocol = (uint16_t)from->protocol;
+	event->network.protocol = from->protocol;
 }
 
 static void decode_cgroup_left(const struct record *record, struct event *event)
