@@ -112,7 +112,7 @@ class Pod:
         config = cri.ContainerConfig(
             metadata=cri.ContainerMetadata(name=name), image=cri.ImageSpec(image=image), command=command, working_dir=working_dir,
             envs=[cri.KeyValue(key=key, value=value) for key, value in (environment or {}).items()],
-            mounts=[cri.Mount(host_path=host, container_path=inside, readonly=True) for host, inside in mounts],
+            mounts=[cri.Mount(host_path=host, container_path=inside, readonly=not writable) for host, inside, *writable in mounts],
             labels={"io.kubernetes.container.name": name, "io.kubernetes.pod.name": self.name,
                     "io.kubernetes.pod.namespace": self.namespace, "io.kubernetes.pod.uid": self.uid})
         config.linux.security_context.namespace_options.CopyFrom(self.namespaces)
