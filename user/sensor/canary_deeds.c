@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -193,11 +194,14 @@ static int open_handle(struct canary_deed *deed)
 		unsigned char bytes[HANDLE_BYTES];
 	} room = {.handle = {.handle_bytes = HANDLE_BYTES}};
 	int mount, at, fd = -1, error = 0;
+	struct stat status;
 
 	deed->flags = O_RDONLY | O_NONBLOCK | O_NOFOLLOW;
 	at = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	if (at < 0)
 		return -errno;
+	if (fstat(at, &status) == 0)
+		deed->inode = status.st_ino;
 	if (name_to_handle_at(AT_FDCWD, "/proc/self/exe", &room.handle, &mount, AT_SYMLINK_FOLLOW) < 0)
 		error = -errno;
 	if (!error) {

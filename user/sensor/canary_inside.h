@@ -29,6 +29,7 @@ struct canary_deed {
 	/* What the record must tell beside it. */
 	char path[PATH_MAX]; /* the end of the kernel's path */
 	uint32_t flags;
+	uint64_t inode;
 	uint16_t family;
 	uint8_t address[16];
 };

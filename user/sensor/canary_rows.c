@@ -83,14 +83,14 @@ static const char *open_failed_differs(const struct record *record, const struct
 	return record->open->result == -ENOENT ? NULL : "result";
 }
 
-/* By handle there is no argument; its flags make it known. */
+/* By handle there is no argument; its flags make it known. The path may be another of the file's names. */
 static const char *handle_differs(const struct record *record, const struct canary_deed *deed)
 {
 	const struct kernel_open *open = record->open;
 
 	if (open->argument.length > 0 || open->result < 0 || (open->flags & deed->flags) != deed->flags)
 		return canary_other;
-	return path_ends(record, open->path, deed) ? NULL : "path";
+	return open->inode == deed->inode && open->path.length > 0 ? NULL : "file";
 }
 
 #if defined(__x86_64__)
