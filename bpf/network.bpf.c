@@ -165,6 +165,14 @@ static __always_inline void connect_failed(struct socket_entry *entry, u64 key, 
 	} /* else: the call's return tells the error */
 }
 
+/* TCP sockets that began to listen in a system call which has not returned: a room that no flood of connections takes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u64);
+	__type(value, u8);
+} listening SEC(".maps");
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(network_state, struct sock *sk, int before, int after)
 {
@@ -174,15 +182,11 @@ int BPF_PROG(network_state, struct sock *sk, int before, int after)
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (after == STATE_LISTEN) {
-		struct kernel_header owner = {};
+		struct container container;
+		u8 yes = 1;
 
-		if (!task_current(&owner))
-			return 0;
-		entry = entry_new(key, KERNEL_LISTEN);
-		if (!entry)
-			return 0;
-		entry->owner = owner;
-		flags_begin(&entry->flags, SOCKET_LISTENING);
+		if (task_wanted(bpf_get_current_task_btf(), &container))
+			bpf_map_update_elem(&listening, &key, &yes, BPF_ANY);
 		return 0;
 	}
 	if (after != STATE_ESTABLISHED && after != STATE_CLOSE)
@@ -201,8 +205,6 @@ int BPF_PROG(network_state, struct sock *sk, int before, int after)
 		connect_failed(entry, key, sk);
 	} else if (entry->flags & SOCKET_ESTABLISHED) {
 		send_end(entry, key, sk);
-		bpf_map_delete_elem(&sockets, &key);
-	} else if (before == STATE_LISTEN) {
 		bpf_map_delete_elem(&sockets, &key);
 	}
 	return 0;
@@ -445,7 +447,6 @@ __hidden __noinline void network_listened(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->fd);
 	u64 key = (u64)sk;
-	struct socket_entry *entry;
 	struct scratch *scratch;
 	struct kernel_network *network;
 	u32 end = sizeof(*network);
@@ -462,11 +463,9 @@ __hidden __noinline void network_listened(const struct call *call)
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return;
 	if (family != AF_UNIX) {
-		entry = bpf_map_lookup_elem(&sockets, &key);
 		/* A second listen only changes the backlog. */
-		if (entry && entry->flags & SOCKET_LISTENING)
-			bpf_map_delete_elem(&sockets, &key);
-		else if (call->result >= 0 && kernel_get(sk, sk_protocol) == IPPROTO_TCP)
+		if (bpf_map_delete_elem(&listening, &key) != 0 && call->result >= 0 &&
+			kernel_get(sk, sk_protocol) == IPPROTO_TCP)
 			return;
 	}
 	if (policy_leaves_out(&call->header, KERNEL_LISTEN))

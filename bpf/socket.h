@@ -23,9 +23,8 @@ enum {
 	SOCKET_FAILED = FLAG(2),      /* CONNECT_DONE told a failure that the program has still to fetch */
 	SOCKET_ESTABLISHED = FLAG(3), /* DISCONNECT will follow */
 	SOCKET_ACCEPTED = FLAG(4),
-	SOCKET_LISTENING = FLAG(5), /* it began to listen, and the system call has not returned */
-	SOCKET_SENDS = FLAG(6),     /* a datagram is on its way whose source address is not known yet */
-	SOCKET_LEFT_OUT = FLAG(7),  /* CONNECT was left out, and counted: CONNECT_DONE will not be told either */
+	SOCKET_SENDS = FLAG(5),    /* a datagram is on its way whose source address is not known yet */
+	SOCKET_LEFT_OUT = FLAG(6), /* CONNECT was left out, and counted: CONNECT_DONE will not be told either */
 };
 
 /* What is known of a socket while it matters. */
