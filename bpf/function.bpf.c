@@ -508,6 +508,13 @@ int BPF_PROG(function_packet_sent, struct socket *socket, struct msghdr *message
 	return sent(socket, message, result);
 }
 
+/* Of sockets of the old kind (SOCK_PACKET). */
+SEC("fexit/packet_sendmsg_spkt")
+int BPF_PROG(function_old_packet_sent, struct socket *socket, struct msghdr *message, size_t length, int result)
+{
+	return sent(socket, message, result);
+}
+
 SEC("fexit/unix_dgram_sendmsg")
 int BPF_PROG(function_unix_sent, struct socket *socket, struct msghdr *message, size_t length, int result)
 {

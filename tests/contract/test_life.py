@@ -192,10 +192,11 @@ def test_document_reaches_the_file_within_a_second(chain, container):
     container.run("/bin/true", "there")
 
     def filed():
-        return [document for document in map(json.loads, out.read_text().splitlines()) if "there" in document["process"].get("args", [])] \
+        return [document for document in map(json.loads, out.read_text().splitlines())
+                if document["event"]["action"] == "exec" and "there" in document["process"].get("args", [])] \
             if out.exists() and out.read_text().endswith("\n") else []
 
-    assert collector.wait_for(filed, seconds=2.5)[0]["event"]["action"] == "exec"
+    assert len(collector.wait_for(filed, seconds=2.5)) == 1
 
 
 def test_everything_is_filed_once_after_sigterm(chain, container):

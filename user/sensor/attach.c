@@ -105,6 +105,7 @@ static const struct promise promises[] = {
 	{"socket", {FUNCTIONS(ALWAYS("function_socket", "__sys_socket")), SYSCALL(KERNEL_SYSCALL_SOCKET)}},
 	{"fast open, packets sent", {FUNCTIONS(ALWAYS("function_fast_open", "__inet_stream_connect"),
 					     WHERE("function_packet_sent", "packet_sendmsg"),
+					     WHERE("function_old_packet_sent", "packet_sendmsg_spkt"),
 					     {"function_unix_sent", {"unix_dgram_sendmsg"}, false, "unix_sendmsg"}),
 					    SYSCALL(KERNEL_SYSCALL_SEND)}},
 	{"TCP connect, listen, disconnect", {TRACE("network_state")}},
