@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
-. scripts/guest/fetch.sh
+. scripts/packages.sh
 
 [ $# = 2 ] || die "which architecture, and where to? See the head of this script"
 arch=$1 folder=$2

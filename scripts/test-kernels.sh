@@ -20,6 +20,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/common.sh
+. scripts/packages.sh
 . scripts/guest/fetch.sh
 . scripts/guest/pack.sh
 . scripts/guest/boot.sh
