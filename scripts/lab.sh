@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 
 [ $# = 2 ] && [ -n "$2" ] || die "usage: lab.sh up|down|kill|start DIR"
 [ "$(id -u)" = 0 ] || die "containers need root"
-export PATH=${CONTAINERD:+$CONTAINERD:}$PATH:/usr/sbin:/sbin
+export PATH=${CONTAINERD:+$(realpath -m "$CONTAINERD"):}$PATH:/usr/sbin:/sbin
 [[ $2 != *[[:space:]\"\\]* ]] || die "$2: no blanks, quotes or backslashes, please"
 dir=$(realpath -m "$2")
 [ "$dir" != / ] || die "not in the root directory"
