@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real containers over the real CRI: a private containerd (scripts/lab.sh), pods as kubelet would make them.
 
-One sensor watches all tests; each test looks at the documents of its own containers.
+One sensor watches all tests; each test looks at the documents of its own containers. TAFFRAIL_RUNTIME=1.7: on the
+containerd of that version (scripts/runtimes.sh) instead of this machine's.
 """
+import contextlib
 import json
 import os
 import secrets
@@ -18,6 +20,7 @@ from cri_client import IMAGE, Runtime  # noqa: E402
 from programs import ROOT, SLOW, Running  # noqa: E402
 
 BUILD = os.environ.get("TAFFRAIL_BUILD", os.path.join(ROOT, "build"))
+WANTED = os.environ.get("TAFFRAIL_RUNTIME")
 PAUSE = "example.test/taffrail/pause:1"
 
 
@@ -77,17 +80,39 @@ def named(document, pod, name, image=IMAGE, image_id=None):
     assert get(document, "taffrail.pending") is None
 
 
+class Laboratory:
+    """scripts/lab.sh, for one folder, with the wanted containerd."""
+
+    def __init__(self, name):
+        self.folder, self.environment = os.path.join(BUILD, "test", name), dict(os.environ)
+        if WANTED:
+            script = os.path.join(ROOT, "scripts", "runtimes.sh")
+            done = subprocess.run([script, WANTED], check=True, stdout=subprocess.PIPE, text=True)
+            self.environment["CONTAINERD"] = done.stdout.strip()
+
+    def do(self, verb):
+        """up, down, kill or start; what it prints: up the socket's path."""
+        script = os.path.join(ROOT, "scripts", "lab.sh")
+        done = subprocess.run([script, verb, self.folder], check=True, stdout=subprocess.PIPE, text=True, env=self.environment)
+        return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def laboratory(name):
+    """A running one and its socket."""
+    lab = Laboratory(name)
+    lab.do("down")
+    try:
+        yield lab, lab.do("up")
+    finally:
+        lab.do("down")
+
+
 @pytest.fixture(scope="session")
 def lab():
     """The folder of a running laboratory."""
-    folder = os.path.join(BUILD, "test", "lab")
-    script = os.path.join(ROOT, "scripts", "lab.sh")
-    subprocess.run([script, "down", folder], check=True)
-    try:
-        subprocess.run([script, "up", folder], check=True, stdout=subprocess.DEVNULL)
-        yield folder
-    finally:
-        subprocess.run([script, "down", folder], check=True)
+    with laboratory("lab") as (running, _):
+        yield running.folder
 
 
 @pytest.fixture(scope="session")
@@ -164,4 +189,4 @@ def idle(pods):
     return pods().run("main", "/bin/sleep", "1000000")
 
 
-__all__ = ["SLOW", "PAUSE", "Documents", "get", "named"]
+__all__ = ["SLOW", "PAUSE", "Documents", "get", "laboratory", "named"]

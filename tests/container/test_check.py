@@ -2,6 +2,7 @@
 """--check beside a real runtime."""
 import json
 
+from conftest import WANTED
 from programs import run
 
 
@@ -10,6 +11,7 @@ def test_check_tells_the_runtime_and_its_version(runtime, socket_path):
     assert done.returncode == 0, done.stderr
     [told] = json.loads(done.stdout)["runtimes"]
     assert told["socket"] == socket_path and told["name"] == "containerd" and told["state"] == "ready"
-    assert told["version"].lstrip("v")[0].isdigit()
+    version = told["version"].lstrip("v")
+    assert version[0].isdigit() and f"{version}.".startswith(f"{WANTED}." if WANTED else ""), version
     people = run("taffrail-sensor", "--check", "--cri", socket_path, timeout=60)
     assert f"  ready       {socket_path} containerd {told['version']}\n" in people.stdout

@@ -4,13 +4,12 @@ import calendar
 import json
 import os
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
-from conftest import BUILD, ROOT, SLOW, Documents, get, named
+from conftest import SLOW, Documents, get, laboratory, named
 from cri_client import Runtime
 
 
@@ -122,16 +121,10 @@ def test_runtime_that_comes_later(start, socket_path, pods, tmp_path):
 
 
 @pytest.fixture
-def lab_of_its_own(tmp_path_factory):
-    """A laboratory whose runtime may die: the script, its folder and its socket."""
-    folder = os.path.join(BUILD, "test", "mortal")
-    script = os.path.join(ROOT, "scripts", "lab.sh")
-    subprocess.run([script, "down", folder], check=True)
-    try:
-        path = subprocess.run([script, "up", folder], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
-        yield script, folder, path
-    finally:
-        subprocess.run([script, "down", folder], check=True)
+def lab_of_its_own():
+    """A laboratory whose runtime may die, and its socket."""
+    with laboratory("mortal") as running:
+        yield running
 
 
 def delay(running, number):
@@ -147,7 +140,7 @@ LOOP = "n=0; while [ ! -e /tmp/end ]; do n=$((n+1)); /bin/true {nonce} $n; /bin/
 
 def test_runtime_killed_and_replaced_by_one_that_never_answers(start, lab_of_its_own, hanging, tmp_path):
     """Containers that are known go on as if nothing were; others are told with what their bundles say; nobody waits."""
-    script, folder, path = lab_of_its_own
+    lab, path = lab_of_its_own
     link = str(tmp_path / "runtime.sock")
     os.symlink(path, link)
     running = start("taffrail-sensor", "--stdout", "--cri", link)
@@ -159,11 +152,11 @@ def test_runtime_killed_and_replaced_by_one_that_never_answers(start, lab_of_its
     for container, pod, _ in known:
         running.wait_for(lambda: documents.of(container, "exec", process__name="true"))
     runtime.close()
-    subprocess.run([script, "kill", folder], check=True)
+    lab.do("kill")
     time.sleep(1)
     os.unlink(link)
     os.symlink(hanging, link)  # somebody listens, and never says a word
-    subprocess.run([script, "start", folder], check=True)
+    lab.do("start")
     runtime = Runtime(path)
     pod = runtime.pod("new", "shop", labels={"number": "new"})
     new = pod.run("main", "/bin/true", "nonce-new")
