@@ -8,6 +8,7 @@
 #   contract   pytest: options, exit codes, messages    fuzz       every fuzz target for FUZZ_SECONDS (5) from its seeds
 #   house      the rules that no compiler knows         guests     the kernel tests on the oldest and the newest kernel,
 #                                                       emulated, less the slowest
+#   runtimes   the container suite on containerd 1.7 and 2, fetched; only when asked for
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
 # One test of a suite by name: see tests/README.md.
@@ -26,7 +27,7 @@ fi
 for suite in $suites; do
 	case $suite in
 	unit | fuzz | house | guests) ;;
-	kernel | container | interop | contract) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
+	kernel | container | interop | contract | runtimes) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
 	*) die "no suite is called '$suite'" ;;
 	esac
 done
@@ -87,11 +88,20 @@ criterion() { # SUITE SECONDS OPTIONS...
 	count "$suite" $? criterion "$logs/$suite.json"
 }
 
-pytest() { # SUITE SECONDS
+pytest() { # SUITE SECONDS [FOLDER]
 	rm -f "$logs/$1.xml"
-	limited "$2" /usr/bin/python3 -m pytest -p no:cacheprovider -v --color=no --junitxml="$logs/$1.xml" "tests/$1" 2>&1 |
+	limited "$2" /usr/bin/python3 -m pytest -p no:cacheprovider -v --color=no --junitxml="$logs/$1.xml" "tests/${3-$1}" 2>&1 |
 		tee "$logs/$1.log"
 	count "$1" $? junit "$logs/$1.xml"
+}
+
+# Whatever a containerd says or does otherwise than this release's.
+runtimes() {
+	local version
+	for version in 1.7 2; do
+		started=$SECONDS
+		TAFFRAIL_RUNTIME=$version pytest "runtime-$version" 1800 container
+	done
 }
 
 interop() {
@@ -155,7 +165,7 @@ for suite in $suites; do
 	kernel) criterion kernel 600 -j1 ;;
 	container) pytest container 1200 ;;
 	contract) pytest contract 300 ;;
-	interop | fuzz | house | guests) $suite ;;
+	interop | fuzz | house | guests | runtimes) $suite ;;
 	esac
 done
 
