@@ -205,8 +205,9 @@ start() {
 	until_true "the CRI does not see the images" imported
 }
 
-# Folders that containerd, its shims and the CNI library make outside of ours, whatever they are told.
-outside=(/run/containerd /run/containerd/s /var/lib/cni /var/lib/cni/results)
+# Folders that containerd, its shims and the CNI library make outside of ours, whatever they are told; and the one where the
+# tests give Podman another folder for its cache.
+outside=(/run/containerd /run/containerd/s /var/lib/cni /var/lib/cni/results /var/lib/containers)
 
 up() {
 	local need made
@@ -288,7 +289,7 @@ remove_files() {
 	if [ -e "$dir/made" ]; then
 		tac "$dir/made" | while read -r made; do rmdir "$made" 2>/dev/null || true; done
 	fi
-	rm -rf --one-file-system "$dir"/{root,state,runc,opt,cni,ipam,images,overlay}
+	rm -rf --one-file-system "$dir"/{root,state,runc,opt,cni,ipam,images,overlay,podman}
 	rm -f "$dir"/{config.toml,containerd.log,containerd.pid,archives,made} "$run/cgroup" "$socket" "$socket.ttrpc"
 	rmdir "$run" 2>/dev/null || true
 	rmdir "$dir" 2>/dev/null || true
