@@ -113,7 +113,7 @@ report "sizes: every exception has a reason and is needed" "$(stale)"
 
 # --- words -----------------------------------------------------------------------------------------------------------
 unlicensed() {
-	git ls-files -co --exclude-standard -- '*.c' '*.h' '*.proto' '*.sh' '*.py' '*.js' '*.mjs' Makefile | while read -r file; do
+	git ls-files -co --exclude-standard -- '*.c' '*.h' '*.proto' '*.sh' '*.py' '*.js' '*.mjs' '*.go' Makefile | while read -r file; do
 		[ ! -e "$file" ] || head -n 3 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$file"
 	done
 }

@@ -54,7 +54,7 @@ analysed() { # cppcheck, over all at once so that it sees across files
 
 # What the tree must not hold: unfinished work, a path of somebody's machine, a package registry's host.
 words() {
-	local pattern='\b(TOD[O]|FIXM[E]|XX[X])\b|/hom[e]/[a-z]|/wor[k]/|/User[s]/|npmjs[.]org|pypi[.]org|pythonhosted[.]|crates[.]io|golang[.]org|maven[.]org|debian[.]org'
+	local pattern='\b(TOD[O]|FIXM[E]|XX[X])\b|/hom[e]/[a-z]|/wor[k]/|/User[s]/|npmjs[.]org|pypi[.]org|pythonhosted[.]|crates[.]io|(proxy|sum)[.]golang[.]org|maven[.]org|debian[.]org'
 	! list . | tr '\n' '\0' | xargs -0 grep -InE "$pattern"
 }
 
