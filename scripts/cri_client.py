@@ -41,6 +41,7 @@ METHODS = {  # method: request, response
     "StopPodSandbox": ("PodSandboxRequest", "Empty"),
     "RemovePodSandbox": ("PodSandboxRequest", "Empty"),
     "PodSandboxStatus": ("PodSandboxRequest", "PodSandboxStatusResponse"),
+    "ListPodSandbox": ("Empty", "ListPodSandboxResponse"),
     "CreateContainer": ("CreateContainerRequest", "CreateContainerResponse"),
     "StartContainer": ("ContainerRequest", "Empty"),
     "StopContainer": ("StopContainerRequest", "Empty"),
