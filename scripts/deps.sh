@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deps.sh [build|run|test|lint|kernels|arm64]...    installs the Debian packages that are missing; without a word, all but arm64.
+# deps.sh [build|run|test|lint|kernels|cluster|arm64]...    installs the Debian packages that are missing; without a word,
+# all but cluster and arm64.
 # Ends at once, without root and without a network, when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +17,8 @@ TEST=("${RUN[@]}" git libcriterion-dev libclang-rt-14-dev python3-pytest python3
 LINT=(git clang-format clang-tidy cppcheck shellcheck)
 # Guests: an emulated machine, what packs its file system, and what tells which modules need which.
 KERNELS=(qemu-system-x86=qemu-system-x86_64 binutils cpio kmod python3 xz-utils zstd debian-archive-keyring)
+# A Kubernetes for make test-cluster, beside Go 1.24 or newer, which Debian 12 has not.
+CLUSTER=("${TEST[@]}" util-linux openssl)
 # The cross build; its libraries are fetched by sysroot.sh and not installed.
 ARM64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm=qemu-system-aarch64)
 
@@ -32,9 +35,10 @@ for set in "$@"; do
 	run) wanted+=("${RUN[@]}") ;;
 	test) wanted+=("${TEST[@]}") ;;
 	lint) wanted+=("${LINT[@]}") ;;
-	arm64) wanted+=("${ARM64[@]}") ;;
 	kernels) wanted+=("${KERNELS[@]}") ;;
-	*) die "no set of packages is called '$set': build, run, test, lint, kernels or arm64" ;;
+	cluster) wanted+=("${CLUSTER[@]}") ;;
+	arm64) wanted+=("${ARM64[@]}") ;;
+	*) die "no set of packages is called '$set': build, run, test, lint, kernels, cluster or arm64" ;;
 	esac
 done
 
