@@ -4,6 +4,7 @@
 #   make ARCH=arm64 the same for arm64, with Debian's cross compiler, in build/arm64/bin
 #   make test       all tests (root; TESTS="unit kernel" selects; SAN=1: with ASan and UBSan, in build/san)
 #   make test-kernels   the kernel tests in guests of other kernels (KERNELS="5.10 sid" MODES=tracepoint select)
+#   make test-cluster   attribution on a real single-node Kubernetes, which is built first: ten minutes (root; Go 1.24 or newer)
 #   make run        a demonstration (root; RUN_SECONDS=N ends it by itself)
 #   make format     rewrite the sources in the project's format
 #   make lint       clang-format, clang-tidy, cppcheck and the project's own checks; changes nothing
@@ -43,7 +44,7 @@ endif
 LDLIBS = $(shell pkg-config --libs $(PACKAGES))
 
 # Says what is missing before a compiler does, in words that help.
-ifneq ($(filter-out clean deps test test-kernels run format lint,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean deps test test-kernels test-cluster run format lint,$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for tool in $(firstword $(CC)) $(CLANG) $(BPFTOOL) protoc-c pkg-config; do command -v $$tool >/dev/null || echo $$tool; done; \
 	for package in $(PACKAGES); do pkg-config --exists $$package 2>/dev/null || echo $$package; done)
 $(if $(strip $(MISSING)),$(error not installed: $(strip $(MISSING)). Run: sudo make deps$(if $(CROSS), ARCH=$(CROSS))))
@@ -159,6 +160,8 @@ test:
 	SAN=$(SAN) scripts/test.sh $(TESTS)
 test-kernels:
 	scripts/test-kernels.sh $(KERNELS) $(MODES:%=--mode %)
+test-cluster:
+	scripts/test.sh cluster
 run:
 	scripts/run.sh
 deps:
@@ -171,6 +174,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B)/user $(B)/tests $(B)/proto -name '*.d' 2>/dev/null)
-.PHONY: all bench fuzzers generated flags bpf-flags test test-kernels run deps format lint clean
+.PHONY: all bench fuzzers generated flags bpf-flags test test-kernels test-cluster run deps format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -9,6 +9,7 @@
 #   house      the rules that no compiler knows         guests     the kernel tests on the oldest and the newest kernel,
 #                                                       emulated, less the slowest
 #   runtimes   the container suite on containerd 1.7 and 2, fetched; only when asked for
+#   cluster    pytest: a real Kubernetes, built here; only when it is asked for, for it takes minutes
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
 # One test of a suite by name: see tests/README.md.
@@ -27,12 +28,14 @@ fi
 for suite in $suites; do
 	case $suite in
 	unit | fuzz | house | guests) ;;
-	kernel | container | interop | contract | runtimes) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
+	kernel | container | interop | contract | runtimes | cluster) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
 	*) die "no suite is called '$suite'" ;;
 	esac
 done
 
-scripts/deps.sh build test || exit 1
+deps=(build test)
+case " $suites " in *" cluster "*) deps+=(cluster) ;; esac
+scripts/deps.sh "${deps[@]}" || exit 1
 logs=$build/test
 as_owner mkdir -p "$logs"
 trap 'hand_back build tests' EXIT
@@ -144,6 +147,12 @@ house() {
 	count house $? tap "$logs/house.tap"
 }
 
+# The build has no limit: what it says, and why it is blocked, the tests say again.
+cluster() {
+	scripts/cluster/build.sh </dev/null
+	pytest cluster 900
+}
+
 # The whole matrix is make test-kernels. These two are where something breaks first.
 guests() {
 	rm -f "$logs/guests.tap"
@@ -165,7 +174,7 @@ for suite in $suites; do
 	kernel) criterion kernel 600 -j1 ;;
 	container) pytest container 1200 ;;
 	contract) pytest contract 300 ;;
-	interop | fuzz | house | guests | runtimes) $suite ;;
+	interop | fuzz | house | guests | runtimes | cluster) $suite ;;
 	esac
 done
 
