@@ -220,7 +220,8 @@ up() {
 	start_control
 	write_kubelet_config
 	start_kubelet
-	api wait --for=create "node/$node" serviceaccount/default --timeout=120s >/dev/null
+	api wait --for=create serviceaccount/default --timeout=120s >/dev/null
+	api wait --for=create "node/$node" --timeout=120s >/dev/null
 	api wait --for=condition=Ready "node/$node" --timeout=120s >/dev/null
 	echo "$socket"
 }
