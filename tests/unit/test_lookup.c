@@ -10,9 +10,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "cri/runtime.pb-c.h"
-#include "grpc/server.h"
 #include "sensor/lookup.h"
+#include "test_runtime.h"
 
 #define OWN "0e04af54d9273f5bb37eddbe8ace750275d7939612dd4864c792168cce2cff82"
 #define POD "134b58ab2e0cfd7432a9db818b1b4ec52fdc747333f0ba2c9342860dc2ea7c50"
@@ -39,131 +38,54 @@ static uint8_t own[EVENT_CONTAINER_ID_SIZE], pod[EVENT_CONTAINER_ID_SIZE];
 
 /* --- the runtime ----------------------------------------------------------------------------------------------------- */
 
-static void send_message(struct grpc_stream *stream, const ProtobufCMessage *message)
-{
-	size_t length = protobuf_c_message_get_packed_size(message);
-	uint8_t *bytes = malloc(length + 1);
-
-	protobuf_c_message_pack(message, bytes);
-	cr_assert_eq(grpc_stream_send(stream, bytes, length), 0);
-	free(bytes);
-	grpc_stream_finish(stream, GRPC_OK, NULL);
-}
-
-static char *word(const char *text)
-{
-	return (char *)(uintptr_t)text;
-}
-
-static void on_version(struct grpc_stream *stream, void *data)
-{
-	Runtime__V1__VersionResponse version = RUNTIME__V1__VERSION_RESPONSE__INIT;
-
-	(void)data;
-	version.runtime_name = word("ContainerD");
-	version.runtime_version = word("1.7");
-	send_message(stream, &version.base);
-}
-
 static void on_sandboxes(struct grpc_stream *stream, void *data)
 {
-	Runtime__V1__ListPodSandboxResponse none = RUNTIME__V1__LIST_POD_SANDBOX_RESPONSE__INIT;
-
 	(void)data;
-	send_message(stream, &none.base);
+	runtime_send_pods(stream, NULL, 0);
 }
 
 /* It has all of them only for who names one, so that nothing is looked up that no test has asked for. */
 static void on_containers(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
 {
-	Runtime__V1__ListContainersResponse list = RUNTIME__V1__LIST_CONTAINERS_RESPONSE__INIT;
-	Runtime__V1__Container container = RUNTIME__V1__CONTAINER__INIT, *all[] = {&container};
+	const struct runtime_container container = {.id = OWN, .pod_id = POD};
 
 	(void)data;
 	(void)bytes;
-	container.id = word(OWN);
-	container.pod_sandbox_id = word(POD);
-	list.containers = all;
-	list.n_containers = length > 0 && !world.gone;
-	send_message(stream, &list.base);
+	runtime_send_containers(stream, &container, length > 0 && !world.gone);
 }
 
 static void on_status(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
 {
 	Runtime__V1__ContainerStatusRequest *request =
 		runtime__v1__container_status_request__unpack(NULL, length, bytes);
-	Runtime__V1__ContainerStatusResponse response = RUNTIME__V1__CONTAINER_STATUS_RESPONSE__INIT;
-	Runtime__V1__ContainerStatus status = RUNTIME__V1__CONTAINER_STATUS__INIT;
-	Runtime__V1__ContainerMetadata metadata = RUNTIME__V1__CONTAINER_METADATA__INIT;
-	Runtime__V1__Pair info = RUNTIME__V1__PAIR__INIT, *infos[] = {&info};
+	struct runtime_container container = {.id = OWN, .name = "main"};
 	bool verbose = request->verbose, known = strcmp(request->container_id, OWN) == 0 && !world.gone;
 
 	(void)data;
 	runtime__v1__container_status_request__free_unpacked(request, NULL);
-	world.status_calls++;
-	if (!known || (verbose && world.verbose_fails)) {
-		grpc_stream_finish(stream, known ? GRPC_UNKNOWN : GRPC_NOT_FOUND, "no");
-		return;
-	}
-	metadata.name = word("main");
-	status.id = word(OWN);
-	status.metadata = &metadata;
-	status.state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING;
-	if (world.status_calls > world.runs_until) {
-		status.state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_EXITED;
-		status.exit_code = 137;
-		status.reason = word("OOMKilled");
-	}
-	response.status = &status;
-	info.key = word("info");
-	info.value = word(
-		"{\"config\":{\"linux\":{\"security_context\":{\"privileged\":true}}},\"runtimeSpec\":{\"process\":"
-		"{\"args\":[\"/web\"]},\"linux\":{\"cgroupsPath\":\"/kubepods/burstable/podu/" OWN
-		"\",\"namespaces\":[{\"type\":\"network\",\"path\":\"/proc/7/ns/net\"},{\"type\":\"pid\"},"
-		"{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}]}}}");
-	response.info = infos;
-	response.n_info = verbose;
-	send_message(stream, &response.base);
+	container.exited = ++world.status_calls > world.runs_until;
+	if (!known)
+		runtime_not_found(stream);
+	else if (verbose && world.verbose_fails)
+		grpc_stream_finish(stream, GRPC_UNKNOWN, "no");
+	else
+		runtime_send_status(stream, &container, verbose);
 }
 
 static void on_sandbox(struct grpc_stream *stream, void *data)
 {
-	Runtime__V1__PodSandboxStatusResponse response = RUNTIME__V1__POD_SANDBOX_STATUS_RESPONSE__INIT;
-	Runtime__V1__PodSandboxStatus status = RUNTIME__V1__POD_SANDBOX_STATUS__INIT;
-	Runtime__V1__PodSandboxMetadata metadata = RUNTIME__V1__POD_SANDBOX_METADATA__INIT;
-	Runtime__V1__LinuxPodSandboxStatus on_linux = RUNTIME__V1__LINUX_POD_SANDBOX_STATUS__INIT;
-	Runtime__V1__Namespace namespaces = RUNTIME__V1__NAMESPACE__INIT;
-	Runtime__V1__NamespaceOption options = RUNTIME__V1__NAMESPACE_OPTION__INIT;
-	Runtime__V1__Pair source = RUNTIME__V1__PAIR__INIT, owner = RUNTIME__V1__PAIR__INIT,
-			  *annotations[] = {&source, &owner};
+	const struct runtime_pod shop = {.id = POD, .name = "web-1", .namespace = "shop"};
 
 	(void)data;
-	metadata.name = word("web-1");
-	metadata.namespace_ = word("shop");
-	metadata.uid = word("u");
-	options.network = RUNTIME__V1__NAMESPACE_MODE__NODE;
-	namespaces.options = &options;
-	on_linux.namespaces = &namespaces;
-	source.key = word("kubernetes.io/config.source");
-	source.value = word("api");
-	owner.key = word("owner");
-	owner.value = word("us");
-	status.id = word(POD);
-	status.metadata = &metadata;
-	status.on_linux = &on_linux;
-	status.annotations = annotations;
-	status.n_annotations = 2;
-	response.status = &status;
-	send_message(stream, &response.base);
+	runtime_send_pod(stream, &shop);
 }
 
-#define METHOD(name) "/runtime.v1.RuntimeService/" name
 static const struct grpc_handler handlers[] = {
-	{.path = METHOD("Version"), .on_half_close = on_version},
-	{.path = METHOD("ListPodSandbox"), .on_half_close = on_sandboxes},
-	{.path = METHOD("ListContainers"), .on_message = on_containers},
-	{.path = METHOD("ContainerStatus"), .on_message = on_status},
-	{.path = METHOD("PodSandboxStatus"), .on_half_close = on_sandbox},
+	{.path = RUNTIME_METHOD("Version"), .on_half_close = runtime_on_version},
+	{.path = RUNTIME_METHOD("ListPodSandbox"), .on_half_close = on_sandboxes},
+	{.path = RUNTIME_METHOD("ListContainers"), .on_message = on_containers},
+	{.path = RUNTIME_METHOD("ContainerStatus"), .on_message = on_status},
+	{.path = RUNTIME_METHOD("PodSandboxStatus"), .on_half_close = on_sandbox},
 };
 
 /* --- the world ------------------------------------------------------------------------------------------------------- */
@@ -207,17 +129,13 @@ static void open_world(void)
 
 static void open_runtime(void)
 {
-	const struct grpc_server_options options = {
-		.handlers = handlers, .handler_count = sizeof(handlers) / sizeof(handlers[0])};
 	const struct cri_ops ops = {on_state, NULL};
-	struct grpc_address address = {.kind = GRPC_ADDRESS_UNIX};
-	char error[200];
+	char path[100];
 
 	open_world();
-	snprintf(address.path, sizeof(address.path), "%s/cri.sock", world.root);
-	cr_assert_eq(grpc_server_open(world.base, &options, &world.server), 0);
-	cr_assert_eq(grpc_server_listen(world.server, &address, NULL, error, sizeof(error)), 0, "%s", error);
-	cr_assert_eq(cri_open(world.base, address.path, &ops, &world.cri), 0);
+	snprintf(path, sizeof(path), "%s/cri.sock", world.root);
+	world.server = runtime_open(world.base, handlers, sizeof(handlers) / sizeof(handlers[0]), path);
+	cr_assert_eq(cri_open(world.base, path, &ops, &world.cri), 0);
 	cr_assert_eq(lookup_add_runtime(world.lookup, world.cri, false), 0);
 	for (int i = 0; i < 1000 && !lookup_settled(world.lookup); i++)
 		event_base_loop(world.base, EVLOOP_ONCE);
