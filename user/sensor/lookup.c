@@ -64,10 +64,18 @@ struct subject *subject_meet(struct lookup *lookup, const uint8_t id[EVENT_CONTA
 	return subject;
 }
 
+static void stop_waiting(struct subject *subject)
+{
+	if (subject->is_waiting)
+		TAILQ_REMOVE(&subject->lookup->waiting, subject, waiting);
+	subject->is_waiting = false;
+}
+
 void subject_forget(struct subject *subject)
 {
 	struct lookup *lookup = subject->lookup;
 
+	stop_waiting(subject);
 	if (subject->in_backlog)
 		TAILQ_REMOVE(&lookup->backlog, subject, backlog);
 	table_remove(&lookup->subjects, &subject->node);
@@ -158,12 +166,44 @@ void subject_take_status(struct subject *subject, const struct cri *cri, const s
 	subject->status = status;
 }
 
+static bool is_of_sandbox(const struct subject *subject, const struct subject *sandbox)
+{
+	return subject != sandbox && subject->has_sandbox_id &&
+	       memcmp(subject->sandbox_id, sandbox->id, sizeof(sandbox->id)) == 0;
+}
+
+/* The names of a sandbox have come, or have changed: so have those of its containers. */
+static void settle_containers(struct subject *sandbox, bool changed)
+{
+	struct lookup *lookup = sandbox->lookup;
+	struct subject *subject = NULL;
+	struct table_node *node;
+
+	if (!subject_is_complete(sandbox)) /* for want of memory */
+		return;
+	/* Those that have waited for it, from the start each time: what settles may start others. */
+	do {
+		TAILQ_FOREACH(subject, &lookup->waiting, waiting)
+		if (is_of_sandbox(subject, sandbox))
+			break;
+		if (subject) {
+			stop_waiting(subject);
+			subject_settle(subject);
+		}
+	} while (subject);
+	/* No subject is made here: the sandbox they look for is this one. */
+	if (changed)
+		table_for_each(&lookup->subjects, node)
+			if (is_of_sandbox(table_entry(node, struct subject, node), sandbox))
+				subject_settle(table_entry(node, struct subject, node));
+}
+
 static void take_sandbox(struct subject *subject, const struct cri *cri, const struct cri_sandbox *sandbox)
 {
 	struct lookup *lookup = subject->lookup;
 	struct event_label annotations[LOOKUP_ANNOTATIONS_MAX];
+	bool changed = subject_is_complete(subject);
 	struct event_container view;
-	struct table_node *node;
 
 	names_sandbox(sandbox, subject_view(subject), &view);
 	view.runtime = text_of(cri_name(cri));
@@ -175,14 +215,7 @@ static void take_sandbox(struct subject *subject, const struct cri *cri, const s
 	subject->stale = false;
 	subject->host_namespaces = sandbox->host_namespaces;
 	subject_take_names(subject, &view, CONTAINER_COMPLETE);
-	/* No subject is made here: the sandbox they look for is this one. */
-	table_for_each(&lookup->subjects, node) {
-		struct subject *other = table_entry(node, struct subject, node);
-
-		if (other != subject && other->has_sandbox_id &&
-			memcmp(other->sandbox_id, subject->id, sizeof(subject->id)) == 0)
-			subject_settle(other);
-	}
+	settle_containers(subject, changed);
 }
 
 /* A container's own names with its pod's. */
@@ -294,6 +327,24 @@ void subject_start(struct subject *subject, bool at_once)
 	}
 }
 
+/* A container's own names are known, but not its pod's. `sandbox`: its subject, or NULL. */
+static void seek_sandbox(struct subject *subject, struct subject *sandbox)
+{
+	if (!subject->is_sandbox && !subject->is_waiting) {
+		TAILQ_INSERT_TAIL(&subject->lookup->waiting, subject, waiting);
+		subject->is_waiting = true;
+	}
+	if (sandbox && sandbox->is_sandbox)
+		return;
+	sandbox = subject_meet(subject->lookup, subject->sandbox_id);
+	if (!sandbox)
+		return;
+	/* Its own annotations may have said otherwise (bundle.h). */
+	sandbox->is_sandbox = true;
+	sandbox->alone = false;
+	subject_start(sandbox, true);
+}
+
 void subject_settle(struct subject *subject)
 {
 	struct lookup *lookup = subject->lookup;
@@ -302,13 +353,10 @@ void subject_settle(struct subject *subject)
 	if (subject->has_sandbox_id && !subject->is_sandbox)
 		sandbox = subject_find(lookup, subject->sandbox_id);
 	if (subject->status && sandbox && subject_is_complete(sandbox)) {
+		stop_waiting(subject);
 		merge(subject, sandbox);
-	} else if (subject->status && subject->has_sandbox_id && (!sandbox || !sandbox->is_sandbox) &&
-		   (sandbox = subject_meet(lookup, subject->sandbox_id))) {
-		/* Its own annotations may have said otherwise (bundle.h). */
-		sandbox->is_sandbox = true;
-		sandbox->alone = false;
-		subject_start(sandbox, true);
+	} else if (subject->status && subject->has_sandbox_id) {
+		seek_sandbox(subject, sandbox);
 	}
 	if (subject->calls > 0 || evtimer_pending(subject->timer, NULL) || subject->in_backlog)
 		return;

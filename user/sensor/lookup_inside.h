@@ -16,7 +16,7 @@ enum { LOOKUP_ID_TEXT_SIZE = 2 * EVENT_CONTAINER_ID_SIZE + 1 };
 /* One id, of a container or a sandbox. */
 struct subject {
 	struct table_node node;
-	TAILQ_ENTRY(subject) backlog;
+	TAILQ_ENTRY(subject) backlog, waiting;
 	struct lookup *lookup;
 	uint8_t id[EVENT_CONTAINER_ID_SIZE];
 	char text[LOOKUP_ID_TEXT_SIZE];
@@ -24,7 +24,7 @@ struct subject {
 	struct container_meta *status; /* of a container: its own names, without the pod's, or NULL */
 	uint8_t sandbox_id[EVENT_CONTAINER_ID_SIZE];
 	bool is_sandbox, has_sandbox_id;
-	bool asked, in_backlog, unpublished;
+	bool asked, in_backlog, is_waiting, unpublished;
 	bool alone;               /* no CRI can know it */
 	bool terse;               /* the runtime fails to give a verbose status of it */
 	uint32_t host_namespaces; /* of a sandbox: what its containers have of the host, by the CRI */
@@ -61,6 +61,7 @@ struct lookup {
 	size_t state_count;
 	struct table subjects;
 	TAILQ_HEAD(subjects, subject) backlog;
+	struct subjects waiting; /* of containers: all that is missing is their sandbox */
 	size_t calls;
 	bool stopped;
 };

@@ -196,6 +196,7 @@ int lookup_open(struct lookup **out, struct event_base *base, const struct looku
 	}
 	table_init(&lookup->subjects);
 	TAILQ_INIT(&lookup->backlog);
+	TAILQ_INIT(&lookup->waiting);
 	*out = lookup;
 	return 0;
 }
