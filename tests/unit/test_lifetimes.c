@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * 20,000 containers come and go, and the sensor's memory stays as it was: the whole pipeline with all its stages, its
+ * metadata thread and its stream. Simulated are the kernel's records, the pipeline's clock (500 pods a minute, each alive
+ * for a minute), and in a process of their own the runtime's CRI and the collector, both over real sockets.
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sensor/pipeline_inside.h"
+#include "test_others.h"
+
+enum {
+	STEP_STARTS = 8, /* pods, in each step of the clock */
+	TICKS = 4,       /* of the pipeline, in each */
+	LIFE_STEPS = 60,
+	LATE_STEPS = 2, /* the runtime knows what has ended so long */
+	NESTED = 2,     /* cgroups of a pod that are named like containers too */
+	SETUP_OPENS = 6,
+	OPENS = 8,
+	PATIENCE_MS = 20000, /* until the runtime must have answered */
+	LISTED_MS = 1300,    /* meanwhile the metadata thread has heard who is gone */
+	GROWTH_KIB = 1024,   /* that is none: pages that the allocator cannot give back */
+};
+static const uint64_t boot_ns = 1000ull * 1000 * 1000;
+static const uint64_t step_ns = 960ull * 1000 * 1000;
+
+static struct {
+	char root[64], collector[100];
+	pid_t child;
+	struct pipeline *pipeline;
+	struct settings settings;
+	int recording_fd;
+	uint64_t sequence[KERNEL_RINGS], connection, repeat;
+} world;
+
+/* --- the pipeline ---------------------------------------------------------------------------------------------------- */
+
+/* A recording of nothing but a machine: the pipeline opens without a kernel. */
+static void make_recording(char path[64])
+{
+	static const struct event_host view = {.id = TEXT_STATIC("0123456789abcdef0123456789abcdef"),
+		.name = TEXT_STATIC("node"),
+		.boot_id = TEXT_STATIC("0f6c2f0e-0000-4000-8000-000000000000")};
+	const struct recording_host host = {.host = &view,
+		.cpus = 1,
+		.lanes = 1,
+		.boot_unix_ns = 1700000000000000000ull,
+		.opens_window_ns = boot_ns};
+	struct recording *recording;
+
+	world.recording_fd = memfd_create("taffrail-lifetimes", MFD_CLOEXEC);
+	snprintf(path, 64, "/proc/self/fd/%d", world.recording_fd);
+	cr_assert_eq(recording_create(&recording, path), 0);
+	recording_host(recording, boot_ns, &host);
+	recording_close(recording);
+	/* And all that comes in is recorded, to where it takes no room. */
+	cr_assert_eq(recording_create(&recording, "/dev/null"), 0);
+	recording_host(recording, boot_ns, &host);
+	world.pipeline = NULL;
+	cr_assert_eq(pipeline_open(&world.pipeline, &world.settings), 0);
+	world.pipeline->recording = recording;
+}
+
+static const struct config_key keys[] = {{"record", CONFIG_TREE, &world.settings.record, 0, 0, ""}, CONFIG_END};
+
+/* A rule for half of the pods, so that the policy has something to keep for each of them. */
+static void read_rules(void)
+{
+	static const char yaml[] = "record: {leave_out: [{kinds: [connect], namespaces: [batch]}]}\n";
+	char path[64];
+	int fd = memfd_create("taffrail-record", MFD_CLOEXEC);
+
+	cr_assert_eq(write(fd, yaml, strlen(yaml)), (ssize_t)strlen(yaml));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	cr_assert_eq(config_read(keys, path), 0);
+	cr_assert_eq(policy_rules_read(&world.settings.rules, &world.settings.record), 0);
+	close(fd);
+}
+
+static void open_world(void)
+{
+	static char socket_path[100], replay[64];
+	char *sockets[] = {socket_path}, *states[] = {(char *)(uintptr_t) "/state"};
+	const struct metadata_options options = {
+		.sockets = sockets, .socket_count = 1, .states = states, .state_count = 1, .host_root = world.root};
+
+	log_open("test-unit", LOG_ERROR);
+	strcpy(world.root, "/tmp/taffrail-lifetimes-XXXXXX");
+	cr_assert_not_null(mkdtemp(world.root));
+	world.child = others_open(world.root);
+	read_rules();
+	snprintf(world.collector, sizeof(world.collector), "unix:%s/collector.sock", world.root);
+	world.settings.collector = world.collector;
+	world.settings.replay = replay;
+	world.settings.stream_bytes = 64 << 20;
+	world.settings.drain_ms = 5000;
+	make_recording(replay);
+	snprintf(socket_path, sizeof(socket_path), "%s/cri.sock", world.root);
+	cr_assert_eq(metadata_open(&world.pipeline->metadata, &options), 0);
+	cr_assert_eq(metadata_settle(world.pipeline->metadata, PATIENCE_MS), 0);
+}
+
+static void close_world(void)
+{
+	char command[100];
+
+	pipeline_close(world.pipeline);
+	others_close(world.child);
+	config_free(keys);
+	close(world.recording_fd);
+	snprintf(command, sizeof(command), "rm -r %s", world.root);
+	cr_assert_eq(system(command), 0);
+}
+
+/* --- records --------------------------------------------------------------------------------------------------------- */
+
+/* Who does it. */
+struct actor {
+	uint32_t number; /* of the pod */
+	enum role role;
+	uint32_t pid, vpid, image;
+	uint64_t start_ns;
+	uint8_t marks;
+};
+
+static _Alignas(8) char room[4096];
+
+static void *begin(const struct actor *actor, enum kernel_kind kind, size_t size)
+{
+	enum kernel_ring ring = kind == KERNEL_OPEN ? KERNEL_RING_BULK : KERNEL_RING_CRITICAL;
+	struct kernel_header *header = (void *)room;
+
+	memset(room, 0, size);
+	*header = (struct kernel_header){
+		.kind = (uint16_t)kind,
+		.ring = (uint8_t)ring,
+		.size = (uint32_t)size,
+		.sequence = ++world.sequence[ring],
+		.time_ns = world.pipeline->now_ns,
+		.start_ns = actor->start_ns,
+		.tgid = actor->pid,
+		.tid = actor->pid,
+		.exec_counter = actor->image,
+		.flags = KERNEL_IN_CONTAINER,
+		.marks = actor->marks,
+		.cgroup_id = 100 + 10ull * actor->number + actor->role,
+	};
+	make_id(header->container_id, actor->number, actor->role);
+	return room;
+}
+
+static void put_string(struct kernel_string *string, const char *text)
+{
+	struct kernel_header *header = (void *)room;
+	size_t length = strlen(text);
+
+	*string = (struct kernel_string){(uint16_t)header->size, (uint16_t)length};
+	memcpy(room + header->size, text, length);
+	header->size += (uint32_t)length;
+}
+
+static void take(void)
+{
+	pipeline_take_record(world.pipeline, room, ((struct kernel_header *)(void *)room)->size);
+}
+
+static void be_forked(const struct actor *actor, const struct actor *parent)
+{
+	struct kernel_fork *fork = begin(actor, KERNEL_FORK, sizeof(*fork));
+
+	fork->parent_tgid = parent->pid;
+	fork->parent_start_ns = parent->start_ns;
+	fork->parent_exec_counter = parent->image;
+	fork->parent_in_container = parent->role == actor->role;
+	fork->vpid = actor->vpid;
+	memcpy(fork->name, "runc:[2:INIT]", 13);
+	take();
+}
+
+static void execute(struct actor *actor, const struct actor *parent, const char *path)
+{
+	struct kernel_exec *exec;
+
+	actor->image++;
+	actor->marks = 0;
+	exec = begin(actor, KERNEL_EXEC, sizeof(*exec));
+	exec->vpid = actor->vpid;
+	exec->login_uid = exec->session = UINT32_MAX;
+	memcpy(exec->name, "program", 7);
+	exec->ancestor_count = 2;
+	exec->ancestors[0] = (struct kernel_ancestor){.start_ns = parent->start_ns,
+		.tgid = parent->pid,
+		.exec_counter = parent->image,
+		.name = "containerd-shi"};
+	exec->ancestors[1] = (struct kernel_ancestor){.start_ns = 1, .tgid = 1, .exec_counter = 1, .name = "systemd"};
+	put_string(&exec->executable, path);
+	put_string(&exec->filename, path);
+	put_string(&exec->cwd, "/srv");
+	put_string(&exec->args, path);
+	take();
+}
+
+static void open_files(const struct actor *actor, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		struct kernel_open *open = begin(actor, KERNEL_OPEN, sizeof(*open));
+		char path[64];
+
+		snprintf(path, sizeof(path), "/srv/data/%u-%u", actor->number, i);
+		open->count = 1;
+		open->repeat = actor->marks ? 0 : ++world.repeat;
+		put_string(&open->path, path);
+		put_string(&open->argument, path + 5);
+		take();
+	}
+}
+
+static void make_connection(const struct actor *actor)
+{
+	static const struct kernel_tuple tuple = {
+		.family = AF_INET, .protocol = IPPROTO_TCP, .type = SOCK_STREAM, .remote_port_be = 1};
+	struct kernel_network *network;
+	struct kernel_disconnect *disconnect;
+
+	world.connection++;
+	for (enum kernel_kind kind = KERNEL_CONNECT; kind <= KERNEL_CONNECT_DONE; kind++) {
+		network = begin(actor, kind, sizeof(*network));
+		network->connection = world.connection;
+		network->tuple = tuple;
+		take();
+	}
+	disconnect = begin(actor, KERNEL_DISCONNECT, sizeof(*disconnect));
+	disconnect->connection = world.connection;
+	disconnect->tuple = tuple;
+	take();
+}
+
+/* Cgroups inside the container's, named like containers too, and a process in each. */
+static void nest(const struct actor *actor)
+{
+	for (unsigned int i = 0; i < NESTED; i++) {
+		struct actor inside = *actor;
+		struct kernel_nested *nested = begin(actor, KERNEL_NESTED, sizeof(*nested));
+		uint64_t cgroup = nested->header.cgroup_id + 5 + i;
+
+		nested->header.cgroup_id = cgroup;
+		make_id(nested->inner_id, actor->number, INNER);
+		take();
+		inside.marks = KERNEL_IN_NESTED;
+		begin(&inside, KERNEL_EXEC_FAILED, sizeof(struct kernel_exec_failed));
+		((struct kernel_header *)(void *)room)->cgroup_id = cgroup;
+		take();
+	}
+}
+
+static void leave_cgroup(const struct actor *actor)
+{
+	struct kernel_cgroup_left *left = begin(actor, KERNEL_CGROUP_LEFT, sizeof(*left));
+
+	left->actor_tgid = actor->pid;
+	put_string(&left->path, "/elsewhere");
+	take();
+}
+
+static void end(const struct actor *actor)
+{
+	begin(actor, KERNEL_EXIT, sizeof(struct kernel_exit));
+	take();
+}
+
+/* --- lives ----------------------------------------------------------------------------------------------------------- */
+
+/* A process of the pod: `nth` of some ten. They and their times are always the same. */
+static struct actor process_of(uint32_t number, enum role role, uint32_t nth)
+{
+	return (struct actor){.number = number,
+		.role = role,
+		.pid = 1000 + 10 * number + nth,
+		.vpid = 1 + (nth > 2) * nth,
+		.image = 1,
+		.start_ns = boot_ns + number / STEP_STARTS * step_ns + nth};
+}
+
+/* A container's first process: by the runtime, which is still setting it up, until it executes. */
+static struct actor enter(uint32_t number, enum role role, const struct actor *shim)
+{
+	struct actor actor = process_of(number, role, 1 + role);
+
+	actor.marks = KERNEL_SETUP;
+	be_forked(&actor, shim);
+	open_files(&actor, SETUP_OPENS);
+	execute(&actor, shim, role == SANDBOX ? "/pause" : "/usr/bin/web");
+	return actor;
+}
+
+static void start_pod(uint32_t number)
+{
+	const struct actor shim = process_of(number, INNER, 0);
+	struct actor first, child;
+
+	enter(number, SANDBOX, &shim);
+	first = enter(number, MAIN, &shim);
+	nest(&first);
+	open_files(&first, OPENS);
+	child = process_of(number, MAIN, 3);
+	be_forked(&child, &first);
+	execute(&child, &first, "/usr/bin/worker");
+	open_files(&child, OPENS);
+	make_connection(&child);
+	if (number % 16 == 0)
+		leave_cgroup(&child);
+	end(&child);
+}
+
+static void end_first(uint32_t number, enum role role)
+{
+	struct actor first = process_of(number, role, 1 + role);
+
+	first.image = 2;
+	end(&first);
+}
+
+static bool all_named(void)
+{
+	return container_waiting(world.pipeline->containers) == 0;
+}
+
+static size_t ends_before;
+
+static bool all_explained(void)
+{
+	return life_waiting(world.pipeline->life) <= ends_before;
+}
+
+/* The pipeline's clock stands still while the runtime answers. */
+static void wait_until(bool (*condition)(void), const char *what)
+{
+	struct pollfd answers = {.fd = metadata_fd(world.pipeline->metadata), .events = POLLIN};
+	uint64_t end_ns = clock_boottime_ns() + PATIENCE_MS * 1000000ull;
+
+	for (;;) {
+		metadata_answers(world.pipeline->metadata, pipeline_take_names, world.pipeline);
+		if (condition())
+			return;
+		cr_assert_lt(clock_boottime_ns(), end_ns, "no word of %s of pods up to %u", what, others->born);
+		(void)poll(&answers, 1, 10);
+	}
+}
+
+/* Time passes, and the collector gets everything. */
+static void pass_step(void)
+{
+	struct pipeline *pipeline = world.pipeline;
+
+	for (int i = 0; i < TICKS; i++) {
+		pipeline->bulk_ns = pipeline->now_ns += step_ns / TICKS;
+		pipeline_settle(pipeline, pipeline->now_ns);
+		pipeline_tick(pipeline, NULL, false);
+		pipeline_watch_attribution(pipeline, false);
+	}
+	cr_assert_eq(encode_flush(pipeline->encoder, pipeline->now_ns, true), 0);
+	stream_finish(pipeline->stream, PATIENCE_MS);
+	cr_assert(stream_idle(pipeline->stream));
+}
+
+/* Some pods start, and as many end. */
+static void live_step(uint32_t step)
+{
+	uint32_t first = step * STEP_STARTS, old = first - LIFE_STEPS * STEP_STARTS;
+
+	others->born = first + STEP_STARTS;
+	for (uint32_t i = 0; i < STEP_STARTS; i++)
+		start_pod(first + i);
+	wait_until(all_named, "the names");
+	if (step >= LIFE_STEPS) {
+		others->ended = old + STEP_STARTS;
+		ends_before = life_waiting(world.pipeline->life);
+		for (uint32_t i = 0; i < STEP_STARTS; i++)
+			end_first(old + i, MAIN);
+		wait_until(all_explained, "the ends");
+		for (uint32_t i = 0; i < STEP_STARTS; i++)
+			end_first(old + i, SANDBOX);
+		if (step >= LIFE_STEPS + LATE_STEPS)
+			others->removed = old - (LATE_STEPS - 1) * STEP_STARTS;
+	}
+	pass_step();
+}
+
+/* --- memory ---------------------------------------------------------------------------------------------------------- */
+
+/*
+ * What is in use: pods come a hundred times faster here than they could, and what the allocator has left of their crowd
+ * goes back before.
+ */
+static long anonymous_kib(void)
+{
+	FILE *status;
+	char line[256];
+	long kib = -1;
+
+	(void)poll(NULL, 0, LISTED_MS);
+	metadata_answers(world.pipeline->metadata, pipeline_take_names, world.pipeline);
+	malloc_trim(0);
+	status = fopen("/proc/self/status", "r");
+	while (status && fgets(line, sizeof(line), status))
+		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
+			break;
+	if (status)
+		fclose(status);
+	cr_assert_gt(kib, 0);
+	return kib;
+}
+
+#ifdef __SANITIZE_ADDRESS__
+static uint32_t marks[] = {1000}; /* what is freed stays for long: it is leaks that are looked for */
+#else
+static uint32_t marks[] = {2000, 5000, 10000, 17000, 20000};
+#endif
+enum { MARKS = sizeof(marks) / sizeof(marks[0]), FULL = 2 }; /* at that mark all tables have reached their limits */
+
+/* What is of the pods that live, and of those that ended a moment ago. */
+static void expect_tables(void)
+{
+	struct container_counters counters;
+	size_t living, ended;
+
+	container_counters(world.pipeline->containers, &counters);
+	cr_assert_leq(counters.containers, CONTAINER_MAX);
+	cr_assert_eq(counters.pending_late + counters.pending_full + counters.pending_at_once, 0);
+	process_count(world.pipeline->processes, &living, &ended);
+	cr_assert_eq(living, 2 * (others->born - others->ended), "%zu", living);
+	cr_assert_leq(ended, 10 * STEP_STARTS);
+	cr_assert_leq(repeat_count(world.pipeline->repeats), 4 * OPENS * STEP_STARTS);
+	cr_assert_eq(connection_count(world.pipeline->connections), 0);
+	cr_assert_leq(life_waiting(world.pipeline->life), LATE_STEPS * STEP_STARTS);
+}
+
+static void expect_everything_told(uint32_t ended)
+{
+	cr_assert_eq(others->pending, 0);
+	cr_assert_eq(others->started, 2 * others->born, "%lu", others->started);
+	cr_assert_eq(others->explained, ended);
+	cr_assert_geq(others->stopped, 2 * ended - LATE_STEPS * STEP_STARTS);
+}
+
+Test(lifetimes, memory_stays_flat, .init = open_world, .fini = close_world)
+{
+	const char *longer = getenv("TAFFRAIL_LIFETIMES");
+	long kib[MARKS];
+	uint32_t mark = 0;
+
+	if (longer)
+		marks[MARKS - 1] = (uint32_t)strtoul(longer, NULL, 10) / STEP_STARTS * STEP_STARTS;
+	for (uint32_t step = 0; mark < MARKS; step++) {
+		live_step(step);
+		if (others->ended != marks[mark])
+			continue;
+		kib[mark] = anonymous_kib();
+		expect_tables();
+		printf("RssAnon after %u lifetimes: %ld KiB, %llu events\n", marks[mark], kib[mark],
+			(unsigned long long)others->events);
+		mark++;
+	}
+	expect_everything_told(marks[MARKS - 1]);
+	for (uint32_t i = FULL + 1; i < MARKS; i++)
+		cr_assert_leq(kib[i], kib[FULL] + GROWTH_KIB, "%ld KiB after %u, %ld KiB after %u", kib[FULL],
+			marks[FULL], kib[i], marks[i]);
+}
