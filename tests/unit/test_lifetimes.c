@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sensor/lookup.h"
 #include "sensor/pipeline_inside.h"
 #include "test_others.h"
 
@@ -476,4 +477,83 @@ Test(lifetimes, memory_stays_flat, .init = open_world, .fini = close_world)
 	for (uint32_t i = FULL + 1; i < MARKS; i++)
 		cr_assert_leq(kib[i], kib[FULL] + GROWTH_KIB, "%ld KiB after %u, %ld KiB after %u", kib[FULL],
 			marks[FULL], kib[i], marks[i]);
+}
+
+/* --- a runtime that fails to list ------------------------------------------------------------------------------------ */
+
+static size_t published;
+
+static int publish(void *context, struct container_meta *meta)
+{
+	(void)context;
+	published++;
+	container_meta_release(meta);
+	return 0;
+}
+
+static void on_state(void *context, struct cri *cri, enum cri_state state, const char *why)
+{
+	struct lookup **lookup = context;
+
+	(void)state;
+	(void)why;
+	if (*lookup)
+		lookup_runtime_changed(*lookup, cri);
+}
+
+static void turn_until(struct event_base *base, bool (*condition)(const struct lookup *), const struct lookup *lookup)
+{
+	const struct timeval tick = {0, 1000};
+	uint64_t end_ns = clock_boottime_ns() + PATIENCE_MS * 1000000ull;
+
+	while (!condition(lookup)) {
+		cr_assert_lt(clock_boottime_ns(), end_ns);
+		event_base_loopexit(base, &tick);
+		event_base_dispatch(base);
+	}
+}
+
+/* Its answers are all that is known: above the limit what it told is forgotten, though nobody hears that it is gone. */
+Test(lifetimes, what_no_list_tells_of_is_forgotten_above_the_limit)
+{
+	struct lookup *lookup = NULL;
+	const struct lookup_ops lookup_ops = {publish, NULL};
+	const struct lookup_options options = {.root = "/nonexistent"};
+	const struct cri_ops cri_ops = {on_state, &lookup};
+	struct event_base *base = event_base_new();
+	struct cri *cri;
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
+	char path[100];
+
+	log_open("test-unit", LOG_ERROR);
+	strcpy(world.root, "/tmp/taffrail-lifetimes-XXXXXX");
+	cr_assert_not_null(mkdtemp(world.root));
+	world.child = others_open(world.root);
+	others->lists_fail = true;
+	others->born = LOOKUP_SUBJECTS_MAX;
+	snprintf(path, sizeof(path), "%s/cri.sock", world.root);
+	cr_assert_eq(lookup_open(&lookup, base, &lookup_ops, &options), 0);
+	cr_assert_eq(cri_open(base, path, &cri_ops, &cri), 0);
+	cr_assert_eq(lookup_add_runtime(lookup, cri, true), 0);
+	turn_until(base, lookup_settled, lookup);
+	for (uint32_t number = 0; number < LOOKUP_SUBJECTS_MAX / 2 + 100; number++) {
+		make_id(id, number, MAIN);
+		lookup_ask(lookup, id);
+		if (number % 32 == 0)
+			turn_until(base, lookup_settled, lookup);
+	}
+	turn_until(base, lookup_settled, lookup);
+	cr_assert_eq(lookup_count(lookup), LOOKUP_SUBJECTS_MAX + 200, "each with its sandbox");
+	lookup_list(lookup);
+	turn_until(base, lookup_settled, lookup);
+	lookup_tick(lookup, clock_boottime_ns() + 2 * LOOKUP_WAIT_NS);
+	cr_assert_eq(lookup_count(lookup), LOOKUP_SUBJECTS_MAX, "%zu", lookup_count(lookup));
+	cr_assert_gt(published, 0);
+	lookup_stop(lookup);
+	cri_close(cri);
+	lookup_close(lookup);
+	event_base_free(base);
+	others_close(world.child);
+	snprintf(path, sizeof(path), "rm -r %s", world.root);
+	cr_assert_eq(system(path), 0);
 }

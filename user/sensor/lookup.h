@@ -24,7 +24,7 @@
 enum {
 	LOOKUP_RUNTIMES_MAX = 16,
 	LOOKUP_STATES_MAX = 16,
-	LOOKUP_SUBJECTS_MAX = 16384, /* ids that are known; above it what is gone is forgotten at once */
+	LOOKUP_SUBJECTS_MAX = 16384, /* ids that are known; above it what no runtime lists is forgotten */
 	LOOKUP_CALLS_MAX = 32,       /* calls under way for what was only listed, not asked for */
 	LOOKUP_ANNOTATIONS_MAX = 64, /* of a pod's */
 };

@@ -101,9 +101,21 @@ void lookup_list(struct lookup *lookup)
 		list(lookup, &lookup->runtimes[i]);
 }
 
+/* May somebody still ask for it? Above the limit only what a runtime lists is kept. */
+static bool is_kept(const struct subject *subject, uint64_t now_ns, bool crowded)
+{
+	const struct runtime *runtime = subject->runtime;
+
+	if (!runtime)
+		return false;
+	if (subject->gone_ns)
+		return !crowded && now_ns - subject->gone_ns < LOOKUP_KEEP_NS;
+	/* Of one that fails to list nobody will ever hear that it is gone. */
+	return !crowded || runtime->lists > 0 || subject->seen == runtime->generation;
+}
+
 void lookup_tick(struct lookup *lookup, uint64_t now_ns)
 {
-	uint64_t keep_ns = table_count(&lookup->subjects) > LOOKUP_SUBJECTS_MAX ? 0 : LOOKUP_KEEP_NS;
 	struct table_node *node;
 
 	table_for_each(&lookup->subjects, node) {
@@ -115,7 +127,7 @@ void lookup_tick(struct lookup *lookup, uint64_t now_ns)
 			subject_publish(subject);
 		if (!idle || subject->unpublished)
 			continue;
-		if (subject->gone_ns ? now_ns - subject->gone_ns >= keep_ns : !subject->runtime)
+		if (!is_kept(subject, now_ns, table_count(&lookup->subjects) > LOOKUP_SUBJECTS_MAX))
 			subject_forget(subject);
 	}
 }
