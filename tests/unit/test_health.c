@@ -418,6 +418,25 @@ Test(health, nobody_traces_this_process)
 	close(fd);
 }
 
+Test(health, a_tracer_stands_in_the_status)
+{
+	static const struct {
+		const char *status;
+		pid_t tracer;
+	} cases[] = {
+		{"Name:\tx\nTracerPid:\t0\nUid:\t0\n", 0},
+		{"Name:\tx\nTracerPid:\t4711\nUid:\t0\n", 4711},
+		{"Name:\tx\nTracerPid:\t4711", 4711},
+		{"Name:\tx\nTracerPid:\t99999999999\n", -ENODATA},
+		{"Name:\tx\nTracerPid:\t", -ENODATA},
+		{"Name:\tTracerPid:\t7\nUid:\t0\n", -ENODATA},
+		{"", -ENODATA},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		cr_expect_eq(guard_parse_tracer(text_of(cases[i].status)), cases[i].tracer, "%s", cases[i].status);
+}
+
 Test(health, cgroup_modes)
 {
 	static const struct {

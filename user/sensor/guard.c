@@ -52,18 +52,27 @@ int guard_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
+pid_t guard_parse_tracer(struct text status)
+{
+	static const char key[] = "\nTracerPid:\t";
+	const char *found = memmem(status.data, status.length, key, sizeof(key) - 1);
+	const char *end = status.data + status.length, *at = found ? found + sizeof(key) - 1 : end;
+	pid_t pid = 0;
+
+	if (at == end || *at < '0' || *at > '9')
+		return -ENODATA;
+	for (; at < end && *at >= '0' && *at <= '9'; at++)
+		if (__builtin_mul_overflow(pid, 10, &pid) || __builtin_add_overflow(pid, *at - '0', &pid))
+			return -ENODATA;
+	return pid;
+}
+
 pid_t guard_tracer(int fd)
 {
-	static const char key[] = "\nTracerPid:";
 	char text[4096];
-	ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
-	const char *at;
+	ssize_t length = pread(fd, text, sizeof(text), 0);
 
-	if (length < 0)
-		return -errno;
-	text[length] = '\0';
-	at = strstr(text, key);
-	return at ? (pid_t)strtol(at + sizeof(key) - 1, NULL, 10) : -ENODATA;
+	return length < 0 ? -errno : guard_parse_tracer((struct text){text, (size_t)length});
 }
 
 __attribute__((format(printf, 2, 3))) static void write_alert(struct guard_alert *alert, const char *format, ...)

@@ -26,6 +26,8 @@ struct guard_alert {
 /* The process that traces this one (TracerPid), or 0; -errno if that cannot be told. `fd`: guard_open's. */
 int guard_open(void);
 pid_t guard_tracer(int fd);
+/* The same, in the text of a /proc/PID/status. */
+pid_t guard_parse_tracer(struct text status);
 
 /* The alerts. guard_signal: of a TAMPER record; guard_cgroup_left: of the event of a CGROUP_LEFT. */
 void guard_cgroup_left(struct guard_alert *alert, const struct event *event);
