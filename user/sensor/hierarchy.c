@@ -9,27 +9,22 @@
 
 enum { CONTROLLERS = 256, KERNEL_ROOT = 1 }; /* the number of a hierarchy's root: kernfs gives it out first */
 
+/* How good a mount is to know the machine by. */
+enum rank { RANK_NONE = 0, RANK_OWN = 1, RANK_SHOWN = 2, RANK_HOST = 3 };
+
 /* A hierarchy, by /proc/PID/cgroup: "8:pids:/path". */
 struct hierarchy {
 	bool there;
 	char controllers[CONTROLLERS];
 	char path[PATH_MAX]; /* of the sensor's own cgroup, from the root of its cgroup namespace */
-	int rank;            /* of the mount that was taken: 0: none yet */
+	enum rank rank;      /* of the mount that was taken */
 };
 
-/* How good a mount is to know the machine by. */
-enum rank { RANK_NONE = 0, RANK_OWN = 1, RANK_SHOWN = 2, RANK_HOST = 3 };
-
-static int read_hierarchies(struct hierarchy hierarchies[HIERARCHY_MAX], const char *proc)
+static void read_hierarchies(struct hierarchy hierarchies[HIERARCHY_MAX], FILE *file)
 {
-	char path[PATH_MAX], *line = NULL;
+	char *line = NULL;
 	size_t room = 0;
-	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/cgroup", proc);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
 	while (getline(&line, &room, file) > 0) {
 		char *end, *controllers, *own;
 		unsigned long number = strtoul(line, &end, 10);
@@ -47,8 +42,6 @@ static int read_hierarchies(struct hierarchy hierarchies[HIERARCHY_MAX], const c
 		snprintf(hierarchies[number].path, PATH_MAX, "%s", own);
 	}
 	free(line);
-	fclose(file);
-	return 0;
 }
 
 /* Is `word` one of a list with commas? */
@@ -121,7 +114,7 @@ static void take_mount(struct hierarchies *found, struct hierarchy *hierarchy, i
 	const char *point, const char *host_root)
 {
 	struct stat status;
-	int rank = RANK_SHOWN;
+	enum rank rank = RANK_SHOWN;
 
 	if (stat(point, &status) < 0)
 		return;
@@ -137,22 +130,13 @@ static void take_mount(struct hierarchies *found, struct hierarchy *hierarchy, i
 		snprintf(found->v2, sizeof(found->v2), "%s", point);
 }
 
-int hierarchy_find(struct hierarchies *found, const char *proc, const char *host_root, char *why, size_t why_size)
+static void read_mounts(
+	struct hierarchies *found, struct hierarchy hierarchies[HIERARCHY_MAX], FILE *file, const char *host_root)
 {
-	struct hierarchy *hierarchies = calloc(HIERARCHY_MAX, sizeof(*hierarchies));
-	char path[PATH_MAX], *line = NULL;
+	char *line = NULL;
 	size_t room = 0;
-	FILE *file;
-	int error = hierarchies ? read_hierarchies(hierarchies, proc) : -ENOMEM;
 
-	memset(found, 0, sizeof(*found));
-	snprintf(path, sizeof(path), "%s/mountinfo", proc);
-	file = error ? NULL : fopen(path, "re");
-	if (!error && !file)
-		error = -errno;
-	if (error)
-		snprintf(why, why_size, "cannot read the cgroups of this machine in %s: %s", proc, strerror(-error));
-	while (file && getline(&line, &room, file) > 0) {
+	while (getline(&line, &room, file) > 0) {
 		char *root, *point, *options;
 		bool v2;
 		int number;
@@ -167,21 +151,56 @@ int hierarchy_find(struct hierarchies *found, const char *proc, const char *host
 		unescape(point);
 		take_mount(found, &hierarchies[number], number, root, point, host_root ? host_root : "");
 	}
-	if (file)
-		fclose(file);
 	free(line);
-	if (!error && hierarchies[0].rank == RANK_NONE) {
+}
+
+int hierarchy_read(
+	struct hierarchies *found, FILE *cgroup, FILE *mountinfo, const char *host_root, char *why, size_t why_size)
+{
+	struct hierarchy *hierarchies = calloc(HIERARCHY_MAX, sizeof(*hierarchies));
+	enum rank rank;
+
+	memset(found, 0, sizeof(*found));
+	if (!hierarchies) {
+		snprintf(why, why_size, "out of memory");
+		return -ENOMEM;
+	}
+	read_hierarchies(hierarchies, cgroup);
+	read_mounts(found, hierarchies, mountinfo, host_root);
+	rank = hierarchies[0].rank;
+	free(hierarchies);
+	if (rank == RANK_NONE)
 		snprintf(why, why_size,
 			"no cgroup v2 is mounted, and the network's hooks hang there: "
 			"mount -t cgroup2 none /sys/fs/cgroup/unified");
-		error = -ENOENT;
-	} else if (!error && hierarchies[0].rank == RANK_OWN) {
+	else if (rank == RANK_OWN)
 		snprintf(why, why_size,
 			"cgroup v2 at %s is this container's own part, and the network's hooks would see no other: "
 			"mount the host's /sys/fs/cgroup below host.root",
 			found->v2);
-		error = -ENOENT;
-	}
-	free(hierarchies);
+	return rank == RANK_NONE || rank == RANK_OWN ? -ENOENT : 0;
+}
+
+static FILE *open_file(const char *proc, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", proc, name);
+	return fopen(path, "re");
+}
+
+int hierarchy_find(struct hierarchies *found, const char *proc, const char *host_root, char *why, size_t why_size)
+{
+	FILE *cgroup = open_file(proc, "cgroup"), *mountinfo = cgroup ? open_file(proc, "mountinfo") : NULL;
+	int error = mountinfo ? 0 : -errno;
+
+	if (error)
+		snprintf(why, why_size, "cannot read the cgroups of this machine in %s: %s", proc, strerror(-error));
+	else
+		error = hierarchy_read(found, cgroup, mountinfo, host_root, why, why_size);
+	if (cgroup)
+		fclose(cgroup);
+	if (mountinfo)
+		fclose(mountinfo);
 	return error;
 }

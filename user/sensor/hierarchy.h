@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { HIERARCHY_MAX = 64 }; /* as HIERARCHIES of bpf/container.h */
 
@@ -28,5 +29,9 @@ struct hierarchies {
  */
 int hierarchy_find(
 	struct hierarchies *hierarchies, const char *proc, const char *host_root, char *why, size_t why_size);
+
+/* The same of the two files, open. */
+int hierarchy_read(struct hierarchies *hierarchies, FILE *cgroup, FILE *mountinfo, const char *host_root, char *why,
+	size_t why_size);
 
 #endif
