@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Records of a ring or of a recording, one behind the other, each with two bytes of length before it: checked, taken into
- * the process table, decoded, and shown.
+ * the process table, decoded, and shown; and what alarms say of them.
  */
 #include "fuzz.h"
 
 #include "event/ecs.h"
 #include "event/line.h"
 #include "sensor/decode.h"
+#include "sensor/guard.h"
 #include "sensor/process.h"
+
+/* Alarms carry names that others chose, for terminals too. */
+static void expect_alert(const struct record *record, const struct event *event)
+{
+	struct guard_alert alert = {0};
+
+	if (record->header->kind == KERNEL_TAMPER)
+		guard_signal(&alert, record);
+	else if (record->header->kind == KERNEL_CGROUP_LEFT)
+		guard_cgroup_left(&alert, event);
+	else
+		return;
+	fuzz_expect_clean(alert.message, strlen(alert.message), false);
+}
 
 static void expect_shown(const struct record *record, const struct event_process *process)
 {
@@ -33,6 +48,7 @@ static void expect_shown(const struct record *record, const struct event_process
 		line_write(&out, &event, &plain);
 		fuzz_expect_clean(out.data, out.length - 1, false);
 	}
+	expect_alert(record, &event);
 	buffer_free(&scratch);
 	buffer_free(&out);
 }
