@@ -170,11 +170,12 @@ def expected(cluster, one):
     return fields
 
 
-def differences(cluster, document, one):
-    """Each field that is not as it must be: what it is, and what it must be."""
+def named(cluster, document, one):
+    """Each field that is not as it must be is told: what it is, and what it must be."""
     wanted = expected(cluster, one)
     found = {path: get(document, path) for path in wanted}
-    return {path: (found[path], value) for path, value in wanted.items() if found[path] != value}
+    wrong = {path: (found[path], value) for path, value in wanted.items() if found[path] != value}
+    assert not wrong, f"{wrong} in {json.dumps(document)}"
 
 
 # --- fixtures --------------------------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ def sensor(cluster):
         yield Documents(running)
         assert running.end() == 0, running.log
         lost = [line for line in running.lines if '"action":"events_lost"' in line]
-        assert lost == [], running.log
+        assert lost == [], "\n".join(lost)
     finally:
         running.kill()
 
@@ -232,8 +233,8 @@ def told(cluster, sensor):
     def one_exec(one, *arguments, entry="container", count=1):
         found = sensor.wait(one, "exec", count, seconds=20, process__args=list(arguments))
         for document in found:
-            assert differences(cluster, document, one) == {}, document
-            assert get(document, "process.entry_leader.entry_meta.type") == entry, document
+            named(cluster, document, one)
+            assert get(document, "process.entry_leader.entry_meta.type") == entry, json.dumps(document)
         return found[0]
 
     return one_exec

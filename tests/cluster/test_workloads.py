@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from conftest import NAMESPACE, NONCE, container, differences, get, idle, new_nonce, pod_manifest, template, until, workload
+from conftest import NAMESPACE, NONCE, container, get, idle, named, new_nonce, pod_manifest, template, until, workload
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
@@ -24,7 +24,7 @@ def test_workload_with_an_init_container_and_an_exec_probe(cluster, told, sensor
     probes = sensor.of(pod["main"], "exec", process__args=["/bin/true", f"{nonce}-probe"])
     assert len(probes) >= 1
     for document in probes:
-        assert differences(cluster, document, pod["main"]) == {}, document
+        named(cluster, document, pod["main"])
         leader = document["process"]["entry_leader"]
         assert leader["entity_id"] == document["process"]["entity_id"] and leader["entry_meta"]["type"] == "runtime-exec"
     cluster.kubectl("delete", "-n", NAMESPACE, f"{kind}/{name}")
@@ -33,7 +33,7 @@ def test_workload_with_an_init_container_and_an_exec_probe(cluster, told, sensor
 def test_pods_pause_container(cluster, sensor, nonce):
     pod = cluster.bare_pod("paused", idle("main", nonce))
     document = sensor.one(pod.sandbox, "exec", process__args=["/pause"])
-    assert differences(cluster, document, pod.sandbox) == {}, document
+    named(cluster, document, pod.sandbox)
 
 
 def test_daemon_set(cluster, told, nonce):
@@ -46,12 +46,14 @@ def test_daemon_set(cluster, told, nonce):
     told(pod["main"], "/bin/true", nonce)
 
 
-def test_job(cluster, told, nonce):
+def test_job(cluster, told, sensor, nonce):
     cluster.apply(workload("Job", "order", template("order", container("main", "/bin/true", nonce), restartPolicy="Never")))
     cluster.wait("job/order", "condition=Complete")
     pod = cluster.pod("order", "Job")
     assert pod.qos == "besteffort" and "batch.kubernetes.io/job-name" in pod.labels
     told(pod["main"], "/bin/true", nonce)
+    for action in ("container_started", "container_stopped"):
+        named(cluster, sensor.one(pod["main"], action), pod["main"])
 
 
 def test_static_pod(cluster, told, nonce):
@@ -110,7 +112,7 @@ def test_pod_that_comes_again_under_its_name(cluster, told, sensor):
         told(pod["main"], "/bin/true", nonce)
         cluster.kubectl("delete", "-n", NAMESPACE, "pod/again")
         end = sensor.one(pod["main"], "end", process__name="sleep")
-        assert differences(cluster, end, pod["main"]) == {}, end
+        named(cluster, end, pod["main"])
     assert len(uids) == 3
 
 
@@ -136,7 +138,7 @@ def test_kubelet_restarted(cluster, told, sensor, nonce):
     before = len(ticks())
     until(lambda: len(ticks()) > before + 3)
     for document in ticks():
-        assert differences(cluster, document, pod["main"]) == {}, document
+        named(cluster, document, pod["main"])
         assert get(document, "process.entry_leader.entry_meta.type") == "container"
     same = cluster.pod("steady")
     assert same["main"].id == pod["main"].id and same["main"].attempt == 0
@@ -161,12 +163,9 @@ def test_every_document_of_all_these_pods_has_its_own_names(cluster, sensor, non
     pod = cluster.pod("busy")
     sensor.wait(pod["main"], "exec", 9, process__args=["/bin/true", nonce])
     assert len(sensor.of(pod["main"], "connection_attempted")) == 9
-    wrong, seen = [], 0
-    for one in cluster.known.values():
+    for one in list(cluster.known.values()):
         for document in sensor.of(one):
-            seen += 1
-            wrong += [(differences(cluster, document, one), document)] if differences(cluster, document, one) else []
-    assert wrong == [], f"{len(wrong)} of {seen}, the first: {wrong[0]}"
+            named(cluster, document, one)
 
     uids = {}
     for documents in list(sensor.by_container.values()):
