@@ -252,9 +252,9 @@ Test(kernel_policy, only_these_kinds)
 	cr_assert_eq(watch(run_cat, NULL), 0);
 	one("exec", "process.args.1", "/etc/hostname");
 	one("exec", "event.outcome", "failure");
-	cr_assert_eq(documents(NULL, NULL, 0),
-		2 + documents("events_filtered", NULL, 0) + documents("container_started", NULL, 0) +
-			documents("container_stopped", NULL, 0));
+	cr_assert_eq(documents(NULL, NULL, 0), 2 + documents("events_filtered", NULL, 0) +
+						       documents("container_started", NULL, 0) +
+						       documents("container_stopped", NULL, 0));
 	cr_assert_geq(filtered("open"), 3);
 }
 

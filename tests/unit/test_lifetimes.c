@@ -31,7 +31,7 @@ enum {
 	OPENS = 8,
 	PATIENCE_MS = 20000, /* until the runtime must have answered */
 	LISTED_MS = 1300,    /* meanwhile the metadata thread has heard who is gone */
-	GROWTH_KIB = 1024,   /* that is none: pages that the allocator cannot give back */
+	GROWTH_KIB = 2560,   /* that is none: pages that the allocator cannot give back */
 };
 static const uint64_t boot_ns = 1000ull * 1000 * 1000;
 static const uint64_t step_ns = 960ull * 1000 * 1000;
