@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers begin and end: events of their own, with what they were made to be and how they ended."""
+import os
+
 import grpc
 import pytest
 
@@ -46,6 +48,30 @@ def test_what_ended_by_itself_or_by_a_signal(sensor, pods):
     assert stopped(sensor, good)["taffrail"]["container"]["exit_reason"] == "Completed"
     killed.remove()
     assert stopped(sensor, killed)["taffrail"]["container"]["exit_code"] == 137
+
+
+def memory_limit(runtime, pod, container):
+    """The file of a container's memory limit, in either version of cgroups."""
+    with open("/proc/self/mounts", encoding="ascii", errors="replace") as mounts:
+        fields = [line.split() for line in mounts]
+    below = f"{runtime.cgroup}/kubepods/besteffort/pod{pod.uid}/{container.id}"
+    places = [f"{mount[1]}{below}/memory.limit_in_bytes" for mount in fields if mount[2] == "cgroup" and "memory" in mount[3].split(",")]
+    places += [f"{mount[1]}{below}/memory.max" for mount in fields if mount[2] == "cgroup2"]
+    return next((place for place in places if os.path.exists(place)), None)
+
+
+def test_what_ended_for_want_of_memory(sensor, runtime, pods):
+    pod = pods()
+    script = "while [ ! -e /tmp/go ]; do /bin/usleep 10000; done; exec /bin/tail /dev/zero"
+    container = pod.run("main", "/bin/sh", "-c", script)
+    limit = memory_limit(runtime, pod, container)
+    if not limit:
+        pytest.skip("no cgroup of this machine limits memory")
+    with open(limit, "w", encoding="ascii") as file:
+        file.write(str(24 << 20))
+    assert container.execute("/bin/touch", "/tmp/go")[0] == 0
+    own = stopped(sensor, container)["taffrail"]["container"]
+    assert own["exit_code"] == 137 and own["exit_reason"] == "OOMKilled"
 
 
 def test_what_is_executed_in_a_container_is_neither_start_nor_end(sensor, idle):

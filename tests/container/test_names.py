@@ -184,6 +184,14 @@ def test_second_container_of_a_pod(sensor, pods):
         named(sensor.one(container, "exec", process__args=["/bin/true", container.name]), pod, container.name)
 
 
+def test_image_that_is_asked_for_by_its_id(sensor, pods, runtime):
+    """As kubelet does: lists of containers then have the id alone."""
+    pod = pods()
+    container = pod.run("main", "/bin/true", "by-id", image=runtime.image_id())
+    assert container.wait() == 0
+    named(sensor.one(container, "exec", process__args=["/bin/true", "by-id"]), pod, "main")
+
+
 def test_pod_that_shares_its_pid_namespace(sensor, pods):
     """The first process of a container is then not process 1; it is the container's entry all the same."""
     pod = pods(shared_processes=True)
