@@ -7,7 +7,7 @@
 #include <sys/queue.h>
 
 struct end {
-	TAILQ_ENTRY(end) ends;
+	TAILQ_ENTRY(end) next;
 	struct kernel_exit exit;
 	const struct event_process *image; /* held */
 	uint64_t deadline_ns;
@@ -15,7 +15,7 @@ struct end {
 
 struct life {
 	struct life_ops ops;
-	TAILQ_HEAD(, end) waiting; /* the oldest first */
+	TAILQ_HEAD(ends, end) waiting; /* the oldest first */
 	size_t count;
 };
 
@@ -47,7 +47,7 @@ static void leave(struct life *life, struct end *end, bool told)
 {
 	const struct record record = {.exit = &end->exit};
 
-	TAILQ_REMOVE(&life->waiting, end, ends);
+	TAILQ_REMOVE(&life->waiting, end, next);
 	life->count--;
 	if (told)
 		life->ops.send(life->ops.context, &record, end->image);
@@ -71,7 +71,7 @@ void life_ends(struct life *life, const struct record *record, const struct even
 	end->exit = *record->exit;
 	end->image = life->ops.hold(image);
 	end->deadline_ns = now_ns + LIFE_WAIT_NS;
-	TAILQ_INSERT_TAIL(&life->waiting, end, ends);
+	TAILQ_INSERT_TAIL(&life->waiting, end, next);
 	life->count++;
 	life->ops.ask(life->ops.context, record->header->container_id);
 }
@@ -83,7 +83,7 @@ void life_named(struct life *life, const struct event_container *names)
 	if (!names->exited)
 		return;
 	for (end = TAILQ_FIRST(&life->waiting); end; end = next) {
-		next = TAILQ_NEXT(end, ends);
+		next = TAILQ_NEXT(end, next);
 		if (memcmp(end->exit.header.container_id, names->id, sizeof(names->id)) == 0)
 			leave(life, end, true);
 	}
