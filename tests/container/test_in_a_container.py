@@ -6,8 +6,12 @@ import os
 import shutil
 import time
 
-from conftest import Documents, get, named
+import pytest
+
+from conftest import SLOW, Documents, get, named
 from programs import BIN
+
+pytestmark = pytest.mark.skipif(SLOW != 1, reason="sanitizers want to be loaded first, and here a loader of the test's is")
 
 LIBRARIES = f"/usr/lib/{os.uname().machine}-linux-gnu"
 

@@ -11,7 +11,9 @@ import subprocess
 
 import pytest
 
-from conftest import IMAGE, ROOT, Documents, get
+from conftest import IMAGE, ROOT, SLOW, Documents, get
+
+pytestmark = pytest.mark.skipif(SLOW != 1, reason="once is enough: without sanitizers")
 
 
 def install():

@@ -70,6 +70,8 @@ static void make_recording(char path[64])
 	recording_host(recording, boot_ns, &host);
 	world.pipeline = NULL;
 	cr_assert_eq(pipeline_open(&world.pipeline, &world.settings), 0);
+	if (!world.pipeline) /* for who reads this without running it */
+		abort();
 	world.pipeline->recording = recording;
 }
 
