@@ -257,13 +257,8 @@ __weak int container_contains(u64 address)
 	struct cgroup *cgroup = kernel_get(set, dfl_cgrp);
 	struct cgroup_root *root = kernel_get(cgroup, root);
 
-	if (members_left) {
-		struct member *member =
-			member_find(kernel_get(task, tgid), kernel_get(task, group_leader, start_boottime));
-
-		if (member && member->left)
-			return 1;
-	}
+	if (member_find(kernel_get(task, tgid), kernel_get(task, group_leader, start_boottime)))
+		return 1;
 	if (kernel_get(cgroup, level) > 0 && cgroup_contained(cgroup, 0))
 		return 1;
 	if (!cgroup_v1)

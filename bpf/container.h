@@ -119,12 +119,12 @@ static __noinline __attribute__((unused)) bool container_of_v1(
 	return container_of_cgroup(cgroup, CONTAINER_HIERARCHY(kernel_read(cgroup, root, hierarchy_id)), container);
 }
 
-/* Is the process one that left its container's cgroup? Then `container` becomes that container. */
+/* Is the process a member of another container than its cgroups say, or than none? Then `container` becomes that one. */
 static __noinline __attribute__((unused)) bool container_left(struct task_struct *task, struct container *container)
 {
 	struct member *member = member_of(task);
 
-	if (!member || !member->left)
+	if (!member || (container->flags & KERNEL_IN_CONTAINER && container_same(container->id, member->id)))
 		return false;
 	__builtin_memcpy(container->id, member->id, sizeof(container->id));
 	container->flags |= KERNEL_IN_CONTAINER;
@@ -165,7 +165,7 @@ static __always_inline bool container_of_task(struct task_struct *task, struct c
 {
 	bool inside = container_by_cgroups(task, container);
 
-	return (members_left && container_left(task, container)) || inside;
+	return (member_possible(kernel_read(task, tgid)) && container_left(task, container)) || inside;
 }
 
 #endif

@@ -58,22 +58,12 @@ int BPF_PROG(process_moves, struct cgroup *cgroup, const char *path, struct task
 		if (kernel_read(actor, tgid) != task->tgid && comes_from_runtime(task, kernel_get(task, mm, exe_file)))
 			arrival_note(task);
 		else
-			member_note(task, now.id, false);
+			member_note(task, now.id);
 		return 0;
 	}
 	inside = container_of_cgroup(cgroup, hierarchy_mark(cgroup), &to);
-	if (inside && container_same(to.id, member->id)) {
-		/* It has come back, if nothing else says another container. */
-		if (member->left && container_by_cgroups(task, &now) && container_same(now.id, member->id)) {
-			member->left = 0;
-			__sync_fetch_and_add(&members_left, -1);
-		}
+	if (inside && container_same(to.id, member->id))
 		return 0;
-	}
-	if (!member->left) {
-		member->left = 1;
-		__sync_fetch_and_add(&members_left, 1);
-	}
 	__builtin_memcpy(now.id, member->id, sizeof(now.id));
 	now.cgroup_id = kernel_read(task, cgroups, dfl_cgrp, kn, id);
 	now.flags = now.marks = 0;

@@ -6,6 +6,9 @@
  * A process becomes one when it is born to one, when it is moved into a container by other hands than the runtime's, and
  * when it executes what the runtime brought it for; those that were there before the programs are told by the iterator.
  * It ends with its last thread.
+ *
+ * That counts at each event, not from when a move was told: the kernel tells it when the last thread has been moved, and
+ * each thread may be somewhere else in v1.
  */
 #ifndef TAFFRAIL_MEMBER_H
 #define TAFFRAIL_MEMBER_H
@@ -15,8 +18,6 @@
 
 struct member {
 	u64 start; /* start_boottime: tgids are used again */
-	u32 left;  /* its cgroups say another container, or none */
-	u32 zero;
 	u8 id[KERNEL_CONTAINER_ID_SIZE];
 };
 
@@ -27,14 +28,27 @@ struct {
 	__type(value, struct member);
 } members SEC(".maps") __weak;
 
-/* How many have left their cgroups: mostly none, and then nobody needs to look. */
-__u32 members_left __weak = 0;
+/*
+ * How many members have a tgid that falls on this word: where it is none, and that is for most of what runs outside of
+ * containers, nobody needs to look.
+ */
+enum { MEMBER_WORDS = 16384 };
+__u32 member_words[MEMBER_WORDS] __weak = {};
+
+/* False: no member has this tgid. */
+static __always_inline bool member_possible(u32 tgid)
+{
+	return member_words[tgid % MEMBER_WORDS] != 0;
+}
 
 /* What is known of a process by its numbers, or NULL. */
 static __always_inline struct member *member_find(u32 tgid, u64 start)
 {
-	struct member *member = bpf_map_lookup_elem(&members, &tgid);
+	struct member *member;
 
+	if (!member_possible(tgid))
+		return NULL;
+	member = bpf_map_lookup_elem(&members, &tgid);
 	return member && member->start == start ? member : NULL;
 }
 
@@ -45,26 +59,24 @@ static __always_inline struct member *member_of(struct task_struct *task)
 
 static __always_inline void member_forget(struct task_struct *task)
 {
-	struct member *member = member_of(task);
 	u32 tgid = kernel_read(task, tgid);
 
-	if (!member)
-		return;
-	if (member->left)
-		__sync_fetch_and_add(&members_left, -1);
-	bpf_map_delete_elem(&members, &tgid);
+	/* Of two last threads one deletes it. */
+	if (member_of(task) && bpf_map_delete_elem(&members, &tgid) == 0)
+		__sync_fetch_and_add(&member_words[tgid % MEMBER_WORDS], -1);
 }
 
-/* The process is a member of the container `id`. `left`: although its cgroups say something else. */
-static __always_inline void member_note(struct task_struct *task, const u8 *id, bool left)
+/* The process is a member of the container `id`. */
+static __always_inline void member_note(struct task_struct *task, const u8 *id)
 {
-	struct member member = {.start = kernel_read(task, group_leader, start_boottime), .left = left};
+	struct member member = {.start = kernel_read(task, group_leader, start_boottime)};
 	u32 tgid = kernel_read(task, tgid);
 
 	__builtin_memcpy(member.id, id, sizeof(member.id));
-	/* One that is there is of a process whose end was missed, or says the same. */
-	if (bpf_map_update_elem(&members, &tgid, &member, BPF_ANY) == 0 && left)
-		__sync_fetch_and_add(&members_left, 1);
+	if (bpf_map_update_elem(&members, &tgid, &member, BPF_NOEXIST) == 0)
+		__sync_fetch_and_add(&member_words[tgid % MEMBER_WORDS], 1);
+	else /* one that is there is of a process whose end was missed, or says the same; or there is no room */
+		bpf_map_update_elem(&members, &tgid, &member, BPF_EXIST);
 }
 
 #endif

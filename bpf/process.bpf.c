@@ -329,7 +329,7 @@ static __always_inline void exec_arrives(struct task_struct *task, struct file *
 	}
 	arrival_end(task);
 	if (!container_contains((u64)kernel_get(task, group_leader, real_parent)) && !member_of(task))
-		member_note(task, container.id, false);
+		member_note(task, container.id);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -385,11 +385,11 @@ static __noinline bool child_joins(struct task_struct *parent, struct task_struc
 		if (inside && comes_from_runtime(child, kernel_get(child, mm, exe_file)))
 			arrival_note(child);
 		else if (inside)
-			member_note(child, own.id, false);
+			member_note(child, own.id);
 		return false;
 	}
 	stays = inside && container_same(own.id, parents.id);
-	member_note(child, parents.id, !stays);
+	member_note(child, parents.id);
 	if (!stays && !(parents.marks & KERNEL_LEFT_CGROUP))
 		member_leaves(child, parent, &parents, inside ? own.id : NULL, NULL);
 	return true;
@@ -491,7 +491,7 @@ int process_list(struct bpf_iter__task *iterator)
 	if (!file) /* it has ended, or is the kernel's */
 		return 0;
 	if (container.flags & KERNEL_IN_CONTAINER && !(container.marks & KERNEL_SETUP) && !member_of(task))
-		member_note(task, container.id, false);
+		member_note(task, container.id);
 	scratch = scratch_take();
 	if (!scratch)
 		return 1; /* asks to be called again for this task */

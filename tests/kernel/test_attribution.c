@@ -3,12 +3,14 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +19,7 @@
 
 TestSuite(attribution, .init = scratch_make, .fini = scratch_remove);
 
-enum { DEPTH = 60 };
+enum { DEPTH = 60, THREADS = 1000, MOVES = 100 };
 
 static const char inner_id[] = "5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed";
 
@@ -133,6 +135,99 @@ Test(attribution, who_is_moved_by_another_stays_the_containers)
 	left = one("cgroup_left", "process.entity_id", at(opened("by-the-moved"), "process.entity_id"));
 	expect(left, "taffrail.cgroup.other_id", place_id(PLACE_SECOND));
 	cr_assert_str_neq(at(left, "taffrail.cgroup.actor.pid"), at(left, "process.pid"));
+}
+
+/* --- threads -------------------------------------------------------------------------------------------------------------- */
+
+/* Moves one thread (0: this one); of v1. */
+static int enter_thread(enum place place, pid_t thread)
+{
+	char path[4096], text[16];
+
+	snprintf(path, sizeof(path), "%s/tasks", place_cgroup(place));
+	snprintf(text, sizeof(text), "%d", thread);
+	return text_make(path, text, 0);
+}
+
+static int in_a_thread(void *(*run)(void *argument), void *argument)
+{
+	pthread_t thread;
+	void *result;
+
+	if (pthread_create(&thread, NULL, run, argument) || pthread_join(thread, &result))
+		return 1;
+	return result ? 2 : 0;
+}
+
+/* Has gone to another container's alone, and its process's leader moves where they came from. */
+static void *stay_away(void *argument)
+{
+	const bool gone = enter_thread(PLACE_SECOND, 0) == 0 && enter_thread(PLACE_CONTAINER, getpid()) == 0;
+
+	return gone && touch("by-who-stayed-away") == 0 && in_child(touch, "by-its-child") == 0 ? NULL : argument;
+}
+
+static int act_stay_away(void *argument)
+{
+	return in_a_thread(stay_away, argument ? argument : "");
+}
+
+Test(attribution, a_thread_that_stays_away_is_the_containers_when_another_comes_back)
+{
+	if (access("/sys/fs/cgroup/pids/cgroup.procs", F_OK) != 0)
+		cr_skip_test("no cgroup v1 here");
+	cr_assert_eq(watch_in(WATCH_V1, act_stay_away, NULL), 0);
+	expect(opened("by-who-stayed-away"), "container.id", place_id(PLACE_CONTAINER));
+	expect(opened("by-who-stayed-away"), "taffrail.left_cgroup", "true");
+	expect(opened("by-its-child"), "container.id", place_id(PLACE_CONTAINER));
+	expect(opened("by-its-child"), "taffrail.left_cgroup", "true");
+}
+
+static volatile bool moved;
+
+static void *wait_moved(void *argument)
+{
+	while (!moved)
+		usleep(100000);
+	return argument;
+}
+
+static void *open_until_moved(void *argument)
+{
+	while (!moved)
+		close(open(scratch("in-between"), O_RDONLY | O_CLOEXEC));
+	return argument;
+}
+
+/* Many threads take long to move; one of them does not wait for the end. */
+static int act_move_about(void *argument)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	(void)argument;
+	if (touch("in-between") || pthread_attr_init(&attributes) || pthread_attr_setstacksize(&attributes, 65536))
+		return 1;
+	for (int i = 0; i <= THREADS; i++)
+		if (pthread_create(&thread, &attributes, i ? wait_moved : open_until_moved, NULL))
+			return 2;
+	for (int i = 0; i < MOVES; i++)
+		if (enter(place_cgroup(PLACE_SECOND), 0) || enter(place_cgroup(PLACE_CONTAINER), 0))
+			return 3;
+	moved = true;
+	return 0;
+}
+
+static bool of_the_second(struct json_object *document)
+{
+	return strcmp(at(document, "container.id"), place_id(PLACE_SECOND)) == 0;
+}
+
+Test(attribution, nothing_is_another_containers_while_a_move_goes_on)
+{
+	watch_filter(of_the_second);
+	cr_assert_eq(watch(act_move_about, NULL), 0);
+	cr_assert_eq(count("open", "container.id", place_id(PLACE_SECOND)), 0);
 }
 
 /* --- numbers that come back ------------------------------------------------------------------------------------------------ */
