@@ -175,6 +175,33 @@ Test(bundle_crio, a_pods_author_cannot_make_it_podmans)
 	bundle_free(&bundle);
 }
 
+/* CRI-O copies a pod's annotations into its containers, and does not write these two there itself. */
+Test(bundle_crio, a_pods_author_cannot_take_another_pods_name)
+{
+	static const char forged[] = "\"" O "KubeName\":\"kube-proxy-4x2vz\",\"" O "Namespace\":\"kube-system\",";
+	static const char anchor[] = "\"annotations\":{", kubelets[] =
+								  "\"io.kubernetes.pod.name\":\"web-7d4b9c6f8-x2x4z\","
+								  "\"io.kubernetes.pod.namespace\":\"shop\","
+								  "\"io.kubernetes.pod.uid\":\"" UID "\",";
+	const char *container = CONTAINER, *at = strstr(container, anchor);
+	char json[8192];
+
+	snprintf(json, sizeof(json), "%.*s%s%s%s", (int)(at - container), container, anchor, forged,
+		at + strlen(anchor));
+	cr_assert_eq(parse(json), 0);
+	expect_pod("web-7d4b9c6f8-x2x4z", "shop", UID);
+	EXPECT(bundle.container_name, "main");
+	bundle_free(&bundle);
+
+	snprintf(json, sizeof(json),
+		"{\"annotations\":{%s%s\"" O "ContainerID\":\"x\",\"" O "ContainerType\":\"sandbox\",\"" O
+		"SandboxID\":\"" POD_ID "\"}}",
+		forged, kubelets);
+	cr_assert_eq(parse(json), 0);
+	expect_pod("web-7d4b9c6f8-x2x4z", "shop", UID);
+	bundle_free(&bundle);
+}
+
 Test(bundle_crio, what_nobody_says_to_have_made_is_nobodys)
 {
 	static const char *const others[] = {"{}", "{\"annotations\":{\"io.container.manager\":\"me\"}}",

@@ -155,7 +155,12 @@ static void take_crio(struct bundle *bundle, struct json_object *document, struc
 	} else {
 		bundle->container_name = metadata_text(metadata, "Name", "name");
 	}
-	TAKE(bundle, labels, kubelet_labels, false);
+	/*
+	 * CRI-O writes the pod's annotations, which are its author's, over its own of the sandbox, and into a
+	 * container all that it does not write there itself; but kubelet's labels last, each as an annotation.
+	 */
+	TAKE(bundle, labels, kubelet_labels, !bundle->sandbox);
+	TAKE(bundle, annotations, kubelet_labels, true);
 	take_sandbox_name(bundle, json_read_string(annotations, "io.kubernetes.cri-o.SandboxName"));
 }
 
