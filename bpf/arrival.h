@@ -45,12 +45,15 @@ static __always_inline void arrival_note(struct task_struct *task)
 		__sync_fetch_and_add(&arrival_count, 1);
 }
 
-static __always_inline void arrival_end(struct task_struct *task)
+/* Was it one? */
+static __always_inline bool arrival_end(struct task_struct *task)
 {
 	u32 tgid = kernel_read(task, tgid);
 
-	if (arrival_count && bpf_map_delete_elem(&arrivals, &tgid) == 0)
-		__sync_fetch_and_add(&arrival_count, -1);
+	if (!arrival_count || bpf_map_delete_elem(&arrivals, &tgid) != 0)
+		return false;
+	__sync_fetch_and_add(&arrival_count, -1);
+	return true;
 }
 
 /* Is that the name of an OCI runtime's executable, or of the copy that runc makes of itself? */
@@ -61,9 +64,10 @@ static __always_inline bool arrival_name(struct file *executable)
 	u64 *words = (u64 *)name;
 
 	bpf_probe_read_kernel_str(name, sizeof(name), from);
-	/* "runc", "crun", "youki", "runc_cloned:…": compared as little-endian words */
+	/* "runc", "crun", "youki", "memfd:runc_cloned:…", "memfd:crun_cloned:…": compared as little-endian words */
 	return words[0] == 0x636e7572ull || words[0] == 0x6e757263ull || words[0] == 0x696b756f79ull ||
-	       (words[0] == 0x6f6c635f636e7572ull && (words[1] & 0xffffffff) == 0x3a64656e);
+	       (words[0] == 0x75723a64666d656dull && words[1] == 0x6e6f6c635f636eull) ||
+	       (words[0] == 0x72633a64666d656dull && words[1] == 0x6e6f6c635f6e75ull);
 }
 
 /* Has the process come from outside, by the hand of the runtime, which is its parent? */

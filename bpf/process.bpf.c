@@ -327,8 +327,9 @@ static __always_inline void exec_arrives(struct task_struct *task, struct file *
 		arrival_note(task); /* it may have come in so lately that it was not noted yet */
 		return;
 	}
-	arrival_end(task);
-	if (!container_contains((u64)kernel_get(task, group_leader, real_parent)) && !member_of(task))
+	/* The child of a member is one. The runtime's parent may be in the container too, and is none. */
+	if ((arrival_end(task) || !container_contains((u64)kernel_get(task, group_leader, real_parent))) &&
+		!member_of(task))
 		member_note(task, container.id);
 }
 
@@ -436,14 +437,14 @@ int BPF_PROG(process_exit, struct task_struct *task)
 
 	if (task->signal->live.counter != 0)
 		return 0;
-	if (!task_wanted(task, &container))
-		return 0;
-	task_fill(&exit.header, task, &container);
-	if (task->signal->flags & SIGNAL_GROUP_EXIT)
-		exit.status = task->signal->group_exit_code;
-	else
-		exit.status = task->group_leader->exit_code;
-	ring_send(&exit.header, KERNEL_EXIT, KERNEL_RING_CRITICAL, sizeof(exit));
+	if (task_wanted(task, &container)) {
+		task_fill(&exit.header, task, &container);
+		if (task->signal->flags & SIGNAL_GROUP_EXIT)
+			exit.status = task->signal->group_exit_code;
+		else
+			exit.status = task->group_leader->exit_code;
+		ring_send(&exit.header, KERNEL_EXIT, KERNEL_RING_CRITICAL, sizeof(exit));
+	}
 	arrival_end(task);
 	member_forget(task);
 	return 0;

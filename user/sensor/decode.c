@@ -223,6 +223,8 @@ static void decode_network(const struct record *record, struct event *event)
 
 	set_result(event, from->result);
 	set_ends(network, &from->tuple, server);
+	/* A runtime talks to nobody on its way in but by a unix socket: whoever makes it do so is not to hide behind its mark. */
+	event->runtime_setup &= from->tuple.family == AF_UNIX;
 	network->interface = from->interface;
 	network->unix_name = socket_name(record_text(record, from->unix_name));
 	switch (from->header.kind) {
@@ -272,6 +274,7 @@ static void decode_socket(const struct record *record, struct event *event)
 
 	event->action = EVENT_SOCKET;
 	set_result(event, from->result);
+	event->runtime_setup = false; /* as above */
 	if (from->result_unknown)
 		event->outcome = EVENT_UNKNOWN;
 	event->network.family = from->family;
