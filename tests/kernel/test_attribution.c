@@ -241,15 +241,25 @@ static int next_pid(pid_t pid)
 	return text_make("/proc/sys/kernel/ns_last_pid", text, 0);
 }
 
+/* Another process of the machine may get the number first: then once more, with files of other names. */
+struct
+try {
+	int number;
+	char files[2][32];
+};
+
 static int same_number(void *argument)
 {
-	pid_t *numbers = argument;
-	const char *names[] = {"first-of-its-number", "second-of-its-number"};
+	struct try *try = argument;
 
-	for (int tries = 0; tries < 100; tries++) {
-		numbers[0] = numbers[1] = 0;
+	for (try->number = 0; try->number < 100; try->number++) {
+		pid_t numbers[2] = {0};
+
 		for (int i = 0; i < 2; i++) {
 			pid_t child;
+
+			snprintf(try->files[i], sizeof(try->files[i]), "%s-of-try-%d", i == 0 ? "first" : "second",
+				try->number);
 
 			if (i == 1 && next_pid(numbers[0]) < 0)
 				return 77;
@@ -257,7 +267,7 @@ static int same_number(void *argument)
 			if (child == 0) {
 				if (i == 1)
 					(void)enter(place_cgroup(PLACE_OUTSIDE), 0);
-				_exit(i == 1 && getpid() != numbers[0] ? 3 : touch((void *)(uintptr_t)names[i]));
+				_exit(i == 1 && getpid() != numbers[0] ? 3 : touch(try->files[i]));
 			}
 			numbers[i] = child;
 			if (child_end(child) != 0 && i == 0)
@@ -272,16 +282,16 @@ static int same_number(void *argument)
 /* One number, two processes: the second is neither the first again, nor is it where that one was. */
 Test(attribution, a_pid_that_comes_back_is_another_process)
 {
-	pid_t *numbers = shared(2 * sizeof(*numbers));
-	int result = watch(same_number, numbers);
+	struct try *try = shared(sizeof(*try));
+	int result = watch(same_number, try);
 	struct json_object *first, *second;
 
 	if (result == 77)
 		cr_skip_test("this kernel lets nobody choose the next pid");
 	cr_assert_eq(result, 0);
-	second = opened("second-of-its-number");
+	second = opened(try->files[1]);
 	expect(second, "taffrail.left_cgroup", "true");
-	first = one("open", "file.path", scratch("first-of-its-number"));
+	first = one("open", "file.path", scratch(try->files[0]));
 	expect(first, "process.pid", at(second, "process.pid"));
 	expect(first, "taffrail.left_cgroup", "");
 	cr_assert_str_neq(at(first, "process.entity_id"), at(second, "process.entity_id"));
