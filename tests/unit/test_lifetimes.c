@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 20,000 containers come and go, and the sensor's memory stays as it was: the whole pipeline with all its stages, its
- * metadata thread and its stream. Simulated are the kernel's records, the pipeline's clock (500 pods a minute, each alive
- * for a minute), and in a process of their own the runtime's CRI and the collector, both over real sockets.
+ * 20,000 pods come and go, and the sensor's memory stays as it was: the whole pipeline with all its stages and its
+ * stream, and the lookup of names. Simulated are the kernel's records and the clock (500 pods a minute, each alive for
+ * half of one); the runtime's CRI and the collector answer over real sockets from a process of their own. In the metadata
+ * thread's place stands the test, which asks, lists and ticks as that does, but by the simulated clock.
  */
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <malloc.h>
-#include <poll.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,33 +21,36 @@
 #include "test_others.h"
 
 enum {
-	STEP_STARTS = 8, /* pods, in each step of the clock */
-	TICKS = 4,       /* of the pipeline, in each */
-	LIFE_STEPS = 60,
+	STEP_STARTS = 8,                         /* pods, in each step of the clock */
+	TICKS = 4,                               /* of the pipeline, in each */
+	KEEP_STEPS = LOOKUP_KEEP_NS / 960000000, /* of what is gone */
+	LIFE_STEPS = 30,
 	LATE_STEPS = 2, /* the runtime knows what has ended so long */
 	NESTED = 2,     /* cgroups of a pod that are named like containers too */
 	SETUP_OPENS = 6,
 	OPENS = 8,
 	PATIENCE_MS = 20000, /* until the runtime must have answered */
-	LISTED_MS = 1300,    /* meanwhile the metadata thread has heard who is gone */
-	GROWTH_KIB = 2560,   /* that is none: pages that the allocator cannot give back */
+	GROWTH_KIB = 256,    /* that is none */
 };
 static const uint64_t boot_ns = 1000ull * 1000 * 1000;
 static const uint64_t step_ns = 960ull * 1000 * 1000;
 
 static struct {
 	char root[64], collector[100];
-	pid_t child;
+	struct event_base *base;
+	struct lookup *lookup;
+	struct cri *cri;
 	struct pipeline *pipeline;
 	struct settings settings;
+	uint64_t listed_ns[KEEP_STEPS]; /* when that was, by the real clock; of the last steps */
 	int recording_fd;
 	uint64_t sequence[KERNEL_RINGS], connection, repeat;
 } world;
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------------- */
 
-/* A recording of nothing but a machine: the pipeline opens without a kernel. */
-static void make_recording(char path[64])
+/* On a recording of nothing but a machine it opens without a kernel. `path`: where that is. */
+static void open_pipeline(char path[64])
 {
 	static const struct event_host view = {.id = TEXT_STATIC("0123456789abcdef0123456789abcdef"),
 		.name = TEXT_STATIC("node"),
@@ -65,14 +67,7 @@ static void make_recording(char path[64])
 	cr_assert_eq(recording_create(&recording, path), 0);
 	recording_host(recording, boot_ns, &host);
 	recording_close(recording);
-	/* And all that comes in is recorded, to where it takes no room. */
-	cr_assert_eq(recording_create(&recording, "/dev/null"), 0);
-	recording_host(recording, boot_ns, &host);
-	world.pipeline = NULL;
 	cr_assert_eq(pipeline_open(&world.pipeline, &world.settings), 0);
-	if (!world.pipeline) /* for who reads this without running it */
-		abort();
-	world.pipeline->recording = recording;
 }
 
 static const struct config_key keys[] = {{"record", CONFIG_TREE, &world.settings.record, 0, 0, ""}, CONFIG_END};
@@ -91,39 +86,94 @@ static void read_rules(void)
 	close(fd);
 }
 
-static void open_world(void)
+static int publish(void *context, struct container_meta *meta)
 {
-	static char socket_path[100], replay[64];
-	char *sockets[] = {socket_path}, *states[] = {(char *)(uintptr_t) "/state"};
-	const struct metadata_options options = {
-		.sockets = sockets, .socket_count = 1, .states = states, .state_count = 1, .host_root = world.root};
+	(void)context;
+	if (world.pipeline)
+		pipeline_take_names(world.pipeline, meta);
+	else
+		container_meta_release(meta);
+	return 0;
+}
+
+static void on_state(void *context, struct cri *cri, enum cri_state state, const char *why)
+{
+	(void)context;
+	(void)state;
+	(void)why;
+	lookup_runtime_changed(world.lookup, cri);
+}
+
+static bool is_settled(void)
+{
+	return lookup_settled(world.lookup);
+}
+
+static bool is_acknowledged(void)
+{
+	return stream_idle(world.pipeline->stream);
+}
+
+/* The simulated clock stands still while the runtime answers. */
+static void wait_until(bool (*condition)(void), const char *what)
+{
+	const struct timeval tick = {0, 1000};
+	uint64_t end_ns = clock_boottime_ns() + PATIENCE_MS * 1000000ull;
+
+	while (!condition()) {
+		cr_assert_lt(clock_boottime_ns(), end_ns, "no word of %s of pods up to %u", what, others->born);
+		event_base_loopexit(world.base, &tick);
+		event_base_loop(world.base, EVLOOP_ONCE);
+	}
+}
+
+static void open_runtime(void)
+{
+	const struct lookup_ops lookup_ops = {publish, NULL};
+	const struct lookup_options options = {.root = "/nonexistent"};
+	const struct cri_ops cri_ops = {on_state, NULL};
+	char path[100];
 
 	log_open("test-unit", LOG_ERROR);
 	strcpy(world.root, "/tmp/taffrail-lifetimes-XXXXXX");
-	cr_assert_not_null(mkdtemp(world.root));
-	world.child = others_open(world.root);
+	others_open(world.root);
+	snprintf(path, sizeof(path), "%s/cri.sock", world.root);
+	world.base = event_base_new();
+	cr_assert_eq(lookup_open(&world.lookup, world.base, &lookup_ops, &options), 0);
+	cr_assert_eq(cri_open(world.base, path, &cri_ops, &world.cri), 0);
+	cr_assert_eq(lookup_add_runtime(world.lookup, world.cri, true), 0);
+	wait_until(is_settled, "the runtime");
+}
+
+static void close_runtime(void)
+{
+	lookup_stop(world.lookup);
+	cri_close(world.cri);
+	lookup_close(world.lookup);
+	event_base_free(world.base);
+	others_close();
+}
+
+static void open_world(void)
+{
+	static char replay[64];
+
+	open_runtime();
 	read_rules();
 	snprintf(world.collector, sizeof(world.collector), "unix:%s/collector.sock", world.root);
 	world.settings.collector = world.collector;
 	world.settings.replay = replay;
 	world.settings.stream_bytes = 64 << 20;
 	world.settings.drain_ms = 5000;
-	make_recording(replay);
-	snprintf(socket_path, sizeof(socket_path), "%s/cri.sock", world.root);
-	cr_assert_eq(metadata_open(&world.pipeline->metadata, &options), 0);
-	cr_assert_eq(metadata_settle(world.pipeline->metadata, PATIENCE_MS), 0);
+	open_pipeline(replay);
 }
 
 static void close_world(void)
 {
-	char command[100];
-
 	pipeline_close(world.pipeline);
-	others_close(world.child);
 	config_free(keys);
 	close(world.recording_fd);
-	snprintf(command, sizeof(command), "rm -r %s", world.root);
-	cr_assert_eq(system(command), 0);
+	close_runtime();
 }
 
 /* --- records --------------------------------------------------------------------------------------------------------- */
@@ -326,6 +376,17 @@ static void start_pod(uint32_t number)
 	end(&child);
 }
 
+/* What the pipeline would have asked by its metadata. */
+static void ask(uint32_t number)
+{
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
+
+	for (enum role role = MAIN; role <= SANDBOX; role++) {
+		make_id(id, number, role);
+		lookup_ask(world.lookup, id);
+	}
+}
+
 static void end_first(uint32_t number, enum role role)
 {
 	struct actor first = process_of(number, role, 1 + role);
@@ -346,19 +407,16 @@ static bool all_explained(void)
 	return life_waiting(world.pipeline->life) <= ends_before;
 }
 
-/* The pipeline's clock stands still while the runtime answers. */
-static void wait_until(bool (*condition)(void), const char *what)
+/* As the metadata thread does each second. What is gone is forgotten when the simulated clock says so. */
+static void list(uint32_t step)
 {
-	struct pollfd answers = {.fd = metadata_fd(world.pipeline->metadata), .events = POLLIN};
-	uint64_t end_ns = clock_boottime_ns() + PATIENCE_MS * 1000000ull;
+	uint64_t *listed_ns = &world.listed_ns[step % KEEP_STEPS];
 
-	for (;;) {
-		metadata_answers(world.pipeline->metadata, pipeline_take_names, world.pipeline);
-		if (condition())
-			return;
-		cr_assert_lt(clock_boottime_ns(), end_ns, "no word of %s of pods up to %u", what, others->born);
-		(void)poll(&answers, 1, 10);
-	}
+	lookup_list(world.lookup);
+	wait_until(is_settled, "all");
+	if (*listed_ns)
+		lookup_tick(world.lookup, *listed_ns + LOOKUP_KEEP_NS);
+	*listed_ns = clock_boottime_ns();
 }
 
 /* Time passes, and the collector gets everything. */
@@ -373,49 +431,47 @@ static void pass_step(void)
 		pipeline_watch_attribution(pipeline, false);
 	}
 	cr_assert_eq(encode_flush(pipeline->encoder, pipeline->now_ns, true), 0);
-	stream_finish(pipeline->stream, PATIENCE_MS);
-	cr_assert(stream_idle(pipeline->stream));
+	wait_until(is_acknowledged, "the events");
 }
 
 /* Some pods start, and as many end. */
 static void live_step(uint32_t step)
 {
 	uint32_t first = step * STEP_STARTS, old = first - LIFE_STEPS * STEP_STARTS;
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
 
 	others->born = first + STEP_STARTS;
-	for (uint32_t i = 0; i < STEP_STARTS; i++)
+	for (uint32_t i = 0; i < STEP_STARTS; i++) {
 		start_pod(first + i);
+		ask(first + i);
+	}
 	wait_until(all_named, "the names");
 	if (step >= LIFE_STEPS) {
 		others->ended = old + STEP_STARTS;
 		ends_before = life_waiting(world.pipeline->life);
-		for (uint32_t i = 0; i < STEP_STARTS; i++)
+		for (uint32_t i = 0; i < STEP_STARTS; i++) {
 			end_first(old + i, MAIN);
+			make_id(id, old + i, MAIN);
+			lookup_ask_exit(world.lookup, id);
+		}
 		wait_until(all_explained, "the ends");
 		for (uint32_t i = 0; i < STEP_STARTS; i++)
 			end_first(old + i, SANDBOX);
 		if (step >= LIFE_STEPS + LATE_STEPS)
 			others->removed = old - (LATE_STEPS - 1) * STEP_STARTS;
 	}
+	list(step);
 	pass_step();
 }
 
 /* --- memory ---------------------------------------------------------------------------------------------------------- */
 
-/*
- * What is in use: pods come a hundred times faster here than they could, and what the allocator has left of their crowd
- * goes back before.
- */
 static long anonymous_kib(void)
 {
-	FILE *status;
+	FILE *status = fopen("/proc/self/status", "r");
 	char line[256];
 	long kib = -1;
 
-	(void)poll(NULL, 0, LISTED_MS);
-	metadata_answers(world.pipeline->metadata, pipeline_take_names, world.pipeline);
-	malloc_trim(0);
-	status = fopen("/proc/self/status", "r");
 	while (status && fgets(line, sizeof(line), status))
 		if (sscanf(line, "RssAnon: %ld", &kib) == 1)
 			break;
@@ -446,6 +502,8 @@ static void expect_tables(void)
 	cr_assert_leq(ended, 10 * STEP_STARTS);
 	cr_assert_leq(repeat_count(world.pipeline->repeats), 4 * OPENS * STEP_STARTS);
 	cr_assert_eq(connection_count(world.pipeline->connections), 0);
+	cr_assert_leq(lookup_count(world.lookup), 2 * STEP_STARTS * (KEEP_STEPS + LIFE_STEPS + 2 * LATE_STEPS), "%zu",
+		lookup_count(world.lookup));
 	cr_assert_leq(life_waiting(world.pipeline->life), LATE_STEPS * STEP_STARTS);
 }
 
@@ -483,79 +541,20 @@ Test(lifetimes, memory_stays_flat, .init = open_world, .fini = close_world)
 
 /* --- a runtime that fails to list ------------------------------------------------------------------------------------ */
 
-static size_t published;
-
-static int publish(void *context, struct container_meta *meta)
-{
-	(void)context;
-	published++;
-	container_meta_release(meta);
-	return 0;
-}
-
-static void on_state(void *context, struct cri *cri, enum cri_state state, const char *why)
-{
-	struct lookup **lookup = context;
-
-	(void)state;
-	(void)why;
-	if (*lookup)
-		lookup_runtime_changed(*lookup, cri);
-}
-
-static void turn_until(struct event_base *base, bool (*condition)(const struct lookup *), const struct lookup *lookup)
-{
-	const struct timeval tick = {0, 1000};
-	uint64_t end_ns = clock_boottime_ns() + PATIENCE_MS * 1000000ull;
-
-	while (!condition(lookup)) {
-		cr_assert_lt(clock_boottime_ns(), end_ns);
-		event_base_loopexit(base, &tick);
-		event_base_dispatch(base);
-	}
-}
-
 /* Its answers are all that is known: above the limit what it told is forgotten, though nobody hears that it is gone. */
-Test(lifetimes, what_no_list_tells_of_is_forgotten_above_the_limit)
+Test(lifetimes, what_no_list_tells_of_is_forgotten_above_the_limit, .init = open_runtime, .fini = close_runtime)
 {
-	struct lookup *lookup = NULL;
-	const struct lookup_ops lookup_ops = {publish, NULL};
-	const struct lookup_options options = {.root = "/nonexistent"};
-	const struct cri_ops cri_ops = {on_state, &lookup};
-	struct event_base *base = event_base_new();
-	struct cri *cri;
-	uint8_t id[EVENT_CONTAINER_ID_SIZE];
-	char path[100];
-
-	log_open("test-unit", LOG_ERROR);
-	strcpy(world.root, "/tmp/taffrail-lifetimes-XXXXXX");
-	cr_assert_not_null(mkdtemp(world.root));
-	world.child = others_open(world.root);
 	others->lists_fail = true;
 	others->born = LOOKUP_SUBJECTS_MAX;
-	snprintf(path, sizeof(path), "%s/cri.sock", world.root);
-	cr_assert_eq(lookup_open(&lookup, base, &lookup_ops, &options), 0);
-	cr_assert_eq(cri_open(base, path, &cri_ops, &cri), 0);
-	cr_assert_eq(lookup_add_runtime(lookup, cri, true), 0);
-	turn_until(base, lookup_settled, lookup);
 	for (uint32_t number = 0; number < LOOKUP_SUBJECTS_MAX / 2 + 100; number++) {
-		make_id(id, number, MAIN);
-		lookup_ask(lookup, id);
+		ask(number);
 		if (number % 32 == 0)
-			turn_until(base, lookup_settled, lookup);
+			wait_until(is_settled, "the names");
 	}
-	turn_until(base, lookup_settled, lookup);
-	cr_assert_eq(lookup_count(lookup), LOOKUP_SUBJECTS_MAX + 200, "each with its sandbox");
-	lookup_list(lookup);
-	turn_until(base, lookup_settled, lookup);
-	lookup_tick(lookup, clock_boottime_ns() + 2 * LOOKUP_WAIT_NS);
-	cr_assert_eq(lookup_count(lookup), LOOKUP_SUBJECTS_MAX, "%zu", lookup_count(lookup));
-	cr_assert_gt(published, 0);
-	lookup_stop(lookup);
-	cri_close(cri);
-	lookup_close(lookup);
-	event_base_free(base);
-	others_close(world.child);
-	snprintf(path, sizeof(path), "rm -r %s", world.root);
-	cr_assert_eq(system(path), 0);
+	wait_until(is_settled, "the names");
+	cr_assert_eq(lookup_count(world.lookup), LOOKUP_SUBJECTS_MAX + 200, "each with its sandbox");
+	lookup_list(world.lookup);
+	wait_until(is_settled, "the lists");
+	lookup_tick(world.lookup, clock_boottime_ns() + 2 * LOOKUP_WAIT_NS);
+	cr_assert_eq(lookup_count(world.lookup), LOOKUP_SUBJECTS_MAX, "%zu", lookup_count(world.lookup));
 }

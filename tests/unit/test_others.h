@@ -12,9 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -181,7 +180,7 @@ static inline void send_down(struct grpc_stream *stream, const Taffrail__V1__Dow
 {
 	uint8_t bytes[256];
 
-	cr_assert_eq(grpc_stream_send(stream, bytes, taffrail__v1__down__pack(down, bytes)), 0);
+	runtime_must(grpc_stream_send(stream, bytes, taffrail__v1__down__pack(down, bytes)) == 0);
 }
 
 static inline void on_up(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
@@ -195,14 +194,14 @@ static inline void on_up(struct grpc_stream *stream, void *data, const uint8_t *
 	struct text inside;
 
 	(void)data;
-	cr_assert_eq(envelope_open((struct text){(const char *)bytes, length}, &kind, &inside), 0);
+	runtime_must(envelope_open((struct text){(const char *)bytes, length}, &kind, &inside) == 0);
 	if (kind == ENVELOPE_HELLO) {
 		down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_HELLO;
 		down.hello = &hello;
 		send_down(stream, &down);
 		return;
 	}
-	cr_assert_eq(wire_read(&events, inside.data, inside.length, why), 0, "%s", why);
+	runtime_must(wire_read(&events, inside.data, inside.length, why) == 0);
 	for (size_t i = 0; i < events.count; i++)
 		count_event(&events.events[i]);
 	down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_ACK;
@@ -223,47 +222,65 @@ static const struct grpc_handler collector_handlers[] = {
 	{.path = "/taffrail.v1.Collector/Stream", .on_message = on_up},
 };
 
-/* The other process: both, until it is killed. */
-static inline void serve(const char *root, int ready)
+/* The test has ended, however it did. */
+static inline void on_gone(evutil_socket_t fd, short what, void *root)
+{
+	char command[100];
+
+	(void)fd;
+	(void)what;
+	snprintf(command, sizeof(command), "rm -r %s", (const char *)root);
+	_exit(system(command) != 0);
+}
+
+/* The other process: both, until nobody is at the other end. */
+static inline void serve(char *root, int end)
 {
 	struct event_base *base = event_base_new();
+	struct event *gone = event_new(base, end, EV_READ, on_gone, root);
 	char path[100];
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(path, sizeof(path), "%s/cri.sock", root);
 	runtime_open(base, runtime_handlers, sizeof(runtime_handlers) / sizeof(runtime_handlers[0]), path);
 	snprintf(path, sizeof(path), "%s/collector.sock", root);
 	runtime_open(base, collector_handlers, 1, path);
-	close(ready);
+	runtime_must(event_add(gone, NULL) == 0 && write(end, "", 1) == 1);
 	event_base_dispatch(base);
 	_exit(1);
 }
 
-/* On ROOT/cri.sock and ROOT/collector.sock. They see `others`, and stay until others_close. */
-static inline pid_t others_open(const char *root)
-{
-	int ready[2];
+static struct {
 	pid_t child;
+	int end;
+} at_others;
+
+/* On ROOT/cri.sock and ROOT/collector.sock, in a folder that they take away. They see `others`, and stay until others_close. */
+static inline void others_open(char *root)
+{
+	int ends[2];
 	char byte;
 
 	others = mmap(NULL, sizeof(*others), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	cr_assert_neq((void *)others, MAP_FAILED);
-	cr_assert_eq(pipe(ready), 0);
-	child = fork();
-	if (child == 0) {
-		close(ready[0]);
-		serve(root, ready[1]);
+	cr_assert_not_null(mkdtemp(root));
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	at_others.end = ends[0];
+	at_others.child = fork();
+	if (at_others.child == 0) {
+		close(ends[0]);
+		serve(root, ends[1]);
 	}
-	close(ready[1]);
-	cr_assert_eq(read(ready[0], &byte, 1), 0); /* it closes it */
-	close(ready[0]);
-	return child;
+	close(ends[1]);
+	cr_assert_eq(read(ends[0], &byte, 1), 1, "they are not ready");
 }
 
-static inline void others_close(pid_t child)
+static inline void others_close(void)
 {
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
+	int status;
+
+	close(at_others.end);
+	cr_assert_eq(waitpid(at_others.child, &status, 0), at_others.child);
+	cr_assert_eq(status, 0);
 }
 
 #endif
