@@ -433,6 +433,9 @@ void lookup_ask(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE]
 	if (!subject)
 		return;
 	if (subject_is_complete(subject) || (subject->alone && subject->meta)) {
+		/* It was read when its folder was made, maybe before its maker wrote all of it. */
+		if (subject->alone && !subject_view(subject)->spec)
+			subject_read_disk(subject);
 		subject_publish(subject);
 		return;
 	}
