@@ -261,10 +261,24 @@ Test(lookup, without_a_runtime_a_bundles_names_are_all, .init = open_world, .fin
 	cr_assert_eq(last(CONTAINER_ALONE)->qos, EVENT_GUARANTEED);
 }
 
+#define DOCKERS "{\"ID\":\"" OWN "\",\"Name\":\"/stress\",\"Image\":\"sha256:1\",\"Config\":{\"Image\":\"a:2\"}}"
+
+Test(lookup, what_its_maker_writes_after_its_folder_was_seen_is_read_too, .init = open_world, .fini = close_world)
+{
+	write_file("containers/" OWN, "config.v2.json", DOCKERS);
+	lookup_expect(world.lookup, own);
+	run(1, 10);
+	cr_assert_eq(world.published_count, 0, "nobody has asked");
+	write_file("io.containerd.runtime.v2.task/moby/" OWN, "config.json", "{\"process\":{\"user\":{\"uid\":7}}}");
+	lookup_ask(world.lookup, own);
+	EXPECT(last(CONTAINER_ALONE)->name, "stress");
+	cr_assert_not_null(last(CONTAINER_ALONE)->spec);
+	cr_assert_eq(last(CONTAINER_ALONE)->spec->uid, 7);
+}
+
 Test(lookup, what_no_cri_knows_is_told_at_once, .init = open_runtime, .fini = close_world)
 {
-	write_file("containers/" OWN, "config.v2.json",
-		"{\"ID\":\"" OWN "\",\"Name\":\"/stress\",\"Image\":\"sha256:1\",\"Config\":{\"Image\":\"a:2\"}}");
+	write_file("containers/" OWN, "config.v2.json", DOCKERS);
 	write_file("io.containerd.runtime.v2.task/moby/" OWN, "config.json", "{\"process\":{\"user\":{\"uid\":7}}}");
 	lookup_ask(world.lookup, own);
 	cr_assert_eq(world.published_count, 1);
