@@ -14,7 +14,8 @@
 enum {
 	CANARY_PROMISES_MAX = 64,
 	CANARY_TEXT = 80,
-	CANARY_FORK_CODE = 37, /* exit code of the child that is forked and ends */
+	CANARY_FORK_CODE = 37,    /* exit code of the child that is forked and ends */
+	CANARY_PATIENCE_MS = 500, /* with the kernel, where it does a thing behind the call's back */
 };
 
 /* A deed, as the child leaves it for the proof. */

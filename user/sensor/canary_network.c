@@ -2,6 +2,7 @@
 /* What the canary does with sockets, over loopback and under abstract names. All of it runs in the child. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -72,6 +73,14 @@ static int bound(int family, int type)
 	return fd;
 }
 
+/* Until the socket has something to tell: also over loopback a handshake may wait for the kernel's thread (ksoftirqd). */
+static void wait_for(int fd, short what)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = what};
+
+	(void)poll(&poll_fd, 1, CANARY_PATIENCE_MS);
+}
+
 static int index_of(int family)
 {
 	return family == AF_INET6;
@@ -109,7 +118,6 @@ static int connect_by(struct canary_place *place, struct canary_deed *deed, int 
 	expect_loopback(deed, variant);
 	deed->remote_port_be = port_of(listener);
 	length = loopback(&address, variant, deed->remote_port_be);
-	/* Over loopback it is established, or refused, when the call returns. */
 	error = call(fd, &address.any, length);
 	if (error < 0 && error != -EINPROGRESS) {
 		close(fd);
@@ -141,6 +149,7 @@ static int accept_by(struct canary_place *place, struct canary_deed *deed, int v
 	expect_loopback(deed, variant);
 	deed->local_port_be = port_of(place->listeners[i]);
 	deed->remote_port_be = port_of(place->clients[i]);
+	wait_for(place->listeners[i], POLLIN);
 	fd = call(place->listeners[i]);
 	place->servers[i] = fd;
 	return fd < 0 ? fd : 0;
@@ -193,8 +202,10 @@ int deed_refused(struct canary_place *place, struct canary_deed *deed, int varia
 	from = socket(variant, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (from < 0 || (connect(from, &address.any, length) < 0 && errno != ECONNREFUSED && errno != EINPROGRESS))
 		error = -errno;
-	if (from >= 0)
+	if (from >= 0) {
+		wait_for(from, POLLOUT);
 		close(from);
+	}
 	close(to);
 	return error;
 }

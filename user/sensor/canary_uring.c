@@ -14,8 +14,6 @@
 
 #include "sensor/canary_inside.h"
 
-enum { PATIENCE_MS = 500 };
-
 /* One request at a time; of completions there is room for two. */
 struct ring {
 	int fd;
@@ -169,7 +167,7 @@ int deed_uring_overflow(struct canary_place *place, struct canary_deed *deed, in
 	for (int i = 0; !error; i++) {
 		if (atomic_load(word(ring.submissions, ring.params.sq_off.flags)) & IORING_SQ_CQ_OVERFLOW)
 			break;
-		if (i == PATIENCE_MS)
+		if (i == CANARY_PATIENCE_MS)
 			error = -ETIME;
 		(void)poll(NULL, 0, 1);
 	}
