@@ -29,13 +29,25 @@ int json_read_object(struct text text, struct json_object **object)
 	return -EBADMSG;
 }
 
+static struct text string_of(struct json_object *value)
+{
+	if (!json_object_is_type(value, json_type_string))
+		return (struct text){0};
+	return (struct text){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
+}
+
 struct text json_read_string(struct json_object *object, const char *key)
 {
 	struct json_object *value;
 
-	if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_string))
+	return json_object_object_get_ex(object, key, &value) ? string_of(value) : (struct text){0};
+}
+
+struct text json_read_element(struct json_object *array, size_t index)
+{
+	if (!json_object_is_type(array, json_type_array))
 		return (struct text){0};
-	return (struct text){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
+	return string_of(json_object_array_get_idx(array, index));
 }
 
 bool json_read_bool(struct json_object *object, const char *key)

@@ -20,6 +20,8 @@ int json_read_object(struct text text, struct json_object **object);
 
 /* The string member `key`, owned by the object; empty if there is none, or it is no string. */
 struct text json_read_string(struct json_object *object, const char *key);
+/* The string at `index` of an array; empty if that is no string, or `array` is none that long. */
+struct text json_read_element(struct json_object *array, size_t index);
 /* Is the member `key` true? */
 bool json_read_bool(struct json_object *object, const char *key);
 /* The member `key`, or `otherwise` if there is none, or it is no whole number. */

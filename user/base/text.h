@@ -35,4 +35,34 @@ static inline bool text_starts_with(struct text a, struct text prefix)
 	return a.length >= prefix.length && (prefix.length == 0 || memcmp(a.data, prefix.data, prefix.length) == 0);
 }
 
+/* The first `length` bytes, and all but the first `length`: it has so many. */
+static inline struct text text_head(struct text text, size_t length)
+{
+	return (struct text){text.data, length};
+}
+
+static inline struct text text_tail(struct text text, size_t length)
+{
+	return (struct text){text.data + length, text.length - length};
+}
+
+static inline bool text_ends_with(struct text a, struct text end)
+{
+	return a.length >= end.length && text_equal(text_tail(a, a.length - end.length), end);
+}
+
+/* Takes the next part, up to `delimiter` or the end, and the delimiter, off the front of `rest`. */
+static inline struct text text_next(struct text *rest, char delimiter)
+{
+	const char *end;
+	struct text part;
+
+	if (rest->length == 0)
+		return (struct text){0};
+	end = memchr(rest->data, delimiter, rest->length);
+	part = text_head(*rest, end ? (size_t)(end - rest->data) : rest->length);
+	*rest = text_tail(*rest, part.length + (end != NULL));
+	return part;
+}
+
 #endif

@@ -107,29 +107,17 @@ static struct text metadata_text(struct json_object *metadata, const char *old, 
 	return text.length ? text : json_read_string(metadata, old);
 }
 
-/* The next part of a name that CRI-O has joined by underscores, which no part has in it. */
-static struct text next_part(struct text *name)
-{
-	const char *end;
-	struct text part;
-
-	if (name->length == 0)
-		return (struct text){0};
-	end = memchr(name->data, '_', name->length);
-	part = (struct text){name->data, end ? (size_t)(end - name->data) : name->length};
-	*name = (struct text){name->data + part.length + (end != NULL), name->length - part.length - (end != NULL)};
-	return part;
-}
-
-/* k8s_POD_NAMESPACE_UID_ATTEMPT, for what kubelet did not say: then crictl made the pod. */
+/*
+ * k8s_POD_NAMESPACE_UID_ATTEMPT, for what kubelet did not say: then crictl made the pod. No part has an underscore in it.
+ */
 static void take_sandbox_name(struct bundle *bundle, struct text name)
 {
 	struct text *const parts[] = {&bundle->pod_name, &bundle->pod_namespace, &bundle->pod_uid};
 
-	if (!text_equal(next_part(&name), TEXT_LITERAL("k8s")))
+	if (!text_equal(text_next(&name, '_'), TEXT_LITERAL("k8s")))
 		return;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		struct text part = next_part(&name);
+		struct text part = text_next(&name, '_');
 
 		if (!parts[i]->length)
 			*parts[i] = part;

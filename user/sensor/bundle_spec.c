@@ -12,15 +12,6 @@ static size_t array_length(struct json_object *array)
 	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
 }
 
-static struct text array_text(struct json_object *array, size_t index)
-{
-	struct json_object *item = json_object_array_get_idx(array, index);
-
-	if (!json_object_is_type(item, json_type_string))
-		return (struct text){0};
-	return (struct text){json_object_get_string(item), (size_t)json_object_get_string_len(item)};
-}
-
 static void put(struct buffer *strings, struct text text)
 {
 	if (text.length > 0)
@@ -39,7 +30,7 @@ static uint32_t user_number(struct json_object *user, const char *key)
 static void read_args(struct bundle_spec *spec, struct json_object *args)
 {
 	for (size_t i = 0; i < array_length(args); i++) {
-		struct text arg = array_text(args, i);
+		struct text arg = json_read_element(args, i);
 
 		if (spec->strings.length + arg.length + 1 > BUNDLE_ARGS_MAX)
 			break;
@@ -58,7 +49,7 @@ static void read_process(struct bundle_spec *spec, struct json_object *config)
 	spec->view.uid = user_number(user, "uid");
 	spec->view.gid = user_number(user, "gid");
 	for (size_t i = 0; i < array_length(bounding); i++)
-		spec->view.capabilities |= name_to_capability(array_text(bounding, i));
+		spec->view.capabilities |= name_to_capability(json_read_element(bounding, i));
 	spec->view.read_only_root = json_read_bool(json_read_member(config, "root"), "readonly");
 }
 
@@ -135,7 +126,7 @@ static struct text keep_options(struct bundle_spec *spec, struct json_object *op
 	for (size_t i = 0; i < array_length(options) && spec->strings.length - start <= BUNDLE_MOUNTS_MAX; i++) {
 		if (i > 0)
 			put(&spec->strings, TEXT_LITERAL(","));
-		put(&spec->strings, array_text(options, i));
+		put(&spec->strings, json_read_element(options, i));
 	}
 	return (struct text){NULL, spec->strings.length - start};
 }

@@ -12,14 +12,9 @@ enum {
 	FILE_MAX = 65536, /* of /proc/PID/cgroup: some 20 lines, each with a path of at most PATH_MAX */
 };
 
-static struct text drop(struct text text, size_t bytes)
-{
-	return (struct text){text.data + bytes, text.length - bytes};
-}
-
 static bool strip_suffix(struct text *text, struct text suffix)
 {
-	if (text->length < suffix.length || !text_equal(drop(*text, text->length - suffix.length), suffix))
+	if (!text_ends_with(*text, suffix))
 		return false;
 	text->length -= suffix.length;
 	return true;
@@ -40,40 +35,31 @@ static bool parse_component(struct text name, uint8_t id[EVENT_CONTAINER_ID_SIZE
 	if (event_container_id_parse(name, id))
 		return true;
 	if (name.length >= inner.length + DIGITS &&
-		text_starts_with(drop(name, name.length - DIGITS - inner.length), inner))
-		return event_container_id_parse(drop(name, name.length - DIGITS), id);
+		text_starts_with(text_tail(name, name.length - DIGITS - inner.length), inner))
+		return event_container_id_parse(text_tail(name, name.length - DIGITS), id);
 	strip_suffix(&name, TEXT_LITERAL(".scope"));
 	/* crio-conmon-ID is the monitor beside the container, and fails for its length. */
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (text_starts_with(name, prefixes[i]) && event_container_id_parse(drop(name, prefixes[i].length), id))
+		if (text_starts_with(name, prefixes[i]) &&
+			event_container_id_parse(text_tail(name, prefixes[i].length), id))
 			return true;
 	return false;
 }
 
 bool cgroup_container(struct text path, uint8_t id[EVENT_CONTAINER_ID_SIZE])
 {
-	while (path.length > 0) {
-		const char *slash = memchr(path.data, '/', path.length);
-		struct text name = {path.data, slash ? (size_t)(slash - path.data) : path.length};
-
-		if (parse_component(name, id))
+	while (path.length > 0)
+		if (parse_component(text_next(&path, '/'), id))
 			return true;
-		path = drop(path, slash ? name.length + 1 : name.length);
-	}
 	return false;
 }
 
 /* "pids" among "cpu,pids". */
 static bool names_controller(struct text list, struct text controller)
 {
-	while (list.length > 0) {
-		const char *comma = memchr(list.data, ',', list.length);
-		struct text name = {list.data, comma ? (size_t)(comma - list.data) : list.length};
-
-		if (text_equal(name, controller))
+	while (list.length > 0)
+		if (text_equal(text_next(&list, ','), controller))
 			return true;
-		list = drop(list, comma ? name.length + 1 : name.length);
-	}
 	return false;
 }
 
@@ -93,19 +79,8 @@ bool cgroup_parse(struct text file, uint8_t id[EVENT_CONTAINER_ID_SIZE])
 	int best = 3;
 
 	while (file.length > 0) {
-		const char *end = memchr(file.data, '\n', file.length);
-		struct text line = {file.data, end ? (size_t)(end - file.data) : file.length};
-		const char *first = memchr(line.data, ':', line.length);
-		const char *second =
-			first ? memchr(first + 1, ':', line.length - (size_t)(first + 1 - line.data)) : NULL;
-
-		file = drop(file, end ? line.length + 1 : line.length);
-		if (!second)
-			continue;
-
-		struct text number = {line.data, (size_t)(first - line.data)};
-		struct text controllers = {first + 1, (size_t)(second - first - 1)};
-		struct text path = drop(line, (size_t)(second + 1 - line.data));
+		struct text path = text_next(&file, '\n');
+		struct text number = text_next(&path, ':'), controllers = text_next(&path, ':');
 		int rank = rank_line(number, controllers);
 
 		strip_suffix(&path, TEXT_LITERAL(" (deleted)")); /* a removed cgroup that still has a dying process */

@@ -13,21 +13,6 @@ enum {
 	MINUTES_MAX = 68899679, /* … to 2100 */
 };
 
-static struct text head(struct text text, size_t length)
-{
-	return (struct text){text.data, length};
-}
-
-static struct text tail(struct text text, size_t bytes)
-{
-	return (struct text){text.data + bytes, text.length - bytes};
-}
-
-static bool ends_with(struct text text, struct text end)
-{
-	return text.length >= end.length && text_equal(tail(text, text.length - end.length), end);
-}
-
 static struct text find(const struct event_label *labels, size_t count, const char *key)
 {
 	for (size_t i = 0; i < count; i++)
@@ -54,7 +39,7 @@ static struct text without_random(struct text name, bool *whole)
 			return (struct text){0};
 	if (*whole && name.data[name.length - RANDOM - 1] != '-')
 		return (struct text){0};
-	return head(name, name.length - RANDOM - (name.data[name.length - RANDOM - 1] == '-'));
+	return text_head(name, name.length - RANDOM - (name.data[name.length - RANDOM - 1] == '-'));
 }
 
 /* DEPLOYMENT-HASH-xxxxx; of a long name any part of -HASH may be missing. */
@@ -66,8 +51,8 @@ static struct text name_of_deployment(struct text pod, struct text hash)
 
 	for (size_t length = hash.length; length > 0; length--) {
 		if (set.length > length && set.data[set.length - length - 1] == '-' &&
-			ends_with(set, head(hash, length)))
-			return head(set, set.length - length - 1);
+			text_ends_with(set, text_head(hash, length)))
+			return text_head(set, set.length - length - 1);
 		if (dashed)
 			break;
 	}
@@ -95,11 +80,11 @@ static size_t last_part(struct text name)
 static struct text name_of_stateful_set(struct text pod, struct text index)
 {
 	size_t start = last_part(pod);
-	struct text ordinal = start ? tail(pod, start) : (struct text){0};
+	struct text ordinal = start ? text_tail(pod, start) : (struct text){0};
 
 	if (!all_digits(ordinal) || (index.length > 0 && !text_equal(index, ordinal)))
 		return (struct text){0};
-	return head(pod, start - 1);
+	return text_head(pod, start - 1);
 }
 
 /* JOB-xxxxx or JOB-INDEX-xxxxx; of a long name its end may be missing. */
@@ -111,23 +96,24 @@ static bool is_jobs(struct text pod, struct text job)
 	if (base.length == 0 || job.length == 0)
 		return false;
 	if (!whole)
-		return text_starts_with(base, head(job, job.length < JOB_KEPT ? job.length : JOB_KEPT));
+		return text_starts_with(base, text_head(job, job.length < JOB_KEPT ? job.length : JOB_KEPT));
 	return text_starts_with(base, job) &&
-	       (base.length == job.length || (base.data[job.length] == '-' && all_digits(tail(base, job.length + 1))));
+	       (base.length == job.length ||
+		       (base.data[job.length] == '-' && all_digits(text_tail(base, job.length + 1))));
 }
 
 /* The CronJob whose job NAME-MINUTES is, or empty. */
 static struct text name_of_cron_job(struct text job)
 {
 	size_t start = last_part(job);
-	struct text digits = start ? tail(job, start) : (struct text){0};
+	struct text digits = start ? text_tail(job, start) : (struct text){0};
 	uint32_t minutes = 0;
 
 	if (digits.length != MINUTES_DIGITS || !all_digits(digits))
 		return (struct text){0};
 	for (size_t i = 0; i < digits.length; i++)
 		minutes = minutes * 10 + (uint32_t)(digits.data[i] - '0');
-	return minutes >= MINUTES_MIN && minutes <= MINUTES_MAX ? head(job, start - 1) : (struct text){0};
+	return minutes >= MINUTES_MIN && minutes <= MINUTES_MAX ? text_head(job, start - 1) : (struct text){0};
 }
 
 /* --- whose pod it is ------------------------------------------------------------------------------------------------- */
@@ -192,8 +178,8 @@ static struct text next_part(struct text *path, const char *ends)
 
 	while (length < path->length && !memchr(ends, path->data[length], strlen(ends)))
 		length++;
-	part = head(*path, length);
-	*path = tail(*path, length + (length < path->length));
+	part = text_head(*path, length);
+	*path = text_tail(*path, length + (length < path->length));
 	return part;
 }
 

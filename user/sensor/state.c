@@ -10,11 +10,6 @@
 #include "base/json_read.h"
 #include "base/rooted.h"
 
-static struct text tail(struct text text, size_t bytes)
-{
-	return (struct text){text.data + bytes, text.length - bytes};
-}
-
 /* The number behind the last underscore: the last part of k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT. */
 static uint32_t attempt_of(struct text name)
 {
@@ -33,17 +28,10 @@ static void take_pod(struct state *state, struct text name)
 {
 	struct text *const parts[] = {&state->pod_name, &state->pod_namespace, &state->pod_uid};
 
-	if (!text_starts_with(name, TEXT_LITERAL("k8s_")))
+	if (!text_equal(text_next(&name, '_'), TEXT_LITERAL("k8s")))
 		return;
-	name = tail(name, 4);
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		const char *end = name.length ? memchr(name.data, '_', name.length) : NULL;
-
-		if (!end)
-			return;
-		*parts[i] = (struct text){name.data, (size_t)(end - name.data)};
-		name = tail(name, parts[i]->length + 1);
-	}
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		*parts[i] = text_next(&name, '_');
 }
 
 /* --- Docker ---------------------------------------------------------------------------------------------------------- */
@@ -85,7 +73,7 @@ int state_parse_docker(struct text text, struct text id, struct state *state)
 	state->runtime = TEXT_LITERAL("docker");
 	state->name = json_read_string(document, "Name");
 	if (text_starts_with(state->name, TEXT_LITERAL("/")))
-		state->name = tail(state->name, 1);
+		state->name = text_tail(state->name, 1);
 	state->image = json_read_string(config, "Image");
 	state->image_id = json_read_string(document, "Image");
 	take_labels(state, json_read_member(config, "Labels"));
@@ -95,18 +83,6 @@ int state_parse_docker(struct text text, struct text id, struct state *state)
 }
 
 /* --- containers/storage ---------------------------------------------------------------------------------------------- */
-
-static struct text first_name(struct json_object *item)
-{
-	struct json_object *names = json_read_member(item, "names"), *first;
-
-	if (!json_object_is_type(names, json_type_array))
-		return (struct text){0};
-	first = json_object_array_get_idx(names, 0);
-	if (!json_object_is_type(first, json_type_string))
-		return (struct text){0};
-	return (struct text){json_object_get_string(first), (size_t)json_object_get_string_len(first)};
-}
 
 /* The metadata of CRI-O (its internal/storage, RuntimeContainerMetadata) says which pod; Podman's does not. */
 static void take_metadata(struct state *state, struct json_object *metadata)
@@ -130,7 +106,7 @@ static int take_item(struct json_object *item, struct state *state)
 	struct text text = json_read_string(item, "metadata");
 	struct json_object *metadata;
 
-	*state = (struct state){.name = first_name(item),
+	*state = (struct state){.name = json_read_element(json_read_member(item, "names"), 0),
 		.image_id = json_read_string(item, "image"),
 		.runtime = TEXT_LITERAL("podman"),
 		.document = item};
