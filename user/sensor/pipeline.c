@@ -44,6 +44,13 @@ struct waiting {
 
 /* --- the way of a record --------------------------------------------------------------------------------------------- */
 
+void pipeline_send(struct pipeline *pipeline, struct event *event)
+{
+	event->sequence = ++pipeline->sequence;
+	event->host = host_view(pipeline->host);
+	encode_event(pipeline->encoder, event);
+}
+
 /* What makes an alert of an event by itself. False: nothing. */
 static bool judge(const struct record *record, struct event *event, struct guard_alert *alert)
 {
@@ -66,8 +73,7 @@ static void send_start(struct pipeline *pipeline, const struct event *exec)
 	event.action = EVENT_CONTAINER_STARTED;
 	event.truncated = 0;
 	event.life = (struct event_life){.spec = exec->container ? exec->container->spec : NULL};
-	event.sequence = ++pipeline->sequence;
-	encode_event(pipeline->encoder, &event);
+	pipeline_send(pipeline, &event);
 }
 
 /* Decode and send: the end of the way. `names` may be less than everything while `pending`. */
@@ -78,7 +84,6 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	struct event event;
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
-	event.host = host_view(pipeline->host);
 	event.process = image;
 	event.container = names;
 	event.pending = pending;
@@ -87,8 +92,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 		send_start(pipeline, &event);
 	if (!judge(record, &event, &alert) && policy_leaves_out(pipeline->policy, &event))
 		return;
-	event.sequence = ++pipeline->sequence;
-	encode_event(pipeline->encoder, &event);
+	pipeline_send(pipeline, &event);
 }
 
 void pipeline_send_end(void *context, const struct record *record, const struct event_process *image)
@@ -103,12 +107,10 @@ void pipeline_send_end(void *context, const struct record *record, const struct 
 	event.life = (struct event_life){.exit_code = names->exited ? names->exit_code : event.end.code,
 		.exit_reason = names->exited ? names->exit_reason : (struct text){0}};
 	event.action = EVENT_CONTAINER_STOPPED;
-	event.host = host_view(pipeline->host);
 	event.process = image;
 	event.container = names;
 	event.pending = state != CONTAINER_KNOWN;
-	event.sequence = ++pipeline->sequence;
-	encode_event(pipeline->encoder, &event);
+	pipeline_send(pipeline, &event);
 }
 
 void pipeline_send_named(void *context, const struct event_container *names)
@@ -117,13 +119,11 @@ void pipeline_send_named(void *context, const struct event_container *names)
 	struct event event = {
 		.action = EVENT_CONTAINER_NAMED,
 		.time_ns = pipeline->boot_unix_ns + pipeline->now_ns,
-		.sequence = ++pipeline->sequence,
-		.host = host_view(pipeline->host),
 		.container = names,
 		.count = 1,
 	};
 
-	encode_event(pipeline->encoder, &event);
+	pipeline_send(pipeline, &event);
 }
 
 void pipeline_send_waiting(void *context, void *item, const struct event_container *names, bool pending)
@@ -315,15 +315,13 @@ static void report_loss(void *context, const struct event_lost *lost)
 	struct event event = {
 		.action = EVENT_LOST,
 		.time_ns = pipeline->boot_unix_ns + pipeline->now_ns,
-		.sequence = ++pipeline->sequence,
-		.host = host_view(pipeline->host),
 		.count = 1,
 		.lost = *lost,
 	};
 
 	event.lost.start_ns += pipeline->boot_unix_ns;
 	event.lost.end_ns += pipeline->boot_unix_ns;
-	encode_event(pipeline->encoder, &event);
+	pipeline_send(pipeline, &event);
 	log_limited("%llu records lost in %.*s of CPU %d", (unsigned long long)lost->count, (int)lost->stage.length,
 		lost->stage.data, lost->cpu);
 }
@@ -337,11 +335,9 @@ void pipeline_filtered(struct pipeline *pipeline)
 	if (!policy_tell(pipeline->policy, pipeline->left_out, pipeline->now_ns, &event.filtered))
 		return;
 	event.time_ns = pipeline->boot_unix_ns + pipeline->now_ns;
-	event.sequence = ++pipeline->sequence;
-	event.host = host_view(pipeline->host);
 	event.filtered.start_ns += pipeline->boot_unix_ns;
 	event.filtered.end_ns += pipeline->boot_unix_ns;
-	encode_event(pipeline->encoder, &event);
+	pipeline_send(pipeline, &event);
 	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
 }
 

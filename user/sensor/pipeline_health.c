@@ -39,11 +39,9 @@ static void record_own(struct pipeline *pipeline, const struct event *event)
 static void send_own(struct pipeline *pipeline, struct event *event)
 {
 	event->time_ns = pipeline->boot_unix_ns + pipeline->now_ns;
-	event->sequence = ++pipeline->sequence;
-	event->host = host_view(pipeline->host);
 	event->count = 1;
+	pipeline_send(pipeline, event);
 	record_own(pipeline, event);
-	encode_event(pipeline->encoder, event);
 }
 
 const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, size_t size)
@@ -59,13 +57,8 @@ const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, si
 		(events.events[0].action != EVENT_COVERAGE && events.events[0].action != EVENT_TAMPER &&
 			events.events[0].action != EVENT_LOST && events.events[0].action != EVENT_ATTRIBUTION))
 		wrong = "an event of the sensor's own that is none";
-	if (!wrong) {
-		struct event *event = &events.events[0];
-
-		event->sequence = ++pipeline->sequence;
-		event->host = host_view(pipeline->host);
-		encode_event(pipeline->encoder, event);
-	}
+	if (!wrong)
+		pipeline_send(pipeline, &events.events[0]);
 	wire_free(&events);
 	return wrong;
 }

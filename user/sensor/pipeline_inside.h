@@ -70,6 +70,9 @@ struct pipeline {
 	atomic_bool stopping;
 };
 
+/* The way out: the event gets its number and host, and goes to the encoder. */
+void pipeline_send(struct pipeline *pipeline, struct event *event);
+
 /* What comes in; a recording brings the same. */
 int pipeline_take_record(void *context, const void *bytes, size_t size);
 void pipeline_take_process(void *context, const struct record *record, struct text args);
