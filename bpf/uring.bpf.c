@@ -57,7 +57,7 @@ struct uring_call {
 	struct call call; /* what tell makes of it: here, for more of the stack goes into reading paths */
 };
 
-/* By the address of the struct io_kiocb. A plain hash: where it is full, the call is counted as lost. */
+/* By the address of the struct io_kiocb. A plain hash: where it is full, the call is told at once, its outcome unknown. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
