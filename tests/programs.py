@@ -12,6 +12,7 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = os.environ.get("TAFFRAIL_BIN", os.path.join(ROOT, "build", "bin"))
 SLOW = 4 if "/san/" in BIN else 1  # sanitizers take their time
+once = pytest.mark.skipif(SLOW != 1, reason="once is enough: without sanitizers")
 
 
 def program(name):

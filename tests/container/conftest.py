@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(os.path.dirname(HERE)), "scripts")]
 from cri_client import IMAGE, Runtime  # noqa: E402
 from documents import Documents, get  # noqa: E402
-from programs import ROOT, SLOW, Running  # noqa: E402
+from programs import ROOT, SLOW, Running, once  # noqa: E402
 
 BUILD = os.environ.get("TAFFRAIL_BUILD", os.path.join(ROOT, "build"))
 WANTED = os.environ.get("TAFFRAIL_RUNTIME")
@@ -148,4 +148,4 @@ def idle(pods):
     return pods().run("main", "/bin/sleep", "1000000")
 
 
-__all__ = ["SLOW", "PAUSE", "Documents", "get", "laboratory", "named"]
+__all__ = ["SLOW", "PAUSE", "Documents", "get", "laboratory", "named", "once"]

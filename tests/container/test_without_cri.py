@@ -11,9 +11,9 @@ import subprocess
 
 import pytest
 
-from conftest import IMAGE, ROOT, SLOW, Documents, get
+from conftest import IMAGE, ROOT, Documents, get, once
 
-pytestmark = pytest.mark.skipif(SLOW != 1, reason="once is enough: without sanitizers")
+pytestmark = once
 
 
 def install():

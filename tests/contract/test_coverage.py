@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import SLOW, program, run, terminal_output
+from conftest import SLOW, once, program, run, terminal_output
 
 NOBODY = ["--cri", "/nonexistent/taffrail-test.sock"]
 
@@ -62,11 +62,13 @@ def test_check_is_in_colour_on_a_terminal():
     assert status == 0 and "\x1b[32mseen" in text
 
 
+@once
 def test_check_in_a_pid_namespace_of_its_own():
     """The sensor does not know its own number there, the programs do."""
     assert not missed(check("unshare", "--pid", "--fork", "--mount-proc"))
 
 
+@once
 def test_check_with_a_root_that_is_read_only():
     said = check("unshare", "--mount", "sh", "-c", 'mount -o remount,ro,bind / && ! touch /etc/taffrail-test && exec "$0" "$@"')
     assert states(said) == states(check())
@@ -87,6 +89,7 @@ def reasons(said):
     return {hook["promise"]: hook.get("reason") for hook in said["hooks"] if hook["state"] == "unsupported"}
 
 
+@once
 def test_check_without_the_right_to_raw_sockets():
     """Not missed, though the socket that was refused is a record as well."""
     everything, said = check(), check("setpriv", "--bounding-set", "-net_raw")
@@ -111,6 +114,7 @@ def refuse(call, error):
 
 
 @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS], ids=errno.errorcode.get)
+@once
 def test_check_where_io_uring_is_refused(error):
     said = check(preexec_fn=lambda: refuse(IO_URING_SETUP, error))
     told = reasons(said)
@@ -119,6 +123,7 @@ def test_check_where_io_uring_is_refused(error):
     assert not missed(said)
 
 
+@once
 def test_check_inside_a_container(container):
     """A sensor is often in a container itself."""
     process = container.start(program("taffrail-sensor"), "--check", "--json", *NOBODY, stdout=subprocess.PIPE)
@@ -189,6 +194,7 @@ def test_coverage_is_a_record_at_start(start):
     assert not of(running, "coverage", "Sensor coverage is incomplete")
 
 
+@once
 def test_canaries_are_no_events_and_leave_no_zombie(start):
     """Whatever the canary does: with --host its processes would be events like any other."""
     running = sensor(start, "--host", "--set", "coverage.interval=1s")
@@ -202,6 +208,7 @@ def test_canaries_are_no_events_and_leave_no_zombie(start):
     assert mine == []
 
 
+@once
 def test_a_sensor_in_a_container_does_not_record_its_canary(container, tmp_path):
     with open(tmp_path / "out", "w", encoding="utf-8") as output:
         process = container.start(program("taffrail-sensor"), "--stdout", *NOBODY, stdout=output, stderr=subprocess.DEVNULL)
@@ -237,6 +244,7 @@ def link_of(pid, attach_type):
 BPF_CGROUP_INET4_CONNECT = 10
 
 
+@once
 def test_a_detached_program_is_an_alarm_and_what_it_served_is_missed(start):
     running = sensor(start, "--set", "coverage.interval=1s")
     running.wait_for(lambda: of(running, "coverage"))
@@ -261,6 +269,7 @@ def test_a_detached_program_is_an_alarm_and_what_it_served_is_missed(start):
     (34, {"UDP send without a packet"}),  # BPF_CGROUP_INET_SOCK_RELEASE
     (50, {"unix send"}),  # BPF_CGROUP_UNIX_SENDMSG
 ], ids=["egress", "release", "unix"])
+@once
 def test_what_a_detached_program_served_is_missed(start, attach_type, lost):
     running = sensor(start, "--set", "coverage.interval=1s")
     running.wait_for(lambda: of(running, "coverage"))
@@ -297,6 +306,7 @@ assert ctypes.CDLL(None, use_errno=True).syscall(129, {running.process.pid}, 28,
     assert "SIGWINCH" in alert["message"]
 
 
+@once
 def test_a_tracer_is_told(start):
     running = sensor(start)
     tracer = subprocess.Popen(["/usr/bin/python3", "-c", f"""
@@ -375,6 +385,7 @@ def shared_memory(pid):
             for name, value in variable.items()}
 
 
+@once
 def test_the_canary_makes_no_call_dearer_for_long(start):
     """What packet sockets and io_uring switch on for everybody stays off after a canary used them."""
     running = sensor(start)
@@ -385,6 +396,7 @@ def test_the_canary_makes_no_call_dearer_for_long(start):
     assert memory["packet_socket_seen"] == memory["uring_socket_seen"] == memory["canary_tgid"] == 0
 
 
+@once
 def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
     """Somebody with rights over BPF tells the programs that a container's process is the sensor's canary."""
     running = sensor(start)
@@ -412,6 +424,7 @@ def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
     process.wait()
 
 
+@once
 def test_a_replay_tells_the_same_of_the_sensor_itself(start, tmp_path):
     """Its own events and its canaries' records are in a recording, so that all ids and losses come out the same."""
     running = sensor(start, "--record", str(tmp_path / "recording"), "--set", "coverage.interval=1s")
