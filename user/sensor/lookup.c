@@ -302,11 +302,16 @@ void subject_start_backlog(struct lookup *lookup)
 {
 	struct subject *subject;
 
+	/* Each that can call nobody comes back here at once: not one inside the other. */
+	if (lookup->starting)
+		return;
+	lookup->starting = true;
 	while (lookup->calls < LOOKUP_CALLS_MAX && (subject = TAILQ_FIRST(&lookup->backlog))) {
 		TAILQ_REMOVE(&lookup->backlog, subject, backlog);
 		subject->in_backlog = false;
 		look_up(subject);
 	}
+	lookup->starting = false;
 }
 
 /* Tried for a second from now on, at once, or when it is its turn. */
@@ -327,17 +332,26 @@ void subject_start(struct subject *subject, bool at_once)
 	}
 }
 
+/* Not itself, no container of another sandbox, and nobody speaks for what another runtime knows. */
+static bool may_be_sandbox_of(const struct subject *sandbox, const struct subject *subject)
+{
+	bool elsewhere = sandbox->status && sandbox->has_sandbox_id &&
+			 memcmp(sandbox->sandbox_id, sandbox->id, sizeof(sandbox->id)) != 0;
+
+	return sandbox != subject && !elsewhere && (!sandbox->runtime || sandbox->runtime == subject->runtime);
+}
+
 /* A container's own names are known, but not its pod's. `sandbox`: its subject, or NULL. */
 static void seek_sandbox(struct subject *subject, struct subject *sandbox)
 {
-	if (!subject->is_sandbox && !subject->is_waiting) {
+	if (!subject->is_waiting) {
 		TAILQ_INSERT_TAIL(&subject->lookup->waiting, subject, waiting);
 		subject->is_waiting = true;
 	}
 	if (sandbox && sandbox->is_sandbox)
 		return;
 	sandbox = subject_meet(subject->lookup, subject->sandbox_id);
-	if (!sandbox)
+	if (!sandbox || !may_be_sandbox_of(sandbox, subject))
 		return;
 	/* Its own annotations may have said otherwise (bundle.h). */
 	sandbox->is_sandbox = true;
@@ -355,7 +369,7 @@ void subject_settle(struct subject *subject)
 	if (subject->status && sandbox && subject_is_complete(sandbox)) {
 		stop_waiting(subject);
 		merge(subject, sandbox);
-	} else if (subject->status && subject->has_sandbox_id) {
+	} else if (subject->status && subject->has_sandbox_id && !subject->is_sandbox) {
 		seek_sandbox(subject, sandbox);
 	}
 	if (subject->calls > 0 || evtimer_pending(subject->timer, NULL) || subject->in_backlog)

@@ -63,6 +63,7 @@ struct lookup {
 	TAILQ_HEAD(subjects, subject) backlog;
 	struct subjects waiting; /* of containers: all that is missing is their sandbox */
 	size_t calls;
+	bool starting; /* the backlog's turn is under way */
 	bool stopped;
 };
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A runtime that lies, over a real socket: what is asked of it and what is kept of it stay bounded, and nobody dies of it. */
+#include <criterion/criterion.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "sensor/lookup.h"
+#include "test_runtime.h"
+
+#define OWN "0e04af54d9273f5bb37eddbe8ace750275d7939612dd4864c792168cce2cff82"
+#define OTHER "134b58ab2e0cfd7432a9db818b1b4ec52fdc747333f0ba2c9342860dc2ea7c50"
+
+static struct {
+	char root[64];
+	struct event_base *base;
+	struct grpc_server *server;
+	struct cri *cri;
+	struct lookup *lookup;
+	/* The runtime's. */
+	const char *own_sandbox, *other_sandbox; /* what it says that these two are in */
+	size_t listed;                           /* of so many it says that they run, each time others */
+	unsigned int lists;
+	bool answers; /* for one of them */
+	unsigned int asked;
+} world;
+
+/* --- the runtime ----------------------------------------------------------------------------------------------------- */
+
+static void on_sandboxes(struct grpc_stream *stream, void *data)
+{
+	(void)data;
+	runtime_send_pods(stream, NULL, 0);
+}
+
+static struct runtime_container container_of(const char *id)
+{
+	return (struct runtime_container){
+		.id = id, .pod_id = strcmp(id, OWN) == 0 ? world.own_sandbox : world.other_sandbox, .name = "main"};
+}
+
+static void send_many(struct grpc_stream *stream, size_t count)
+{
+	Runtime__V1__Container *messages = calloc(count + 1, sizeof(*messages)),
+			       **all = calloc(count + 1, sizeof(*all));
+	char(*ids)[65] = calloc(count + 1, sizeof(*ids));
+	Runtime__V1__ListContainersResponse list = RUNTIME__V1__LIST_CONTAINERS_RESPONSE__INIT;
+
+	world.lists++;
+	for (size_t i = 0; i < count; i++) {
+		snprintf(ids[i], sizeof(ids[i]), "%032x%032zx", world.lists, i);
+		all[i] = &messages[i];
+		runtime__v1__container__init(all[i]);
+		all[i]->id = ids[i];
+	}
+	list.containers = all;
+	list.n_containers = count;
+	runtime_send(stream, &list.base);
+	free(ids);
+	free(all);
+	free(messages);
+}
+
+static void on_containers(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
+{
+	Runtime__V1__ListContainersRequest *request = runtime__v1__list_containers_request__unpack(NULL, length, bytes);
+	struct runtime_container container = {0};
+
+	(void)data;
+	world.asked++;
+	if (request->filter) {
+		container = container_of(strcmp(request->filter->id, OWN) == 0 ? OWN : OTHER);
+		runtime_send_containers(stream, &container, 1);
+	} else {
+		send_many(stream, world.listed);
+	}
+	runtime__v1__list_containers_request__free_unpacked(request, NULL);
+}
+
+static void on_status(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
+{
+	Runtime__V1__ContainerStatusRequest *request =
+		runtime__v1__container_status_request__unpack(NULL, length, bytes);
+	struct runtime_container container = container_of(strcmp(request->container_id, OWN) == 0 ? OWN : OTHER);
+
+	(void)data;
+	world.asked++;
+	if (world.answers)
+		runtime_send_status(stream, &container, request->verbose);
+	runtime__v1__container_status_request__free_unpacked(request, NULL);
+}
+
+static void on_sandbox(struct grpc_stream *stream, void *data)
+{
+	(void)data;
+	world.asked++;
+	runtime_not_found(stream);
+}
+
+static const struct grpc_handler handlers[] = {
+	{.path = RUNTIME_METHOD("Version"), .on_half_close = runtime_on_version},
+	{.path = RUNTIME_METHOD("ListPodSandbox"), .on_half_close = on_sandboxes},
+	{.path = RUNTIME_METHOD("ListContainers"), .on_message = on_containers},
+	{.path = RUNTIME_METHOD("ContainerStatus"), .on_message = on_status},
+	{.path = RUNTIME_METHOD("PodSandboxStatus"), .on_half_close = on_sandbox},
+};
+
+/* --- the world ------------------------------------------------------------------------------------------------------- */
+
+static int publish(void *context, struct container_meta *meta)
+{
+	(void)context;
+	container_meta_release(meta);
+	return 0;
+}
+
+static void on_state(void *context, struct cri *cri, enum cri_state state, const char *why)
+{
+	(void)context;
+	(void)state;
+	(void)why;
+	if (world.lookup)
+		lookup_runtime_changed(world.lookup, cri);
+}
+
+static void run(unsigned int wait_ms)
+{
+	const struct timeval wait = {wait_ms / 1000, (suseconds_t)(wait_ms % 1000 * 1000)};
+
+	event_base_loopexit(world.base, &wait);
+	event_base_dispatch(world.base);
+}
+
+static void open_world(void)
+{
+	const struct lookup_ops ops = {publish, NULL};
+	const struct lookup_options options = {.root = ""};
+	const struct cri_ops cri_ops = {on_state, NULL};
+	char path[100];
+
+	strcpy(world.root, "/tmp/taffrail-hostile-XXXXXX");
+	cr_assert_not_null(mkdtemp(world.root));
+	snprintf(path, sizeof(path), "%s/cri.sock", world.root);
+	world.base = event_base_new();
+	cr_assert_eq(lookup_open(&world.lookup, world.base, &ops, &options), 0);
+	world.server = runtime_open(world.base, handlers, sizeof(handlers) / sizeof(handlers[0]), path);
+	cr_assert_eq(cri_open(world.base, path, &cri_ops, &world.cri), 0);
+	cr_assert_eq(lookup_add_runtime(world.lookup, world.cri, false), 0);
+	for (int i = 0; i < 1000 && !lookup_settled(world.lookup); i++)
+		event_base_loop(world.base, EVLOOP_ONCE);
+	cr_assert_eq(cri_state(world.cri), CRI_UP);
+	world.asked = 0;
+	world.answers = true;
+}
+
+static void close_world(void)
+{
+	char command[100];
+
+	lookup_stop(world.lookup);
+	cri_close(world.cri);
+	lookup_close(world.lookup);
+	grpc_server_close(world.server);
+	event_base_free(world.base);
+	snprintf(command, sizeof(command), "rm -r %s", world.root);
+	cr_assert_eq(system(command), 0);
+}
+
+static void ask(const char *text)
+{
+	uint8_t id[EVENT_CONTAINER_ID_SIZE];
+
+	event_container_id_parse(text_of(text), id);
+	lookup_ask(world.lookup, id);
+}
+
+/* --- sandboxes that are none ------------------------------------------------------------------------------------------ */
+
+/* Some ten attempts in a second, of three calls each. */
+static void expect_patience(void)
+{
+	run(400);
+	cr_assert_lt(world.asked, 60, "asked %u times", world.asked);
+	/* The runtime goes away in the middle of it. */
+	grpc_server_close(world.server);
+	world.server = NULL;
+	run(200);
+}
+
+Test(lookup_hostile, a_container_in_itself, .init = open_world, .fini = close_world)
+{
+	world.own_sandbox = OWN;
+	ask(OWN);
+	expect_patience();
+}
+
+Test(lookup_hostile, containers_in_one_another, .init = open_world, .fini = close_world)
+{
+	world.own_sandbox = OTHER;
+	world.other_sandbox = OWN;
+	ask(OWN);
+	ask(OTHER);
+	expect_patience();
+}
+
+/* --- lists without end ------------------------------------------------------------------------------------------------ */
+
+static void list_many(size_t count)
+{
+	world.listed = count;
+	world.answers = false;
+	for (unsigned int before = world.lists, i = 0; world.lists == before && i < 1000; i++) {
+		lookup_list(world.lookup);
+		run(10);
+	}
+	run(500);
+}
+
+Test(lookup_hostile, many_that_wait_when_it_goes_away, .init = open_world, .fini = close_world)
+{
+	list_many(100000);
+	grpc_server_close(world.server);
+	world.server = NULL;
+	run(500);
+}
