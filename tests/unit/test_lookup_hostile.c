@@ -225,3 +225,16 @@ Test(lookup_hostile, many_that_wait_when_it_goes_away, .init = open_world, .fini
 	world.server = NULL;
 	run(500);
 }
+
+Test(lookup_hostile, others_in_each_list, .init = open_world, .fini = close_world)
+{
+	for (int i = 0; i < 4; i++) {
+		list_many(20000);
+		cr_assert_leq(lookup_count(world.lookup), (size_t)LOOKUP_LISTED_MAX);
+		lookup_tick(world.lookup, clock_boottime_ns() + LOOKUP_WAIT_NS);
+	}
+	/* There is room again for what is really there. */
+	list_many(10);
+	lookup_tick(world.lookup, clock_boottime_ns() + LOOKUP_WAIT_NS);
+	cr_assert_leq(lookup_count(world.lookup), (size_t)LOOKUP_SUBJECTS_MAX + 64);
+}

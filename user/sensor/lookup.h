@@ -25,8 +25,9 @@ enum {
 	LOOKUP_RUNTIMES_MAX = 16,
 	LOOKUP_STATES_MAX = 16,
 	LOOKUP_SUBJECTS_MAX = 16384, /* ids that are known; above it what no runtime lists is forgotten */
-	LOOKUP_CALLS_MAX = 32,       /* calls under way for what was only listed, not asked for */
-	LOOKUP_ANNOTATIONS_MAX = 64, /* of a pod's */
+	LOOKUP_LISTED_MAX = 2 * LOOKUP_SUBJECTS_MAX, /* … and from here on what one lists anew is left */
+	LOOKUP_CALLS_MAX = 32,                       /* calls under way for what was only listed, not asked for */
+	LOOKUP_ANNOTATIONS_MAX = 64,                 /* of a pod's */
 };
 #define LOOKUP_WAIT_NS CONTAINER_WAIT_NS
 #define LOOKUP_EXIT_NS (1000ull * 1000 * 1000)       /* a runtime has so long to say how a container ended */

@@ -13,12 +13,20 @@
 
 /* --- lists ----------------------------------------------------------------------------------------------------------- */
 
-/* The subject of an id that a runtime lists; NULL if it is no id of ours. */
+/* The subject of an id that a runtime lists; NULL if it is no id of ours, or one too many. */
 static struct subject *list_one(struct lookup *lookup, struct runtime *runtime, struct text text)
 {
 	uint8_t id[EVENT_CONTAINER_ID_SIZE];
-	struct subject *subject = event_container_id_parse(text, id) ? subject_meet(lookup, id) : NULL;
+	struct subject *subject;
 
+	if (!event_container_id_parse(text, id))
+		return NULL;
+	subject = subject_find(lookup, id);
+	if (!subject && table_count(&lookup->subjects) >= LOOKUP_LISTED_MAX)
+		log_limited("%s: more than %d pods and containers: what is listed now is looked up when it is met",
+			cri_path(runtime->cri), LOOKUP_LISTED_MAX);
+	else if (!subject)
+		subject = subject_meet(lookup, id);
 	if (!subject)
 		return NULL;
 	subject->runtime = runtime;
@@ -120,8 +128,8 @@ void lookup_tick(struct lookup *lookup, uint64_t now_ns)
 
 	table_for_each(&lookup->subjects, node) {
 		struct subject *subject = table_entry(node, struct subject, node);
-		bool idle = subject->calls == 0 && !subject->in_backlog && now_ns >= subject->deadline_ns &&
-			    !subject_exit_pending(subject);
+		bool idle = subject->calls == 0 && (!subject->in_backlog || subject->gone_ns) &&
+			    now_ns >= subject->deadline_ns && !subject_exit_pending(subject);
 
 		if (subject->unpublished)
 			subject_publish(subject);
