@@ -193,3 +193,20 @@ Test(container_names, labels_agree_in_any_order_and_only_whole)
 	sandbox.uid = TEXT_LITERAL("u");
 	cr_assert_not(names_agree(&view, &sandbox));
 }
+
+Test(container_names, no_more_annotations_are_chosen_than_a_pod_may_have)
+{
+	static char words[NAMES_CHOSEN_BYTES];
+	static const char *const keys[] = {"a*"};
+	const struct event_label all[] = {
+		{TEXT_LITERAL("a1"), {words, sizeof(words) - 10}},
+		{TEXT_LITERAL("a2"), {words, 100}},
+		{TEXT_LITERAL("b"), {words, 1}},
+		{TEXT_LITERAL("a3"), {words, 6}},
+	};
+	struct event_label chosen[4];
+
+	cr_assert_eq(names_choose(all, 4, keys, 1, chosen, 4), 2);
+	cr_assert(text_equal(chosen[1].key, TEXT_LITERAL("a3")));
+	cr_assert_eq(names_choose(all, 4, keys, 1, chosen, 1), 1);
+}

@@ -2,6 +2,7 @@
 /* What a runtime answers, well-formed and hostile; the bytes are made by hand, as any runtime may send them. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buffer.h"
@@ -386,4 +387,54 @@ Test(cri_decode, nested_ones_are_bounded_too)
 	}
 	buffer_free(&pod);
 	buffer_free(&list);
+}
+
+static void fill_words(char *words, size_t length)
+{
+	memset(words, 'x', length);
+	words[length] = '\0';
+}
+
+/* Whoever makes a pod chooses its labels; they travel with each of its events, and are compared once a second. */
+Test(cri_decode, labels_are_bounded_and_in_one_order)
+{
+	static char key[16], words[CRI_LABELS_BYTES + 1];
+
+	for (int i = 3000; i > 0; i--) {
+		snprintf(key, sizeof(key), "key-%04d", i);
+		put_pair(&inner, 5, key, "v");
+	}
+	fill_words(words, CRI_LABELS_BYTES);
+	put_pair(&inner, 5, "huge", words);
+	put_message(&out, 1, &inner);
+	cr_assert_eq(cri_decode(CRI_LIST_SANDBOXES, out.data, out.length, &answer), 0);
+	cr_assert_eq(answer.sandboxes->label_count, CRI_LABELS_MAX);
+	cr_assert(answer.sandboxes->labels_cut);
+	EXPECT(answer.sandboxes->labels[0].key, "key-0001");
+	EXPECT(answer.sandboxes->labels[CRI_LABELS_MAX - 1].key, "key-1024");
+	cri_answer_free(&answer);
+
+	decode(CRI_LIST_SANDBOXES);
+	cr_assert_not(answer.sandboxes->labels_cut);
+	cri_answer_free(&answer);
+}
+
+Test(cri_decode, texts_are_bounded)
+{
+	static char words[CRI_TEXT_MAX + 2];
+
+	for (size_t length = CRI_TEXT_MAX; length <= CRI_TEXT_MAX + 1; length++) {
+		size_t kept = length <= CRI_TEXT_MAX ? length : 0;
+
+		fill_words(words, length);
+		buffer_clear(&out);
+		put_text(&metadata, 1, words);
+		put_message(&inner, 3, &metadata);
+		put_text(&inner, 5, words);
+		put_message(&out, 1, &inner);
+		cr_assert_eq(cri_decode(CRI_LIST_CONTAINERS, out.data, out.length, &answer), 0);
+		cr_assert_eq(answer.containers->name.length, kept);
+		cr_assert_eq(answer.containers->image_ref.length, kept);
+		cri_answer_free(&answer);
+	}
 }

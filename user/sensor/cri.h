@@ -17,8 +17,12 @@
 enum {
 	CRI_MESSAGE_MAX = 16 << 20,  /* bytes of an answer */
 	CRI_DECODED_MAX = 128 << 20, /* bytes of an answer once decoded: small messages may grow a lot */
-	CRI_DEADLINE_MS = 2000,      /* of each call, and of connecting */
-	CRI_RETRY_MAX_MS = 500,      /* between two attempts to connect */
+	CRI_TEXT_MAX = 4096,         /* bytes of a name, a reference, an address: a longer one is left away */
+	CRI_LABELS_MAX = 1024,       /* labels of a pod: the first by their keys … */
+	CRI_LABELS_BYTES = 64 << 10, /* … of those that fit in here. Kubernetes has no limit for them */
+	CRI_IPS_MAX = 64,
+	CRI_DEADLINE_MS = 2000, /* of each call, and of connecting */
+	CRI_RETRY_MAX_MS = 500, /* between two attempts to connect */
 };
 
 enum cri_method {
@@ -37,8 +41,9 @@ enum cri_method {
 /* A pod; its id is the id of its pause container too. */
 struct cri_sandbox {
 	struct text id, name, namespace, uid;
-	const struct event_label *labels;
+	const struct event_label *labels; /* by their keys */
 	size_t label_count;
+	bool labels_cut;        /* there are more */
 	const struct text *ips; /* CRI_SANDBOX_STATUS only */
 	size_t ip_count;
 	struct text image; /* of the pause container; CRI_SANDBOX_STATUS only */

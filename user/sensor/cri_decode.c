@@ -77,13 +77,54 @@ static struct text arena_text(struct cri_arena *arena, struct text text)
 
 /* --- pieces ---------------------------------------------------------------------------------------------------------- */
 
-static const struct event_label *labels_of(struct cri_arena *arena, Runtime__V1__Pair **pairs, size_t count)
+static struct text short_text(const char *string)
+{
+	struct text text = text_of(string);
+
+	return text.length <= CRI_TEXT_MAX ? text : (struct text){0};
+}
+
+static struct event_label *pairs_of(struct cri_arena *arena, Runtime__V1__Pair **pairs, size_t count)
 {
 	struct event_label *labels = arena_array(arena, count, sizeof(*labels));
 
 	for (size_t i = 0; labels && i < count; i++)
 		labels[i] = (struct event_label){text_of(pairs[i]->key), text_of(pairs[i]->value)};
 	return labels;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct event_label *x = a, *y = b;
+	int order = strcmp(x->key.data, y->key.data);
+
+	return order ? order : strcmp(x->value.data, y->value.data);
+}
+
+/*
+ * A pod's labels: its author may write a hundred thousand, and they travel with each of its events. Sorted, for
+ * runtimes tell them in another order each time. False without memory.
+ */
+static bool take_labels(struct cri_sandbox *sandbox, struct cri_arena *arena, Runtime__V1__Pair **pairs, size_t count)
+{
+	struct event_label *labels = pairs_of(arena, pairs, count);
+	size_t taken = 0, bytes = 0;
+
+	if (!labels)
+		return false;
+	qsort(labels, count, sizeof(*labels), by_key);
+	for (size_t i = 0; i < count; i++) {
+		size_t length = labels[i].key.length + labels[i].value.length;
+
+		if (taken < CRI_LABELS_MAX && length <= CRI_LABELS_BYTES - bytes) {
+			labels[taken++] = labels[i];
+			bytes += length;
+		}
+	}
+	sandbox->labels = labels;
+	sandbox->label_count = taken;
+	sandbox->labels_cut = taken < count;
+	return true;
 }
 
 static const struct text *ips_of(
@@ -94,14 +135,15 @@ static const struct text *ips_of(
 	*count = 0;
 	if (!network)
 		return NULL;
-	ips = arena_array(arena, network->n_additional_ips + 1, sizeof(*ips));
+	ips = arena_array(arena, CRI_IPS_MAX, sizeof(*ips));
 	if (!ips)
 		return NULL;
-	if (network->ip[0])
-		ips[(*count)++] = text_of(network->ip);
-	for (size_t i = 0; i < network->n_additional_ips; i++)
-		if (network->additional_ips[i]->ip[0])
-			ips[(*count)++] = text_of(network->additional_ips[i]->ip);
+	ips[0] = short_text(network->ip);
+	*count += ips[0].length > 0;
+	for (size_t i = 0; i < network->n_additional_ips && *count < CRI_IPS_MAX; i++) {
+		ips[*count] = short_text(network->additional_ips[i]->ip);
+		*count += ips[*count].length > 0;
+	}
 	return ips;
 }
 
@@ -117,10 +159,12 @@ static struct json_object *info_of(Runtime__V1__Pair **info, size_t count, const
 	return NULL;
 }
 
-/* A string member, copied: empty where it is not there. */
+/* A string member, copied: empty where it is not there, or too long. */
 static struct text info_string(struct cri_arena *arena, struct json_object *object, const char *member)
 {
-	return arena_text(arena, json_read_string(object, member));
+	struct text text = json_read_string(object, member);
+
+	return text.length <= CRI_TEXT_MAX ? arena_text(arena, text) : (struct text){0};
 }
 
 /* The OCI spec in an answer about one container: that is the answer's then. */
@@ -156,9 +200,9 @@ static void name_sandbox(struct cri_sandbox *sandbox, const Runtime__V1__PodSand
 {
 	if (!metadata)
 		return;
-	sandbox->name = text_of(metadata->name);
-	sandbox->namespace = text_of(metadata->namespace_);
-	sandbox->uid = text_of(metadata->uid);
+	sandbox->name = short_text(metadata->name);
+	sandbox->namespace = short_text(metadata->namespace_);
+	sandbox->uid = short_text(metadata->uid);
 	sandbox->attempt = metadata->attempt;
 }
 
@@ -166,12 +210,12 @@ static void name_container(struct cri_container *container, const Runtime__V1__C
 	const Runtime__V1__ImageSpec *image, const char *image_ref)
 {
 	if (metadata) {
-		container->name = text_of(metadata->name);
+		container->name = short_text(metadata->name);
 		container->attempt = metadata->attempt;
 	}
 	if (image)
-		container->image = text_of(image->image);
-	container->image_ref = text_of(image_ref);
+		container->image = short_text(image->image);
+	container->image_ref = short_text(image_ref);
 }
 
 /* --- messages: 0, or -EBADMSG where something essential is missing, or -ENOMEM --------------------------------------- */
@@ -180,8 +224,8 @@ static int take_version(const ProtobufCMessage *message, struct cri_answer *answ
 {
 	const Runtime__V1__VersionResponse *version = (const void *)message;
 
-	answer->runtime_name = text_of(version->runtime_name);
-	answer->runtime_version = text_of(version->runtime_version);
+	answer->runtime_name = short_text(version->runtime_name);
+	answer->runtime_version = short_text(version->runtime_version);
 	return answer->runtime_name.length ? 0 : -EBADMSG;
 }
 
@@ -212,9 +256,7 @@ static int take_sandboxes(const ProtobufCMessage *message, struct cri_answer *an
 
 		sandboxes[i].id = text_of(item->id);
 		name_sandbox(&sandboxes[i], item->metadata);
-		sandboxes[i].labels = labels_of(answer->arena, item->labels, item->n_labels);
-		sandboxes[i].label_count = item->n_labels;
-		if (!sandboxes[i].labels)
+		if (!take_labels(&sandboxes[i], answer->arena, item->labels, item->n_labels))
 			return -ENOMEM;
 	}
 	answer->sandboxes = sandboxes;
@@ -247,16 +289,16 @@ static int take_sandbox(const ProtobufCMessage *message, struct cri_answer *answ
 		return -ENOMEM;
 	sandbox->id = text_of(status->id);
 	name_sandbox(sandbox, status->metadata);
-	sandbox->labels = labels_of(answer->arena, status->labels, status->n_labels);
-	sandbox->label_count = status->n_labels;
-	sandbox->annotations = labels_of(answer->arena, status->annotations, status->n_annotations);
+	if (!take_labels(sandbox, answer->arena, status->labels, status->n_labels))
+		return -ENOMEM;
+	sandbox->annotations = pairs_of(answer->arena, status->annotations, status->n_annotations);
 	sandbox->annotation_count = status->n_annotations;
 	sandbox->ips = ips_of(answer->arena, status->network, &sandbox->ip_count);
 	sandbox->host_namespaces = host_namespaces_of(status->on_linux);
 	take_sandbox_info(sandbox, response, answer);
 	answer->sandboxes = sandbox;
 	answer->sandbox_count = 1;
-	return sandbox->labels && sandbox->annotations ? 0 : -ENOMEM;
+	return sandbox->annotations ? 0 : -ENOMEM;
 }
 
 static int take_containers(const ProtobufCMessage *message, struct cri_answer *answer)
@@ -315,7 +357,7 @@ static int take_container(const ProtobufCMessage *message, struct cri_answer *an
 	name_container(container, status->metadata, status->image, status->image_ref);
 	container->state = state_of(status->state);
 	container->exit_code = status->exit_code;
-	container->reason = text_of(status->reason);
+	container->reason = short_text(status->reason);
 	container->started_ns = status->started_at;
 	container->finished_ns = status->finished_at;
 	take_container_info(container, response, answer);

@@ -205,6 +205,8 @@ static void take_sandbox(struct subject *subject, const struct cri *cri, const s
 	bool changed = subject_is_complete(subject);
 	struct event_container view;
 
+	if (sandbox->labels_cut)
+		log_limited("pod %s has more labels than an event carries: some are left away", subject->text);
 	names_sandbox(sandbox, subject_view(subject), &view);
 	view.runtime = text_of(cri_name(cri));
 	view.annotation_count = names_choose(view.annotations, view.annotation_count, lookup->options.annotations,

@@ -176,15 +176,25 @@ static bool is_chosen(struct text key, struct text pattern)
 size_t names_choose(const struct event_label *labels, size_t count, const char *const *keys, size_t key_count,
 	struct event_label *chosen, size_t room)
 {
-	size_t taken = 0;
+	size_t taken = 0, bytes = 0;
 
-	for (size_t i = 0; i < count && taken < room; i++)
-		for (size_t j = 0; j < key_count; j++)
-			if (is_chosen(labels[i].key, text_of(keys[j]))) {
-				chosen[taken++] = labels[i];
-				break;
-			}
+	for (size_t i = 0; i < count && taken < room; i++) {
+		size_t length = labels[i].key.length + labels[i].value.length;
+		bool wanted = false;
+
+		for (size_t j = 0; !wanted && j < key_count; j++)
+			wanted = is_chosen(labels[i].key, text_of(keys[j]));
+		if (!wanted || length > NAMES_CHOSEN_BYTES - bytes)
+			continue;
+		chosen[taken++] = labels[i];
+		bytes += length;
+	}
 	return taken;
+}
+
+static bool labels_equal(struct event_label a, struct event_label b)
+{
+	return text_equal(a.key, b.key) && text_equal(a.value, b.value);
 }
 
 bool names_agree(const struct event_container *view, const struct cri_sandbox *sandbox)
@@ -193,11 +203,11 @@ bool names_agree(const struct event_container *view, const struct cri_sandbox *s
 		!text_equal(view->pod_uid, sandbox->uid) || view->label_count != sandbox->label_count)
 		return false;
 	for (size_t i = 0; i < sandbox->label_count; i++) {
-		bool found = false;
+		/* Mostly in the same place: a runtime's are sorted. */
+		bool found = labels_equal(sandbox->labels[i], view->labels[i]);
 
 		for (size_t j = 0; !found && j < view->label_count; j++)
-			found = text_equal(sandbox->labels[i].key, view->labels[j].key) &&
-				text_equal(sandbox->labels[i].value, view->labels[j].value);
+			found = labels_equal(sandbox->labels[i], view->labels[j]);
 		if (!found)
 			return false;
 	}

@@ -63,9 +63,11 @@ void names_container(
 void names_merge(
 	const struct event_container *own, const struct event_container *sandbox, struct event_container *view);
 
+enum { NAMES_CHOSEN_BYTES = 256 << 10 }; /* as many as Kubernetes lets all annotations of a pod have */
+
 /*
- * Copies to `chosen` the labels that a list of keys names; a * at a key's end stands for the rest. At most `room`; returns how
- * many.
+ * Copies to `chosen` the labels that a list of keys names; a * at a key's end stands for the rest. At most `room`, and
+ * NAMES_CHOSEN_BYTES; returns how many.
  */
 size_t names_choose(const struct event_label *labels, size_t count, const char *const *keys, size_t key_count,
 	struct event_label *chosen, size_t room);
