@@ -108,6 +108,36 @@ Test(state, a_container_of_cri_dockerds)
 	cr_assert(view.sandbox);
 	cr_assert_eq(view.attempt, 0);
 	state_free(&state);
+	cr_assert_eq(state_parse_docker(
+			     text_of(DOCKER("/k8s_main_web-1_shop_" UID "_2_00000007", KUBE)), text_of(ID), &state),
+		0);
+	cr_assert_eq(state.attempt, 2, "the last part is random where the name was taken");
+	EXPECT(state.pod_uid, UID);
+	state_free(&state);
+}
+
+/* Docker adds them to the container's own. */
+Test(state, an_images_labels_make_no_pod)
+{
+	static const char *const files[] = {DOCKER("/stress_1", KUBE), DOCKER("/k8s", KUBE),
+		DOCKER("/k8s_main_web-1_shop_" UID, KUBE), DOCKER("", KUBE)};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		cr_assert_eq(state_parse_docker(text_of(files[i]), text_of(ID), &state), 0);
+		cr_assert(state.alone, "%zu", i);
+		named();
+		EXPECT(view.pod_name, "");
+		EXPECT(view.pod_namespace, "");
+		EXPECT(view.sandbox_id, "");
+		state_free(&state);
+	}
+	/* One that is a pod's keeps its own names. */
+	cr_assert_eq(state_parse_docker(text_of(DOCKER("/k8s_a_b_c_d_0", KUBE)), text_of(ID), &state), 0);
+	EXPECT(state.name, "a");
+	EXPECT(state.pod_name, "b");
+	EXPECT(state.pod_namespace, "c");
+	EXPECT(state.pod_uid, "d");
+	state_free(&state);
 }
 
 Test(state, a_bundles_words_come_first)

@@ -36,20 +36,28 @@ static void take_pod(struct state *state, struct text name)
 
 /* --- Docker ---------------------------------------------------------------------------------------------------------- */
 
-/* The labels of cri-dockerd (its core/helpers). */
+/*
+ * The name and the labels of cri-dockerd (its core/naming, core/helpers). Docker adds an image's labels to a container's, and
+ * whoever made the image chose those: only where the name is cri-dockerd's are the labels, and the names are those in it.
+ * k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT, and once more _RANDOM if that was taken.
+ */
 static void take_labels(struct state *state, struct json_object *labels)
 {
-	struct text type = json_read_string(labels, "io.kubernetes.docker.type");
+	struct text type = json_read_string(labels, "io.kubernetes.docker.type"), name = state->name, prefix, attempt;
+	struct state pod = {0};
+	struct text *const parts[] = {&prefix, &pod.name, &pod.pod_name, &pod.pod_namespace, &pod.pod_uid, &attempt};
 
-	state->alone = type.length == 0;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		*parts[i] = text_next(&name, '_');
+	state->alone = type.length == 0 || !text_equal(prefix, TEXT_LITERAL("k8s")) || attempt.length == 0;
 	if (state->alone)
 		return;
-	state->attempt = attempt_of(state->name);
+	state->name = pod.name;
+	state->pod_name = pod.pod_name;
+	state->pod_namespace = pod.pod_namespace;
+	state->pod_uid = pod.pod_uid;
+	state->attempt = attempt_of(attempt);
 	state->sandbox = text_equal(type, TEXT_LITERAL("podsandbox"));
-	state->name = json_read_string(labels, "io.kubernetes.container.name");
-	state->pod_name = json_read_string(labels, "io.kubernetes.pod.name");
-	state->pod_namespace = json_read_string(labels, "io.kubernetes.pod.namespace");
-	state->pod_uid = json_read_string(labels, "io.kubernetes.pod.uid");
 	state->sandbox_id = json_read_string(labels, "io.kubernetes.sandbox.id");
 }
 
