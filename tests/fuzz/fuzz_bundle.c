@@ -14,6 +14,16 @@ static void expect_spec(const struct event_spec *spec)
 	fuzz_expect(spec->host_namespaces < 32);
 }
 
+/* The id that CRI-O says it has. */
+static struct text id_of(struct text text)
+{
+	static const struct text key = TEXT_STATIC("io.kubernetes.cri-o.ContainerID\":\"");
+	const char *at = text.length ? memmem(text.data, text.length, key.data, key.length) : NULL;
+	struct text rest = at ? text_tail(text, (size_t)(at - text.data) + key.length) : (struct text){0};
+
+	return text_next(&rest, '"');
+}
+
 static void try_maker(struct text text, enum bundle_maker maker)
 {
 	static const struct event_host host = {.id = TEXT_STATIC("h")};
@@ -23,12 +33,14 @@ static void try_maker(struct text text, enum bundle_maker maker)
 	struct buffer out = {0};
 	struct bundle bundle;
 
-	if (bundle_parse(text, maker, &bundle) < 0) {
+	if (bundle_parse(text, maker, id_of(text), &bundle) < 0) {
 		fuzz_expect(!bundle.document && !bundle.labels && !bundle.written);
 		return;
 	}
-	fuzz_expect(bundle.alone || maker == BUNDLE_MOBY || bundle.sandbox_id.length > 0);
-	fuzz_expect(bundle.runtime.length > 0 && bundle.label_count <= BUNDLE_LABELS_MAX);
+	/* What another id stands in has a spec and no names. */
+	fuzz_expect(bundle.runtime.length > 0 || (maker == BUNDLE_STORAGE && bundle.pod_name.length == 0));
+	fuzz_expect(bundle.alone || maker == BUNDLE_MOBY || bundle.runtime.length == 0 || bundle.sandbox_id.length > 0);
+	fuzz_expect(bundle.label_count <= BUNDLE_LABELS_MAX);
 	names_bundle(&bundle, &view);
 	expect_spec(view.spec);
 	fuzz_expect(view.workload_kind.length == 0 || view.workload_name.length > 0);

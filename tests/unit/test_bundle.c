@@ -24,7 +24,7 @@
 
 static int parse(const char *json, struct bundle *bundle)
 {
-	return bundle_parse(text_of(json), BUNDLE_CONTAINERD, bundle);
+	return bundle_parse(text_of(json), BUNDLE_CONTAINERD, (struct text){0}, bundle);
 }
 
 Test(bundle, the_annotations_of_a_container)
@@ -101,8 +101,8 @@ Test(bundle, every_cut_of_a_whole_one_is_refused)
 		struct bundle bundle;
 
 		memcpy(copy, whole, length);
-		cr_assert_eq(bundle_parse((struct text){copy, length}, BUNDLE_CONTAINERD, &bundle), -EBADMSG,
-			"cut at %zu", length);
+		cr_assert_eq(bundle_parse((struct text){copy, length}, BUNDLE_CONTAINERD, (struct text){0}, &bundle),
+			-EBADMSG, "cut at %zu", length);
 		free(copy);
 	}
 }

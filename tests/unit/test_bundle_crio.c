@@ -81,9 +81,12 @@
 
 static struct bundle bundle;
 
+/* As the bundle of the container that CRI-O says it is, or of OWN_ID. */
 static int parse(const char *json)
 {
-	return bundle_parse(text_of(json), BUNDLE_STORAGE, &bundle);
+	const char *id = strstr(json, "ContainerID\":\"" POD_ID) ? POD_ID : OWN_ID;
+
+	return bundle_parse(text_of(json), BUNDLE_STORAGE, text_of(id), &bundle);
 }
 
 static void expect_pod(const char *name, const char *namespace, const char *uid)
@@ -167,7 +170,7 @@ Test(bundle_crio, what_podman_made_is_no_pods)
 /* Older versions let a pod's annotations replace those of its sandbox. */
 Test(bundle_crio, a_pods_author_cannot_make_it_podmans)
 {
-	cr_assert_eq(parse("{\"annotations\":{\"io.container.manager\":\"libpod\",\"" O "ContainerID\":\"x\","
+	cr_assert_eq(parse("{\"annotations\":{\"io.container.manager\":\"libpod\",\"" O "ContainerID\":\"" OWN_ID "\","
 			   "\"" O "SandboxID\":\"" POD_ID "\"}}"),
 		0);
 	EXPECT(bundle.runtime, "cri-o");
@@ -194,7 +197,7 @@ Test(bundle_crio, a_pods_author_cannot_take_another_pods_name)
 	bundle_free(&bundle);
 
 	snprintf(json, sizeof(json),
-		"{\"annotations\":{%s%s\"" O "ContainerID\":\"x\",\"" O "ContainerType\":\"sandbox\",\"" O
+		"{\"annotations\":{%s%s\"" O "ContainerID\":\"" OWN_ID "\",\"" O "ContainerType\":\"sandbox\",\"" O
 		"SandboxID\":\"" POD_ID "\"}}",
 		forged, kubelets);
 	cr_assert_eq(parse(json), 0);
@@ -202,11 +205,34 @@ Test(bundle_crio, a_pods_author_cannot_take_another_pods_name)
 	bundle_free(&bundle);
 }
 
+/* Podman adds an image's annotations to the container's. */
+Test(bundle_crio, an_images_annotations_make_no_pod)
+{
+	static const char forged[] = "\"" O "ContainerID\":\"" POD_ID "\",\"" O "SandboxID\":\"" POD_ID "\",\"" O
+				     "KubeName\":\"kube-proxy-4x2vz\",\"" O "Namespace\":\"kube-system\",\"" O
+				     "ContainerType\":\"sandbox\",\"io.kubernetes.pod.name\":\"kube-proxy-4x2vz\",";
+	static const char anchor[] = "\"annotations\":{";
+	const char *podman = PODMAN, *at = strstr(podman, anchor);
+	char json[4096];
+
+	snprintf(json, sizeof(json), "%.*s%s%s%s", (int)(at - podman), podman, anchor, forged, at + strlen(anchor));
+	cr_assert_eq(bundle_parse(text_of(json), BUNDLE_STORAGE, text_of(OWN_ID), &bundle), 0);
+	EXPECT(bundle.pod_name, "");
+	EXPECT(bundle.pod_namespace, "");
+	EXPECT(bundle.sandbox_id, "");
+	EXPECT(bundle.container_name, "");
+	cr_assert_not(bundle.sandbox);
+	cr_assert_not(bundle.alone, "its state tells whose it is");
+	cr_assert(bundle.written->view.privileged);
+	bundle_free(&bundle);
+}
+
 Test(bundle_crio, what_nobody_says_to_have_made_is_nobodys)
 {
 	static const char *const others[] = {"{}", "{\"annotations\":{\"io.container.manager\":\"me\"}}",
 		"{\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"x\"}}",
-		"{\"annotations\":{\"" O "ContainerID\":\"x\"}}", "{\"annotations\":{\"" O "ContainerID\":7}}"};
+		"{\"annotations\":{\"" O "ContainerID\":\"" OWN_ID "\"}}",
+		"{\"annotations\":{\"" O "ContainerID\":7}}"};
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		cr_assert_eq(parse(others[i]), -ENOENT, "%s", others[i]);
@@ -225,7 +251,8 @@ Test(bundle_crio, json_in_annotations_may_be_anything)
 		struct event_container view;
 
 		snprintf(json, sizeof(json),
-			"{\"" O "Labels\":1,\"annotations\":{\"" O "ContainerID\":\"x\",\"" O "SandboxID\":\"y\","
+			"{\"" O "Labels\":1,\"annotations\":{\"" O "ContainerID\":\"" OWN_ID "\",\"" O
+			"SandboxID\":\"y\","
 			"\"" O "ContainerType\":\"sandbox\",\"" O "Labels\":\"%s\",\"" O "Annotations\":\"%s\","
 			"\"" O "Metadata\":\"%s\",\"" O "SandboxName\":\"k8s__\"}}",
 			values[i], values[i], values[i]);

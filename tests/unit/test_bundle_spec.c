@@ -82,7 +82,7 @@ Test(bundle_spec, of_a_pod_as_containerd_wrote_it)
 
 	cr_assert_not_null(file);
 	cr_assert_eq(bundle_parse((struct text){text, fread(text, 1, JSON_READ_BYTES_MAX, file)}, BUNDLE_CONTAINERD,
-			     &bundle),
+			     (struct text){0}, &bundle),
 		0);
 	fclose(file);
 	free(text);

@@ -295,6 +295,25 @@ Test(lookup, what_no_cri_knows_is_told_at_once, .init = open_runtime, .fini = cl
 	cr_assert_eq(world.published_count, 2);
 }
 
+#define PODMANS "[{\"id\":\"" OWN "\",\"names\":[\"job\"],\"metadata\":\"{\\\"image-name\\\":\\\"evil:1\\\"}\"}]"
+#define FORGED                                                                                                         \
+	"{\"process\":{\"user\":{\"uid\":7}},\"annotations\":{\"io.container.manager\":\"libpod\","                    \
+	"\"io.kubernetes.cri-o.ContainerID\":\"" POD "\",\"io.kubernetes.cri-o.SandboxID\":\"" POD "\","               \
+	"\"io.kubernetes.pod.name\":\"dns\",\"io.kubernetes.pod.namespace\":\"kube-system\"}}"
+
+/* Podman adds the annotations of an image to the container's. */
+Test(lookup, an_images_words_are_nobodys_names, .init = open_runtime, .fini = close_world)
+{
+	write_file("overlay-containers/" OWN "/userdata", "config.json", FORGED);
+	write_file("overlay-containers", "containers.json", PODMANS);
+	lookup_ask(world.lookup, own);
+	EXPECT(last(CONTAINER_ALONE)->name, "job");
+	EXPECT(last(CONTAINER_ALONE)->runtime, "podman");
+	EXPECT(last(CONTAINER_ALONE)->pod_name, "");
+	EXPECT(last(CONTAINER_ALONE)->pod_namespace, "");
+	cr_assert_eq(last(CONTAINER_ALONE)->spec->uid, 7);
+}
+
 /* --- how it ended ---------------------------------------------------------------------------------------------------- */
 
 Test(lookup, a_runtime_is_asked_until_it_says_how_it_ended, .init = open_runtime, .fini = close_world)

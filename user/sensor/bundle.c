@@ -155,10 +155,12 @@ static void take_crio(struct bundle *bundle, struct json_object *document, struc
 /* --- what the annotations tell --------------------------------------------------------------------------------------- */
 
 /* Whether it says all that one of its kind must. */
-static bool take_annotations(struct bundle *bundle, enum bundle_maker maker, struct json_object *document)
+static bool take_annotations(
+	struct bundle *bundle, enum bundle_maker maker, struct text id, struct json_object *document)
 {
 	struct json_object *annotations = json_read_member(document, "annotations");
 	struct text manager = json_read_string(annotations, "io.container.manager");
+	struct text crios = json_read_string(annotations, "io.kubernetes.cri-o.ContainerID");
 
 	switch (maker) {
 	case BUNDLE_CONTAINERD:
@@ -173,8 +175,13 @@ static bool take_annotations(struct bundle *bundle, enum bundle_maker maker, str
 		bundle->alone = true;
 		return true;
 	case BUNDLE_STORAGE:
-		/* A pod's author may have written io.container.manager, but cannot take this away. */
-		if (json_read_string(annotations, "io.kubernetes.cri-o.ContainerID").length > 0) {
+		/*
+		 * A pod's author may have written io.container.manager, but cannot take this away. An image's may have written
+		 * this, for Podman adds the image's annotations to its own, but cannot know the id.
+		 */
+		if (crios.length > 0) {
+			if (!text_equal(crios, id))
+				return true;
 			take_crio(bundle, document, annotations);
 			return bundle->sandbox_id.length > 0;
 		}
@@ -198,7 +205,7 @@ static bool said_privileged(enum bundle_maker maker, struct json_object *documen
 			       TEXT_LITERAL("TRUE")));
 }
 
-int bundle_parse(struct text text, enum bundle_maker maker, struct bundle *bundle)
+int bundle_parse(struct text text, enum bundle_maker maker, struct text id, struct bundle *bundle)
 {
 	struct json_object *document;
 	int error;
@@ -208,7 +215,7 @@ int bundle_parse(struct text text, enum bundle_maker maker, struct bundle *bundl
 	if (error)
 		return error;
 	bundle->document = document;
-	if (!take_annotations(bundle, maker, document)) {
+	if (!take_annotations(bundle, maker, id, document)) {
 		bundle_free(bundle);
 		return -ENOENT;
 	}
@@ -221,7 +228,7 @@ int bundle_parse(struct text text, enum bundle_maker maker, struct bundle *bundl
 
 /* --- files ----------------------------------------------------------------------------------------------------------- */
 
-static int read_one(const char *root, const char *path, enum bundle_maker maker, struct bundle *bundle)
+static int read_one(const char *root, const char *path, enum bundle_maker maker, const char *id, struct bundle *bundle)
 {
 	char *bytes;
 	size_t length;
@@ -230,7 +237,7 @@ static int read_one(const char *root, const char *path, enum bundle_maker maker,
 	*bundle = (struct bundle){0};
 	if (error)
 		return error;
-	error = bundle_parse((struct text){bytes, length}, maker, bundle);
+	error = bundle_parse((struct text){bytes, length}, maker, text_of(id), bundle);
 	free(bytes);
 	return error;
 }
@@ -246,7 +253,7 @@ static int read_namespace(
 	if (snprintf(path, sizeof(path), "%s/%s/%s/%s/config.json", state, containerd_tasks, namespace, id) >=
 		(int)sizeof(path))
 		return -ENAMETOOLONG;
-	return read_one(root, path, maker, bundle);
+	return read_one(root, path, maker, id, bundle);
 }
 
 /* The namespaces beside Kubernetes' own. */
@@ -288,7 +295,7 @@ int bundle_read(const char *root, const char *state, const char *id, struct bund
 	if (snprintf(path, sizeof(path), "%s/overlay-containers/%s/userdata/config.json", state, id) >=
 		(int)sizeof(path))
 		return -ENAMETOOLONG;
-	return read_one(root, path, BUNDLE_STORAGE, bundle);
+	return read_one(root, path, BUNDLE_STORAGE, id, bundle);
 }
 
 void bundle_free(struct bundle *bundle)

@@ -53,10 +53,11 @@ struct bundle {
 };
 
 /*
- * Parses the text of a config.json. 0; -EBADMSG: it is no JSON object, or too deep; -EFBIG (json_read.h); -ENOENT: it should be
- * of a pod and does not say which; -ENOMEM. On an error there is nothing to free.
+ * Parses the text of the config.json of the container `id` (64 digits). 0; -EBADMSG: it is no JSON object, or too deep; -EFBIG
+ * (json_read.h); -ENOENT: it should be of a pod and does not say which; -ENOMEM. On an error there is nothing to free. Of
+ * one whose annotations are somebody's who wrote another id there only the spec is taken, and not who made it.
  */
-int bundle_parse(struct text text, enum bundle_maker maker, struct bundle *bundle);
+int bundle_parse(struct text text, enum bundle_maker maker, struct text id, struct bundle *bundle);
 
 /*
  * Reads the bundle of the container `id` (64 digits) in the directory `state` below `root` (rooted.h), which is one of

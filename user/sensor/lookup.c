@@ -423,7 +423,9 @@ static void look_up(struct subject *subject)
 		subject->deadline_ns = 0;
 		return;
 	}
-	know_kind = subject->meta || subject->has_sandbox_id || subject->status || subject->is_sandbox;
+	/* A bundle may tell a spec and no name. */
+	know_kind = (subject->meta && subject_view(subject)->name.length > 0) || subject->has_sandbox_id ||
+		    subject->status || subject->is_sandbox;
 	for (size_t i = 0; i < lookup->runtime_count; i++) {
 		struct cri *cri = lookup->runtimes[i].cri;
 
