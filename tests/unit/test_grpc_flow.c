@@ -123,6 +123,27 @@ Test(grpc_flow, unfinished_messages_of_many_calls_do_not_deadlock)
 	world_close(&world);
 }
 
+/* A client that does not decide how much is answered bounds what has begun. */
+Test(grpc_flow, unfinished_messages_of_many_calls_are_bounded)
+{
+	struct grpc_client_options options = world_client_options(&world);
+
+	options.window_bytes = WINDOW;
+	options.max_buffered_bytes = 4 * WINDOW;
+	world_serve(&world, "unix", NULL);
+	world_connect(&world, &options);
+	world_until(&world, world.up);
+	for (int i = 0; i < 20; i++)
+		world_unary(&world, "/t.T/Echo", zeros, 3 * WINDOW);
+	world_until(&world, world.called.done == 20);
+	cr_expect_gt(world.called.by_status[GRPC_OK], 0);
+	cr_expect_gt(world.called.by_status[GRPC_RESOURCE_EXHAUSTED], 0);
+	world_unary(&world, "/t.T/Echo", zeros, 3 * WINDOW);
+	world_until(&world, world.called.done == 21);
+	cr_expect_eq(world.called.status, GRPC_OK, "%s", world.called.message);
+	world_close(&world);
+}
+
 Test(grpc_flow, client_that_does_not_consume_stops_the_server)
 {
 	struct grpc_call *call;

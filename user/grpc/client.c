@@ -150,7 +150,7 @@ static int client_link(struct grpc_client *client, struct bufferevent *stream, b
 {
 	const struct grpc_link_limits limits = {
 		.window_bytes = client->options.window_bytes,
-		.max_buffered_bytes = SIZE_MAX,     /* who calls decides how many answers may be under way */
+		.max_buffered_bytes = client->options.max_buffered_bytes,
 		.handshake_timeout_ms = GRPC_NEVER, /* the client's own timer */
 		.header_timeout_ms = GRPC_NEVER,    /* the calls' deadlines */
 		.idle_timeout_ms = GRPC_NEVER,
@@ -234,6 +234,7 @@ static int client_take_options(struct grpc_client *client, const struct grpc_cli
 		return -EOPNOTSUPP;
 	options->max_message_bytes = or_default(options->max_message_bytes, MESSAGE_BYTES);
 	options->window_bytes = or_default(options->window_bytes, WINDOW_BYTES);
+	options->max_buffered_bytes = or_default(options->max_buffered_bytes, SIZE_MAX);
 	options->connect_timeout_ms = (uint32_t)or_default(options->connect_timeout_ms, CONNECT_MS);
 	options->keepalive_ms = (uint32_t)or_default(options->keepalive_ms, KEEPALIVE_MS);
 	options->keepalive_timeout_ms = (uint32_t)or_default(options->keepalive_timeout_ms, KEEPALIVE_TIMEOUT_MS);

@@ -45,8 +45,9 @@ struct grpc_client_options {
 	 */
 	void (*on_down)(void *context, int error, const char *reason);
 
-	size_t max_message_bytes;      /* of a message received; 4 MiB */
-	size_t window_bytes;           /* of each stream, received and not consumed; 4 MiB; at most 1 GiB */
+	size_t max_message_bytes; /* of a message received; 4 MiB */
+	size_t window_bytes;      /* of each stream, received and not consumed; 4 MiB; at most 1 GiB */
+	size_t max_buffered_bytes; /* of unfinished messages of all calls; no limit: who calls decides how many there are */
 	uint32_t connect_timeout_ms;   /* name, TCP, TLS and SETTINGS together; 10 s */
 	uint32_t keepalive_ms;         /* PING after so long without a byte while calls are open; 30 s; or GRPC_NEVER */
 	uint32_t keepalive_timeout_ms; /* without an answer to it: down, -ETIMEDOUT; 20 s */

@@ -44,6 +44,7 @@ struct cri {
 	char name[NAME_SIZE];
 	uint64_t tried_ns; /* when the last attempt to connect ended */
 	LIST_HEAD(calls, call) calls;
+	size_t decoded_bytes; /* of answers whose calls have not ended */
 	struct cri_counters counters;
 };
 
@@ -129,11 +130,18 @@ static int error_of(enum grpc_status status)
 static void on_message(void *context, struct grpc_call *grpc_call, const uint8_t *bytes, size_t length)
 {
 	struct call *call = context;
+	struct cri *cri = call->cri;
 
 	(void)grpc_call;
 	if (call->error != -EIO) /* a second answer to one question */
 		return;
 	call->error = cri_decode(call->method, bytes, length, &call->answer);
+	/* Whoever answers and does not end the call has its memory until the deadline. */
+	if (call->error == 0 && cri_answer_bytes(&call->answer) > CRI_DECODED_MAX - cri->decoded_bytes) {
+		cri_answer_free(&call->answer);
+		call->error = -ENOMEM;
+	}
+	cri->decoded_bytes += cri_answer_bytes(&call->answer);
 }
 
 static void on_done(void *context, struct grpc_call *grpc_call, enum grpc_status status, const char *message)
@@ -148,6 +156,7 @@ static void on_done(void *context, struct grpc_call *grpc_call, enum grpc_status
 	cri->counters.timed_out += error == -ETIMEDOUT;
 	cri->counters.malformed += status == GRPC_OK && error != 0;
 	LIST_REMOVE(call, entry);
+	cri->decoded_bytes -= cri_answer_bytes(&call->answer);
 	call->on_answer(call->context, cri, call->method, call->id, error, error ? NULL : &call->answer);
 	if (call->error == 0)
 		cri_answer_free(&call->answer);
@@ -281,6 +290,7 @@ int cri_open(struct event_base *base, const char *path, const struct cri_ops *op
 		.on_down = on_down,
 		.max_message_bytes = CRI_MESSAGE_MAX,
 		.window_bytes = CRI_MESSAGE_MAX,
+		.max_buffered_bytes = CRI_UNFINISHED_MAX,
 		.connect_timeout_ms = CRI_DEADLINE_MS,
 		.keepalive_ms = KEEPALIVE_MS,
 		.retry_min_ms = RETRY_MIN_MS,

@@ -15,8 +15,10 @@
 #include "event/event.h"
 
 enum {
-	CRI_MESSAGE_MAX = 16 << 20,  /* bytes of an answer */
-	CRI_DECODED_MAX = 128 << 20, /* bytes of an answer once decoded: small messages may grow a lot */
+	CRI_MESSAGE_MAX = 16 << 20, /* bytes of an answer */
+	/* Bytes of an answer once decoded, for small messages may grow a lot; and of all whose call has not ended. */
+	CRI_DECODED_MAX = 128 << 20,
+	CRI_UNFINISHED_MAX = 4 * CRI_MESSAGE_MAX, /* bytes of all answers that have begun and not ended */
 	CRI_TEXT_MAX = 4096,         /* bytes of a name, a reference, an address: a longer one is left away */
 	CRI_LABELS_MAX = 1024,       /* labels of a pod: the first by their keys … */
 	CRI_LABELS_BYTES = 64 << 10, /* … of those that fit in here. Kubernetes has no limit for them */
@@ -98,6 +100,8 @@ struct cri_answer {
  * is nothing to free.
  */
 int cri_decode(enum cri_method method, const void *bytes, size_t length, struct cri_answer *answer);
+/* Bytes of memory that it has. */
+size_t cri_answer_bytes(const struct cri_answer *answer);
 void cri_answer_free(struct cri_answer *answer);
 
 /* --- the client ----------------------------------------------------------------------------------------------------- */

@@ -401,6 +401,11 @@ int cri_decode(enum cri_method method, const void *bytes, size_t length, struct 
 	return error;
 }
 
+size_t cri_answer_bytes(const struct cri_answer *answer)
+{
+	return answer->arena ? answer->arena->bytes : 0;
+}
+
 void cri_answer_free(struct cri_answer *answer)
 {
 	while (answer->arena && answer->arena->chunks) {
