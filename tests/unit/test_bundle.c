@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/json_read.h"
 #include "sensor/bundle.h"
+#include "sensor/bundle_spec.h"
 
 #define A "io.kubernetes.cri."
 #define WHOLE                                                                                                          \
@@ -155,6 +157,73 @@ Test(bundle, size_is_bounded)
 	free(json);
 }
 
+static void expect_shortened(const char *whole, const char *shortened)
+{
+	struct buffer json = {0};
+	struct json_object *object;
+
+	buffer_append(&json, whole, strlen(whole));
+	while (json.length <= JSON_READ_BYTES_MAX)
+		buffer_append(&json, " ", 1);
+	cr_assert_eq(json_read_long((struct text){json.data, json.length}, &object), shortened ? 0 : -EBADMSG);
+	if (shortened)
+		cr_assert_str_eq(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN), shortened);
+	json_object_put(object);
+	buffer_free(&json);
+}
+
+Test(bundle, of_a_long_text_strings_and_arrays_are_cut)
+{
+	static char whole[JSON_READ_STRING_MAX * 4], cut[sizeof(whole)];
+	char *to;
+
+	expect_shortened("{\"a\":[1,{\"b\":[]},\"\\\"x\"]}", "{\"a\":[1,{\"b\":[]},\"\\\"x\"]}");
+	expect_shortened("{\"a\":[1,2}", NULL);
+	expect_shortened("{\"a\":\"", NULL);
+	expect_shortened("]]}{\"a\":1}", NULL);
+	/* Neither an escape nor a character is cut in two. */
+	snprintf(whole, sizeof(whole), "{\"a\":\"%0*d\\u0041%0*d\",\"b\":\"%0*d\xe2\x82\xac%0*d\"}",
+		JSON_READ_STRING_MAX - 3, 0, JSON_READ_STRING_MAX, 0, JSON_READ_STRING_MAX - 2, 0, 99, 0);
+	snprintf(cut, sizeof(cut), "{\"a\":\"%0*dA\",\"b\":\"%0*d\xe2\x82\xac\"}", JSON_READ_STRING_MAX - 3, 0,
+		JSON_READ_STRING_MAX - 2, 0);
+	expect_shortened(whole, cut);
+	/* An array, what is in it, and what is behind it. */
+	to = whole + sprintf(whole, "{\"a\":[");
+	for (int i = 0; i < JSON_READ_ARRAY_MAX + 100; i++)
+		to += sprintf(to, i >= JSON_READ_ARRAY_MAX ? "[{},\"]\"]," : "1,");
+	sprintf(to - 1, "],\"b\":[2]}");
+	to = cut + sprintf(cut, "{\"a\":[");
+	for (int i = 0; i < JSON_READ_ARRAY_MAX; i++)
+		to += sprintf(to, "1,");
+	sprintf(to - 1, "],\"b\":[2]}");
+	expect_shortened(whole, cut);
+}
+
+/* Who chooses an environment does not choose what is told of the container. */
+Test(bundle, a_long_environment_hides_nothing)
+{
+	static const char head[] = "{\"process\":{\"args\":[\"/bin/x\"],\"env\":[\"A=";
+	static const char tail[] =
+		"\"]},\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"p\",\"io.kubernetes.cri.container-name\":"
+		"\"c\"},\"linux\":{\"namespaces\":[{\"type\":\"pid\"}],\"resources\":{\"devices\":"
+		"[{\"allow\":true,\"access\":\"rwm\"}]}}}";
+	struct buffer json = {0};
+	struct bundle bundle;
+
+	buffer_append(&json, head, sizeof(head) - 1);
+	while (json.length < 2 * JSON_READ_BYTES_MAX)
+		buffer_append(&json, "\\u003c", 6);
+	buffer_append(&json, tail, sizeof(tail) - 1);
+	cr_assert_eq(
+		bundle_parse((struct text){json.data, json.length}, BUNDLE_CONTAINERD, (struct text){0}, &bundle), 0);
+	EXPECT(bundle.container_name, "c");
+	cr_assert(bundle.written->view.privileged);
+	cr_assert_eq(bundle.written->view.host_namespaces, 31 & ~EVENT_NAMESPACE_PID);
+	cr_assert(text_equal(bundle.written->view.args, TEXT_LITERAL("/bin/x\0")));
+	bundle_free(&bundle);
+	buffer_free(&json);
+}
+
 Test(bundle, hostile_strings_stay_what_they_are)
 {
 	struct bundle bundle;
@@ -230,7 +299,7 @@ Test(bundle, files_are_read_from_where_containerd_puts_them)
 	bundle_free(&bundle);
 	write_file(path, "", 0);
 	cr_assert_eq(bundle_read("", state, "abc", &bundle), -EBADMSG, "an empty file");
-	write_file(path, WHOLE, JSON_READ_BYTES_MAX + 1);
+	write_file(path, WHOLE, BUNDLE_FILE_MAX + 1);
 	cr_assert_eq(bundle_read("", state, "abc", &bundle), -EFBIG);
 	unlink(path);
 	cr_assert_eq(mkfifo(path, 0600), 0);

@@ -11,12 +11,22 @@
 enum {
 	JSON_READ_BYTES_MAX = 1 << 20, /* json-c needs up to 35 bytes for one of text */
 	JSON_READ_DEPTH_MAX = 32,
+	/* Of a text that is longer: what is read of a string and of an array, and what there may be then. */
+	JSON_READ_STRING_MAX = 1024,
+	JSON_READ_ARRAY_MAX = 512,
+	JSON_READ_SHORTENED_MAX = 4 << 20,
 };
 
 struct json_object;
 
 /* Parses one object. 0; -EBADMSG: it is none, or too deep; -EFBIG; -ENOMEM. Free it with json_object_put. */
 int json_read_object(struct text text, struct json_object **object);
+
+/*
+ * The same, but of a text above JSON_READ_BYTES_MAX long strings and arrays are cut. For texts that are long by the words of
+ * somebody who must not decide whether they are read: an environment, arguments.
+ */
+int json_read_long(struct text text, struct json_object **object);
 
 /* The string member `key`, owned by the object; empty if there is none, or it is no string. */
 struct text json_read_string(struct json_object *object, const char *key);

@@ -211,7 +211,7 @@ int bundle_parse(struct text text, enum bundle_maker maker, struct text id, stru
 	int error;
 
 	*bundle = (struct bundle){0};
-	error = json_read_object(text, &document);
+	error = json_read_long(text, &document);
 	if (error)
 		return error;
 	bundle->document = document;
@@ -232,7 +232,7 @@ static int read_one(const char *root, const char *path, enum bundle_maker maker,
 {
 	char *bytes;
 	size_t length;
-	int error = rooted_read(root, path, JSON_READ_BYTES_MAX, &bytes, &length);
+	int error = rooted_read(root, path, BUNDLE_FILE_MAX, &bytes, &length);
 
 	*bundle = (struct bundle){0};
 	if (error)

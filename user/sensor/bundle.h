@@ -17,6 +17,7 @@
 #include "event/event.h"
 
 enum {
+	BUNDLE_FILE_MAX = 40 << 20, /* 6 MiB that exec takes of arguments and environment, each byte as \u0001 */
 	BUNDLE_LABELS_MAX = 256,
 	BUNDLE_NAMESPACES_MAX = 32, /* of one containerd that are looked into */
 };
@@ -54,7 +55,7 @@ struct bundle {
 
 /*
  * Parses the text of the config.json of the container `id` (64 digits). 0; -EBADMSG: it is no JSON object, or too deep; -EFBIG
- * (json_read.h); -ENOENT: it should be of a pod and does not say which; -ENOMEM. On an error there is nothing to free. Of
+ * (json_read_long); -ENOENT: it should be of a pod and does not say which; -ENOMEM. On an error there is nothing to free. Of
  * one whose annotations are somebody's who wrote another id there only the spec is taken, and not who made it.
  */
 int bundle_parse(struct text text, enum bundle_maker maker, struct text id, struct bundle *bundle);

@@ -153,7 +153,7 @@ static struct json_object *info_of(Runtime__V1__Pair **info, size_t count, const
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *object;
 
-		if (strcmp(info[i]->key, name) == 0 && json_read_object(text_of(info[i]->value), &object) == 0)
+		if (strcmp(info[i]->key, name) == 0 && json_read_long(text_of(info[i]->value), &object) == 0)
 			return object;
 	}
 	return NULL;

@@ -68,7 +68,7 @@ int state_parse_docker(struct text text, struct text id, struct state *state)
 	int error;
 
 	*state = (struct state){0};
-	error = json_read_object(text, &document);
+	error = json_read_long(text, &document);
 	if (error)
 		return error;
 	own = json_read_string(document, "ID");
