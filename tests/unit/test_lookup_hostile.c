@@ -13,6 +13,8 @@
 #define OWN "0e04af54d9273f5bb37eddbe8ace750275d7939612dd4864c792168cce2cff82"
 #define OTHER "134b58ab2e0cfd7432a9db818b1b4ec52fdc747333f0ba2c9342860dc2ea7c50"
 
+enum { NAMES_BYTES = 1 << 20 };
+
 static struct {
 	char root[64];
 	struct event_base *base;
@@ -23,8 +25,10 @@ static struct {
 	const char *own_sandbox, *other_sandbox; /* what it says that these two are in */
 	size_t listed;                           /* of so many it says that they run, each time others */
 	unsigned int lists;
-	bool answers; /* for one of them */
+	bool answers;  /* for one of them */
+	bool all_pods; /* whatever is asked for is one, with a long name */
 	unsigned int asked;
+	size_t named; /* bytes of the names that were published, the sensor's */
 } world;
 
 /* --- the runtime ----------------------------------------------------------------------------------------------------- */
@@ -87,16 +91,28 @@ static void on_status(struct grpc_stream *stream, void *data, const uint8_t *byt
 
 	(void)data;
 	world.asked++;
-	if (world.answers)
+	if (world.all_pods)
+		runtime_not_found(stream);
+	else if (world.answers)
 		runtime_send_status(stream, &container, request->verbose);
 	runtime__v1__container_status_request__free_unpacked(request, NULL);
 }
 
-static void on_sandbox(struct grpc_stream *stream, void *data)
+static void on_sandbox(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
 {
+	static char name[CRI_TEXT_MAX + 1];
+	Runtime__V1__PodSandboxStatusRequest *request =
+		runtime__v1__pod_sandbox_status_request__unpack(NULL, length, bytes);
+	struct runtime_pod pod = {.id = request->pod_sandbox_id, .name = name, .namespace = "n"};
+
 	(void)data;
 	world.asked++;
-	runtime_not_found(stream);
+	memset(name, 'x', CRI_TEXT_MAX);
+	if (world.all_pods)
+		runtime_send_pod(stream, &pod);
+	else
+		runtime_not_found(stream);
+	runtime__v1__pod_sandbox_status_request__free_unpacked(request, NULL);
 }
 
 static const struct grpc_handler handlers[] = {
@@ -104,7 +120,7 @@ static const struct grpc_handler handlers[] = {
 	{.path = RUNTIME_METHOD("ListPodSandbox"), .on_half_close = on_sandboxes},
 	{.path = RUNTIME_METHOD("ListContainers"), .on_message = on_containers},
 	{.path = RUNTIME_METHOD("ContainerStatus"), .on_message = on_status},
-	{.path = RUNTIME_METHOD("PodSandboxStatus"), .on_half_close = on_sandbox},
+	{.path = RUNTIME_METHOD("PodSandboxStatus"), .on_message = on_sandbox},
 };
 
 /* --- the world ------------------------------------------------------------------------------------------------------- */
@@ -112,6 +128,8 @@ static const struct grpc_handler handlers[] = {
 static int publish(void *context, struct container_meta *meta)
 {
 	(void)context;
+	if (container_meta_standing(meta) == CONTAINER_COMPLETE)
+		world.named += container_meta_bytes(meta);
 	container_meta_release(meta);
 	return 0;
 }
@@ -136,7 +154,7 @@ static void run(unsigned int wait_ms)
 static void open_world(void)
 {
 	const struct lookup_ops ops = {publish, NULL};
-	const struct lookup_options options = {.root = ""};
+	const struct lookup_options options = {.root = "", .names_bytes = NAMES_BYTES};
 	const struct cri_ops cri_ops = {on_state, NULL};
 	char path[100];
 
@@ -237,4 +255,36 @@ Test(lookup_hostile, others_in_each_list, .init = open_world, .fini = close_worl
 	list_many(10);
 	lookup_tick(world.lookup, clock_boottime_ns() + LOOKUP_WAIT_NS);
 	cr_assert_leq(lookup_count(world.lookup), (size_t)LOOKUP_SUBJECTS_MAX + 64);
+}
+
+/* --- names without end ------------------------------------------------------------------------------------------------ */
+
+static void ask_many(unsigned int from, unsigned int count)
+{
+	char id[65];
+
+	for (unsigned int i = from; i < from + count; i++) {
+		snprintf(id, sizeof(id), "%064x", i);
+		ask(id);
+		run(1);
+	}
+	run(300);
+}
+
+Test(lookup_hostile, more_names_than_fit, .init = open_world, .fini = close_world)
+{
+	size_t before;
+
+	world.all_pods = true;
+	ask_many(0, 300);
+	cr_assert_gt(world.named, NAMES_BYTES / 2);
+	cr_assert_leq(world.named, NAMES_BYTES);
+	/* When they are forgotten there is room for others. */
+	lookup_list(world.lookup);
+	run(300);
+	lookup_tick(world.lookup, clock_boottime_ns() + 2 * LOOKUP_KEEP_NS);
+	lookup_tick(world.lookup, clock_boottime_ns() + 2 * LOOKUP_KEEP_NS);
+	before = world.named;
+	ask_many(1000, 10);
+	cr_assert_gt(world.named, before);
 }

@@ -8,6 +8,7 @@
 struct container_meta {
 	atomic_uint references;
 	enum container_standing standing;
+	size_t bytes;
 	struct event_container view;
 	struct event_spec spec; /* what view.spec points at, if it does */
 	/* Then the lists and the bytes of all strings. */
@@ -154,8 +155,8 @@ static struct event_spec copy_spec(struct room *room, const struct event_spec *s
 struct container_meta *container_meta_make(const struct event_container *view, enum container_standing standing)
 {
 	static _Atomic uint64_t versions;
-	size_t lists = lists_size(view);
-	struct container_meta *meta = malloc(sizeof(*meta) + lists + bytes_size(view));
+	size_t lists = lists_size(view), bytes = sizeof(struct container_meta) + lists + bytes_size(view);
+	struct container_meta *meta = malloc(bytes);
 	struct room room;
 
 	if (!meta)
@@ -163,6 +164,7 @@ struct container_meta *container_meta_make(const struct event_container *view, e
 	room = (struct room){meta->tail, meta->tail + lists};
 	atomic_init(&meta->references, 1);
 	meta->standing = standing;
+	meta->bytes = bytes;
 	meta->view = *view;
 	meta->view.version = atomic_fetch_add(&versions, 1) + 1;
 	for (size_t i = 0; i < TEXTS; i++)
@@ -185,6 +187,11 @@ const struct event_container *container_meta_view(const struct container_meta *m
 enum container_standing container_meta_standing(const struct container_meta *meta)
 {
 	return meta->standing;
+}
+
+size_t container_meta_bytes(const struct container_meta *meta)
+{
+	return meta ? meta->bytes : 0;
 }
 
 static bool labels_equal(const struct event_label *x, const struct event_label *y, size_t count)

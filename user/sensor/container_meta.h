@@ -25,6 +25,8 @@ struct container_meta *container_meta_make(const struct event_container *view, e
 /* The copy; lives as long as a reference. */
 const struct event_container *container_meta_view(const struct container_meta *meta);
 enum container_standing container_meta_standing(const struct container_meta *meta);
+/* Bytes of memory that it has; of NULL none. */
+size_t container_meta_bytes(const struct container_meta *meta);
 /* The same names and standing? */
 bool container_meta_equal(const struct container_meta *a, const struct container_meta *b);
 /* One reference more or less; from any thread; NULL is allowed. */

@@ -64,6 +64,24 @@ struct subject *subject_meet(struct lookup *lookup, const uint8_t id[EVENT_CONTA
 	return subject;
 }
 
+bool subject_put(struct subject *subject, struct container_meta **place, struct container_meta *meta)
+{
+	struct lookup *lookup = subject->lookup;
+	size_t others = lookup->names_bytes - container_meta_bytes(*place);
+
+	if (meta && (others > lookup->options.names_bytes ||
+			    container_meta_bytes(meta) > lookup->options.names_bytes - others)) {
+		log_limited(
+			"more than %zu MiB of names: some containers stay without", lookup->options.names_bytes >> 20);
+		container_meta_release(meta);
+		return false;
+	}
+	lookup->names_bytes = others + container_meta_bytes(meta);
+	container_meta_release(*place);
+	*place = meta;
+	return true;
+}
+
 static void stop_waiting(struct subject *subject)
 {
 	if (subject->is_waiting)
@@ -82,8 +100,8 @@ void subject_forget(struct subject *subject)
 	event_free(subject->timer);
 	if (subject->exit_timer)
 		event_free(subject->exit_timer);
-	container_meta_release(subject->meta);
-	container_meta_release(subject->status);
+	(void)subject_put(subject, &subject->meta, NULL);
+	(void)subject_put(subject, &subject->status, NULL);
 	free(subject);
 }
 
@@ -111,8 +129,8 @@ void subject_take_names(struct subject *subject, const struct event_container *v
 		container_meta_release(meta);
 		return;
 	}
-	container_meta_release(subject->meta);
-	subject->meta = meta;
+	if (!subject_put(subject, &subject->meta, meta))
+		return;
 	/* Half a truth only to who waits for it. */
 	if (standing == CONTAINER_COMPLETE || subject->asked)
 		subject_publish(subject);
@@ -160,10 +178,8 @@ void subject_take_status(struct subject *subject, const struct cri *cri, const s
 		view.spec = &spec;
 	}
 	status = container_meta_make(&view, CONTAINER_PARTIAL);
-	if (!status)
-		return;
-	container_meta_release(subject->status);
-	subject->status = status;
+	if (status)
+		(void)subject_put(subject, &subject->status, status);
 }
 
 static bool is_of_sandbox(const struct subject *subject, const struct subject *sandbox)
@@ -462,8 +478,8 @@ void lookup_ask(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE]
 	if (subject->meta && container_meta_standing(subject->meta) == CONTAINER_PARTIAL) {
 		subject_publish(subject);
 	} else {
-		container_meta_release(subject->meta);
-		subject->meta = NULL;
+		(void)subject_put(subject, &subject->meta, NULL);
+		subject->unpublished = false;
 	}
 	for (size_t i = 0; i < lookup->runtime_count; i++)
 		(void)cri_hurry(lookup->runtimes[i].cri);

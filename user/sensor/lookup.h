@@ -26,6 +26,7 @@ enum {
 	LOOKUP_STATES_MAX = 16,
 	LOOKUP_SUBJECTS_MAX = 16384, /* ids that are known; above it what no runtime lists is forgotten */
 	LOOKUP_LISTED_MAX = 2 * LOOKUP_SUBJECTS_MAX, /* … and from here on what one lists anew is left */
+	LOOKUP_NAMES_BYTES = 256 << 20,              /* of all names */
 	LOOKUP_CALLS_MAX = 32,                       /* calls under way for what was only listed, not asked for */
 	LOOKUP_ANNOTATIONS_MAX = 64,                 /* of a pod's */
 };
@@ -46,6 +47,7 @@ struct lookup_options {
 	/* Keys of the pods' annotations that are taken (names_choose). They stay the caller's. */
 	const char *const *annotations;
 	size_t annotation_count;
+	size_t names_bytes; /* of all names; what does not fit stays without. 0: LOOKUP_NAMES_BYTES */
 };
 
 /* `ops` and `options` are copied. 0 or -ENOMEM. */

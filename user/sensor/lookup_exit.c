@@ -42,10 +42,8 @@ static void tell(struct subject *subject)
 		/* Published here, for subject_take_names says nothing twice, and half a truth to those who wait only. */
 		struct container_meta *meta = container_meta_make(&view, container_meta_standing(subject->meta));
 
-		if (!meta)
+		if (!meta || !subject_put(subject, &subject->meta, meta))
 			return;
-		container_meta_release(subject->meta);
-		subject->meta = meta;
 		subject_publish(subject);
 	}
 	subject_settle(subject);

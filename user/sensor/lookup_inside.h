@@ -60,6 +60,7 @@ struct lookup {
 	char *states[LOOKUP_STATES_MAX];
 	size_t state_count;
 	struct table subjects;
+	size_t names_bytes; /* of all their names */
 	TAILQ_HEAD(subjects, subject) backlog;
 	struct subjects waiting; /* of containers: all that is missing is their sandbox */
 	size_t calls;
@@ -81,6 +82,11 @@ void subject_take_sandbox_id(struct subject *subject, struct text sandbox_id);
 void subject_take_status(struct subject *subject, const struct cri *cri, const struct cri_container *container);
 /* Names that are new, and published if they say anything new. */
 void subject_take_names(struct subject *subject, const struct event_container *view, enum container_standing standing);
+/*
+ * Puts names, whose reference it takes, in the place of others (subject->meta, subject->status). False if there are too many
+ * bytes of names, and nothing has changed.
+ */
+bool subject_put(struct subject *subject, struct container_meta **place, struct container_meta *meta);
 /* The names that are known, or NULL. */
 const struct event_container *subject_view(const struct subject *subject);
 /* Takes what bundles and state tell. */

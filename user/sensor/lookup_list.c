@@ -209,6 +209,8 @@ int lookup_open(struct lookup **out, struct event_base *base, const struct looku
 	lookup->base = base;
 	lookup->ops = *ops;
 	lookup->options = *options;
+	if (!options->names_bytes)
+		lookup->options.names_bytes = LOOKUP_NAMES_BYTES;
 	lookup->root = strdup(options->root);
 	if (!lookup->root) {
 		free(lookup);
