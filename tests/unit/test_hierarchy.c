@@ -113,6 +113,15 @@ Test(hierarchy, blanks_in_names)
 	cr_assert_str_eq(found.v2, path_of("with blank"));
 }
 
+/* As mount("", "/sys/fs/cgroup", "cgroup2", 0, NULL) has it written. */
+Test(hierarchy, a_source_may_be_empty)
+{
+	make_file("cgroup", "0::/x\n");
+	make_file("mountinfo", "67 45 0:38 / %s/unified rw,relatime - cgroup2  rw\n", directory);
+	cr_assert_eq(hierarchy_find(&found, directory, NULL, why, sizeof(why)), 0, "%s", why);
+	cr_assert_str_eq(found.v2, path_of("unified"));
+}
+
 Test(hierarchy, none_and_nonsense)
 {
 	make_file("cgroup", "0::/\n99:pids:/\nx\n:::\n-1::/\n7:pids\n");

@@ -74,9 +74,11 @@ static bool parse_mount(char *line, char **root, char **point, char **options, b
 	*dash = '\0';
 	for (int i = 0; i < 5; i++)
 		fields[i] = strtok_r(i ? NULL : line, " ", &rest);
-	type = strtok_r(dash + 3, " ", &rest);
-	source = strtok_r(NULL, " ", &rest);
-	*options = strtok_r(NULL, " \n", &rest);
+	/* The source may be empty. */
+	rest = dash + 3;
+	type = strsep(&rest, " ");
+	source = strsep(&rest, " ");
+	*options = strsep(&rest, " \n");
 	*root = fields[3];
 	*point = fields[4];
 	if (!fields[4] || !type || !source || !*options)
