@@ -85,6 +85,8 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
 	event.process = image;
+	if (image && image->setup && event_action_category(event.action) != EVENT_NETWORK)
+		event.runtime_setup = true;
 	event.container = names;
 	event.pending = pending;
 	event.nested_id = nested_find(pipeline->nested, record);

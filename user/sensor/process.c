@@ -380,8 +380,11 @@ static struct image *apply_other(struct process_table *table, const struct recor
 	struct process *process = find(table, header->tgid, header->start_ns);
 	struct image *image = find_image(process, header->exec_counter);
 
-	if (image)
+	if (image) {
+		/* A thread may do something before the kernel tells that it was moved in; then the mark comes later. */
+		image->view.setup |= (header->marks & KERNEL_SETUP) != 0;
 		return image;
+	}
 	/* Its fork or exec was lost, or it was moved into the container: the ids are right, the rest is not known. */
 	image = image_new(table->seed, header->tgid, header->start_ns, boot_unix_ns);
 	if (!process)
