@@ -170,10 +170,10 @@ for suite in $suites; do
 	echo "== $suite${SAN:+ (ASan, UBSan)}"
 	started=$SECONDS
 	case $suite in
-	unit) criterion unit 300 ;;
-	kernel) criterion kernel 600 -j1 ;;
+	unit) criterion unit 600 ;;
+	kernel) criterion kernel 900 -j1 ;;
 	container) pytest container 1200 ;;
-	contract) pytest contract 300 ;;
+	contract) pytest contract 900 ;;
 	interop | fuzz | house | guests | runtimes | cluster) $suite ;;
 	esac
 done
