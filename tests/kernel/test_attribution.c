@@ -206,7 +206,7 @@ static int act_move_about(void *argument)
 	pthread_t thread;
 
 	(void)argument;
-	if (touch("in-between") || pthread_attr_init(&attributes) || pthread_attr_setstacksize(&attributes, 65536))
+	if (touch("in-between") || pthread_attr_init(&attributes) || pthread_attr_setstacksize(&attributes, 256 << 10))
 		return 1;
 	for (int i = 0; i <= THREADS; i++)
 		if (pthread_create(&thread, &attributes, i ? wait_moved : open_until_moved, NULL))
