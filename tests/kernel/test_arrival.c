@@ -18,8 +18,6 @@
 
 TestSuite(arrival, .init = scratch_make, .fini = scratch_remove);
 
-extern char **environ;
-
 /* What the copies are told: SCRATCH CONTAINER SECOND, as their further arguments. */
 enum argument { ARGUMENT_ROLE = 1, ARGUMENT_SCRATCH, ARGUMENT_CONTAINER, ARGUMENT_SECOND, ARGUMENTS };
 
