@@ -71,8 +71,8 @@ static void put_string(struct buffer *out, struct text string)
 /* Copies a text without the ends of its long strings and arrays. Whether it is JSON is seen when it is parsed. */
 static int shorten(struct text text, struct buffer *out)
 {
-	size_t counts[JSON_READ_DEPTH_MAX + 1] = {0}, depth = 0,
-					    left_away = 0; /* the array, by its depth, whose end is */
+	size_t counts[JSON_READ_DEPTH_MAX + 1] = {0}, depth = 0;
+	size_t left_away = 0; /* the array, by its depth, whose end is */
 	bool arrays[JSON_READ_DEPTH_MAX + 1] = {false};
 
 	while (text.length > 0 && out->length <= JSON_READ_SHORTENED_MAX && !out->failed) {
