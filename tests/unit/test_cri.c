@@ -62,14 +62,6 @@ static void on_answer(void *context, struct cri *cri, enum cri_method method, co
 		event_base_loopbreak(world.base);
 }
 
-static void run(unsigned int wait_ms)
-{
-	const struct timeval wait = {wait_ms / 1000, (suseconds_t)(wait_ms % 1000 * 1000)};
-
-	event_base_loopexit(world.base, &wait);
-	event_base_dispatch(world.base);
-}
-
 static void open_world(void)
 {
 	const struct cri_ops ops = {on_state, NULL};
@@ -81,7 +73,7 @@ static void open_world(void)
 	world.base = event_base_new();
 	world.server = runtime_open(world.base, handlers, sizeof(handlers) / sizeof(handlers[0]), path);
 	cr_assert_eq(cri_open(world.base, path, &ops, &world.cri), 0);
-	run(2000);
+	runtime_run(world.base, 2000);
 	cr_assert_eq(cri_state(world.cri), CRI_UP);
 	world.message = malloc(CRI_MESSAGE_MAX);
 }
@@ -111,13 +103,13 @@ Test(cri, answers_that_do_not_end, .init = open_world, .fini = close_world)
 		memcpy(world.message + world.length, "\x0a\x00", 2);
 	call_all();
 	for (int i = 0; i < 20 && world.asked < CALLS; i++)
-		run(50);
-	run(200); /* until the answers have come; the calls have two seconds */
+		runtime_run(world.base, 50);
+	runtime_run(world.base, 200); /* until the answers have come; the calls have two seconds */
 	cr_assert_eq(world.asked, CALLS);
 	cr_assert_eq(world.answered, 0);
 	for (int i = 0; i < CALLS; i++)
 		grpc_stream_finish(world.streams[i], GRPC_OK, NULL);
-	run(1000);
+	runtime_run(world.base, 1000);
 	cr_assert_eq(world.answered, CALLS);
 	cr_assert_gt(world.fine, 0);
 	cr_assert_gt(world.refused, 0);
@@ -128,7 +120,7 @@ Test(cri, answers_that_do_not_end, .init = open_world, .fini = close_world)
 	for (int i = 0; i < CALLS; i++) {
 		cr_assert_eq(cri_call(world.cri, CRI_LIST_CONTAINERS, "", on_answer, NULL), 0);
 		for (int j = 0; j < 20 && world.answered <= (unsigned int)i; j++)
-			run(20);
+			runtime_run(world.base, 20);
 	}
 	cr_assert_eq(world.fine, CALLS);
 }

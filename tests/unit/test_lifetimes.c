@@ -96,14 +96,6 @@ static int publish(void *context, struct container_meta *meta)
 	return 0;
 }
 
-static void on_state(void *context, struct cri *cri, enum cri_state state, const char *why)
-{
-	(void)context;
-	(void)state;
-	(void)why;
-	lookup_runtime_changed(world.lookup, cri);
-}
-
 static bool is_settled(void)
 {
 	return lookup_settled(world.lookup);
@@ -131,7 +123,7 @@ static void open_runtime(void)
 {
 	const struct lookup_ops lookup_ops = {publish, NULL};
 	const struct lookup_options options = {.root = "/nonexistent"};
-	const struct cri_ops cri_ops = {on_state, NULL};
+	const struct cri_ops cri_ops = {runtime_on_state, &world.lookup};
 	char path[100];
 
 	log_open("test-unit", LOG_ERROR);

@@ -102,15 +102,6 @@ static int publish(void *context, struct container_meta *meta)
 	return 0;
 }
 
-static void on_state(void *context, struct cri *cri, enum cri_state state, const char *why)
-{
-	(void)context;
-	(void)state;
-	(void)why;
-	if (world.lookup)
-		lookup_runtime_changed(world.lookup, cri);
-}
-
 static void open_world(void)
 {
 	static const char *const annotations[] = {"own*"};
@@ -129,7 +120,7 @@ static void open_world(void)
 
 static void open_runtime(void)
 {
-	const struct cri_ops ops = {on_state, NULL};
+	const struct cri_ops ops = {runtime_on_state, &world.lookup};
 	char path[100];
 
 	open_world();

@@ -134,28 +134,11 @@ static int publish(void *context, struct container_meta *meta)
 	return 0;
 }
 
-static void on_state(void *context, struct cri *cri, enum cri_state state, const char *why)
-{
-	(void)context;
-	(void)state;
-	(void)why;
-	if (world.lookup)
-		lookup_runtime_changed(world.lookup, cri);
-}
-
-static void run(unsigned int wait_ms)
-{
-	const struct timeval wait = {wait_ms / 1000, (suseconds_t)(wait_ms % 1000 * 1000)};
-
-	event_base_loopexit(world.base, &wait);
-	event_base_dispatch(world.base);
-}
-
 static void open_world(void)
 {
 	const struct lookup_ops ops = {publish, NULL};
 	const struct lookup_options options = {.root = "", .names_bytes = NAMES_BYTES};
-	const struct cri_ops cri_ops = {on_state, NULL};
+	const struct cri_ops cri_ops = {runtime_on_state, &world.lookup};
 	char path[100];
 
 	strcpy(world.root, "/tmp/taffrail-hostile-XXXXXX");
@@ -199,12 +182,12 @@ static void ask(const char *text)
 /* Some ten attempts in a second, of three calls each. */
 static void expect_patience(void)
 {
-	run(400);
+	runtime_run(world.base, 400);
 	cr_assert_lt(world.asked, 60, "asked %u times", world.asked);
 	/* The runtime goes away in the middle of it. */
 	grpc_server_close(world.server);
 	world.server = NULL;
-	run(200);
+	runtime_run(world.base, 200);
 }
 
 Test(lookup_hostile, a_container_in_itself, .init = open_world, .fini = close_world)
@@ -231,9 +214,9 @@ static void list_many(size_t count)
 	world.answers = false;
 	for (unsigned int before = world.lists, i = 0; world.lists == before && i < 1000; i++) {
 		lookup_list(world.lookup);
-		run(10);
+		runtime_run(world.base, 10);
 	}
-	run(500);
+	runtime_run(world.base, 500);
 }
 
 Test(lookup_hostile, many_that_wait_when_it_goes_away, .init = open_world, .fini = close_world)
@@ -241,7 +224,7 @@ Test(lookup_hostile, many_that_wait_when_it_goes_away, .init = open_world, .fini
 	list_many(100000);
 	grpc_server_close(world.server);
 	world.server = NULL;
-	run(500);
+	runtime_run(world.base, 500);
 }
 
 Test(lookup_hostile, others_in_each_list, .init = open_world, .fini = close_world)
@@ -266,9 +249,9 @@ static void ask_many(unsigned int from, unsigned int count)
 	for (unsigned int i = from; i < from + count; i++) {
 		snprintf(id, sizeof(id), "%064x", i);
 		ask(id);
-		run(1);
+		runtime_run(world.base, 1);
 	}
-	run(300);
+	runtime_run(world.base, 300);
 }
 
 Test(lookup_hostile, more_names_than_fit, .init = open_world, .fini = close_world)
@@ -281,7 +264,7 @@ Test(lookup_hostile, more_names_than_fit, .init = open_world, .fini = close_worl
 	cr_assert_leq(world.named, NAMES_BYTES);
 	/* When they are forgotten there is room for others. */
 	lookup_list(world.lookup);
-	run(300);
+	runtime_run(world.base, 300);
 	lookup_tick(world.lookup, clock_boottime_ns() + 2 * LOOKUP_KEEP_NS);
 	lookup_tick(world.lookup, clock_boottime_ns() + 2 * LOOKUP_KEEP_NS);
 	before = world.named;

@@ -4,6 +4,7 @@
 #define TAFFRAIL_TEST_RUNTIME_H
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #include "cri/runtime.pb-c.h"
 #include "grpc/server.h"
+#include "sensor/lookup.h"
 
 enum { RUNTIME_LIST_MAX = 1024 };
 
@@ -189,6 +191,26 @@ static inline struct grpc_server *runtime_open(
 	runtime_must(grpc_server_open(base, &options, &server) == 0);
 	runtime_must(grpc_server_listen(server, &address, NULL, error, sizeof(error)) == 0);
 	return server;
+}
+
+/* cri_ops.on_state of a lookup's runtime; the context says where the lookup is, which may not be open yet. */
+static inline void runtime_on_state(void *context, struct cri *cri, enum cri_state state, const char *why)
+{
+	struct lookup *lookup = *(struct lookup *const *)context;
+
+	(void)state;
+	(void)why;
+	if (lookup)
+		lookup_runtime_changed(lookup, cri);
+}
+
+/* Runs the loop for so long, or until somebody breaks it. */
+static inline void runtime_run(struct event_base *base, unsigned int wait_ms)
+{
+	const struct timeval wait = {wait_ms / 1000, (suseconds_t)(wait_ms % 1000 * 1000)};
+
+	event_base_loopexit(base, &wait);
+	event_base_dispatch(base);
 }
 
 #endif
