@@ -28,6 +28,57 @@ enum event_action event_action_find(struct text name)
 	return 0;
 }
 
+static const struct text calls[EVENT_CALLS_END] = {
+#define CALL(call, number, text) [EVENT_CALL_##call] = {(text), sizeof(text) - 1},
+	EVENT_CALLS(CALL)
+#undef CALL
+};
+
+const char *event_call_name(enum event_call call)
+{
+	return call > 0 && call < EVENT_CALLS_END ? calls[call].data : NULL;
+}
+
+enum event_call event_call_find(struct text name)
+{
+	for (int call = 1; call < EVENT_CALLS_END; call++)
+		if (text_equal(calls[call], name))
+			return call;
+	return EVENT_CALL_NONE;
+}
+
+enum event_call event_call_of(const struct event *event)
+{
+	static const enum event_call usual[EVENT_ACTIONS_END] = {
+		[EVENT_EXEC] = EVENT_CALL_EXECVE,
+		[EVENT_OPEN] = EVENT_CALL_OPENAT,
+		[EVENT_CONNECT] = EVENT_CALL_CONNECT,
+		[EVENT_ACCEPT] = EVENT_CALL_ACCEPT4,
+		[EVENT_LISTEN] = EVENT_CALL_LISTEN,
+		[EVENT_SEND] = EVENT_CALL_SENDTO,
+		[EVENT_SOCKET] = EVENT_CALL_SOCKET,
+		[EVENT_LINK] = EVENT_CALL_LINKAT,
+		[EVENT_SYMLINK] = EVENT_CALL_SYMLINKAT,
+		[EVENT_UNLINK] = EVENT_CALL_UNLINKAT,
+		[EVENT_RMDIR] = EVENT_CALL_RMDIR,
+		[EVENT_RENAME] = EVENT_CALL_RENAMEAT2,
+		[EVENT_CHMOD] = EVENT_CALL_FCHMODAT,
+		[EVENT_MKDIR] = EVENT_CALL_MKDIRAT,
+		[EVENT_DUP] = EVENT_CALL_DUP2,
+		[EVENT_PTRACE] = EVENT_CALL_PTRACE,
+		[EVENT_SETUID] = EVENT_CALL_SETUID,
+		[EVENT_SETNS] = EVENT_CALL_SETNS,
+		[EVENT_UNSHARE] = EVENT_CALL_UNSHARE,
+		[EVENT_BPF] = EVENT_CALL_BPF,
+		[EVENT_MODULE] = EVENT_CALL_FINIT_MODULE,
+		[EVENT_USERFAULTFD] = EVENT_CALL_USERFAULTFD,
+		[EVENT_MOUNT] = EVENT_CALL_MOUNT,
+		[EVENT_RECEIVE] = EVENT_CALL_RECVFROM,
+	};
+
+	return event->call ? event->call : usual[event->action < EVENT_ACTIONS_END ? event->action : 0];
+}
+
 const char *event_promise_state_name(enum event_promise_state state)
 {
 	static const char *const names[] = {

@@ -40,10 +40,104 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(CONTAINER_STOPPED, 16, "container_stopped", CONTAINER)                                                  \
 	ACTION(CONTAINER_NAMED, 17, "container_named", CONTAINER)                                                      \
 	ACTION(CGROUP_LEFT, 18, "cgroup_left", CONTAINER)                                                              \
-	ACTION(ATTRIBUTION, 19, "attribution_degraded", HEALTH)
+	ACTION(ATTRIBUTION, 19, "attribution_degraded", HEALTH)                                                        \
+	ACTION(LINK, 20, "link", CHANGE)                                                                               \
+	ACTION(SYMLINK, 21, "symlink", CHANGE)                                                                         \
+	ACTION(UNLINK, 22, "unlink", CHANGE)                                                                           \
+	ACTION(RMDIR, 23, "rmdir", CHANGE)                                                                             \
+	ACTION(RENAME, 24, "rename", CHANGE)                                                                           \
+	ACTION(CHMOD, 25, "chmod", CHANGE)                                                                             \
+	ACTION(MKDIR, 26, "mkdir", CHANGE)                                                                             \
+	ACTION(DUP, 27, "dup", DEED)                                                                                   \
+	ACTION(PTRACE, 28, "ptrace", DEED)                                                                             \
+	ACTION(SETUID, 29, "setuid", DEED)                                                                             \
+	ACTION(SETNS, 30, "setns", DEED)                                                                               \
+	ACTION(UNSHARE, 31, "unshare", DEED)                                                                           \
+	ACTION(BPF, 32, "bpf", DEED)                                                                                   \
+	ACTION(MODULE, 33, "module", DEED)                                                                             \
+	ACTION(USERFAULTFD, 34, "userfaultfd", DEED)                                                                   \
+	ACTION(MOUNT, 35, "mount", DEED)                                                                               \
+	ACTION(RECEIVE, 36, "receive", NETWORK)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
-enum event_category { EVENT_PROCESS, EVENT_FILE, EVENT_NETWORK, EVENT_HEALTH, EVENT_CONTAINER };
+enum event_category {
+	EVENT_PROCESS,
+	EVENT_FILE,
+	EVENT_NETWORK,
+	EVENT_HEALTH,
+	EVENT_CONTAINER,
+	EVENT_CHANGE, /* of names and modes of files: "file" to a reader */
+	EVENT_DEED, /* of a process with its own rights, descriptors, namespaces, or the kernel: "process" to a reader */
+};
+
+/*
+ * The system call by which it happened: what rules call evt.type. Append only.
+ *   CALL(NAME, number, "name")
+ */
+#define EVENT_CALLS(CALL)                                                                                              \
+	CALL(EXECVE, 1, "execve")                                                                                      \
+	CALL(EXECVEAT, 2, "execveat")                                                                                  \
+	CALL(OPEN, 3, "open")                                                                                          \
+	CALL(OPENAT, 4, "openat")                                                                                      \
+	CALL(OPENAT2, 5, "openat2")                                                                                    \
+	CALL(CREAT, 6, "creat")                                                                                        \
+	CALL(OPEN_BY_HANDLE_AT, 7, "open_by_handle_at")                                                                \
+	CALL(CONNECT, 8, "connect")                                                                                    \
+	CALL(ACCEPT, 9, "accept")                                                                                      \
+	CALL(ACCEPT4, 10, "accept4")                                                                                   \
+	CALL(LISTEN, 11, "listen")                                                                                     \
+	CALL(SOCKET, 12, "socket")                                                                                     \
+	CALL(SENDTO, 13, "sendto")                                                                                     \
+	CALL(SENDMSG, 14, "sendmsg")                                                                                   \
+	CALL(SENDMMSG, 15, "sendmmsg")                                                                                 \
+	CALL(RECVFROM, 16, "recvfrom")                                                                                 \
+	CALL(RECVMSG, 17, "recvmsg")                                                                                   \
+	CALL(RECVMMSG, 18, "recvmmsg")                                                                                 \
+	CALL(LINK, 19, "link")                                                                                         \
+	CALL(LINKAT, 20, "linkat")                                                                                     \
+	CALL(SYMLINK, 21, "symlink")                                                                                   \
+	CALL(SYMLINKAT, 22, "symlinkat")                                                                               \
+	CALL(UNLINK, 23, "unlink")                                                                                     \
+	CALL(UNLINKAT, 24, "unlinkat")                                                                                 \
+	CALL(RMDIR, 25, "rmdir")                                                                                       \
+	CALL(RENAME, 26, "rename")                                                                                     \
+	CALL(RENAMEAT, 27, "renameat")                                                                                 \
+	CALL(RENAMEAT2, 28, "renameat2")                                                                               \
+	CALL(CHMOD, 29, "chmod")                                                                                       \
+	CALL(FCHMOD, 30, "fchmod")                                                                                     \
+	CALL(FCHMODAT, 31, "fchmodat")                                                                                 \
+	CALL(FCHMODAT2, 32, "fchmodat2")                                                                               \
+	CALL(MKDIR, 33, "mkdir")                                                                                       \
+	CALL(MKDIRAT, 34, "mkdirat")                                                                                   \
+	CALL(DUP, 35, "dup")                                                                                           \
+	CALL(DUP2, 36, "dup2")                                                                                         \
+	CALL(DUP3, 37, "dup3")                                                                                         \
+	CALL(PTRACE, 38, "ptrace")                                                                                     \
+	CALL(SETUID, 39, "setuid")                                                                                     \
+	CALL(SETGID, 40, "setgid")                                                                                     \
+	CALL(SETREUID, 41, "setreuid")                                                                                 \
+	CALL(SETREGID, 42, "setregid")                                                                                 \
+	CALL(SETRESUID, 43, "setresuid")                                                                               \
+	CALL(SETRESGID, 44, "setresgid")                                                                               \
+	CALL(SETFSUID, 45, "setfsuid")                                                                                 \
+	CALL(SETFSGID, 46, "setfsgid")                                                                                 \
+	CALL(SETNS, 47, "setns")                                                                                       \
+	CALL(UNSHARE, 48, "unshare")                                                                                   \
+	CALL(BPF, 49, "bpf")                                                                                           \
+	CALL(INIT_MODULE, 50, "init_module")                                                                           \
+	CALL(FINIT_MODULE, 51, "finit_module")                                                                         \
+	CALL(USERFAULTFD, 52, "userfaultfd")                                                                           \
+	CALL(MOUNT, 53, "mount")                                                                                       \
+	CALL(UMOUNT, 54, "umount2")                                                                                    \
+	CALL(MOVE_MOUNT, 55, "move_mount")
+
+enum event_call {
+	EVENT_CALL_NONE = 0, /* not known, or none: an event's usual call is event_call_of */
+#define CALL(name, number, text) EVENT_CALL_##name = number,
+	EVENT_CALLS(CALL)
+#undef CALL
+		EVENT_CALLS_END,
+};
 
 enum event_action {
 #define ACTION(name, number, text, category) EVENT_##name = number,
@@ -199,10 +293,36 @@ enum event_open_flag {
 struct event_file {
 	struct text path; /* the kernel's; the normalised argument where the kernel has no file */
 	struct text argument;
+	/* As the program named it: absolute, `.`, `..` and `//` taken out of the text, links not followed. */
+	struct text named;
 	uint32_t flags; /* O_* of x86-64: those that differ elsewhere are enum event_open_flag */
 	uint64_t inode;
-	uint32_t mode; /* with the type bits; 0: no file */
+	uint32_t mode;         /* with the type bits; 0: no file */
+	uint32_t created_mode; /* the mode argument, where O_CREAT or O_TMPFILE was given */
 	bool created, foreign, deleted, upper, copied_up, unsure;
+};
+
+/* A file's name or mode was changed. Each path as struct event_file has it. */
+struct event_change {
+	struct text path, argument,
+		named; /* what is changed or made; of LINK and RENAME the old name, of SYMLINK the link */
+	struct text new_path, new_argument, new_named; /* LINK, RENAME */
+	struct text target;                            /* SYMLINK: its text */
+	uint32_t mode;                                 /* CHMOD, MKDIR: as given */
+	uint32_t flags;                                /* AT_*, RENAME_*: as given */
+	uint64_t inode;                                /* 0: not known */
+};
+
+/* What a process did to its rights, its descriptors, its namespaces, another process, or the kernel. */
+struct event_deed {
+	uint64_t
+		request; /* PTRACE, BPF: the request or command; DUP: the old descriptor; SETNS: the namespace's type */
+	uint64_t flags;  /* SETNS, UNSHARE: CLONE_*; MOUNT: MS_*; USERFAULTFD, MODULE, DUP3: as given */
+	uint32_t id, other;     /* SETUID: the (effective) id; UINT32_MAX: unchanged. PTRACE: the tracee's pid */
+	struct text other_name; /* PTRACE: of the tracee */
+	struct text path; /* MOUNT: where; MODULE: the module's file where there is one; DUP: what the descriptor is */
+	struct text source, type, data; /* MOUNT; MODULE: its parameters are `data` */
+	uint32_t descriptor_type;       /* DUP: enum kernel_fd_type's values, as event_process.fd_types */
 };
 
 struct event_address {
@@ -303,9 +423,12 @@ struct event_filtered {
 struct event {
 	enum event_action action;
 	enum event_outcome outcome;
-	int error;         /* errno, positive; 0: none */
-	uint64_t sequence; /* of the sensor's epoch, from 1 */
-	uint64_t time_ns;  /* Unix time */
+	int error; /* errno, positive; 0: none */
+	enum event_call call;
+	int64_t result;     /* what the call returned: a descriptor, 0, or -errno */
+	int32_t descriptor; /* that it was about, or that it made; -1: none, or not known */
+	uint64_t sequence;  /* of the sensor's epoch, from 1 */
+	uint64_t time_ns;   /* Unix time */
 	const struct event_host *host;
 	const struct event_process *process;     /* NULL: not known, or none */
 	const struct event_container *container; /* NULL: outside containers */
@@ -323,6 +446,8 @@ struct event {
 	uint64_t ring_sequence;
 	union {
 		struct event_file file;         /* EVENT_FILE; also a failed exec: path (normalised) and argument */
+		struct event_change change;     /* EVENT_CHANGE */
+		struct event_deed deed;         /* EVENT_DEED */
 		struct event_network network;   /* EVENT_NETWORK */
 		struct event_lost lost;         /* EVENT_LOST */
 		struct event_coverage coverage; /* EVENT_COVERAGE */
@@ -343,6 +468,12 @@ const char *event_promise_state_name(enum event_promise_state state);
 /* "exec", "fork", …; NULL for a number that is none. */
 const char *event_action_name(enum event_action action);
 enum event_category event_action_category(enum event_action action);
+/* "execve", "openat", …; NULL for a number that is none. */
+const char *event_call_name(enum event_call call);
+/* The call of that name, or EVENT_CALL_NONE. */
+enum event_call event_call_find(struct text name);
+/* event->call, or where it is not known the one that this action usually comes by; EVENT_CALL_NONE for none. */
+enum event_call event_call_of(const struct event *event);
 /* The action of that name, or 0. */
 enum event_action event_action_find(struct text name);
 /* "process.args" … for one bit of enum event_cut; NULL for none. */
