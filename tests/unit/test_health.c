@@ -75,8 +75,11 @@ Test(health, coverage_as_a_document)
 
 Test(health, a_rule_makes_an_alert_of_an_event)
 {
-	const struct event_rule rule = {TEXT_LITERAL("R"), TEXT_LITERAL("D"), TEXT_LITERAL("taffrail"),
-		TEXT_LITERAL("by \xff"), EVENT_CRITICAL};
+	const struct event_rule rule = {.name = TEXT_LITERAL("R"),
+		.description = TEXT_LITERAL("D"),
+		.ruleset = TEXT_LITERAL("taffrail"),
+		.message = TEXT_LITERAL("by \xff"),
+		.severity = EVENT_CRITICAL};
 	struct event event = coverage_event();
 	struct json_object *parsed, *object, *kind;
 

@@ -202,6 +202,12 @@ void json_signed(struct json *json, int64_t value)
 	buffer_append(json->out, digits + (value >= 0), json_digits(digits + 1, magnitude) + (value < 0));
 }
 
+void json_raw(struct json *json, const char *data, size_t length)
+{
+	comma(json);
+	buffer_append(json->out, data, length);
+}
+
 void json_boolean(struct json *json, bool value)
 {
 	comma(json);

@@ -57,6 +57,8 @@ bool json_string(struct json *json, struct text text);
 void json_plain(struct json *json, const char *data, size_t length);
 #define json_literal(json, string) json_plain(json, string, sizeof(string) - 1)
 
+/* A value that is JSON already: digits, null. */
+void json_raw(struct json *json, const char *data, size_t length);
 void json_unsigned(struct json *json, uint64_t value);
 void json_signed(struct json *json, int64_t value);
 void json_boolean(struct json *json, bool value);

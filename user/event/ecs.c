@@ -108,7 +108,7 @@ static void put_types(struct json *json, const struct event *event)
 	json_array_end(json);
 }
 
-static void put_id(struct document *document)
+void put_event_id(struct document *document, uint64_t sequence, const char *field)
 {
 	const struct event *event = document->event;
 	struct json *json = &document->json;
@@ -118,10 +118,9 @@ static void put_id(struct document *document)
 
 	ecs_hex(tail + 1, event->host->epoch, EVENT_EPOCH_SIZE);
 	tail[length++] = '-';
-	length += json_digits(tail + length, event->sequence);
-	json_key(json, "id");
+	length += json_digits(tail + length, sequence);
 	if (json_string(json, event->host->id))
-		document_escaped(document, "event.id");
+		document_escaped(document, field);
 	if (out->failed)
 		return;
 	out->length--; /* the closing quote */
@@ -149,7 +148,8 @@ static void put_event(struct document *document)
 
 	json_key(json, "event");
 	json_object_begin(json);
-	put_id(document);
+	json_key(json, "id");
+	put_event_id(document, event->sequence, "event.id");
 	json_key(json, "kind");
 	put_name(json, event->rule ? "alert" : category == EVENT_HEALTH ? "metric" : "event");
 	json_key(json, "category");
@@ -256,6 +256,8 @@ static void put_own(struct document *document)
 		put_own_filtered(document);
 	if (event->action == EVENT_ATTRIBUTION)
 		put_own_attribution(document);
+	if (event->rule)
+		put_own_rule(document);
 	put_own_container(document);
 	put_own_workload(document);
 	if (event->action == EVENT_CGROUP_LEFT)
@@ -291,6 +293,8 @@ void ecs_write(struct buffer *out, const struct event *event)
 	if (event->rule)
 		put_text(&document, "message", "message", event->rule->message);
 	put_event(&document);
+	if (event->rule)
+		put_tags(&document);
 	put_host(&document);
 	if (event->container) {
 		put_container(&document);
@@ -312,8 +316,10 @@ void ecs_write(struct buffer *out, const struct event *event)
 		put_file(&document);
 	if (event_action_category(event->action) == EVENT_NETWORK)
 		put_network(&document);
-	if (event->rule)
+	if (event->rule) {
 		put_rule(&document);
+		put_threat(&document);
+	}
 	put_own(&document);
 	json_object_end(json);
 }

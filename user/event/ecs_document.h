@@ -32,6 +32,10 @@ void put_number_text(struct json *json, uint64_t number);
 void put_time(struct json *json, uint64_t unix_ns);
 void put_name(void *json, const char *name);
 
+/* The id of this host's event of that number, the id of a process image; as values. `field` as put_text. */
+void put_event_id(struct document *document, uint64_t sequence, const char *field);
+void put_exec_id(struct json *json, const struct event_process *process);
+
 /* The strings of a NUL-separated block as an array. */
 void put_block(struct document *document, struct text block, const char *field);
 
@@ -43,6 +47,8 @@ void put_process(struct document *document);
 void put_file(struct document *document);
 void put_network(struct document *document);
 void put_rule(struct document *document);
+void put_tags(struct document *document);
+void put_threat(struct document *document);
 
 /* The same below "taffrail". */
 void put_own_container(struct document *document);
@@ -55,5 +61,10 @@ void put_own_coverage(struct document *document);
 void put_own_filtered(struct document *document);
 void put_own_attribution(struct document *document);
 void put_own_socket(struct document *document);
+/* With the evidence. */
+void put_own_rule(struct document *document);
+
+/* What a rule's output names, as an object. `*escaped` becomes the field's name if bytes were not UTF-8. */
+void put_output_fields(struct json *json, const struct event_rule *rule, const char **escaped);
 
 #endif

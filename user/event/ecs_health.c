@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an ECS document tells of the sensor itself, and of the rule that makes an alert of an event. */
+/* What an ECS document tells of the sensor itself. */
 #include "event/ecs_document.h"
-
-void put_rule(struct document *document)
-{
-	const struct event_rule *rule = document->event->rule;
-	struct json_mark mark = json_optional_begin(&document->json, "rule");
-
-	put_text(document, "name", "rule.name", rule->name);
-	put_text(document, "description", "rule.description", rule->description);
-	put_text(document, "ruleset", "rule.ruleset", rule->ruleset);
-	json_optional_end(&document->json, mark);
-}
 
 void put_own_lost(struct document *document)
 {

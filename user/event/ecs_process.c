@@ -196,21 +196,27 @@ void put_process(struct document *document)
 	json_object_end(json);
 }
 
+void put_exec_id(struct json *json, const struct event_process *process)
+{
+	char id[ECS_ENTITY_TEXT + 1 + 20];
+	size_t length = ECS_ENTITY_TEXT;
+
+	ecs_entity(id, process->entity);
+	id[length++] = '.';
+	length += json_digits(id + length, process->exec_counter);
+	json_plain(json, id, length);
+}
+
 void put_own_process(struct document *document)
 {
 	const struct event *event = document->event;
 	const struct event_process *process = event->process;
 	struct json *json = &document->json;
-	char id[ECS_ENTITY_TEXT + 1 + 20];
-	size_t length = ECS_ENTITY_TEXT;
 
 	json_key(json, "process");
 	json_object_begin(json);
-	ecs_entity(id, process->entity);
-	id[length++] = '.';
-	length += json_digits(id + length, process->exec_counter);
 	json_key(json, "exec_id");
-	json_plain(json, id, length);
+	put_exec_id(json, process);
 	put_text(document, "script", "taffrail.process.script", process->script);
 	put_true(json, "deleted", process->deleted);
 	put_true(json, "memfd", process->memfd);

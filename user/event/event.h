@@ -379,11 +379,30 @@ enum event_severity {
 	EVENT_DEBUG = 7,
 };
 
+enum event_output_type { EVENT_OUTPUT_TEXT = 0, EVENT_OUTPUT_NUMBER = 1, EVENT_OUTPUT_MISSING = 2 };
+
+/* A field that a rule's output names, and what it was. */
+struct event_output {
+	struct text name;  /* "proc.cmdline" */
+	struct text value; /* a number in decimal digits; empty if it is missing */
+	enum event_output_type type;
+};
+
+enum { EVENT_TAGS_MAX = 64, EVENT_OUTPUTS_MAX = 64 };
+
 /* A rule that an event has met: that makes an alert of it. */
 struct event_rule {
 	struct text name, description, ruleset;
 	struct text message; /* one sentence for people */
 	uint8_t severity;    /* enum event_severity */
+	/* Of rules of the rule language: then the alert is a record of its own beside the event, with what that tells. */
+	struct text priority; /* "Warning"; empty: it is none of these */
+	const struct text *tags;
+	size_t tag_count;
+	const struct event_output *outputs;
+	size_t output_count;
+	uint64_t cause;      /* sequence of the event that met it; 0: that was not recorded */
+	uint64_t suppressed; /* such findings in this container that were held back since the last one that was told */
 };
 
 /* What is told of a container's life, beside its names. */

@@ -264,3 +264,23 @@ const char *name_of_descriptor(uint8_t type)
 
 	return type < sizeof(names) / sizeof(names[0]) ? names[type] : "other";
 }
+
+static bool are_digits(struct text text)
+{
+	for (size_t i = 0; i < text.length; i++)
+		if (text.data[i] < '0' || text.data[i] > '9')
+			return false;
+	return true;
+}
+
+bool name_is_technique(struct text text)
+{
+	const size_t plain = sizeof("T1059") - 1, with_sub = sizeof("T1059.004") - 1;
+
+	if ((text.length != plain && text.length != with_sub) || text.data[0] != 'T')
+		return false;
+	if (!are_digits((struct text){text.data + 1, plain - 1}))
+		return false;
+	return text.length == plain ||
+	       (text.data[plain] == '.' && are_digits((struct text){text.data + plain + 1, with_sub - plain - 1}));
+}

@@ -47,6 +47,9 @@ const char *name_of_socket_type(int type, char *room);
  */
 const char *name_of_socket_protocol(int family, int protocol, char *room);
 
+/* Is it the id of a technique of MITRE ATT&CK: T1059, T1059.004? */
+bool name_is_technique(struct text text);
+
 /* "pipe", "unix", "inet", … for a value of enum kernel_fd_type. */
 const char *name_of_descriptor(uint8_t type);
 

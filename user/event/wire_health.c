@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Losses, coverage and rules on the wire: what is rare, and may take memory for it. */
+/* Losses and coverage on the wire: what is rare, and may take memory for it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,24 +115,6 @@ void wire_set_attribution(
 	message->attribution = &health->attribution;
 }
 
-void wire_set_rule(Taffrail__V1__Event *message, struct wire_health *health, const struct event_rule *rule)
-{
-	size_t size = rule->name.length + rule->description.length + rule->ruleset.length + 3;
-	struct wire_strings strings = {.room = malloc(size), .size = size};
-
-	health->rule_room = strings.room;
-	taffrail__v1__rule__init(&health->rule);
-	if (strings.room) {
-		health->rule.name = wire_string(&strings, rule->name);
-		health->rule.description = wire_string(&strings, rule->description);
-		health->rule.ruleset = wire_string(&strings, rule->ruleset);
-	}
-	health->rule.severity = rule->severity;
-	health->rule.message.data = (uint8_t *)(uintptr_t)rule->message.data;
-	health->rule.message.len = rule->message.length;
-	message->rule = &health->rule;
-}
-
 void wire_read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message)
 {
 	lost->count = message->count;
@@ -172,16 +154,5 @@ void wire_read_attribution(struct event_attribution *attribution, const Taffrail
 		.unnamed = message->unnamed,
 		.start_ns = message->start_ns,
 		.end_ns = message->end_ns,
-	};
-}
-
-void wire_read_rule(struct event_rule *rule, const Taffrail__V1__Rule *message)
-{
-	*rule = (struct event_rule){
-		.name = text_of(message->name),
-		.description = text_of(message->description),
-		.ruleset = text_of(message->ruleset),
-		.message = {(const char *)message->message.data, message->message.len},
-		.severity = (uint8_t)message->severity,
 	};
 }

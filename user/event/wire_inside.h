@@ -68,8 +68,7 @@ struct wire_health {
 	char stage[64];
 	Taffrail__V1__Coverage coverage;
 	Taffrail__V1__Attribution attribution;
-	Taffrail__V1__Rule rule;
-	void *room, *rule_room; /* of strings and lists: the caller frees them, NULL or not */
+	void *room; /* of strings and lists: the caller frees it, NULL or not */
 };
 
 /* Where there is no memory the message keeps what needs none. */
@@ -78,12 +77,25 @@ void wire_set_filtered(Taffrail__V1__Event *message, struct wire_health *health,
 void wire_set_coverage(Taffrail__V1__Event *message, struct wire_health *health, const struct event_coverage *coverage);
 void wire_set_attribution(
 	Taffrail__V1__Event *message, struct wire_health *health, const struct event_attribution *attribution);
-void wire_set_rule(Taffrail__V1__Event *message, struct wire_health *health, const struct event_rule *rule);
 
 void wire_read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message);
 /* Fills message->n_promise of them; false if one's state is none. */
 bool wire_read_promises(struct event_promise *promises, const Taffrail__V1__Coverage *message);
 void wire_read_attribution(struct event_attribution *attribution, const Taffrail__V1__Attribution *message);
-void wire_read_rule(struct event_rule *rule, const Taffrail__V1__Rule *message);
+
+/* --- rules (wire_rule.c) ---------------------------------------------------------------------------------------------- */
+
+/* The messages of a rule, until the event is packed. */
+struct wire_rule {
+	Taffrail__V1__Rule rule;
+	Taffrail__V1__Output outputs[EVENT_OUTPUTS_MAX], *output_list[EVENT_OUTPUTS_MAX];
+	char *tags[EVENT_TAGS_MAX];
+	void *room; /* of strings: the caller frees it, NULL or not */
+};
+
+/* Without memory the message keeps what needs none. */
+void wire_set_rule(Taffrail__V1__Event *message, struct wire_rule *parts, const struct event_rule *rule);
+/* 0, -ENOMEM, or -EBADMSG: a severity, a type or a number is none, or there are too many. */
+int wire_read_rule(struct wire_arena *arena, struct event_rule *rule, const Taffrail__V1__Rule *message);
 
 #endif

@@ -301,13 +301,12 @@ static int read_rule(struct reader *reader, struct event *event, const Taffrail_
 {
 	struct event_rule *rule = wire_arena_zeroed(reader->arena, 1, sizeof(*rule));
 
-	if (!rule)
-		return -ENOMEM;
-	if (message->severity > EVENT_DEBUG)
-		return refuse(reader, "a rule's severity is %u", message->severity);
-	wire_read_rule(rule, message);
+	int error = rule ? wire_read_rule(reader->arena, rule, message) : -ENOMEM;
+
+	if (error == -EBADMSG)
+		return refuse(reader, "a rule, of severity %u, cannot be one", message->severity);
 	event->rule = rule;
-	return 0;
+	return error;
 }
 
 static int read_filtered(struct reader *reader, struct event_filtered *filtered, const Taffrail__V1__Filtered *message)

@@ -312,6 +312,7 @@ struct parts {
 	Taffrail__V1__End end;
 	struct wire_life life;
 	struct wire_health health;
+	struct wire_rule rule;
 };
 
 static void set_file(Taffrail__V1__Event *message, struct parts *parts, const struct event_file *file)
@@ -394,7 +395,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	Taffrail__V1__Event message = TAFFRAIL__V1__EVENT__INIT;
 	struct parts parts;
 
-	parts.life.room = parts.health.room = parts.health.rule_room = NULL;
+	parts.life.room = parts.health.room = parts.rule.room = NULL;
 	if (event->container) {
 		add_container(batch, event->container);
 		message.container_id = bytes_at(event->container->id, sizeof(event->container->id));
@@ -422,11 +423,11 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	message.ring_sequence = event->ring_sequence;
 	set_detail(&message, &parts, event);
 	if (event->rule)
-		wire_set_rule(&message, &parts.health, event->rule);
+		wire_set_rule(&message, &parts.rule, event->rule);
 	put_record(batch, RECORD_EVENT, &message.base);
 	free(parts.life.room);
 	free(parts.health.room);
-	free(parts.health.rule_room);
+	free(parts.rule.room);
 }
 
 size_t wire_batch_size(const struct wire_batch *batch)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "event/falco.h"
+
+#include "event/ecs_document.h"
+
+bool falco_has(const struct event *event)
+{
+	return event->rule && event->rule->priority.length > 0;
+}
+
+void falco_write(struct buffer *out, const struct event *event)
+{
+	const struct event_rule *rule = event->rule;
+	struct json json = json_begin(out);
+	const char *escaped;
+
+	json_object_begin(&json);
+	json_key(&json, "hostname");
+	json_string(&json, event->host->name);
+	json_key(&json, "output");
+	json_string(&json, rule->message);
+	json_key(&json, "output_fields");
+	put_output_fields(&json, rule, &escaped);
+	json_key(&json, "priority");
+	json_string(&json, rule->priority);
+	json_key(&json, "rule");
+	json_string(&json, rule->name);
+	json_key(&json, "source");
+	json_literal(&json, "syscall");
+	json_key(&json, "tags");
+	json_array_begin(&json);
+	for (size_t i = 0; i < rule->tag_count; i++)
+		json_string(&json, rule->tags[i]);
+	json_array_end(&json);
+	json_key(&json, "time");
+	put_time(&json, event->time_ns);
+	json_object_end(&json);
+}
