@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/detect.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+struct detect {
+	struct detect_ops ops;
+	struct rules_names names;
+	struct rules *rules;
+	struct rules_evaluator *evaluator;
+	struct suppress *suppress;
+	uint64_t boot_unix_ns;
+	uint64_t regex_limits; /* as far as they were told */
+	/* Of the finding that is being made. */
+	const struct event *event;
+	uint64_t cause, now_ns;
+	struct buffer message, values;
+	struct event_output outputs[EVENT_OUTPUTS_MAX];
+	size_t output_count;
+};
+
+/* --- what was held back ------------------------------------------------------------------------------------------------ */
+
+static void tell_held(void *context, const struct suppress_held *held)
+{
+	struct detect *detect = context;
+	struct event_container container = {0};
+	char message[200];
+	struct event_rule rule = {
+		.name = held->rule,
+		.ruleset = held->ruleset,
+		.severity = held->severity,
+		.priority = held->priority,
+		.suppressed = held->count,
+	};
+	struct event event = {
+		.action = EVENT_SUPPRESSED,
+		.time_ns = detect->boot_unix_ns + held->last_ns,
+		.count = 1,
+		.rule = &rule,
+	};
+
+	snprintf(message, sizeof(message), "%" PRIu64 " more findings of one rule in one container were held back",
+		held->count);
+	rule.message = text_of(message);
+	if (held->container_id) {
+		memcpy(container.id, held->container_id, sizeof(container.id));
+		event.container = &container;
+	}
+	detect->ops.send(detect->ops.context, &event);
+}
+
+/* --- findings ----------------------------------------------------------------------------------------------------------- */
+
+/* Where a value begins is said when the values do not move any more. */
+static void take_output(void *context, struct text name, const struct rules_value *value)
+{
+	static const enum event_output_type types[] = {
+		[RULES_MISSING] = EVENT_OUTPUT_MISSING,
+		[RULES_TEXT] = EVENT_OUTPUT_TEXT,
+		[RULES_NUMBER] = EVENT_OUTPUT_NUMBER,
+		[RULES_BOOLEAN] = EVENT_OUTPUT_TEXT,
+	};
+	struct detect *detect = context;
+	struct event_output *output;
+
+	if (detect->output_count == EVENT_OUTPUTS_MAX)
+		return;
+	output = &detect->outputs[detect->output_count++];
+	*output = (struct event_output){.name = name, .type = types[value->type]};
+	if (value->type == RULES_MISSING)
+		return;
+	if (value->type == RULES_NUMBER) {
+		char digits[24];
+
+		output->value.length = (size_t)snprintf(digits, sizeof(digits), "%" PRId64, value->number);
+		buffer_append(&detect->values, digits, output->value.length);
+		return;
+	}
+	output->value.length = value->text.length;
+	if (value->text.length > 0)
+		buffer_append(&detect->values, value->text.data, value->text.length);
+}
+
+static void settle_outputs(struct detect *detect)
+{
+	const char *at = detect->values.data;
+
+	for (size_t i = 0; i < detect->output_count; i++) {
+		detect->outputs[i].value.data = at;
+		at += detect->outputs[i].value.length;
+	}
+}
+
+static void on_match(void *context, const struct rules_rule *met)
+{
+	struct detect *detect = context;
+	struct event finding = *detect->event;
+	struct event_rule rule = {
+		.name = met->name,
+		.description = met->description,
+		.ruleset = met->file,
+		.severity = (uint8_t)met->priority,
+		.priority = text_of(rules_priority_name(met->priority)),
+		.tags = met->tags,
+		.tag_count = met->tag_count < EVENT_TAGS_MAX ? met->tag_count : EVENT_TAGS_MAX,
+		.cause = detect->cause,
+	};
+
+	if (!suppress_allows(detect->suppress, finding.container ? finding.container->id : NULL, &rule, detect->now_ns,
+		    &rule.suppressed))
+		return;
+	buffer_clear(&detect->message);
+	buffer_clear(&detect->values);
+	detect->output_count = 0;
+	rules_output(detect->evaluator, met, &detect->message);
+	rules_output_fields(detect->evaluator, met, take_output, detect);
+	if (detect->message.failed || detect->values.failed) /* for want of memory: the finding itself is told */
+		detect->output_count = 0;
+	settle_outputs(detect);
+	rule.message = (struct text){detect->message.data, detect->message.failed ? 0 : detect->message.length};
+	rule.outputs = detect->outputs;
+	rule.output_count = detect->output_count;
+	finding.rule = &rule;
+	detect->ops.send(detect->ops.context, &finding);
+}
+
+void detect_event(struct detect *detect, const struct event *event, uint64_t cause, uint64_t now_ns)
+{
+	detect->event = event;
+	detect->cause = cause;
+	detect->now_ns = now_ns;
+	(void)rules_evaluate(detect->evaluator, event, on_match, detect);
+}
+
+void detect_tick(struct detect *detect, uint64_t now_ns, uint64_t boot_unix_ns)
+{
+	struct rules_counters counters;
+
+	detect->boot_unix_ns = boot_unix_ns;
+	suppress_expire(detect->suppress, now_ns);
+	rules_evaluator_counters(detect->evaluator, &counters);
+	if (counters.regex_limits > detect->regex_limits) {
+		const struct event_rule rule = {
+			.name = TEXT_LITERAL("A rule's regular expression is too costly"),
+			.ruleset = TEXT_LITERAL("taffrail"),
+			.message = TEXT_LITERAL("A regular expression was given up at its limit and counts as not met: "
+						"simplify it, or bind its ends"),
+			.severity = EVENT_ERROR,
+		};
+		struct event event = {.action = EVENT_RULES,
+			.outcome = EVENT_FAILURE,
+			.time_ns = boot_unix_ns + detect->now_ns,
+			.count = 1,
+			.rule = &rule};
+
+		log_limited("%.*s", (int)rule.message.length, rule.message.data);
+		detect->regex_limits = counters.regex_limits;
+		detect->ops.send(detect->ops.context, &event);
+	}
+}
+
+/* --- the set ------------------------------------------------------------------------------------------------------------ */
+
+int detect_replace(struct detect *detect, struct rules *rules)
+{
+	struct rules_evaluator *evaluator;
+
+	if (rules_evaluator_open(&evaluator, rules, &detect->names) < 0)
+		return -ENOMEM;
+	rules_evaluator_close(detect->evaluator);
+	rules_free(detect->rules);
+	detect->evaluator = evaluator;
+	detect->rules = rules;
+	detect->regex_limits = 0;
+	return 0;
+}
+
+int detect_open(struct detect **out, struct rules *rules, const struct rules_names *names,
+	const struct suppress_limit *limit, const struct detect_ops *ops)
+{
+	struct detect *detect = calloc(1, sizeof(*detect));
+	const struct suppress_ops held = {tell_held, detect};
+
+	if (!detect)
+		return -ENOMEM;
+	detect->ops = *ops;
+	detect->names = *names;
+	if (suppress_open(&detect->suppress, limit, &held) < 0 || detect_replace(detect, rules) < 0) {
+		detect_close(detect);
+		return -ENOMEM;
+	}
+	*out = detect;
+	return 0;
+}
+
+uint64_t detect_calls(const struct detect *detect)
+{
+	return rules_calls(detect->rules);
+}
+
+void detect_close(struct detect *detect)
+{
+	if (!detect)
+		return;
+	suppress_close(detect->suppress);
+	rules_evaluator_close(detect->evaluator);
+	rules_free(detect->rules);
+	buffer_free(&detect->message);
+	buffer_free(&detect->values);
+	free(detect);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules that are loaded: at start, and again by a thread of its own when a file of theirs is another one, or when it is
+ * told to. What a directory has and what each file is are looked at once a second, so that a swapped symbolic link (a
+ * ConfigMap) counts like a file that was written; a change is loaded when it has lasted for a second.
+ */
+#ifndef TAFFRAIL_SENSOR_RULESET_H
+#define TAFFRAIL_SENSOR_RULESET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "detect/rules.h"
+
+struct ruleset_options {
+	char *const *paths; /* files and directories, in their order; none: the sensor's own pack */
+	size_t path_count;
+	bool all; /* every rule that an event meets, not only the first */
+};
+
+/* What a load has come to. */
+struct ruleset_loaded {
+	struct rules *rules; /* NULL: they cannot be loaded */
+	size_t errors, warnings;
+	char why[512]; /* the first error, or "": FILE:LINE:COLUMN: reason */
+};
+
+/* Loads at once. The caller's to free: rules_free, free. NULL without memory. */
+struct ruleset_loaded *ruleset_load(const struct ruleset_options *options);
+
+struct ruleset;
+
+/* Starts the thread; `options` must stay. 0 or -errno. */
+int ruleset_watch(struct ruleset **ruleset, const struct ruleset_options *options);
+
+/* Load again at once, whether anything has changed or not. Safe in a signal handler. */
+void ruleset_hurry(struct ruleset *ruleset);
+
+/* What was loaded since the last call, as ruleset_load, or NULL. */
+struct ruleset_loaded *ruleset_take(struct ruleset *ruleset);
+
+/* Ends the thread. NULL is allowed. */
+void ruleset_close(struct ruleset *ruleset);
+
+#endif
