@@ -79,6 +79,70 @@ enum event_call event_call_of(const struct event *event)
 	return event->call ? event->call : usual[event->action < EVENT_ACTIONS_END ? event->action : 0];
 }
 
+enum event_action event_call_action(enum event_call call)
+{
+	switch (call) {
+	case EVENT_CALL_EXECVE:
+	case EVENT_CALL_EXECVEAT: return EVENT_EXEC;
+	case EVENT_CALL_OPEN:
+	case EVENT_CALL_OPENAT:
+	case EVENT_CALL_OPENAT2:
+	case EVENT_CALL_CREAT:
+	case EVENT_CALL_OPEN_BY_HANDLE_AT: return EVENT_OPEN;
+	case EVENT_CALL_CONNECT: return EVENT_CONNECT;
+	case EVENT_CALL_ACCEPT:
+	case EVENT_CALL_ACCEPT4: return EVENT_ACCEPT;
+	case EVENT_CALL_LISTEN: return EVENT_LISTEN;
+	case EVENT_CALL_SOCKET: return EVENT_SOCKET;
+	case EVENT_CALL_SENDTO:
+	case EVENT_CALL_SENDMSG:
+	case EVENT_CALL_SENDMMSG: return EVENT_SEND;
+	case EVENT_CALL_RECVFROM:
+	case EVENT_CALL_RECVMSG:
+	case EVENT_CALL_RECVMMSG: return EVENT_RECEIVE;
+	case EVENT_CALL_LINK:
+	case EVENT_CALL_LINKAT: return EVENT_LINK;
+	case EVENT_CALL_SYMLINK:
+	case EVENT_CALL_SYMLINKAT: return EVENT_SYMLINK;
+	case EVENT_CALL_UNLINK:
+	case EVENT_CALL_UNLINKAT: return EVENT_UNLINK;
+	case EVENT_CALL_RMDIR: return EVENT_RMDIR;
+	case EVENT_CALL_RENAME:
+	case EVENT_CALL_RENAMEAT:
+	case EVENT_CALL_RENAMEAT2: return EVENT_RENAME;
+	case EVENT_CALL_CHMOD:
+	case EVENT_CALL_FCHMOD:
+	case EVENT_CALL_FCHMODAT:
+	case EVENT_CALL_FCHMODAT2: return EVENT_CHMOD;
+	case EVENT_CALL_MKDIR:
+	case EVENT_CALL_MKDIRAT: return EVENT_MKDIR;
+	case EVENT_CALL_DUP:
+	case EVENT_CALL_DUP2:
+	case EVENT_CALL_DUP3: return EVENT_DUP;
+	case EVENT_CALL_PTRACE: return EVENT_PTRACE;
+	case EVENT_CALL_SETUID:
+	case EVENT_CALL_SETGID:
+	case EVENT_CALL_SETREUID:
+	case EVENT_CALL_SETREGID:
+	case EVENT_CALL_SETRESUID:
+	case EVENT_CALL_SETRESGID:
+	case EVENT_CALL_SETFSUID:
+	case EVENT_CALL_SETFSGID: return EVENT_SETUID;
+	case EVENT_CALL_SETNS: return EVENT_SETNS;
+	case EVENT_CALL_UNSHARE: return EVENT_UNSHARE;
+	case EVENT_CALL_BPF: return EVENT_BPF;
+	case EVENT_CALL_INIT_MODULE:
+	case EVENT_CALL_FINIT_MODULE: return EVENT_MODULE;
+	case EVENT_CALL_USERFAULTFD: return EVENT_USERFAULTFD;
+	case EVENT_CALL_MOUNT:
+	case EVENT_CALL_UMOUNT:
+	case EVENT_CALL_MOVE_MOUNT: return EVENT_MOUNT;
+	case EVENT_CALL_NONE:
+	case EVENT_CALLS_END: break;
+	}
+	return 0;
+}
+
 const char *event_promise_state_name(enum event_promise_state state)
 {
 	static const char *const names[] = {

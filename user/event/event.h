@@ -156,7 +156,8 @@ enum event_outcome { EVENT_SUCCESS = 0, EVENT_FAILURE = 1, EVENT_UNKNOWN = 2 };
 	CUT(WORKING_DIRECTORY, 3, "process.working_directory")                                                         \
 	CUT(FILE_PATH, 4, "file.path")                                                                                 \
 	CUT(FILE_ARGUMENT, 5, "taffrail.file.argument")                                                                \
-	CUT(ANCESTORS, 6, "process.parent")
+	CUT(ANCESTORS, 6, "process.parent")                                                                            \
+	CUT(TARGET_PATH, 7, "file.target_path")
 
 enum event_cut {
 #define CUT(name, bit, text) EVENT_CUT_##name = 1u << (bit),
@@ -313,18 +314,6 @@ struct event_change {
 	uint64_t inode;                                /* 0: not known */
 };
 
-/* What a process did to its rights, its descriptors, its namespaces, another process, or the kernel. */
-struct event_deed {
-	uint64_t
-		request; /* PTRACE, BPF: the request or command; DUP: the old descriptor; SETNS: the namespace's type */
-	uint64_t flags;  /* SETNS, UNSHARE: CLONE_*; MOUNT: MS_*; USERFAULTFD, MODULE, DUP3: as given */
-	uint32_t id, other;     /* SETUID: the (effective) id; UINT32_MAX: unchanged. PTRACE: the tracee's pid */
-	struct text other_name; /* PTRACE: of the tracee */
-	struct text path; /* MOUNT: where; MODULE: the module's file where there is one; DUP: what the descriptor is */
-	struct text source, type, data; /* MOUNT; MODULE: its parameters are `data` */
-	uint32_t descriptor_type;       /* DUP: enum kernel_fd_type's values, as event_process.fd_types */
-};
-
 struct event_address {
 	uint8_t family;    /* AF_INET, AF_INET6, AF_VSOCK, 0: absent */
 	uint8_t bytes[16]; /* AF_VSOCK: the context id, 4 bytes, big endian */
@@ -341,6 +330,19 @@ struct event_network {
 	uint64_t source_bytes, destination_bytes; /* payload each end sent; disconnect only */
 	uint64_t duration_ns;                     /* disconnect only, 0: not known */
 	uint32_t interface;                       /* packet sockets: index of the network device; 0: none */
+};
+
+/* What a process did to its rights, its descriptors, its namespaces, another process, or the kernel. */
+struct event_deed {
+	uint64_t
+		request; /* PTRACE, BPF: the request or command; DUP: the old descriptor; SETNS: the namespace's type */
+	uint64_t flags;  /* SETNS, UNSHARE: CLONE_*; MOUNT: MS_*; USERFAULTFD, MODULE, DUP3: as given */
+	uint32_t id, other;     /* SETUID: the (effective) id; UINT32_MAX: unchanged. PTRACE: the tracee's pid */
+	struct text other_name; /* PTRACE: of the tracee */
+	struct text path; /* MOUNT: where; MODULE: the module's file where there is one; DUP: what the descriptor is */
+	struct text source, type, data; /* MOUNT; MODULE: its parameters are `data` */
+	uint32_t descriptor_type;       /* DUP: enum kernel_fd_type's values, as event_process.fd_types */
+	struct event_network socket;    /* DUP: both ends of a socket; family 0: it is none */
 };
 
 struct event_lost {
@@ -493,6 +495,8 @@ const char *event_call_name(enum event_call call);
 enum event_call event_call_find(struct text name);
 /* event->call, or where it is not known the one that this action usually comes by; EVENT_CALL_NONE for none. */
 enum event_call event_call_of(const struct event *event);
+/* The action that a call makes, as a rule; 0 for none. */
+enum event_action event_call_action(enum event_call call);
 /* The action of that name, or 0. */
 enum event_action event_action_find(struct text name);
 /* "process.args" … for one bit of enum event_cut; NULL for none. */
