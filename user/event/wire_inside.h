@@ -57,6 +57,29 @@ void wire_set_cgroup(Taffrail__V1__Event *message, struct wire_life *parts, cons
 int wire_read_life(struct wire_arena *arena, struct event *event, const Taffrail__V1__Life *message);
 void wire_read_cgroup(struct event_cgroup *cgroup, const Taffrail__V1__Cgroup *message);
 
+/* --- files, networks, deeds (wire_detail.c) ----------------------------------------------------------------------------- */
+
+/* The messages of one event's detail, until it is packed. */
+struct wire_detail {
+	Taffrail__V1__File file;
+	Taffrail__V1__Change change;
+	Taffrail__V1__Deed deed;
+	Taffrail__V1__Network network;
+	Taffrail__V1__Address source, destination;
+};
+
+void wire_set_file(Taffrail__V1__Event *message, struct wire_detail *detail, const struct event_file *file);
+void wire_set_change(Taffrail__V1__Event *message, struct wire_detail *detail, const struct event_change *change);
+void wire_set_deed(Taffrail__V1__Event *message, struct wire_detail *detail, const struct event_deed *deed);
+void wire_set_network(Taffrail__V1__Event *message, struct wire_detail *detail, const struct event_network *network);
+
+void wire_read_file(struct event_file *file, const Taffrail__V1__File *message);
+void wire_read_change(struct event_change *change, const Taffrail__V1__Change *message);
+/* All but its socket. */
+void wire_read_deed(struct event_deed *deed, const Taffrail__V1__Deed *message);
+/* False if an address has bytes or a port that none has. */
+bool wire_read_network(struct event_network *network, const Taffrail__V1__Network *message);
+
 /* --- health (wire_health.c) ------------------------------------------------------------------------------------------- */
 
 /* The messages of wire_health.c, until the event is packed. */

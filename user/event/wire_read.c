@@ -235,51 +235,17 @@ static int read_process(struct reader *reader, const Taffrail__V1__Process *mess
 
 /* --- events ----------------------------------------------------------------------------------------------------------- */
 
-static void read_file(struct event_file *file, const Taffrail__V1__File *message)
+static int read_network(struct reader *reader, struct event_network *network, const Taffrail__V1__Network *message)
 {
-	file->path = text_of_bytes(message->path);
-	file->argument = text_of_bytes(message->argument);
-	file->flags = message->flags;
-	file->inode = message->inode;
-	file->mode = message->mode;
-	file->created = message->created;
-	file->foreign = message->foreign;
-	file->deleted = message->deleted;
-	file->upper = message->upper;
-	file->copied_up = message->copied_up;
-	file->unsure = message->unsure;
-}
-
-static int read_address(
-	struct reader *reader, struct event_address *address, const Taffrail__V1__Address *message, bool vsock)
-{
-	if (!message)
-		return 0;
-	if ((message->ip.len != 4 && message->ip.len != 16) || (message->port > UINT16_MAX && !vsock))
-		return refuse(reader, "an address has %zu bytes and port %u", message->ip.len, message->port);
-	address->family = vsock ? AF_VSOCK : message->ip.len == 4 ? AF_INET : AF_INET6;
-	memcpy(address->bytes, message->ip.data, message->ip.len);
-	address->port = message->port;
+	if (!wire_read_network(network, message))
+		return refuse(reader, "an address has bytes or a port that none has");
 	return 0;
 }
 
-static int read_network(struct reader *reader, struct event_network *network, const Taffrail__V1__Network *message)
+static int read_deed(struct reader *reader, struct event_deed *deed, const Taffrail__V1__Deed *message)
 {
-	bool vsock = message->family == AF_VSOCK;
-	int error = read_address(reader, &network->source, message->source, vsock);
-
-	if (!error)
-		error = read_address(reader, &network->destination, message->destination, vsock);
-	network->unix_name = text_of_bytes(message->unix_name);
-	network->family = (uint16_t)message->family;
-	network->protocol = (uint16_t)message->protocol;
-	network->type = (uint16_t)message->type;
-	network->ingress = message->ingress;
-	network->source_bytes = message->source_bytes;
-	network->destination_bytes = message->destination_bytes;
-	network->duration_ns = message->duration_ns;
-	network->interface = message->interface;
-	return error;
+	wire_read_deed(deed, message);
+	return message->socket ? read_network(reader, &deed->socket, message->socket) : 0;
 }
 
 static int read_coverage(struct reader *reader, struct event_coverage *coverage, const Taffrail__V1__Coverage *message)
@@ -362,6 +328,10 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 	case TAFFRAIL__V1__EVENT__DETAIL_CGROUP: return message->action == TAFFRAIL__V1__ACTION__ACTION_CGROUP_LEFT;
 	case TAFFRAIL__V1__EVENT__DETAIL_ATTRIBUTION:
 		return message->action == TAFFRAIL__V1__ACTION__ACTION_ATTRIBUTION;
+	case TAFFRAIL__V1__EVENT__DETAIL_CHANGE:
+		return event_action_category((enum event_action)message->action) == EVENT_CHANGE;
+	case TAFFRAIL__V1__EVENT__DETAIL_DEED:
+		return event_action_category((enum event_action)message->action) == EVENT_DEED;
 	default: return message->action != TAFFRAIL__V1__ACTION__ACTION_FILTERED;
 	}
 }
@@ -371,8 +341,10 @@ static int read_detail(struct reader *reader, struct event *event, const Taffrai
 	if (!detail_fits(message))
 		return refuse(reader, "an event of action %d has another's details", (int)message->action);
 	switch (message->detail_case) {
-	case TAFFRAIL__V1__EVENT__DETAIL_FILE: read_file(&event->file, message->file); return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_FILE: wire_read_file(&event->file, message->file); return 0;
 	case TAFFRAIL__V1__EVENT__DETAIL_NETWORK: return read_network(reader, &event->network, message->network);
+	case TAFFRAIL__V1__EVENT__DETAIL_CHANGE: wire_read_change(&event->change, message->change); return 0;
+	case TAFFRAIL__V1__EVENT__DETAIL_DEED: return read_deed(reader, &event->deed, message->deed);
 	case TAFFRAIL__V1__EVENT__DETAIL_END:
 		event->end.code = message->end->code;
 		event->end.signal = message->end->signal;
@@ -420,6 +392,9 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 	event->action = (enum event_action)message->action;
 	event->outcome = (enum event_outcome)message->outcome;
 	event->error = message->error;
+	event->call = message->call < EVENT_CALLS_END ? (enum event_call)message->call : EVENT_CALL_NONE;
+	event->result = message->result;
+	event->descriptor = (int32_t)(message->descriptor - 1);
 	event->sequence = message->sequence;
 	event->time_ns = message->time_ns;
 	event->pending = message->pending;

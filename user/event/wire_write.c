@@ -306,69 +306,21 @@ static void add_process(struct wire_batch *batch, const struct event_process *pr
 /* The parts of an event message that must live until it is packed. */
 struct parts {
 	Taffrail__V1__ProcessRef process;
-	Taffrail__V1__File file;
-	Taffrail__V1__Network network;
-	Taffrail__V1__Address source, destination;
+	struct wire_detail detail;
 	Taffrail__V1__End end;
 	struct wire_life life;
 	struct wire_health health;
 	struct wire_rule rule;
 };
 
-static void set_file(Taffrail__V1__Event *message, struct parts *parts, const struct event_file *file)
-{
-	taffrail__v1__file__init(&parts->file);
-	parts->file.path = bytes_of(file->path);
-	parts->file.argument = bytes_of(file->argument);
-	parts->file.flags = file->flags;
-	parts->file.inode = file->inode;
-	parts->file.mode = file->mode;
-	parts->file.created = file->created;
-	parts->file.foreign = file->foreign;
-	parts->file.deleted = file->deleted;
-	parts->file.upper = file->upper;
-	parts->file.copied_up = file->copied_up;
-	parts->file.unsure = file->unsure;
-	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_FILE;
-	message->file = &parts->file;
-}
-
-static Taffrail__V1__Address *set_address(Taffrail__V1__Address *message, const struct event_address *address)
-{
-	if (!address->family)
-		return NULL;
-	taffrail__v1__address__init(message);
-	message->ip = bytes_at(address->bytes, address->family == AF_INET6 ? 16 : 4);
-	message->port = address->port;
-	return message;
-}
-
-static void set_network(Taffrail__V1__Event *message, struct parts *parts, const struct event_network *network)
-{
-	taffrail__v1__network__init(&parts->network);
-	parts->network.source = set_address(&parts->source, &network->source);
-	parts->network.destination = set_address(&parts->destination, &network->destination);
-	parts->network.unix_name = bytes_of(network->unix_name);
-	parts->network.family = network->family;
-	parts->network.protocol = network->protocol;
-	parts->network.type = network->type;
-	parts->network.ingress = network->ingress;
-	parts->network.source_bytes = network->source_bytes;
-	parts->network.destination_bytes = network->destination_bytes;
-	parts->network.duration_ns = network->duration_ns;
-	parts->network.interface = network->interface;
-	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_NETWORK;
-	message->network = &parts->network;
-}
-
 static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const struct event *event)
 {
 	switch (event->action) {
 	case EVENT_EXEC:
 		if (event->file.argument.length > 0 || event->file.path.length > 0)
-			set_file(message, parts, &event->file);
+			wire_set_file(message, &parts->detail, &event->file);
 		break;
-	case EVENT_OPEN: set_file(message, parts, &event->file); break;
+	case EVENT_OPEN: wire_set_file(message, &parts->detail, &event->file); break;
 	case EVENT_END:
 		taffrail__v1__end__init(&parts->end);
 		parts->end.code = event->end.code;
@@ -386,7 +338,13 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 	case EVENT_CONTAINER_NAMED:
 	case EVENT_FORK:
 	case EVENT_TAMPER: break;
-	default: set_network(message, parts, &event->network); break;
+	default:
+		switch (event_action_category(event->action)) {
+		case EVENT_CHANGE: wire_set_change(message, &parts->detail, &event->change); break;
+		case EVENT_DEED: wire_set_deed(message, &parts->detail, &event->deed); break;
+		default: wire_set_network(message, &parts->detail, &event->network); break;
+		}
+		break;
 	}
 }
 
@@ -410,6 +368,9 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	message.action = (Taffrail__V1__Action)event->action;
 	message.outcome = (Taffrail__V1__Outcome)event->outcome;
 	message.error = event->error;
+	message.call = (uint32_t)event->call;
+	message.result = (int32_t)event->result;
+	message.descriptor = (uint32_t)(event->descriptor + 1);
 	message.pending = event->pending;
 	message.io_uring = event->io_uring;
 	message.runtime_setup = event->runtime_setup;
