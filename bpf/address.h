@@ -93,7 +93,7 @@ static __always_inline struct scratch *network_scratch(const struct call *call, 
 	struct kernel_network *network;
 
 	if (!scratch) {
-		ring_unsent(kind, KERNEL_RING_CRITICAL);
+		ring_unsent(kind, kind == KERNEL_RECEIVE ? KERNEL_RING_BULK : KERNEL_RING_CRITICAL);
 		return NULL;
 	}
 	network = (void *)scratch->record;
@@ -101,6 +101,7 @@ static __always_inline struct scratch *network_scratch(const struct call *call, 
 	network->header = call->header;
 	network->result = call->result;
 	network->result_unknown = call->unknown;
+	network->descriptor = call->descriptor;
 	return scratch;
 }
 

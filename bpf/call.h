@@ -20,6 +20,7 @@ struct call {
 	u64 address; /* user memory: a path, a sockaddr or a msghdr */
 	u32 length;  /* of the sockaddr */
 	s32 fd;      /* the socket, or the directory that a relative path starts from */
+	u32 descriptor; /* of the socket, plus 1; 0: not known */
 	u32 flags;
 	u16 mode;
 	bool unknown; /* it was asked for, and its result will not be told */
@@ -63,6 +64,28 @@ static __always_inline struct call *call_begin(void)
  * hooks: set by the loader before those are attached.
  */
 __u32 syscall_spares __weak = 0;
+
+/*
+ * Bits 1 << enum kernel_call of what somebody wants to be told, who may change his mind while the programs run (the loader's
+ * loader_want). Of calls that are told always the bit asks for more: of opens what their paths start from, of socket() the
+ * ordinary ones, of connect() what it returned.
+ */
+__u64 calls_wanted __weak = 0;
+
+#define CALL_BIT(call) (1ull << KERNEL_CALL_##call)
+#define CALLS_OPEN (CALL_BIT(OPEN) | CALL_BIT(OPENAT) | CALL_BIT(OPENAT2) | CALL_BIT(CREAT))
+
+static __always_inline bool call_asked(u32 which)
+{
+	return calls_wanted >> (which & 63) & 1;
+}
+
+/* Notes that the call is about the socket at this descriptor. */
+static __always_inline void call_socket_at(struct call *call, u32 fd)
+{
+	call->fd = fd;
+	call->descriptor = fd + 1;
+}
 
 /* Set by the loader: is there no hook on datagrams to unix sockets? Then whoever sees a send looks at them. */
 const volatile bool unix_by_exit __weak = false;

@@ -86,6 +86,14 @@ struct io_open___delayed {
 	struct delayed_filename filename;
 };
 
+/* A namespace's type: since 6.18 in the namespace itself, before that in its operations. */
+struct proc_ns_operations___type {
+	int type;
+};
+struct ns_common___type {
+	u32 ns_type;
+};
+
 #pragma clang attribute pop
 
 static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_node *node)
@@ -122,6 +130,18 @@ static __always_inline bool compat_overlay_lower(struct ovl_inode *inode)
 	if (bpf_core_field_exists(path->lowerpath))
 		return kernel_get(path, lowerpath.dentry) != NULL;
 	return kernel_get(lower, lower) != NULL;
+}
+
+/* CLONE_NEW* of a namespace. */
+static __always_inline u32 compat_namespace_type(struct ns_common *space)
+{
+	struct ns_common___type *own = (void *)space;
+	struct proc_ns_operations___type *operations;
+
+	if (bpf_core_field_exists(own->ns_type))
+		return kernel_get(own, ns_type);
+	operations = (void *)kernel_get(space, ops);
+	return kernel_get(operations, type);
 }
 
 /* References held on a file. */

@@ -39,6 +39,12 @@ static __always_inline bool file_unsure(const struct file_facts *facts, const st
 	return !((call->flags | facts->flags) & OPEN_PATH) && ((call->flags ^ facts->flags) & OPEN_ACCESS);
 }
 
+/* Was it opened by a relative path, and does somebody want to know where that starts? */
+static __always_inline bool open_named(struct scratch *scratch, const struct kernel_open *open)
+{
+	return calls_wanted & CALLS_OPEN && open->argument.length && scratch->record[sizeof(*open)] != '/';
+}
+
 /*
  * The number under which equal opens are counted, or 0: an open that made its file, or of which the file is in doubt, is
  * equal to no other.
@@ -57,7 +63,8 @@ static __always_inline u64 open_number(
 	hash = repeat_mix(hash, (u64)header->exec_counter << 32 | header->tgid);
 	hash = repeat_mix(hash, header->cgroup_id);
 	hash = repeat_mix(hash, (u64)kernel_get(task, nsproxy, mnt_ns));
-	hash = repeat_mix(hash, (u64)call->flags << 32 | header->flags << 24 | (call->mode & 07777));
+	hash = repeat_mix(
+		hash, (u64)call->flags << 32 | header->flags << 24 | header->call << 12 | (call->mode & 07777));
 	if (facts->file) {
 		hash = repeat_mix(hash, (u64)facts->dentry);
 		hash = repeat_mix(hash, (u64)facts->mount);
@@ -66,6 +73,13 @@ static __always_inline u64 open_number(
 			return 0;
 		hash = repeat_mix(hash, facts->number);
 		hash = repeat_mix(hash, (u64)facts->inode_mode << 32 | facts->flags);
+		if (open_named(scratch, open)) { /* a link in it may lead there from elsewhere */
+			struct path from;
+
+			call_directory(call, &from);
+			hash = repeat_mix(hash, (u64)from.dentry);
+			hash = repeat_mix(hash, (u64)from.mnt);
+		}
 	} else { /* a path starts somewhere */
 		struct path from = {.dentry = kernel_get(task, fs, root.dentry)};
 
@@ -177,7 +191,7 @@ __hidden __noinline void file_opened(const struct call *call)
 	if (call->exact)
 		open->file_flags |= KERNEL_FILE_EXACT;
 	/* Through io_uring the descriptor is looked at late: user space compares the path with what was asked for. */
-	if (call->result < 0 || (call->header.flags & KERNEL_URING && !call->exact))
+	if (call->result < 0 || (call->header.flags & KERNEL_URING && !call->exact) || open_named(scratch, open))
 		end = call_start(call, scratch, end, &open->argument, &open->directory, &open->truncated);
 	if (open->repeat && !repeat_claim(open->repeat))
 		open->repeat = 0;

@@ -95,4 +95,28 @@ static __always_inline u8 file_layer(struct inode *inode, unsigned long magic)
 	return compat_overlay_lower(overlay) ? KERNEL_EXE_COPIED_UP : KERNEL_EXE_UPPER;
 }
 
+/* What a descriptor is that leads to the file (enum kernel_fd_type). */
+static __always_inline u8 file_type(struct file *file)
+{
+	struct inode *inode = kernel_get(file, f_inode);
+	struct socket *socket;
+
+	switch (kernel_get(inode, i_mode) & S_IFMT) {
+	case S_IFREG: return KERNEL_FD_FILE;
+	case S_IFDIR: return KERNEL_FD_DIRECTORY;
+	case S_IFCHR: return KERNEL_FD_CHAR;
+	case S_IFBLK: return KERNEL_FD_BLOCK;
+	case S_IFIFO: return KERNEL_FD_PIPE;
+	case S_IFSOCK: break;
+	default: return KERNEL_FD_OTHER;
+	}
+	socket = kernel_get(file, private_data);
+	switch (kernel_get(socket, sk, __sk_common.skc_family)) {
+	case AF_UNIX: return KERNEL_FD_UNIX;
+	case AF_INET:
+	case AF_INET6: return KERNEL_FD_INET;
+	default: return KERNEL_FD_SOCKET;
+	}
+}
+
 #endif

@@ -21,7 +21,6 @@ enum {
 
 	RESOLVE_CACHED = 0x20,
 	RING_NONBLOCK = 1, /* IO_URING_F_NONBLOCK: an attempt; with EAGAIN another one follows */
-	ENTERED_NONE = -1,
 
 	ADDRESS_MAX = 128, /* sizeof(struct sockaddr_storage) */
 	THREADS_MAX = 4096,
@@ -88,7 +87,7 @@ static __always_inline bool told_take(u64 what)
 
 /* The system call that the running thread is in. What its registers say is fixed as long as it is inside. */
 struct entered {
-	u64 number; /* of the table of 64-bit calls; ENTERED_NONE: a thread of the kernel's */
+	u32 call; /* enum kernel_call; 0: none of these, or a thread of the kernel's */
 	u64 at[6];
 	bool compat;
 };
@@ -103,23 +102,26 @@ static __noinline bool caller(struct call *call)
 		return false;
 	if (call_compat(bpf_get_current_task_btf()))
 		call->header.flags |= KERNEL_COMPAT;
+	call->header.call = call_entered(bpf_get_current_task_btf());
 	return true;
 }
 
 static __always_inline void read_entered(struct entered *entered)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs;
 
-	entered->number = ENTERED_NONE;
-	if (kernel_read(task, flags) & TASK_IO_WORKER)
+	entered->call = call_entered(task);
+	if (entered->call == KERNEL_CALL_NONE)
 		return;
 	entered->compat = call_compat(task);
-	regs = task_registers(task);
-	call_arguments(regs, entered->compat, entered->at);
-	entered->number = call_number(regs);
-	if (entered->compat)
-		entered->number = compat_number(entered->number);
+	call_arguments(task_registers(task), entered->compat, entered->at);
+}
+
+/* Marks what io_uring asked for: the system call that the thread is in is another's. */
+static __always_inline void by_ring(struct call *call)
+{
+	call->header.flags |= KERNEL_URING;
+	call->header.call = KERNEL_CALL_NONE;
 }
 
 /*
@@ -149,20 +151,20 @@ static __noinline bool open_claims(struct call *call, struct open_flags *with)
 	u64 close_on_exec = 0;
 
 	read_entered(&entered);
-	switch (entered.number) {
-	case CALL_OPEN:
+	switch (entered.call) {
+	case KERNEL_CALL_OPEN:
 		call->flags = at[1];
 		call->mode = at[2];
 		break;
-	case CALL_CREAT:
+	case KERNEL_CALL_CREAT:
 		call->flags = 01 | 0100 | 01000; /* O_WRONLY, O_CREAT, O_TRUNC */
 		call->mode = at[1];
 		break;
-	case CALL_OPENAT:
+	case KERNEL_CALL_OPENAT:
 		call->flags = at[2];
 		call->mode = at[3];
 		break;
-	case CALL_OPENAT2:
+	case KERNEL_CALL_OPENAT2:
 		/* The kernel's copy has lost the flag that is the descriptor's. */
 		bpf_probe_read_user(&close_on_exec, sizeof(close_on_exec), (void *)at[2]);
 		call->flags = kernel_read(with, open_flag) | (close_on_exec & OPEN_CLOSE_ON_EXEC);
@@ -202,7 +204,7 @@ static __noinline enum ring_claim ring_claims(struct call *call, s64 error)
 	last = error != -EAGAIN || !open->retried;
 	call->flags = open->how.flags;
 	call->mode = open->how.mode;
-	call->header.flags |= KERNEL_URING;
+	by_ring(call);
 	ring_end();
 	return last ? RING_OPEN : RING_RETRIED;
 }
@@ -305,11 +307,11 @@ int BPF_PROG(function_handle_found, void *root, const char *name, struct open_fl
 	if (error_of(file) || !caller(&call))
 		return 0;
 	read_entered(&entered);
-	if (entered.number != CALL_OPEN_BY_HANDLE)
+	if (entered.call != KERNEL_CALL_OPEN_BY_HANDLE_AT)
 		return 0;
 	call.object = file;
 	call.flags = entered.at[2];
-	told_note(CALL_OPEN_BY_HANDLE);
+	told_note(KERNEL_CALL_OPEN_BY_HANDLE_AT);
 	file_opened(&call);
 	return 0;
 }
@@ -321,7 +323,7 @@ int BPF_PROG(function_handle_opened, int mount, void *handle, int flags, long re
 	struct call call = {.fd = AT_FDCWD, .flags = flags};
 
 	call.result = (s32)result;
-	if (!caller(&call) || told_take(CALL_OPEN_BY_HANDLE))
+	if (!caller(&call) || told_take(KERNEL_CALL_OPEN_BY_HANDLE_AT))
 		return 0;
 	file_opened(&call);
 	return 0;
@@ -336,16 +338,16 @@ static __always_inline u64 sock_of_file(struct file *file)
 	return (u64)kernel_get(socket, sk);
 }
 
-/* Marks what io_uring did with a socket. `own` and `other` are the system calls that do the same. */
+/* Notes the descriptor of a socket, or that io_uring did it. `own` and `other` are the system calls that do the same. */
 static __noinline void mark_ring(struct call *call, u64 sk, u64 own, u64 other)
 {
 	struct entered entered = {};
 
-	if (!uring_flag(sk))
-		return;
 	read_entered(&entered);
-	if (entered.number != own && entered.number != other)
-		call->header.flags |= KERNEL_URING;
+	if (entered.call == own || entered.call == other)
+		call->descriptor = entered.compat ? 0 : entered.at[0] + 1; /* of socketcall it is in memory */
+	else if (uring_flag(sk))
+		by_ring(call);
 }
 
 /* Both connect(2) and io_uring's, with the address that the kernel has copied. */
@@ -358,7 +360,7 @@ int BPF_PROG(function_connected, struct file *file, void *address, int length, i
 	if (!caller(&call))
 		return 0;
 	call.object = sock_of_file(file);
-	mark_ring(&call, call.object, CALL_CONNECT, CALL_CONNECT);
+	mark_ring(&call, call.object, KERNEL_CALL_CONNECT, KERNEL_CALL_CONNECT);
 	network_connected(&call);
 	return 0;
 }
@@ -367,7 +369,7 @@ int BPF_PROG(function_connected, struct file *file, void *address, int length, i
 SEC("fexit/__sys_connect")
 int BPF_PROG(function_not_connected, int fd, void *address, int length, int result)
 {
-	struct call call = {.fd = fd, .address = (u64)address, .length = length};
+	struct call call = {.fd = fd, .descriptor = fd + 1, .address = (u64)address, .length = length};
 
 	call.result = result;
 	if (result != -EFAULT && !(result == -EINVAL && (u32)length > ADDRESS_MAX))
@@ -384,7 +386,7 @@ int BPF_PROG(function_accepted, struct file *listener, void *a, void *b, void *c
 
 	if (error_of(accepted) || !caller(&call))
 		return 0;
-	mark_ring(&call, sock_of_file(listener), CALL_ACCEPT, CALL_ACCEPT4);
+	mark_ring(&call, sock_of_file(listener), KERNEL_CALL_ACCEPT, KERNEL_CALL_ACCEPT4);
 	call.object = sock_of_file((struct file *)accepted);
 	network_accepted(&call);
 	return 0;
@@ -398,7 +400,7 @@ static __always_inline int listened(struct socket *socket, int result)
 	if (!caller(&call))
 		return 0;
 	call.object = (u64)kernel_get(socket, sk);
-	mark_ring(&call, call.object, CALL_LISTEN, CALL_LISTEN);
+	mark_ring(&call, call.object, KERNEL_CALL_LISTEN, KERNEL_CALL_LISTEN);
 	network_listened(&call);
 	return 0;
 }
@@ -443,18 +445,18 @@ int BPF_PROG(function_listened_ring, struct socket *socket, int backlog, int res
 {
 	if (!listened_else((u64)kernel_get(socket, sk), result))
 		return 0;
-	told_note(CALL_LISTEN);
+	told_note(KERNEL_CALL_LISTEN);
 	return listened(socket, result);
 }
 
 SEC("fexit/__sys_listen")
 int BPF_PROG(function_listened_else, int fd, int backlog, int result)
 {
-	struct call call = {.fd = fd};
+	struct call call = {.fd = fd, .descriptor = fd + 1};
 
 	call.result = result;
 	call.object = (u64)socket_of_file(file_of_descriptor(bpf_get_current_task_btf(), fd));
-	if (!call.object || !listened_else(call.object, result) || !caller(&call) || told_take(CALL_LISTEN))
+	if (!call.object || !listened_else(call.object, result) || !caller(&call) || told_take(KERNEL_CALL_LISTEN))
 		return 0;
 	network_listened(&call);
 	return 0;
@@ -481,7 +483,8 @@ int BPF_PROG(function_fast_open, struct socket *socket, void *address, int lengt
 	if (!sends || !caller(&call))
 		return 0;
 	call.object = (u64)kernel_get(socket, sk);
-	call.header.flags |= uring_flag(call.object);
+	if (uring_flag(call.object))
+		by_ring(&call);
 	network_connected(&call);
 	return 0;
 }
@@ -497,7 +500,8 @@ static __always_inline int sent(struct socket *socket, struct msghdr *message, i
 	call.object = (u64)kernel_get(socket, sk);
 	call.name = (u64)kernel_get(message, msg_name);
 	call.length = kernel_get(message, msg_namelen);
-	call.header.flags |= uring_flag(call.object);
+	if (uring_flag(call.object))
+		by_ring(&call);
 	socket_sent(&call);
 	return 0;
 }

@@ -35,7 +35,25 @@
 	KIND(SOCKET, 14, "socket", KERNEL_RING_CRITICAL)                                                               \
 	KIND(TAMPER, 15, "tamper", KERNEL_RING_CRITICAL)                                                               \
 	KIND(CGROUP_LEFT, 16, "cgroup_left", KERNEL_RING_CRITICAL)                                                     \
-	KIND(NESTED, 17, "nested", KERNEL_RING_CRITICAL)
+	KIND(NESTED, 17, "nested", KERNEL_RING_CRITICAL)                                                               \
+	KIND(LINK, 18, "link", KERNEL_RING_BULK)                                                                       \
+	KIND(SYMLINK, 19, "symlink", KERNEL_RING_BULK)                                                                 \
+	KIND(UNLINK, 20, "unlink", KERNEL_RING_BULK)                                                                   \
+	KIND(RMDIR, 21, "rmdir", KERNEL_RING_BULK)                                                                     \
+	KIND(RENAME, 22, "rename", KERNEL_RING_BULK)                                                                   \
+	KIND(CHMOD, 23, "chmod", KERNEL_RING_BULK)                                                                     \
+	KIND(MKDIR, 24, "mkdir", KERNEL_RING_BULK)                                                                     \
+	KIND(DUP, 25, "dup", KERNEL_RING_BULK)                                                                         \
+	KIND(PTRACE, 26, "ptrace", KERNEL_RING_CRITICAL)                                                               \
+	KIND(SETUID, 27, "setuid", KERNEL_RING_CRITICAL)                                                               \
+	KIND(SETNS, 28, "setns", KERNEL_RING_CRITICAL)                                                                 \
+	KIND(UNSHARE, 29, "unshare", KERNEL_RING_CRITICAL)                                                             \
+	KIND(BPF, 30, "bpf", KERNEL_RING_CRITICAL)                                                                     \
+	KIND(MODULE, 31, "module", KERNEL_RING_CRITICAL)                                                               \
+	KIND(USERFAULTFD, 32, "userfaultfd", KERNEL_RING_CRITICAL)                                                     \
+	KIND(MOUNT, 33, "mount", KERNEL_RING_CRITICAL)                                                                 \
+	KIND(RECEIVE, 34, "receive", KERNEL_RING_BULK)                                                                 \
+	KIND(CONNECT_RETURNED, 35, "connection_attempted", KERNEL_RING_CRITICAL)
 
 enum kernel_ring {
 	KERNEL_RING_CRITICAL = 0, /* what must never be lost */
@@ -49,6 +67,78 @@ enum kernel_kind {
 #undef KIND
 		KERNEL_KINDS_END, /* one past the last */
 };
+
+/*
+ * System calls, each with one number on all architectures and in both tables: those of enum event_call. Append only.
+ *   CALL(NAME, number)
+ */
+#define KERNEL_CALLS(CALL)                                                                                             \
+	CALL(EXECVE, 1)                                                                                                \
+	CALL(EXECVEAT, 2)                                                                                              \
+	CALL(OPEN, 3)                                                                                                  \
+	CALL(OPENAT, 4)                                                                                                \
+	CALL(OPENAT2, 5)                                                                                               \
+	CALL(CREAT, 6)                                                                                                 \
+	CALL(OPEN_BY_HANDLE_AT, 7)                                                                                     \
+	CALL(CONNECT, 8)                                                                                               \
+	CALL(ACCEPT, 9)                                                                                                \
+	CALL(ACCEPT4, 10)                                                                                              \
+	CALL(LISTEN, 11)                                                                                               \
+	CALL(SOCKET, 12)                                                                                               \
+	CALL(SENDTO, 13)                                                                                               \
+	CALL(SENDMSG, 14)                                                                                              \
+	CALL(SENDMMSG, 15)                                                                                             \
+	CALL(RECVFROM, 16)                                                                                             \
+	CALL(RECVMSG, 17)                                                                                              \
+	CALL(RECVMMSG, 18)                                                                                             \
+	CALL(LINK, 19)                                                                                                 \
+	CALL(LINKAT, 20)                                                                                               \
+	CALL(SYMLINK, 21)                                                                                              \
+	CALL(SYMLINKAT, 22)                                                                                            \
+	CALL(UNLINK, 23)                                                                                               \
+	CALL(UNLINKAT, 24)                                                                                             \
+	CALL(RMDIR, 25)                                                                                                \
+	CALL(RENAME, 26)                                                                                               \
+	CALL(RENAMEAT, 27)                                                                                             \
+	CALL(RENAMEAT2, 28)                                                                                            \
+	CALL(CHMOD, 29)                                                                                                \
+	CALL(FCHMOD, 30)                                                                                               \
+	CALL(FCHMODAT, 31)                                                                                             \
+	CALL(FCHMODAT2, 32)                                                                                            \
+	CALL(MKDIR, 33)                                                                                                \
+	CALL(MKDIRAT, 34)                                                                                              \
+	CALL(DUP, 35)                                                                                                  \
+	CALL(DUP2, 36)                                                                                                 \
+	CALL(DUP3, 37)                                                                                                 \
+	CALL(PTRACE, 38)                                                                                               \
+	CALL(SETUID, 39)                                                                                               \
+	CALL(SETGID, 40)                                                                                               \
+	CALL(SETREUID, 41)                                                                                             \
+	CALL(SETREGID, 42)                                                                                             \
+	CALL(SETRESUID, 43)                                                                                            \
+	CALL(SETRESGID, 44)                                                                                            \
+	CALL(SETFSUID, 45)                                                                                             \
+	CALL(SETFSGID, 46)                                                                                             \
+	CALL(SETNS, 47)                                                                                                \
+	CALL(UNSHARE, 48)                                                                                              \
+	CALL(BPF, 49)                                                                                                  \
+	CALL(INIT_MODULE, 50)                                                                                          \
+	CALL(FINIT_MODULE, 51)                                                                                         \
+	CALL(USERFAULTFD, 52)                                                                                          \
+	CALL(MOUNT, 53)                                                                                                \
+	CALL(UMOUNT, 54)                                                                                               \
+	CALL(MOVE_MOUNT, 55)
+
+enum kernel_call {
+	KERNEL_CALL_NONE = 0, /* not known, or none */
+#define CALL(name, number) KERNEL_CALL_##name = number,
+	KERNEL_CALLS(CALL)
+#undef CALL
+		KERNEL_CALLS_END, /* below 64: sets of calls are a word */
+};
+
+/* The calls of no kind that is told always: from recvfrom on. */
+#define KERNEL_CALLS_BY_NEED (~0ull << KERNEL_CALL_RECVFROM)
 
 enum {
 	KERNEL_NAME_SIZE = 16,         /* TASK_COMM_LEN, with its NUL */
@@ -106,7 +196,7 @@ struct kernel_header {
 	__u8 ring;
 	__u8 flags;
 	__u8 marks;
-	__u8 zero;
+	__u8 call; /* enum kernel_call: by which it was done */
 	__u64 cgroup_id;
 	__u8 container_id[KERNEL_CONTAINER_ID_SIZE];
 };
@@ -142,6 +232,7 @@ enum {
 	KERNEL_CUT_ARGUMENT = 1 << 3,  /* a path as the program gave it */
 	KERNEL_CUT_DIRECTORY = 1 << 4, /* working directory, or what a relative path starts from */
 	KERNEL_CUT_ANCESTORS = 1 << 5, /* there are more than KERNEL_ANCESTORS */
+	KERNEL_CUT_NEW = 1 << 6,       /* new_argument or new_directory */
 };
 
 struct kernel_ancestor {
@@ -246,9 +337,10 @@ struct kernel_open {
 	__u16 truncated;
 	__u8 file_flags;
 	__u8 zero;
-	struct kernel_string path;      /* the kernel's; absent if the open failed */
-	struct kernel_string argument;  /* claimed: as given */
-	struct kernel_string directory; /* what a relative path starts from: if the open failed, or by io_uring */
+	struct kernel_string path;     /* the kernel's; absent if the open failed */
+	struct kernel_string argument; /* claimed: as given */
+	struct kernel_string
+		directory; /* what a relative path starts from: if it failed, by io_uring, or if asked for */
 };
 
 struct kernel_address {
@@ -257,19 +349,19 @@ struct kernel_address {
 
 /* The two ends of a socket; `local` is this process's own side. */
 struct kernel_tuple {
-	__u16 family;   /* AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_PACKET; a v4-mapped address is AF_INET */
+	_Alignas(4) __u16 family; /* AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, AF_PACKET; a v4-mapped address is AF_INET */
 	__u16 protocol; /* IPPROTO_TCP, … ; of a raw send the packet's own; AF_PACKET: an Ethernet type, big endian */
 	__u16 type;     /* SOCK_STREAM, … */
 	__u16 zero;
 	struct kernel_address local, remote;
 	__u16 local_port_be, remote_port_be;
-	__u32 zero2;
 };
 
 /*
  * CONNECT: the kernel was asked to connect; its outcome follows as CONNECT_DONE with the same `connection`.
  * CONNECT_DONE alone: it failed before a CONNECT, or the socket is not an inet one (unix: one record, outcome known).
- * LISTEN, ACCEPT, SEND (first datagram or raw packet to a peer): one record each.
+ * LISTEN, ACCEPT, SEND (first datagram or raw packet to a peer), RECEIVE (the first from a peer): one record each.
+ * CONNECT_RETURNED: what the call returned, while its outcome may be open still; beside the two others, if asked for.
  */
 struct kernel_network {
 	struct kernel_header header;
@@ -278,6 +370,7 @@ struct kernel_network {
 	__u8 result_unknown; /* CONNECT_DONE: the program gave up first; io_uring: nothing tells the outcome */
 	__u8 zero[3];
 	struct kernel_tuple tuple;
+	__u32 descriptor;               /* of the socket, plus 1; 0: not known */
 	struct kernel_string unix_name; /* sun_path; an abstract name starts with a NUL byte */
 	__u32 interface;                /* AF_PACKET: index of the network device */
 };
@@ -303,6 +396,52 @@ struct kernel_disconnect {
 	__u8 accepted; /* this process's side is the server */
 	__u8 zero[3];
 	struct kernel_tuple tuple;
+	__u32 zero2;
+};
+
+/*
+ * LINK, SYMLINK, UNLINK, RMDIR, RENAME, CHMOD, MKDIR: names and modes of files; header.call says which call it was. All
+ * but `path` is claimed: user memory, read when the call has returned.
+ */
+struct kernel_change {
+	struct kernel_header header;
+	__s32 result;
+	__u32 flags; /* AT_*, RENAME_* */
+	__u64 inode; /* 0: not known */
+	__u32 mode;  /* CHMOD, MKDIR: as given */
+	__u16 truncated;
+	__u16 zero;
+	struct kernel_string path;          /* the kernel's, of a descriptor (fchmod) */
+	struct kernel_string argument;      /* what is changed or made; LINK, RENAME: the old name */
+	struct kernel_string directory;     /* what a relative argument starts from */
+	struct kernel_string new_argument;  /* LINK, RENAME */
+	struct kernel_string new_directory; /* what that starts from */
+	struct kernel_string target;        /* SYMLINK: its text */
+};
+
+/*
+ * DUP, PTRACE, SETUID, SETNS, UNSHARE, BPF, MODULE, USERFAULTFD, MOUNT: what a process did to its rights, its
+ * descriptors, its namespaces, another process, or the kernel.
+ */
+struct kernel_deed {
+	struct kernel_header header;
+	__s32 result;
+	__u32 descriptor; /* that was made, or that it was about, plus 1; 0: none */
+	__u64 request;    /* PTRACE, BPF: the request or command; DUP: the old descriptor; SETNS: CLONE_NEW* */
+	__u64 flags;      /* as given */
+	__u32 id;         /* SETUID: the kernel's after it, or as given where it failed; 4294967295: unchanged */
+	__u32 other;      /* PTRACE: the tracee; as given where the kernel has none of that number */
+	__u16 truncated;
+	__u8 descriptor_type;           /* DUP: enum kernel_fd_type */
+	__u8 accepted;                  /* DUP: of a socket, this process's side is the server */
+	struct kernel_string path;      /* DUP, MODULE: of the descriptor; MOUNT of a descriptor: the source's */
+	struct kernel_string argument;  /* claimed. MOUNT: where */
+	struct kernel_string directory; /* what a relative argument starts from */
+	struct kernel_string source;    /* claimed. MOUNT */
+	struct kernel_string type;
+	struct kernel_string data; /* claimed. MOUNT; MODULE: its parameters */
+	char other_name[KERNEL_NAME_SIZE];
+	struct kernel_tuple tuple; /* DUP: of a socket */
 };
 
 /* What the program at the exit of system calls serves, as far as function hooks do not: bits of its `syscall_spares`. */
@@ -408,9 +547,12 @@ KERNEL_ASSERT(kernel_exec_failed, 104);
 KERNEL_ASSERT(kernel_fork, 88 + 16 + 28 + 4 + 16);
 KERNEL_ASSERT(kernel_exit, 96);
 KERNEL_ASSERT(kernel_open, 88 + 32 + 8 + 4 + 12);
-KERNEL_ASSERT(kernel_tuple, 48);
-KERNEL_ASSERT(kernel_network, 88 + 16 + 48 + 8);
-KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 48);
+KERNEL_ASSERT(kernel_tuple, 44);
+KERNEL_ASSERT(kernel_network, 88 + 16 + 44 + 4 + 8);
+KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 44 + 4);
+KERNEL_ASSERT(kernel_change, 88 + 16 + 8 + 24);
+KERNEL_ASSERT(kernel_deed, 88 + 8 + 16 + 12 + 24 + 16 + 44);
+_Static_assert(KERNEL_CALLS_END <= 64, "a set of calls is a word");
 KERNEL_ASSERT(kernel_socket, 104);
 KERNEL_ASSERT(kernel_tamper, 88 + 8 + 16);
 KERNEL_ASSERT(kernel_cgroup_left, 88 + 8 + 32 + 16 + 8);

@@ -70,6 +70,7 @@ struct inode {
 	u16 i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	void *i_private;
 };
 
 typedef struct {
@@ -204,8 +205,8 @@ typedef struct {
 } kgid_t;
 
 struct cred {
-	kuid_t uid, euid;
-	kgid_t gid, egid;
+	kuid_t uid, euid, fsuid;
+	kgid_t gid, egid, fsgid;
 };
 
 struct mm_struct {
@@ -215,6 +216,16 @@ struct mm_struct {
 
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
+};
+
+struct proc_ns_operations;
+
+struct ns_common {
+	const struct proc_ns_operations *ops;
+};
+
+struct list_head {
+	struct list_head *next;
 };
 
 struct thread_info {
@@ -241,6 +252,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
+	struct list_head ptraced, ptrace_entry;
 	struct pid *thread_pid;
 	struct css_set *cgroups;
 };
@@ -496,6 +508,8 @@ enum {
 	ERESTART_RESTARTBLOCK = 516,
 
 	AT_FDCWD = -100,
+
+	TASK_IO_WORKER = 0x10, /* PF_IO_WORKER: io-wq and SQPOLL threads */
 };
 
 /* The last argument of container_of is a CO-RE field, so the offset is the running kernel's. */

@@ -325,6 +325,20 @@ static __noinline void connect_alone(const struct call *call, struct sock *sk)
 	scratch_give(scratch);
 }
 
+/* What the call has returned, for those who do not wait for the outcome. */
+static __noinline void connect_returned(const struct call *call, struct socket_entry *entry, struct sock *sk)
+{
+	struct kernel_network returned = {};
+
+	returned.header = call->header;
+	returned.connection = (u64)sk;
+	returned.result = call->result;
+	returned.result_unknown = call->unknown;
+	returned.descriptor = call->descriptor;
+	read_connecting(&returned.tuple, sk, entry);
+	ring_send(&returned.header, KERNEL_CONNECT_RETURNED, KERNEL_RING_CRITICAL, sizeof(returned));
+}
+
 __hidden __noinline void network_connected(const struct call *call)
 {
 	struct sock *sk = socket_of_call(call, call->fd);
@@ -356,6 +370,8 @@ __hidden __noinline void network_connected(const struct call *call)
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	flags = entry ? entry->flags : 0;
 	if (flags & SOCKET_IN_CALL && call->result != -EALREADY && call->result != -EISCONN) {
+		if (call_asked(KERNEL_CALL_CONNECT))
+			connect_returned(call, entry, sk);
 		flags_clear(&entry->flags, SOCKET_IN_CALL | SOCKET_FAILED);
 		if (kernel_get(sk, sk_protocol) != IPPROTO_TCP || (call->result < 0 && !connect_goes_on(call->result)))
 			send_outcome(entry, key, sk, call->result, false);

@@ -5,6 +5,7 @@
 #include "bpf/path.h"
 #include "bpf/policy.h"
 #include "bpf/ring.h"
+#include "bpf/syscall.h"
 #include "bpf/task.h"
 
 enum {
@@ -16,14 +17,6 @@ enum {
 const volatile bool record_environment __weak = false; /* set by the loader */
 
 /* --- what an exec record tells ------------------------------------------------------------------------------------- */
-
-static __always_inline u32 pid_number(struct pid *pid, u32 level)
-{
-	struct upid *number = (void *)((char *)pid + bpf_core_field_offset(struct pid, numbers) +
-				       level * bpf_core_type_size(struct upid));
-
-	return kernel_get(number, nr);
-}
 
 /* The process's pid in its own pid namespace. */
 static __always_inline u32 task_vpid(struct task_struct *task)
@@ -60,35 +53,12 @@ static __noinline void fill_credentials(struct kernel_exec *exec, struct task_st
 	}
 }
 
-static __always_inline u8 fd_type(struct file *file)
-{
-	struct inode *inode = kernel_get(file, f_inode);
-	struct socket *socket;
-
-	switch (kernel_get(inode, i_mode) & S_IFMT) {
-	case S_IFREG: return KERNEL_FD_FILE;
-	case S_IFDIR: return KERNEL_FD_DIRECTORY;
-	case S_IFCHR: return KERNEL_FD_CHAR;
-	case S_IFBLK: return KERNEL_FD_BLOCK;
-	case S_IFIFO: return KERNEL_FD_PIPE;
-	case S_IFSOCK: break;
-	default: return KERNEL_FD_OTHER;
-	}
-	socket = kernel_get(file, private_data);
-	switch (kernel_get(socket, sk, __sk_common.skc_family)) {
-	case AF_UNIX: return KERNEL_FD_UNIX;
-	case AF_INET:
-	case AF_INET6: return KERNEL_FD_INET;
-	default: return KERNEL_FD_SOCKET;
-	}
-}
-
 static __noinline void fill_descriptors(struct kernel_exec *exec, struct task_struct *task)
 {
 	for (int fd = 0; fd < 3; fd++) {
 		struct file *file = file_of_descriptor(task, fd);
 
-		exec->fd_types[fd] = file ? fd_type(file) : KERNEL_FD_CLOSED;
+		exec->fd_types[fd] = file ? file_type(file) : KERNEL_FD_CLOSED;
 	}
 }
 
@@ -353,6 +323,7 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid, struct linux_b
 	exec = (void *)scratch->record;
 	__builtin_memset(exec, 0, sizeof(*exec));
 	task_fill(&exec->header, task, &container);
+	exec->header.call = call_entered(bpf_get_current_task_btf()); /* an exec leaves the number in its register */
 	exec->old_tid = old_pid;
 	exec->args_count = bprm->argc;
 	end = fill_process(scratch, task, bprm->file);

@@ -111,7 +111,6 @@ static __always_inline bool ring_send(struct kernel_header *header, u32 kind, en
 	header->cpu = cpu;
 	header->size = size;
 	header->ring = ring;
-	header->zero = 0;
 	header->sequence = sequence;
 	if (ring == KERNEL_RING_BULK)
 		error = bpf_ringbuf_output(&bulk, header, size, ring_wakeup(kind, ring));

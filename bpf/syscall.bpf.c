@@ -5,22 +5,18 @@
  */
 #include "bpf/address.h"
 #include "bpf/call.h"
+#include "bpf/family.h"
 #include "bpf/loop.h"
 #include "bpf/raw.h"
 #include "bpf/syscall.h"
 #include "bpf/task.h"
 
-enum {
-	/* The first argument of socketcall (linux/net.h). */
-	SOCKETCALL_SOCKET = 1,
-	SOCKETCALL_CONNECT = 3,
-	SOCKETCALL_LISTEN = 4,
-	SOCKETCALL_ACCEPT = 5,
-	SOCKETCALL_SENDTO = 11,
-	SOCKETCALL_SENDMSG = 16,
-	SOCKETCALL_ACCEPT4 = 18,
-	SOCKETCALL_SENDMMSG = 20,
-};
+/*
+ * Which numbers matter now, in the 64-bit table and in the 32-bit one: one byte is read where a chain of comparisons would
+ * tax every call of the machine. calls_choose fills it; what nobody wants is 0 here and costs no more than any other call.
+ */
+enum { CALL_NATIVE = 1, CALL_COMPAT = 2 };
+static u8 call_tables[CALL_NUMBERS];
 
 /* Of one sendmmsg: all that the kernel takes (UIO_MAXIOV), or as many as the verifier follows one after another. */
 #ifdef TAFFRAIL_CLASSIC
@@ -33,38 +29,25 @@ struct call_arguments {
 	u64 at[4];
 };
 
-/* socketcall(2): a number of its own, and where its arguments are. */
-static __noinline u64 read_socketcall(struct call_arguments *arguments)
+/* socketcall(2): which call it is, and where its arguments are. */
+static __noinline u32 read_socketcall(struct call_arguments *arguments)
 {
 	u32 given[3] = {};
-	u64 number;
+	u64 which = arguments->at[0];
 
 	bpf_probe_read_user(given, sizeof(given), (void *)arguments->at[1]);
-	switch (arguments->at[0]) {
-	case SOCKETCALL_SOCKET: number = CALL_SOCKET; break;
-	case SOCKETCALL_CONNECT: number = CALL_CONNECT; break;
-	case SOCKETCALL_LISTEN: number = CALL_LISTEN; break;
-	case SOCKETCALL_ACCEPT:
-	case SOCKETCALL_ACCEPT4: number = CALL_ACCEPT; break;
-	case SOCKETCALL_SENDTO: number = CALL_SENDTO; break;
-	case SOCKETCALL_SENDMSG: number = CALL_SENDMSG; break;
-	case SOCKETCALL_SENDMMSG: number = CALL_SENDMMSG; break;
-	default: return 0;
-	}
 	arguments->at[0] = given[0];
 	arguments->at[1] = given[1];
 	arguments->at[2] = given[2];
-	return number;
+	return call_multiplexed(which);
 }
 
-/* The arguments, of whichever table, and the number as if of the 64-bit one. 0: it does not matter. */
-static __always_inline u64 read_registers(
-	struct pt_regs *regs, u64 number, bool compat, struct call_arguments *arguments)
+/* The arguments, of whichever table, and the call. 0: it does not matter. */
+static __always_inline u32 read_registers(
+	struct pt_regs *regs, u32 which, bool compat, struct call_arguments *arguments)
 {
 	call_arguments(regs, compat, arguments->at);
-	if (!compat)
-		return number;
-	return number == COMPAT_SOCKETCALL ? read_socketcall(arguments) : compat_number(number);
+	return which == CALL_MULTIPLEXED ? read_socketcall(arguments) : which;
 }
 
 /* openat2's struct open_how: flags, mode, resolve. */
@@ -77,33 +60,33 @@ static __noinline void read_open_how(struct call *call, u64 address)
 	call->mode = how[1];
 }
 
-static __always_inline void call_file(struct call *call, u64 number, const struct call_arguments *arguments)
+static __always_inline void call_file(struct call *call, const struct call_arguments *arguments)
 {
 	const u64 *at = arguments->at;
 
-	switch (number) {
-	case CALL_OPEN:
+	switch (call->header.call) {
+	case KERNEL_CALL_OPEN:
 		call->address = at[0];
 		call->flags = at[1];
 		call->mode = at[2];
 		break;
-	case CALL_CREAT:
+	case KERNEL_CALL_CREAT:
 		call->address = at[0];
 		call->flags = 01 | 0100 | 01000; /* O_WRONLY, O_CREAT, O_TRUNC */
 		call->mode = at[1];
 		break;
-	case CALL_OPENAT:
+	case KERNEL_CALL_OPENAT:
 		call->fd = at[0];
 		call->address = at[1];
 		call->flags = at[2];
 		call->mode = at[3];
 		break;
-	case CALL_OPENAT2:
+	case KERNEL_CALL_OPENAT2:
 		call->fd = at[0];
 		call->address = at[1];
 		read_open_how(call, at[2]);
 		break;
-	default: /* CALL_OPEN_BY_HANDLE */ call->flags = at[2]; break;
+	default: /* KERNEL_CALL_OPEN_BY_HANDLE_AT */ call->flags = at[2]; break;
 	}
 	file_opened(call);
 }
@@ -126,12 +109,12 @@ static __noinline void call_socket(struct call *call, const struct call_argument
 	socket_created(call, family, type, protocol);
 }
 
-/* Does anybody want to know of sends by this number? Of most never. */
-static __always_inline bool send_matters(struct pt_regs *regs, u64 number)
+/* Does anybody want to know of this send? Of most never. */
+static __always_inline bool send_matters(struct pt_regs *regs, u32 which)
 {
 	if (packet_socket_seen || unix_by_exit || canary_tgid)
 		return true;
-	return call_send_flags(regs, number) & MSG_FASTOPEN;
+	return call_send_flags(regs, which) & MSG_FASTOPEN;
 }
 
 /* Reads where a struct msghdr says that its message goes. */
@@ -152,15 +135,15 @@ static __always_inline void read_message(struct call *call, u64 message)
 }
 
 /* All six arguments of a send. */
-static __always_inline void read_send(struct pt_regs *regs, bool compat, u64 number, u64 at[6])
+static __always_inline void read_send(struct pt_regs *regs, bool compat, u32 which, u64 at[6])
 {
 	u32 given[6] = {};
 
 	call_arguments(regs, compat, at);
 	call_more_arguments(regs, compat, at + 4);
-	if (!compat || call_number(regs) != COMPAT_SOCKETCALL)
+	if (call_of(call_number(regs), compat) != CALL_MULTIPLEXED)
 		return;
-	if (number == CALL_SENDTO)
+	if (which == KERNEL_CALL_SENDTO)
 		bpf_probe_read_user(given, sizeof(given), (void *)at[1]);
 	else
 		bpf_probe_read_user(given, 4 * sizeof(u32), (void *)at[1]);
@@ -203,25 +186,26 @@ static __always_inline void call_next_messages(struct messages *messages)
 #endif
 
 /* A function for itself: the stack is short. True: it may have been a connect as well. */
-static __noinline bool call_send(struct call *call, struct pt_regs *regs, u64 number)
+static __noinline bool call_send(struct call *call, struct pt_regs *regs)
 {
+	u32 which = call->header.call;
 	u32 size = call->header.flags & KERNEL_COMPAT ? 32 : 64; /* struct mmsghdr */
 	s64 sent = call->result;
 	bool connects;
 	u64 at[6];
 
-	read_send(regs, call->header.flags & KERNEL_COMPAT, number, at);
-	call->fd = at[0];
-	if (number == CALL_SENDTO) {
+	read_send(regs, call->header.flags & KERNEL_COMPAT, which, at);
+	call_socket_at(call, at[0]);
+	if (which == KERNEL_CALL_SENDTO) {
 		call->flags = at[3];
 		call->address = at[4];
 		call->length = at[5];
 	} else {
-		call->flags = at[number == CALL_SENDMSG ? 2 : 3];
+		call->flags = at[which == KERNEL_CALL_SENDMSG ? 2 : 3];
 		read_message(call, at[1]);
 	}
 	connects = socket_sent(call);
-	if (number == CALL_SENDMMSG && !connects && sent > 1) {
+	if (which == KERNEL_CALL_SENDMMSG && !connects && sent > 1) {
 		struct messages rest = {call, at[1] + size, size, sent - 1};
 
 		call_next_messages(&rest);
@@ -237,25 +221,97 @@ static __noinline bool call_wanted(struct call *call)
 	return task_untimed(&call->header);
 }
 
-static __always_inline u32 promise_of(u64 number)
+static __always_inline u32 promise_of(u32 which)
 {
-	switch (number) {
-	case CALL_OPEN:
-	case CALL_CREAT:
-	case CALL_OPENAT:
-	case CALL_OPENAT2: return KERNEL_SYSCALL_OPEN;
-	case CALL_OPEN_BY_HANDLE: return KERNEL_SYSCALL_HANDLE;
-	case CALL_EXECVE:
-	case CALL_EXECVEAT: return KERNEL_SYSCALL_EXEC;
-	case CALL_CONNECT: return KERNEL_SYSCALL_CONNECT;
-	case CALL_ACCEPT:
-	case CALL_ACCEPT4: return KERNEL_SYSCALL_ACCEPT;
-	case CALL_LISTEN: return KERNEL_SYSCALL_LISTEN;
-	case CALL_SOCKET: return KERNEL_SYSCALL_SOCKET;
-	case CALL_SENDTO:
-	case CALL_SENDMSG:
-	case CALL_SENDMMSG: return KERNEL_SYSCALL_SEND;
+	switch (which) {
+	case KERNEL_CALL_OPEN:
+	case KERNEL_CALL_CREAT:
+	case KERNEL_CALL_OPENAT:
+	case KERNEL_CALL_OPENAT2: return KERNEL_SYSCALL_OPEN;
+	case KERNEL_CALL_OPEN_BY_HANDLE_AT: return KERNEL_SYSCALL_HANDLE;
+	case KERNEL_CALL_EXECVE:
+	case KERNEL_CALL_EXECVEAT: return KERNEL_SYSCALL_EXEC;
+	case KERNEL_CALL_CONNECT: return KERNEL_SYSCALL_CONNECT;
+	case KERNEL_CALL_ACCEPT:
+	case KERNEL_CALL_ACCEPT4: return KERNEL_SYSCALL_ACCEPT;
+	case KERNEL_CALL_LISTEN: return KERNEL_SYSCALL_LISTEN;
+	case KERNEL_CALL_SOCKET: return KERNEL_SYSCALL_SOCKET;
+	case KERNEL_CALL_SENDTO:
+	case KERNEL_CALL_SENDMSG:
+	case KERNEL_CALL_SENDMMSG: return KERNEL_SYSCALL_SEND;
 	default: return 0;
+	}
+}
+
+/* Is the call told here: one that always is, and that function hooks do not serve, or one that is wanted? */
+static __always_inline bool call_served(u32 which)
+{
+	u32 promise = promise_of(which);
+
+	if (which == CALL_MULTIPLEXED)
+		return true;
+	return promise ? !(syscall_spares & promise) : which && call_asked(which);
+}
+
+static __always_inline void call_choose(u32 number)
+{
+	u8 tables = 0;
+
+	if (call_served(native_calls[number]))
+		tables |= CALL_NATIVE;
+	if (call_served(compat_calls[number]))
+		tables |= CALL_COMPAT;
+	call_tables[number] = tables;
+}
+
+/* Run by the loader (BPF_PROG_TEST_RUN) when it has set syscall_spares and calls_wanted, never attached. */
+SEC("raw_tp/calls_choose")
+int calls_choose(void *unused)
+{
+	for (u32 number = 0; number < CALL_NUMBERS; number++)
+		call_choose(number);
+	return 0;
+}
+
+/* Those that are told always, as far as their result matters. */
+static __always_inline void call_returned(
+	struct call *call, struct pt_regs *regs, const struct call_arguments *arguments)
+{
+	switch (call->header.call) {
+	case KERNEL_CALL_EXECVE:
+		call->address = arguments->at[0];
+		if (call->result < 0)
+			process_exec_failed(call);
+		break;
+	case KERNEL_CALL_EXECVEAT:
+		call->fd = arguments->at[0];
+		call->address = arguments->at[1];
+		if (call->result < 0)
+			process_exec_failed(call);
+		break;
+	case KERNEL_CALL_SOCKET: call_socket(call, arguments); break;
+	case KERNEL_CALL_SENDTO:
+	case KERNEL_CALL_SENDMSG:
+	case KERNEL_CALL_SENDMMSG:
+		if (call_send(call, regs))
+			network_connected(call);
+		break;
+	case KERNEL_CALL_CONNECT:
+		call_socket_at(call, arguments->at[0]);
+		call->address = arguments->at[1];
+		call->length = arguments->at[2];
+		network_connected(call);
+		break;
+	case KERNEL_CALL_ACCEPT:
+	case KERNEL_CALL_ACCEPT4:
+		if (call->result >= 0)
+			network_accepted(call);
+		break;
+	case KERNEL_CALL_LISTEN:
+		call_socket_at(call, arguments->at[0]);
+		network_listened(call);
+		break;
+	default: call_file(call, arguments); break;
 	}
 }
 
@@ -266,6 +322,7 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	u64 number = call_number(regs);
 	u8 tables = number < CALL_NUMBERS ? call_tables[number] : 0;
 	bool compat;
+	u32 which;
 
 	if (!tables)
 		return 0;
@@ -273,60 +330,25 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long result)
 	compat = call_compat(bpf_get_current_task_btf());
 	if (!(tables & (compat ? CALL_COMPAT : CALL_NATIVE)))
 		return 0;
-	if (!compat && (number == CALL_SENDTO || number == CALL_SENDMSG || number == CALL_SENDMMSG) &&
-		!send_matters(regs, number))
+	which = call_of(number, compat);
+	if (!compat && promise_of(which) == KERNEL_SYSCALL_SEND && !send_matters(regs, which))
 		return 0;
 
 	CALL_BEGIN(call);
 
 	if (!call_wanted(call))
 		return 0;
-	number = read_registers(regs, number, compat, &arguments);
-	if (syscall_spares & promise_of(number))
+	which = read_registers(regs, which, compat, &arguments);
+	if (!call_served(which))
 		return 0;
 	if (compat)
 		call->header.flags |= KERNEL_COMPAT;
+	call->header.call = which;
 	call->result = result;
 	call->fd = AT_FDCWD;
-	switch (number) {
-	case CALL_OPEN:
-	case CALL_CREAT:
-	case CALL_OPENAT:
-	case CALL_OPENAT2:
-	case CALL_OPEN_BY_HANDLE: call_file(call, number, &arguments); break;
-	case CALL_EXECVE:
-		call->address = arguments.at[0];
-		if (result < 0)
-			process_exec_failed(call);
-		break;
-	case CALL_EXECVEAT:
-		call->fd = arguments.at[0];
-		call->address = arguments.at[1];
-		if (result < 0)
-			process_exec_failed(call);
-		break;
-	case CALL_SOCKET: call_socket(call, &arguments); break;
-	case CALL_SENDTO:
-	case CALL_SENDMSG:
-	case CALL_SENDMMSG:
-		if (call_send(call, regs, number))
-			network_connected(call);
-		break;
-	case CALL_CONNECT:
-		call->fd = arguments.at[0];
-		call->address = arguments.at[1];
-		call->length = arguments.at[2];
-		network_connected(call);
-		break;
-	case CALL_ACCEPT:
-	case CALL_ACCEPT4:
-		if (result >= 0)
-			network_accepted(call);
-		break;
-	case CALL_LISTEN:
-		call->fd = arguments.at[0];
-		network_listened(call);
-		break;
-	}
+	if (promise_of(which))
+		call_returned(call, regs, &arguments);
+	else
+		family_returned(call, regs);
 	return 0;
 }

@@ -22,6 +22,7 @@ static __always_inline void task_fill(
 	header->exec_counter = kernel_read(task, self_exec_id);
 	header->flags = container->flags;
 	header->marks = container->marks;
+	header->call = KERNEL_CALL_NONE;
 	header->cgroup_id = container->cgroup_id;
 	__builtin_memcpy(header->container_id, container->id, sizeof(header->container_id));
 }
@@ -70,6 +71,15 @@ static __always_inline bool task_current(struct kernel_header *header)
 		return false;
 	header->time_ns = bpf_ktime_get_boot_ns();
 	return true;
+}
+
+/* The number of a pid in the pid namespace of this level, which must be one of its own. */
+static __always_inline u32 pid_number(struct pid *pid, u32 level)
+{
+	struct upid *number = (void *)((char *)pid + bpf_core_field_offset(struct pid, numbers) +
+				       level * bpf_core_type_size(struct upid));
+
+	return kernel_get(number, nr);
 }
 
 /*

@@ -12,7 +12,6 @@
 
 enum {
 	URING_SOCKETS_MAX = 4096,
-	TASK_IO_WORKER = 0x10,  /* PF_IO_WORKER: io-wq and SQPOLL threads */
 	TASK_KERNEL = 0x200000, /* PF_KTHREAD */
 };
 

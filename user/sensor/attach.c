@@ -123,7 +123,7 @@ static const struct promise promises[] = {
 };
 
 enum { PROMISES = sizeof(promises) / sizeof(promises[0]) };
-_Static_assert(sizeof(promises) / sizeof(promises[0]) <= PROMISES_MAX, "more promises than there is room for");
+_Static_assert(sizeof(promises) / sizeof(promises[0]) < PROMISES_MAX, "more promises than there is room for");
 
 struct attach {
 	struct btf *btf; /* the kernel's, where function hooks are looked for; else NULL */
@@ -136,6 +136,8 @@ struct attach {
 	size_t of[LINKS_MAX]; /* which hook a link belongs to */
 	bool gone[LINKS_MAX]; /* told by attach_gone */
 	size_t link_count;
+	bool exit_kept;   /* the program at the exit of system calls is attached for promises … */
+	bool exit_wanted; /* … or only for calls that are asked for: its link and its hook are the last */
 };
 
 int attach_open(struct attach **attach)
@@ -441,8 +443,34 @@ static int keep_rest(struct attach *attach, struct bpf_object *object)
 	if (error)
 		return error;
 	attach->of[attach->link_count - 1] = first;
+	attach->exit_kept = true;
 	for (size_t i = 0; i < attach->hook_count; i++)
 		attach->hooks[i].attached = true;
+	return 0;
+}
+
+int attach_calls(struct attach *attach, struct bpf_object *object, bool wanted)
+{
+	static const struct way rest = SYSCALL(0);
+	struct loader_hook *hook = &attach->hooks[attach->hook_count];
+	char *name = attach->names[attach->hook_count];
+	int error;
+
+	if (attach->exit_kept || wanted == attach->exit_wanted)
+		return 0;
+	if (!wanted) {
+		detach_to(attach, attach->link_count - 1);
+		attach->gone[attach->link_count] = false;
+		attach->hooks[--attach->hook_count].attached = false;
+		attach->exit_wanted = false;
+		return 0;
+	}
+	error = attach_way(attach, object, &rest, -1, name);
+	if (error)
+		return error;
+	*hook = (struct loader_hook){"calls that are asked for", name, true};
+	attach->of[attach->link_count - 1] = attach->hook_count++;
+	attach->exit_wanted = true;
 	return 0;
 }
 

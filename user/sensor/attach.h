@@ -35,6 +35,12 @@ bool attach_by_function(const struct attach *attach);
 int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, uint32_t *syscall_spares, char *why,
 	size_t why_size);
 
+/*
+ * After attach_all: attaches the program at the exit of system calls for calls that are asked for (loader_want), or, if
+ * nothing else needs it, takes it away again. 0 or -errno.
+ */
+int attach_calls(struct attach *attach, struct bpf_object *object, bool wanted);
+
 /* What serves what. Good as long as `attach`. */
 const struct loader_hook *attach_hooks(const struct attach *attach, size_t *count);
 

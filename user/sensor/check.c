@@ -76,7 +76,8 @@ static int fly(struct check *check, const struct settings *settings)
 	const struct loader_options options = {.host_root = settings->host_root,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
-		.hooks = loader_mode(settings->hooks)};
+		.hooks = loader_mode(settings->hooks),
+		.calls = settings->rules.calls};
 	struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, NULL};
 	const struct loader_hook *hooks;
 	enum coverage_news news = COVERAGE_NOTHING;

@@ -61,16 +61,42 @@ static void set_result(struct event *event, int result)
 		result = -EINTR;
 	event->outcome = result < 0 ? EVENT_FAILURE : EVENT_SUCCESS;
 	event->error = result < 0 ? -result : 0;
+	event->result = result;
+}
+
+/* Can the argument be made absolute? */
+static bool is_placed(struct text directory, struct text argument)
+{
+	return directory.length > 0 || (argument.length > 0 && argument.data[0] == '/');
 }
 
 /* The path of a call that opened nothing: the argument, made absolute. */
 static struct text claimed_path(struct buffer *scratch, struct text directory, struct text argument)
 {
-	if (directory.length == 0 && (argument.length == 0 || argument.data[0] != '/'))
-		return (struct text){0};
 	buffer_clear(scratch);
+	if (!is_placed(directory, argument))
+		return (struct text){0};
 	decode_normalise(scratch, directory, argument);
 	return (struct text){scratch->data, scratch->length};
+}
+
+/* The same of the path as the program named it: where the kernel's is that already, nothing is built. */
+static struct text named_path(struct buffer *scratch, struct text directory, struct text argument, struct text kernels)
+{
+	if (argument.length == 0 || text_equal(argument, kernels))
+		return kernels;
+	return claimed_path(scratch, directory, argument);
+}
+
+/* A successful exec: what is executed is the process image's, how it was named is the event's. */
+static void decode_exec(const struct record *record, struct buffer *scratch, struct event *event)
+{
+	const struct kernel_exec *exec = record->exec;
+
+	event->action = EVENT_EXEC;
+	event->file.argument = record_text(record, exec->filename);
+	event->file.named = named_path(
+		scratch, record_text(record, exec->cwd), event->file.argument, record_text(record, exec->executable));
 }
 
 static void decode_exec_failed(const struct record *record, struct buffer *scratch, struct event *event)
@@ -82,6 +108,7 @@ static void decode_exec_failed(const struct record *record, struct buffer *scrat
 	event->file.argument = record_text(record, failed->argument);
 	/* Without an argument the program was named by its descriptor, and `directory` is that. */
 	event->file.path = claimed_path(scratch, record_text(record, failed->directory), event->file.argument);
+	event->file.named = event->file.path;
 	if (failed->truncated & KERNEL_CUT_ARGUMENT)
 		event->truncated |= EVENT_CUT_FILE_ARGUMENT;
 	if (failed->truncated & (KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
@@ -132,12 +159,15 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 
 	event->action = EVENT_OPEN;
 	set_result(event, open->result);
+	if (open->result >= 0 && !(open->file_flags & KERNEL_FILE_UNKNOWN))
+		event->descriptor = open->result;
 	event->count = open->count ? open->count : 1;
 	file->path = record_text(record, open->path);
 	file->argument = record_text(record, open->argument);
 	file->flags = native_open_flags(open->flags);
 	file->inode = open->inode;
 	file->mode = open->mode;
+	file->created_mode = open->created_mode;
 	/* The kernel does not count a file without a name as created; but nobody had it before. */
 	file->created =
 		open->file_flags & KERNEL_FILE_CREATED || (open->result >= 0 && (open->flags & O_TMPFILE) == O_TMPFILE);
@@ -152,22 +182,20 @@ static void decode_open(const struct record *record, struct buffer *scratch, str
 		event->truncated |= EVENT_CUT_FILE_ARGUMENT;
 	if (open->file_flags & KERNEL_FILE_UNKNOWN)
 		event->outcome = EVENT_UNKNOWN;
-	if (file->argument.length == 0 || (file->path.length > 0 && (!(open->header.flags & KERNEL_URING) ||
-									    open->file_flags & KERNEL_FILE_EXACT)))
+	file->named = named_path(scratch, record_text(record, open->directory), file->argument, file->path);
+	if (file->argument.length == 0)
 		return;
 	if (file->path.length > 0) {
-		struct text asked = claimed_path(scratch, record_text(record, open->directory), file->argument);
-
 		/*
 		 * A batch can open a file, close it and put another in its place before the completion is seen. What
 		 * was asked for is the kernel's own copy: so a path that is another, by a link or by this, is in doubt.
 		 */
-		if (!text_equal(file->path, asked))
-			file->unsure = true;
+		if (open->header.flags & KERNEL_URING && !(open->file_flags & KERNEL_FILE_EXACT))
+			file->unsure |= !text_equal(file->path, file->named);
 		return;
 	}
 	/* The kernel has no file: the argument. Where that was cut, so is this. */
-	file->path = claimed_path(scratch, record_text(record, open->directory), file->argument);
+	file->path = file->named;
 	if (open->truncated & (KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
 		event->truncated |= EVENT_CUT_FILE_PATH;
 }
@@ -219,9 +247,12 @@ static void decode_network(const struct record *record, struct event *event)
 {
 	const struct kernel_network *from = record->network;
 	struct event_network *network = &event->network;
-	bool server = from->header.kind == KERNEL_ACCEPT || from->header.kind == KERNEL_LISTEN;
+	bool server = from->header.kind == KERNEL_ACCEPT || from->header.kind == KERNEL_LISTEN ||
+		      from->header.kind == KERNEL_RECEIVE;
 
 	set_result(event, from->result);
+	if (from->descriptor)
+		event->descriptor = (int32_t)(from->descriptor - 1);
 	set_ends(network, &from->tuple, server);
 	/* A runtime talks to nobody on its way in but by a unix socket: whoever makes it do so is not to hide behind its mark. */
 	event->runtime_setup &= from->tuple.family == AF_UNIX;
@@ -233,12 +264,14 @@ static void decode_network(const struct record *record, struct event *event)
 		event->outcome = EVENT_UNKNOWN;
 		break;
 	case KERNEL_CONNECT_DONE:
+	case KERNEL_CONNECT_RETURNED:
 		event->action = EVENT_CONNECT;
 		if (from->result_unknown)
 			event->outcome = EVENT_UNKNOWN;
 		break;
 	case KERNEL_ACCEPT:
 		event->action = EVENT_ACCEPT;
+		event->descriptor = from->result >= 0 && !from->result_unknown ? from->result : -1;
 		if (from->result_unknown) { /* a listening socket's own record: who came is not known */
 			event->outcome = EVENT_UNKNOWN;
 			network->source = (struct event_address){0};
@@ -250,6 +283,7 @@ static void decode_network(const struct record *record, struct event *event)
 			event->outcome = EVENT_UNKNOWN;
 		network->source = (struct event_address){0};
 		break;
+	case KERNEL_RECEIVE: event->action = EVENT_RECEIVE; break;
 	default: event->action = EVENT_SEND; break;
 	}
 }
@@ -277,6 +311,8 @@ static void decode_socket(const struct record *record, struct event *event)
 	event->runtime_setup = false; /* as above */
 	if (from->result_unknown)
 		event->outcome = EVENT_UNKNOWN;
+	else if (from->result >= 0)
+		event->descriptor = from->result;
 	event->network.family = from->family;
 	event->network.type = from->type;
 	event->network.protocol = from->protocol;
@@ -294,6 +330,82 @@ static void decode_cgroup_left(const struct record *record, struct event *event)
 	memcpy(event->cgroup.other_id, from->other_id, sizeof(event->cgroup.other_id));
 }
 
+/* Appends a path as the program named it, or nothing. Returns where what follows will begin. */
+static size_t append_named(struct buffer *scratch, struct text directory, struct text argument)
+{
+	if (is_placed(directory, argument))
+		decode_normalise(scratch, directory, argument);
+	return scratch->length;
+}
+
+static struct text part_of(const struct buffer *scratch, size_t from, size_t to)
+{
+	return from < to ? (struct text){scratch->data + from, to - from} : (struct text){0};
+}
+
+static void decode_change(const struct record *record, struct buffer *scratch, struct event *event)
+{
+	const struct kernel_change *from = record->change;
+	struct event_change *change = &event->change;
+	size_t first, second;
+
+	event->action = record_action(from->header.kind);
+	set_result(event, from->result);
+	change->argument = record_text(record, from->argument);
+	change->new_argument = record_text(record, from->new_argument);
+	change->target = record_text(record, from->target);
+	change->mode = from->mode;
+	change->flags = from->flags;
+	change->inode = from->inode;
+	buffer_clear(scratch);
+	first = append_named(scratch, record_text(record, from->directory), change->argument);
+	second = append_named(scratch, record_text(record, from->new_directory), change->new_argument);
+	change->named = part_of(scratch, 0, first);
+	change->new_named = change->new_path = part_of(scratch, first, second);
+	change->path = record_text(record, from->path);
+	if (change->path.length == 0)
+		change->path = change->named;
+	else
+		change->named = change->path; /* by descriptor */
+	if (from->truncated & (KERNEL_CUT_PATH | KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
+		event->truncated |= EVENT_CUT_FILE_PATH;
+	if (from->truncated & KERNEL_CUT_NEW)
+		event->truncated |= EVENT_CUT_TARGET_PATH;
+}
+
+static void decode_deed(const struct record *record, struct buffer *scratch, struct event *event)
+{
+	const struct kernel_deed *from = record->deed;
+	struct event_deed *deed = &event->deed;
+	struct text kernels = record_text(record, from->path);
+
+	event->action = record_action(from->header.kind);
+	set_result(event, from->result);
+	if (from->descriptor)
+		event->descriptor = (int32_t)(from->descriptor - 1);
+	deed->request = from->request;
+	deed->flags = from->flags;
+	deed->id = from->id;
+	deed->other = from->other;
+	deed->other_name = (struct text){from->other_name, strnlen(from->other_name, sizeof(from->other_name))};
+	deed->source = record_text(record, from->source);
+	deed->type = record_text(record, from->type);
+	deed->data = record_text(record, from->data);
+	deed->descriptor_type = from->descriptor_type;
+	if (event->action == EVENT_MOUNT) {
+		deed->path = claimed_path(
+			scratch, record_text(record, from->directory), record_text(record, from->argument));
+		if (kernels.length > 0) /* moved by its descriptor */
+			deed->source = kernels;
+	} else {
+		deed->path = kernels;
+	}
+	if (from->tuple.family)
+		set_ends(&deed->socket, &from->tuple, from->accepted);
+	if (from->truncated & (KERNEL_CUT_PATH | KERNEL_CUT_ARGUMENT | KERNEL_CUT_DIRECTORY))
+		event->truncated |= EVENT_CUT_FILE_PATH;
+}
+
 void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buffer *scratch, struct event *event)
 {
 	const struct kernel_header *header = record->header;
@@ -301,6 +413,8 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	memset(event, 0, sizeof(*event));
 	event->time_ns = boot_unix_ns + header->time_ns;
 	event->count = 1;
+	event->call = header->call < KERNEL_CALLS_END ? (enum event_call)header->call : EVENT_CALL_NONE;
+	event->descriptor = -1;
 	event->ring = header->ring;
 	event->cpu = header->cpu;
 	event->ring_sequence = header->sequence;
@@ -308,7 +422,7 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	event->runtime_setup = header->marks & KERNEL_SETUP;
 	event->left_cgroup = header->marks & KERNEL_LEFT_CGROUP;
 	switch ((enum kernel_kind)header->kind) {
-	case KERNEL_EXEC: event->action = EVENT_EXEC; break;
+	case KERNEL_EXEC: decode_exec(record, scratch, event); break;
 	case KERNEL_EXEC_FAILED: decode_exec_failed(record, scratch, event); break;
 	case KERNEL_FORK: event->action = EVENT_FORK; break;
 	case KERNEL_EXIT: decode_exit(record, event); break;
@@ -317,11 +431,29 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	case KERNEL_CONNECT_DONE:
 	case KERNEL_ACCEPT:
 	case KERNEL_LISTEN:
-	case KERNEL_SEND: decode_network(record, event); break;
+	case KERNEL_SEND:
+	case KERNEL_RECEIVE:
+	case KERNEL_CONNECT_RETURNED: decode_network(record, event); break;
 	case KERNEL_DISCONNECT: decode_disconnect(record, event); break;
 	case KERNEL_SOCKET: decode_socket(record, event); break;
 	case KERNEL_TAMPER: event->action = EVENT_TAMPER; break;
 	case KERNEL_CGROUP_LEFT: decode_cgroup_left(record, event); break;
+	case KERNEL_LINK:
+	case KERNEL_SYMLINK:
+	case KERNEL_UNLINK:
+	case KERNEL_RMDIR:
+	case KERNEL_RENAME:
+	case KERNEL_CHMOD:
+	case KERNEL_MKDIR: decode_change(record, scratch, event); break;
+	case KERNEL_DUP:
+	case KERNEL_PTRACE:
+	case KERNEL_SETUID:
+	case KERNEL_SETNS:
+	case KERNEL_UNSHARE:
+	case KERNEL_BPF:
+	case KERNEL_MODULE:
+	case KERNEL_USERFAULTFD:
+	case KERNEL_MOUNT: decode_deed(record, scratch, event); break;
 	case KERNEL_NESTED:
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;

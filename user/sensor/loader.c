@@ -368,6 +368,29 @@ size_t loader_gone(struct loader *loader, void (*each)(void *context, const stru
 	return attach_gone(loader->attach, each, context);
 }
 
+/* --- calls by need --------------------------------------------------------------------------------------------------- */
+
+int loader_want(struct loader *loader, uint64_t calls, char *why, size_t why_size)
+{
+	_Atomic __u64 *wanted = (_Atomic __u64 *)&loader->skeleton->bss->calls_wanted;
+	uint64_t before = atomic_exchange(wanted, calls);
+	int error = run_program(loader->skeleton->progs.calls_choose);
+
+	if (!error)
+		error = attach_calls(loader->attach, loader->skeleton->obj, (calls & KERNEL_CALLS_BY_NEED) != 0);
+	if (!error)
+		return 0;
+	atomic_store(wanted, before);
+	(void)run_program(loader->skeleton->progs.calls_choose);
+	snprintf(why, why_size, "the calls that are asked for cannot be watched: %s", strerror(-error));
+	return error;
+}
+
+uint64_t loader_wanted(const struct loader *loader)
+{
+	return loader->skeleton->bss->calls_wanted;
+}
+
 /* --- opening -------------------------------------------------------------------------------------------------------- */
 
 static int print_quietly(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -540,6 +563,8 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	if (!error)
 		error = attach_all(loader->attach, loader->skeleton->obj, loader->cgroup_fd,
 			&loader->skeleton->bss->syscall_spares, why, why_size);
+	if (!error)
+		error = loader_want(loader, options->calls, why, why_size);
 	if (!error && run_iterator(loader->skeleton->progs.network_list) < 0)
 		log_warning("connections that are open already cannot be listed: their ends will not be told");
 	if (error) {

@@ -37,6 +37,7 @@ struct loader_options {
 	const struct kernel_prefix *prefixes; /* its path prefixes … */
 	const uint64_t *prefix_rules;         /* … and the rules of each */
 	size_t prefix_count;
+	uint64_t calls; /* as loader_want takes them */
 	const char
 		*host_root; /* where the host's file system is mounted, with its cgroups; NULL or "": / (hierarchy.h) */
 };
@@ -106,6 +107,15 @@ uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
  * of calls that are not watched there are more.
  */
 uint64_t loader_missed(const struct loader *loader);
+
+/*
+ * From now on calls are told by need: bits 1 << enum kernel_call. What is told always stays as it is, and its bits ask for
+ * more of it: opens tell what a relative path starts from, socket() also the ordinary sockets, connect what it returned. 0,
+ * or -errno with one sentence in `why`; then everything is as it was.
+ */
+int loader_want(struct loader *loader, uint64_t calls, char *why, size_t why_size);
+/* What is asked for now. */
+uint64_t loader_wanted(const struct loader *loader);
 
 /* The rules of `policy` with namespaces or labels that hold for a container; 0: none any more. 0 or -errno. */
 int loader_policy_container(struct loader *loader, const uint8_t id[KERNEL_CONTAINER_ID_SIZE], uint64_t rules);

@@ -261,6 +261,8 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		nested_note(pipeline->nested, &record);
 		return 0;
 	}
+	if (record.header->kind == KERNEL_CONNECT_RETURNED) /* for those who ask for it: no document waits for it */
+		return 0;
 	if (record.header->kind == KERNEL_EXIT) {
 		if (image)
 			life_ends(pipeline->life, &record, image, pipeline->now_ns);

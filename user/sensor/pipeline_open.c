@@ -148,6 +148,7 @@ static int open_loader(struct pipeline *pipeline)
 		.prefixes = prefixes,
 		.prefix_rules = prefix_rules,
 		.prefix_count = prefix_count,
+		.calls = settings->rules.calls,
 	};
 	char why[512];
 	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));

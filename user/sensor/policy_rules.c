@@ -46,7 +46,18 @@ uint64_t policy_kinds(void)
 	uint64_t kinds = 0;
 
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (event_action_name(action) && event_action_category(action) < EVENT_HEALTH)
+		if (event_action_name(action) && event_action_category(action) != EVENT_HEALTH &&
+			event_action_category(action) != EVENT_CONTAINER)
+			kinds |= 1ull << action;
+	return kinds;
+}
+
+uint64_t policy_kinds_by_need(void)
+{
+	uint64_t kinds = 1ull << EVENT_RECEIVE;
+
+	for (int action = 1; action < EVENT_ACTIONS_END; action++)
+		if (event_action_category(action) == EVENT_CHANGE || event_action_category(action) == EVENT_DEED)
 			kinds |= 1ull << action;
 	return kinds;
 }
@@ -195,7 +206,7 @@ static int read_leave_out(struct policy_rules *rules, const struct config_tree *
 	return 0;
 }
 
-/* Only these kinds: a rule that leaves out all others. */
+/* Only these kinds: a rule that leaves out all others. What is recorded by need alone is asked for by being named. */
 static int read_only(struct policy_rules *rules, const struct config_tree *tree, const struct config_node *node)
 {
 	struct policy_rule only = {0};
@@ -204,11 +215,50 @@ static int read_only(struct policy_rules *rules, const struct config_tree *tree,
 
 	if (error || only.kinds == policy_kinds())
 		return error;
+	rules->also |= only.kinds & policy_kinds_by_need();
 	rule = new_rule(rules, tree, node);
 	if (!rule)
 		return -EINVAL;
-	*rule = (struct policy_rule){.kinds = policy_kinds() & ~only.kinds, .modes = all_modes};
+	*rule = (struct policy_rule){.kinds = policy_kinds() & ~only.kinds, .modes = all_modes, .others = true};
 	return 0;
+}
+
+/* Beside what is recorded anyway: kinds by need, every socket, and of opens what a relative path starts from. */
+static int take_also(
+	const struct config_tree *tree, const struct config_node *node, const char *word, struct policy_rule *rule)
+{
+	const uint64_t more = 1ull << EVENT_SOCKET | 1ull << EVENT_OPEN;
+	int action = event_action_find(text_of(word));
+
+	if (!((policy_kinds_by_need() | more) >> action & 1))
+		return config_refuse(tree, node,
+			"also takes kinds that are recorded where they are asked for alone (link, symlink, unlink, "
+			"rmdir, "
+			"rename, chmod, mkdir, dup, ptrace, setuid, setns, unshare, bpf, module, userfaultfd, mount, "
+			"receive), socket for every socket, and open for the names of relative paths, not \"%.200s\"",
+			word);
+	rule->kinds |= 1ull << action;
+	return 0;
+}
+
+static int read_also(struct policy_rules *rules, const struct config_tree *tree, const struct config_node *node)
+{
+	struct policy_rule also = {0};
+	int error = read_words(tree, node, "also", take_also, &also);
+
+	rules->also |= also.kinds;
+	return error;
+}
+
+/* When all keys are known: what was asked for is left out by no `kinds`, and has its calls. */
+static void settle_also(struct policy_rules *rules)
+{
+	for (size_t i = 0; i < rules->count; i++)
+		if (rules->items[i].others)
+			rules->items[i].kinds &= ~rules->also;
+	for (int call = 1; call < EVENT_CALLS_END; call++)
+		if (rules->also >> event_call_action(call) & 1)
+			rules->calls |= 1ull << call;
 }
 
 static int check_paths(const struct policy_rules *rules, const struct config_tree *tree)
@@ -234,13 +284,15 @@ int policy_rules_read(struct policy_rules *rules, const struct config_tree *tree
 	if (!tree->file || (root->shape == CONFIG_WORD && root->word[0] == '\0'))
 		return 0;
 	if (root->shape != CONFIG_MAPPING)
-		return config_refuse(tree, root, "record takes keys of its own: kinds and leave_out");
+		return config_refuse(tree, root, "record takes keys of its own: kinds, also and leave_out");
 	for (size_t i = 0; i < root->count; i++) {
 		const struct config_node *node = &root->items[i];
 		int error;
 
 		if (strcmp(node->key, "kinds") == 0)
 			error = read_only(rules, tree, node);
+		else if (strcmp(node->key, "also") == 0)
+			error = read_also(rules, tree, node);
 		else if (strcmp(node->key, "leave_out") == 0)
 			error = read_leave_out(rules, tree, node);
 		else
@@ -248,6 +300,7 @@ int policy_rules_read(struct policy_rules *rules, const struct config_tree *tree
 		if (error)
 			return error;
 	}
+	settle_also(rules);
 	return check_paths(rules, tree);
 }
 

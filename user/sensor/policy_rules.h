@@ -4,6 +4,7 @@
  *
  *	record:
  *	  kinds: [exec, connect]                      # only these
+ *	  also: [chmod, rename]                       # these too, which are recorded where they are asked for alone
  *	  leave_out:                                  # an event is left out if one of these holds
  *	    - kinds: [open]                           # and of one all conditions must hold
  *	      namespaces: [kube-system, "monitoring-*"]
@@ -34,15 +35,20 @@ struct policy_rule {
 	const struct config_node *namespaces; /* words */
 	const struct config_node *labels;     /* each key with words */
 	const struct config_node *paths;      /* words */
+	bool others;                          /* it leaves out what `kinds` does not name */
 };
 
 struct policy_rules {
 	struct policy_rule items[KERNEL_RULES];
 	size_t count;
+	uint64_t also;  /* bit 1 << enum event_action: kinds that are recorded by need, or more fully */
+	uint64_t calls; /* bit 1 << enum event_call: those that make them */
 };
 
 /* The kinds that may be left out: all but what the sensor says of itself. */
 uint64_t policy_kinds(void);
+/* Those of them that are recorded only where somebody asks for them. */
+uint64_t policy_kinds_by_need(void);
 
 /*
  * Reads the tree, which must live as long as the rules. 0, or -EINVAL after it has logged `FILE:LINE: reason`. A tree

@@ -19,6 +19,23 @@ struct layout {
 			offsetof(struct kernel_network, result)                                                        \
 	}
 
+#define CHANGE_LAYOUT                                                                                                  \
+	{                                                                                                              \
+		sizeof(struct kernel_change), offsetof(struct kernel_change, path), 6,                                 \
+			offsetof(struct kernel_change, result)                                                         \
+	}
+#define DEED_LAYOUT                                                                                                    \
+	{                                                                                                              \
+		sizeof(struct kernel_deed), offsetof(struct kernel_deed, path), 6,                                     \
+			offsetof(struct kernel_deed, result)                                                           \
+	}
+
+/* The kernel's side has the numbers of the event's own enum. */
+#define CALL(name, number, text) _Static_assert((int)KERNEL_CALL_##name == (int)EVENT_CALL_##name, text);
+EVENT_CALLS(CALL)
+#undef CALL
+_Static_assert((int)KERNEL_CALLS_END == (int)EVENT_CALLS_END, "as many calls");
+
 static const struct layout layouts[KERNEL_KINDS_END] = {
 	[KERNEL_EXEC] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
 	[KERNEL_EXEC_FAILED] = {sizeof(struct kernel_exec_failed), offsetof(struct kernel_exec_failed, argument), 2,
@@ -37,6 +54,24 @@ static const struct layout layouts[KERNEL_KINDS_END] = {
 	[KERNEL_TAMPER] = {sizeof(struct kernel_tamper), 0, 0, 0},
 	[KERNEL_CGROUP_LEFT] = {sizeof(struct kernel_cgroup_left), offsetof(struct kernel_cgroup_left, path), 1, 0},
 	[KERNEL_NESTED] = {sizeof(struct kernel_nested), 0, 0, 0},
+	[KERNEL_LINK] = CHANGE_LAYOUT,
+	[KERNEL_SYMLINK] = CHANGE_LAYOUT,
+	[KERNEL_UNLINK] = CHANGE_LAYOUT,
+	[KERNEL_RMDIR] = CHANGE_LAYOUT,
+	[KERNEL_RENAME] = CHANGE_LAYOUT,
+	[KERNEL_CHMOD] = CHANGE_LAYOUT,
+	[KERNEL_MKDIR] = CHANGE_LAYOUT,
+	[KERNEL_DUP] = DEED_LAYOUT,
+	[KERNEL_PTRACE] = DEED_LAYOUT,
+	[KERNEL_SETUID] = DEED_LAYOUT,
+	[KERNEL_SETNS] = DEED_LAYOUT,
+	[KERNEL_UNSHARE] = DEED_LAYOUT,
+	[KERNEL_BPF] = DEED_LAYOUT,
+	[KERNEL_MODULE] = DEED_LAYOUT,
+	[KERNEL_USERFAULTFD] = DEED_LAYOUT,
+	[KERNEL_MOUNT] = DEED_LAYOUT,
+	[KERNEL_RECEIVE] = NETWORK_LAYOUT,
+	[KERNEL_CONNECT_RETURNED] = NETWORK_LAYOUT,
 	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
 };
 
@@ -113,7 +148,8 @@ enum event_action record_action(enum kernel_kind kind)
 	case KERNEL_EXIT: return EVENT_END;
 	case KERNEL_OPEN: return EVENT_OPEN;
 	case KERNEL_CONNECT:
-	case KERNEL_CONNECT_DONE: return EVENT_CONNECT;
+	case KERNEL_CONNECT_DONE:
+	case KERNEL_CONNECT_RETURNED: return EVENT_CONNECT;
 	case KERNEL_ACCEPT: return EVENT_ACCEPT;
 	case KERNEL_LISTEN: return EVENT_LISTEN;
 	case KERNEL_SEND: return EVENT_SEND;
@@ -121,6 +157,23 @@ enum event_action record_action(enum kernel_kind kind)
 	case KERNEL_SOCKET: return EVENT_SOCKET;
 	case KERNEL_TAMPER: return EVENT_TAMPER;
 	case KERNEL_CGROUP_LEFT: return EVENT_CGROUP_LEFT;
+	case KERNEL_LINK: return EVENT_LINK;
+	case KERNEL_SYMLINK: return EVENT_SYMLINK;
+	case KERNEL_UNLINK: return EVENT_UNLINK;
+	case KERNEL_RMDIR: return EVENT_RMDIR;
+	case KERNEL_RENAME: return EVENT_RENAME;
+	case KERNEL_CHMOD: return EVENT_CHMOD;
+	case KERNEL_MKDIR: return EVENT_MKDIR;
+	case KERNEL_DUP: return EVENT_DUP;
+	case KERNEL_PTRACE: return EVENT_PTRACE;
+	case KERNEL_SETUID: return EVENT_SETUID;
+	case KERNEL_SETNS: return EVENT_SETNS;
+	case KERNEL_UNSHARE: return EVENT_UNSHARE;
+	case KERNEL_BPF: return EVENT_BPF;
+	case KERNEL_MODULE: return EVENT_MODULE;
+	case KERNEL_USERFAULTFD: return EVENT_USERFAULTFD;
+	case KERNEL_MOUNT: return EVENT_MOUNT;
+	case KERNEL_RECEIVE: return EVENT_RECEIVE;
 	case KERNEL_NESTED:
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;

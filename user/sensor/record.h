@@ -28,6 +28,8 @@ struct record {
 		const struct kernel_tamper *tamper;
 		const struct kernel_cgroup_left *cgroup_left;
 		const struct kernel_nested *nested;
+		const struct kernel_change *change;
+		const struct kernel_deed *deed;
 	};
 };
 
