@@ -93,9 +93,23 @@ static void put_types(struct json *json, const struct event *event)
 		else
 			json_literal(json, "access");
 		break;
+	case EVENT_LINK:
+	case EVENT_SYMLINK:
+	case EVENT_MKDIR: json_literal(json, "creation"); break;
+	case EVENT_UNLINK:
+	case EVENT_RMDIR: json_literal(json, "deletion"); break;
+	case EVENT_RENAME:
+	case EVENT_CHMOD:
+	case EVENT_SETUID:
+	case EVENT_SETNS:
+	case EVENT_UNSHARE:
+	case EVENT_MOUNT: json_literal(json, "change"); break;
+	case EVENT_PTRACE: json_literal(json, "access"); break;
+	case EVENT_MODULE: json_literal(json, "start"); break;
 	case EVENT_CONNECT:
 	case EVENT_ACCEPT:
 	case EVENT_SEND:
+	case EVENT_RECEIVE:
 		json_literal(json, "connection");
 		json_literal(json, "start");
 		break;
@@ -138,9 +152,10 @@ static void put_period(struct json *json, uint64_t start_ns, uint64_t end_ns)
 
 static void put_event(struct document *document)
 {
-	static const char *const categories[] = {"process", "file", "network", "host", "host"};
+	static const char *const categories[] = {"process", "file", "network", "host", "host", "file", "process"};
 	static const char *const datasets[] = {
-		"taffrail.process", "taffrail.file", "taffrail.network", "taffrail.health", "taffrail.container"};
+		"taffrail.process", "taffrail.file", "taffrail.network", "taffrail.health", "taffrail.container",
+		"taffrail.file", "taffrail.process"};
 	static const char *const outcomes[] = {"success", "failure", "unknown"};
 	const struct event *event = document->event;
 	enum event_category category = event_action_category(event->action);
@@ -154,7 +169,7 @@ static void put_event(struct document *document)
 	put_name(json, event->rule ? "alert" : category == EVENT_HEALTH ? "metric" : "event");
 	json_key(json, "category");
 	json_array_begin(json);
-	put_name(json, categories[category]);
+	put_name(json, event->action == EVENT_MODULE ? "driver" : categories[category]);
 	if (event->action == EVENT_TAMPER || event->action == EVENT_CGROUP_LEFT)
 		put_name(json, "intrusion_detection");
 	json_array_end(json);
@@ -264,12 +279,22 @@ static void put_own(struct document *document)
 		put_own_cgroup(document);
 	if (event->process)
 		put_own_process(document);
-	if (event->action == EVENT_OPEN || (event->action == EVENT_EXEC && event->file.argument.length > 0))
+	/* How a program was named that was executed is the process's: its arguments and executable. */
+	if (event->action == EVENT_OPEN || (event->action == EVENT_EXEC && event->outcome != EVENT_SUCCESS &&
+						   event->file.argument.length > 0))
 		put_own_file(document);
+	if (event_action_category(event->action) == EVENT_CHANGE)
+		put_own_change(document);
+	if (event_action_category(event->action) == EVENT_DEED)
+		put_own_deed(document);
 	if (event->action == EVENT_SOCKET ||
-		(event->action == EVENT_SEND &&
+		((event->action == EVENT_SEND || event->action == EVENT_RECEIVE) &&
 			(event->network.type == SOCK_RAW || event->network.family == AF_PACKET)))
 		put_own_socket(document);
+	if (event_call_name(event->call)) {
+		json_key(json, "call");
+		put_name(json, event_call_name(event->call));
+	}
 	put_true(json, "io_uring", event->io_uring);
 	put_true(json, "runtime_setup", event->runtime_setup);
 	put_true(json, "left_cgroup", event->left_cgroup);
@@ -314,8 +339,12 @@ void ecs_write(struct buffer *out, const struct event *event)
 	}
 	if (event->action == EVENT_OPEN || event->action == EVENT_EXEC)
 		put_file(&document);
-	if (event_action_category(event->action) == EVENT_NETWORK)
-		put_network(&document);
+	switch (event_action_category(event->action)) {
+	case EVENT_NETWORK: put_network(&document, &event->network); break;
+	case EVENT_CHANGE: put_change(&document); break;
+	case EVENT_DEED: put_deed(&document); break;
+	default: break;
+	}
 	if (event->rule) {
 		put_rule(&document);
 		put_threat(&document);

@@ -9,16 +9,11 @@
 #include "event/ecs_document.h"
 #include "event/names.h"
 
-void put_file(struct document *document)
+void put_path(struct document *document, struct text path)
 {
-	const struct event_file *file = &document->event->file;
-	struct json *json = &document->json;
-	const char *slash = file->path.length > 0 ? memrchr(file->path.data, '/', file->path.length) : NULL;
-	struct text path = file->path, name = path, directory = {0}, extension = {0};
-	const char *type = name_of_file_type(file->mode), *dot;
+	const char *slash = path.length > 0 ? memrchr(path.data, '/', path.length) : NULL, *dot;
+	struct text name = path, directory = {0}, extension = {0};
 
-	if (path.length == 0)
-		return;
 	if (slash) {
 		name = (struct text){slash + 1, path.length - (size_t)(slash - path.data) - 1};
 		directory = (struct text){path.data, slash > path.data ? (size_t)(slash - path.data) : 1};
@@ -26,12 +21,23 @@ void put_file(struct document *document)
 	dot = name.length > 0 ? memrchr(name.data, '.', name.length) : NULL;
 	if (dot && dot > name.data)
 		extension = (struct text){dot + 1, name.length - (size_t)(dot - name.data) - 1};
-	json_key(json, "file");
-	json_object_begin(json);
 	put_text(document, "path", "file.path", path);
 	put_text(document, "name", "file.name", name);
 	put_text(document, "directory", "file.directory", directory);
 	put_text(document, "extension", "file.extension", extension);
+}
+
+void put_file(struct document *document)
+{
+	const struct event_file *file = &document->event->file;
+	struct json *json = &document->json;
+	const char *type = name_of_file_type(file->mode);
+
+	if (file->path.length == 0)
+		return;
+	json_key(json, "file");
+	json_object_begin(json);
+	put_path(document, file->path);
 	if (type) {
 		char mode[8];
 
@@ -46,10 +52,11 @@ void put_file(struct document *document)
 	json_object_end(json);
 }
 
-static void put_end(struct document *document, bool server, const struct event_address *address, uint64_t bytes)
+static void put_end(
+	struct document *document, const struct event_network *network, const struct event_address *address)
 {
 	struct json *json = &document->json;
-	const struct event_network *network = &document->event->network;
+	bool server = address == &network->destination;
 	char text[INET6_ADDRSTRLEN];
 
 	if (address->family == AF_VSOCK) {
@@ -78,13 +85,12 @@ static void put_end(struct document *document, bool server, const struct event_a
 	}
 	if (document->event->action == EVENT_DISCONNECT) {
 		json_key(json, "bytes");
-		json_unsigned(json, bytes);
+		json_unsigned(json, server ? network->destination_bytes : network->source_bytes);
 	}
 }
 
-void put_network(struct document *document)
+void put_network(struct document *document, const struct event_network *network)
 {
-	const struct event_network *network = &document->event->network;
 	const char *transport = name_of_transport(network->family, network->protocol);
 	bool inet = network->family == AF_INET || network->family == AF_INET6;
 	struct json *json = &document->json;
@@ -92,10 +98,10 @@ void put_network(struct document *document)
 	char id[COMMUNITY_TEXT];
 
 	mark = json_optional_begin(json, "source");
-	put_end(document, false, &network->source, network->source_bytes);
+	put_end(document, network, &network->source);
 	json_optional_end(json, mark);
 	mark = json_optional_begin(json, "destination");
-	put_end(document, true, &network->destination, network->destination_bytes);
+	put_end(document, network, &network->destination);
 	json_optional_end(json, mark);
 	mark = json_optional_begin(json, "network");
 	if (transport) {
@@ -127,6 +133,8 @@ void put_own_file(struct document *document)
 	json_key(json, "file");
 	json_object_begin(json);
 	put_text(document, "argument", "taffrail.file.argument", file->argument);
+	if (!text_equal(file->named, file->path))
+		put_text(document, "named", "taffrail.file.named", file->named);
 	if (document->event->action == EVENT_OPEN) {
 		json_key(json, "flags");
 		json_array_begin(json);

@@ -36,6 +36,9 @@ void put_name(void *json, const char *name);
 void put_event_id(struct document *document, uint64_t sequence, const char *field);
 void put_exec_id(struct json *json, const struct event_process *process);
 
+/* A path with its parts, into the object "file" that is begun. */
+void put_path(struct document *document, struct text path);
+
 /* The strings of a NUL-separated block as an array. */
 void put_block(struct document *document, struct text block, const char *field);
 
@@ -45,7 +48,9 @@ void put_orchestrator(struct document *document);
 void put_labels(struct document *document);
 void put_process(struct document *document);
 void put_file(struct document *document);
-void put_network(struct document *document);
+void put_network(struct document *document, const struct event_network *network);
+void put_change(struct document *document);
+void put_deed(struct document *document);
 void put_rule(struct document *document);
 void put_tags(struct document *document);
 void put_threat(struct document *document);
@@ -66,5 +71,7 @@ void put_own_rule(struct document *document);
 
 /* What a rule's output names, as an object. `*escaped` becomes the field's name if bytes were not UTF-8. */
 void put_output_fields(struct json *json, const struct event_rule *rule, const char **escaped);
+void put_own_change(struct document *document);
+void put_own_deed(struct document *document);
 
 #endif

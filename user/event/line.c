@@ -354,6 +354,88 @@ static void put_attribution(struct line *line, const struct event_attribution *a
 		(unsigned long long)attribution->never, (unsigned long long)attribution->unnamed);
 }
 
+static void put_change(struct line *line, const struct event *event)
+{
+	const struct event_change *change = &event->change;
+	struct text to = event->action == EVENT_SYMLINK ? change->target : change->new_path;
+
+	put_text(line, change->path.length > 0 ? change->path : change->argument);
+	if (event->action == EVENT_CHMOD || event->action == EVENT_MKDIR)
+		put_format(line, " %04o", change->mode & 07777u);
+	if (to.length == 0)
+		to = change->new_argument;
+	if (to.length > 0) {
+		put(line, " \xe2\x86\x92 ");
+		put_text(line, to);
+	}
+}
+
+/* Which descriptor became which, and what it is. */
+static void put_dup(struct line *line, const struct event *event)
+{
+	const struct event_deed *deed = &event->deed;
+
+	put_format(line, "%llu", (unsigned long long)deed->request);
+	if (event->outcome == EVENT_SUCCESS)
+		put_format(line, " \xe2\x86\x92 %d", event->descriptor);
+	put(line, " ");
+	put(line, name_of_descriptor((uint8_t)deed->descriptor_type));
+	if (deed->path.length > 0) {
+		put(line, " ");
+		put_text(line, deed->path);
+	}
+	if (deed->socket.source.family) {
+		put(line, " ");
+		put_address(line, &deed->socket.source, name_has_ports((int)deed->socket.protocol));
+		put(line, " \xe2\x86\x92 ");
+		put_address(line, &deed->socket.destination, name_has_ports((int)deed->socket.protocol));
+	}
+}
+
+static void put_mount(struct line *line, const struct event_deed *deed)
+{
+	if (deed->source.length > 0) {
+		put_text(line, deed->source);
+		put(line, " \xe2\x86\x92 ");
+	}
+	put_text(line, deed->path);
+	if (deed->type.length > 0) {
+		put(line, " ");
+		put_text(line, deed->type);
+	}
+}
+
+static void put_deed(struct line *line, const struct event *event)
+{
+	const struct event_deed *deed = &event->deed;
+	char room[24];
+
+	switch (event->action) {
+	case EVENT_DUP: put_dup(line, event); return;
+	case EVENT_PTRACE:
+		put_format(line, "%s ", name_of_request(event, room));
+		put_text(line, deed->other_name);
+		put_format(line, "[%u]", deed->other);
+		return;
+	case EVENT_SETUID:
+		put(line, event_call_name(event_call_of(event)));
+		if (deed->id != UINT32_MAX)
+			put_format(line, " %u", deed->id);
+		return;
+	case EVENT_BPF:
+	case EVENT_SETNS: put(line, name_of_request(event, room)); return;
+	case EVENT_MODULE:
+		put_text(line, deed->path.length > 0 ? deed->path : TEXT_LITERAL("(from memory)"));
+		if (deed->data.length > 0)
+			put(line, " ");
+		put_text(line, deed->data);
+		return;
+	case EVENT_MOUNT: put_mount(line, deed); break;
+	default: break;
+	}
+	name_deed_flags(event, put_flag, line);
+}
+
 static void put_what(struct line *line, const struct event *event)
 {
 	switch (event->action) {
@@ -390,6 +472,10 @@ static void put_what(struct line *line, const struct event *event)
 	default:
 		if (event_action_category(event->action) == EVENT_NETWORK)
 			put_network(line, event);
+		else if (event_action_category(event->action) == EVENT_CHANGE)
+			put_change(line, event);
+		else if (event_action_category(event->action) == EVENT_DEED)
+			put_deed(line, event);
 		break;
 	}
 	if (event->rule)
@@ -458,7 +544,7 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 	}
 	pad(&line, column += narrow ? WHO_NARROW : WHO_WIDTH);
 	colour(&line, bad ? "\033[31m" : event->action == EVENT_EXEC ? "\033[32m" : "\033[36m");
-	put(&line, actions[event->action] ? actions[event->action] : "?");
+	put(&line, actions[event->action] ? actions[event->action] : event_action_name(event->action));
 	colour(&line, "\033[0m");
 	pad(&line, column + ACTION_WIDTH);
 	put_what(&line, event);

@@ -9,6 +9,8 @@
 
 #include "base/text.h"
 
+struct event;
+
 /* "ENOENT"; "E4711" for a number without a name, made in `room` (at least 16 bytes). */
 const char *name_of_error(int error, char *room);
 
@@ -49,6 +51,13 @@ const char *name_of_socket_protocol(int family, int protocol, char *room);
 
 /* Is it the id of a technique of MITRE ATT&CK: T1059, T1059.004? */
 bool name_is_technique(struct text text);
+
+/* Calls `each` for every flag of a change (AT_*, RENAME_*) or of a deed (CLONE_*, MS_*, …), then for those without a name. */
+void name_change_flags(const struct event *event, void (*each)(void *context, const char *name), void *context);
+void name_deed_flags(const struct event *event, void (*each)(void *context, const char *name), void *context);
+
+/* "PTRACE_ATTACH", "BPF_PROG_LOAD", "CLONE_NEWNET" for a deed's request; else its number, in `room` (at least 24 bytes). */
+const char *name_of_request(const struct event *event, char *room);
 
 /* "pipe", "unix", "inet", … for a value of enum kernel_fd_type. */
 const char *name_of_descriptor(uint8_t type);
