@@ -153,9 +153,8 @@ static void put_period(struct json *json, uint64_t start_ns, uint64_t end_ns)
 static void put_event(struct document *document)
 {
 	static const char *const categories[] = {"process", "file", "network", "host", "host", "file", "process"};
-	static const char *const datasets[] = {
-		"taffrail.process", "taffrail.file", "taffrail.network", "taffrail.health", "taffrail.container",
-		"taffrail.file", "taffrail.process"};
+	static const char *const datasets[] = {"taffrail.process", "taffrail.file", "taffrail.network",
+		"taffrail.health", "taffrail.container", "taffrail.file", "taffrail.process"};
 	static const char *const outcomes[] = {"success", "failure", "unknown"};
 	const struct event *event = document->event;
 	enum event_category category = event_action_category(event->action);
@@ -280,8 +279,8 @@ static void put_own(struct document *document)
 	if (event->process)
 		put_own_process(document);
 	/* How a program was named that was executed is the process's: its arguments and executable. */
-	if (event->action == EVENT_OPEN || (event->action == EVENT_EXEC && event->outcome != EVENT_SUCCESS &&
-						   event->file.argument.length > 0))
+	if (event->action == EVENT_OPEN ||
+		(event->action == EVENT_EXEC && event->outcome != EVENT_SUCCESS && event->file.argument.length > 0))
 		put_own_file(document);
 	if (event_action_category(event->action) == EVENT_CHANGE)
 		put_own_change(document);

@@ -52,8 +52,7 @@ void put_file(struct document *document)
 	json_object_end(json);
 }
 
-static void put_end(
-	struct document *document, const struct event_network *network, const struct event_address *address)
+static void put_end(struct document *document, const struct event_network *network, const struct event_address *address)
 {
 	struct json *json = &document->json;
 	bool server = address == &network->destination;
