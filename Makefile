@@ -92,7 +92,7 @@ $(SKELETON): $(B)/bpf/%.skel.h: $(B)/bpf/%.o
 
 # --- rooms and programs ----------------------------------------------------------------------------------------------
 objects = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(foreach room,$(1),$(wildcard user/$(room)/*.c user/$(room)/*/*.c))))
-SHARED_O := $(call objects,base event grpc)
+SHARED_O := $(call objects,base event grpc detect)
 SENSOR_O := $(call objects,sensor)
 COLLECTOR_O := $(call objects,collector)
 CLI_O := $(call objects,cli)

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A set of rules is made of definitions whose names have come together. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "detect/index.h"
+#include "detect/loader.h"
+
+enum { MANY_TYPES = 100 };
+
+static bool has_one(const struct text *tags, size_t tag_count, const struct text *wanted, size_t wanted_count)
+{
+	for (size_t i = 0; i < tag_count; i++)
+		for (size_t k = 0; k < wanted_count; k++)
+			if (text_equal(tags[i], wanted[k]))
+				return true;
+	return false;
+}
+
+static bool is_chosen(const struct definition_rule *rule, const struct rules_options *options)
+{
+	return rule->enabled && rule->priority <= options->priority &&
+	       (!options->tags || has_one(rule->tags, rule->tag_count, options->tags, options->tag_count)) &&
+	       !has_one(rule->tags, rule->tag_count, options->without_tags, options->without_tag_count);
+}
+
+static struct text copy_phrase(struct arena *arena, const struct phrase *phrase)
+{
+	return arena_copy(arena, (struct text){phrase->bytes, phrase->length});
+}
+
+/* What people see of a rule, into the set's own memory: the loader's goes. */
+static int describe(struct rules *rules, const struct definition_rule *definition, bool chosen, struct rule *rule)
+{
+	struct text *tags = arena_take(&rules->arena, definition->tag_count * sizeof(*tags));
+	struct rules_rule *public = &rule->public;
+
+	if (!tags)
+		return -ENOMEM;
+	for (size_t i = 0; i < definition->tag_count; i++) {
+		tags[i] = arena_copy(&rules->arena, definition->tags[i]);
+		if (!tags[i].data)
+			return -ENOMEM;
+	}
+	public->name = arena_copy(&rules->arena, definition->name);
+	public->file = arena_copy(&rules->arena, definition->file);
+	public->description = copy_phrase(&rules->arena, &definition->description);
+	public->output = copy_phrase(&rules->arena, &definition->output);
+	rule->condition = copy_phrase(&rules->arena, &definition->condition);
+	public->priority = definition->priority;
+	public->tags = tags;
+	public->tag_count = definition->tag_count;
+	public->enabled = chosen;
+	public->number = (size_t)(rule - rules->rules);
+	return public->name.data && public->file.data && public->description.data && public->output.data &&
+			       rule->condition.data
+		       ? 0
+		       : -ENOMEM;
+}
+
+/* Adds the rule to the programs of the calls whose events it can match. */
+static int add_to_calls(struct rules *rules, struct rule *rule, bool *possible)
+{
+	for (int call = 1; call < EVENT_CALLS_END; call++) {
+		struct call_program *program = &rules->program.calls[call];
+		uint32_t *number_slot, *node_slot;
+		int64_t node;
+
+		if (!event_types_has(&rule->types, call))
+			continue;
+		node = program_node(&rules->program, rule->expression, (enum event_call)call);
+		if (node == NO_NODE)
+			return -ENOMEM;
+		if (node == FALSE_NODE)
+			continue;
+		*possible = true;
+		if (!rule->public.enabled)
+			continue;
+		number_slot = arena_append(&rules->arena, &program->rules, &program->count, sizeof(*number_slot));
+		node_slot = arena_append(&rules->arena, &program->nodes, &program->node_count, sizeof(*node_slot));
+		if (!number_slot || !node_slot)
+			return -ENOMEM;
+		*number_slot = (uint32_t)rule->public.number;
+		*node_slot = (uint32_t)node;
+	}
+	return 0;
+}
+
+static void warn_of_types(
+	struct rules_loader *loader, const struct definition_rule *definition, const struct rule *rule, bool possible)
+{
+	struct sources *sources = &loader->sources;
+	size_t count = event_types_count(&rule->types);
+	bool recorded = false;
+
+	for (int call = 1; call < EVENT_CALLS_END; call++)
+		recorded = recorded || event_types_has(&rule->types, call);
+	if (count == 0)
+		sources_warning(sources, definition->place, "the rule can never match: no type of event is left to it");
+	else if (!recorded)
+		sources_warning(
+			sources, definition->place, "the rule can never match: no event is of a type that it asks for");
+	else if (!possible)
+		sources_warning(sources, definition->place, "the rule can never match: its condition is always false");
+	else if (count > MANY_TYPES && !definition->quiet_types)
+		sources_warning(sources, definition->place,
+			"the rule matches %zu types of events, which costs time: let it ask for evt.type", count);
+}
+
+/* 0, also after a problem was noted; -ENOMEM. */
+static int build_rule(struct rules_loader *loader, struct rules *rules, const struct definition_rule *definition,
+	const struct rules_options *options, struct rule *rule)
+{
+	struct sources *sources = &loader->sources;
+	bool report = !definition->skip_unknown, possible = false;
+	int error = describe(rules, definition, is_chosen(definition, options), rule), output;
+
+	if (error)
+		return error;
+	error = program_resolve(&rules->program, sources, rule->expression, report);
+	output = output_compile(rules, sources, rule, &definition->output, report);
+	if (error == -ENOMEM || output == -ENOMEM)
+		return -ENOMEM;
+	if ((error == -ENOENT || output == -ENOENT) && !report && error != -EINVAL && output != -EINVAL) {
+		sources_warning(
+			sources, definition->place, "the rule is skipped: it asks for a field that is not known");
+		rule->public.enabled = false;
+		return 0;
+	}
+	if (error || output)
+		return 0;
+	program_types(rule->expression, false, &rule->types);
+	error = add_to_calls(rules, rule, &possible);
+	if (!error)
+		warn_of_types(loader, definition, rule, possible);
+	return error;
+}
+
+int loader_build(struct rules_loader *loader, struct rules *rules, struct expression **expressions,
+	const struct rules_options *options)
+{
+	struct definitions *definitions = &loader->definitions;
+	int error = program_open(&rules->program, &rules->arena);
+
+	rules->all = options->all;
+	rules->rules = arena_take(&rules->arena, definitions->rule_count * sizeof(*rules->rules));
+	if (!rules->rules)
+		return -ENOMEM;
+	rules->rule_count = definitions->rule_count;
+	for (size_t i = 0; i < definitions->rule_count && !error; i++) {
+		rules->rules[i].expression = expressions[i];
+		if (expressions[i])
+			error = build_rule(loader, rules, definitions->rules[i], options, &rules->rules[i]);
+	}
+	for (size_t i = 0; i < rules->rule_count; i++)
+		rules->rules[i].expression = NULL; /* the loader's memory, which goes */
+	for (int call = 1; call < EVENT_CALLS_END && !error; call++) {
+		struct call_program *program = &rules->program.calls[call];
+
+		if (program->count > rules->call_rules_max)
+			rules->call_rules_max = program->count;
+		if (program->count > 0)
+			error = index_build(&rules->program, program);
+	}
+	return error;
+}
+
+/* --- what a set tells ----------------------------------------------------------------------------------------------------- */
+
+void rules_free(struct rules *rules)
+{
+	if (!rules)
+		return;
+	for (int call = 0; call < EVENT_CALLS_END; call++)
+		if (rules->program.calls[call].index)
+			index_free(rules->program.calls[call].index);
+	program_close(&rules->program);
+	arena_free(&rules->arena);
+	free(rules);
+}
+
+size_t rules_count(const struct rules *rules)
+{
+	return rules->rule_count;
+}
+
+const struct rules_rule *rules_at(const struct rules *rules, size_t number)
+{
+	return &rules->rules[number].public;
+}
+
+const struct rules_rule *rules_find(const struct rules *rules, struct text name)
+{
+	for (size_t i = 0; i < rules->rule_count; i++)
+		if (text_equal(rules->rules[i].public.name, name))
+			return &rules->rules[i].public;
+	return NULL;
+}
+
+uint64_t rules_calls(const struct rules *rules)
+{
+	uint64_t calls = 0;
+
+	for (int call = 1; call < EVENT_CALLS_END; call++)
+		if (rules->program.calls[call].count > 0)
+			calls |= 1ull << call;
+	return calls;
+}
+
+uint64_t rules_calls_of(const struct rules *rules, const struct rules_rule *rule)
+{
+	uint64_t calls = 0;
+
+	for (int call = 1; call < EVENT_CALLS_END; call++)
+		if (event_types_has(&rules->rules[rule->number].types, call))
+			calls |= 1ull << call;
+	return calls;
+}
