@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/version.h"
+#include "cli/rules.h"
 #include "cli/watch.h"
 
 static const struct command {
@@ -14,16 +15,17 @@ static const struct command {
 	int (*run)(int argc, char **argv); /* `argv` begins with the command; returns the exit code */
 } commands[] = {
 	{"watch", "show events as they happen", watch_run},
+	{"rules", "check rules, and show what they compile to", rules_run},
 };
 
 static void print_help(void)
 {
-	printf("taffrail - looks at what a collector knows\n\nUsage: taffrail COMMAND [OPTIONS]\n\n");
+	printf("taffrail - looks at what a collector knows, and at rules\n\nUsage: taffrail COMMAND [OPTIONS]\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	printf("\n  --help     print this help; taffrail COMMAND --help tells more\n"
 	       "  --version  print the version\n\n"
-	       "Exit: 0 done; 1 the collector cannot be reached or went away; 2 wrong usage.\n");
+	       "Exit: 0 done; 1 it failed, as taffrail COMMAND --help says; 2 wrong usage.\n");
 }
 
 int main(int argc, char **argv)
