@@ -93,7 +93,7 @@ $(SKELETON): $(B)/bpf/%.skel.h: $(B)/bpf/%.o
 # --- rooms and programs ----------------------------------------------------------------------------------------------
 objects = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(foreach room,$(1),$(wildcard user/$(room)/*.c user/$(room)/*/*.c))))
 SHARED_O := $(call objects,base event grpc detect)
-SENSOR_O := $(call objects,sensor)
+SENSOR_O := $(call objects,sensor) $(B)/pack.o
 COLLECTOR_O := $(call objects,collector)
 CLI_O := $(call objects,cli)
 
@@ -101,6 +101,14 @@ $(B)/user/%.o: user/%.c | $(PROTO_H)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c $< -o $@
 $(SENSOR_O) $(B)/user/sensor/main.o: | $(SKELETON)
+
+# The sensor's own rules are in it.
+PACK := $(sort $(wildcard deploy/rules/*.yaml))
+$(B)/pack.c: scripts/pack-rules.sh $(PACK)
+	@mkdir -p $(@D)
+	scripts/pack-rules.sh $(PACK) >$@
+$(B)/pack.o: $(B)/pack.c
+	$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/bin/taffrail-sensor: $(B)/user/sensor/main.o $(SENSOR_O) $(SHARED_O) $(PROTO_O)
 $(B)/bin/taffrail-collector: $(B)/user/collector/main.o $(COLLECTOR_O) $(SHARED_O) $(PROTO_O)

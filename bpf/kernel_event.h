@@ -383,7 +383,8 @@ struct kernel_socket {
 	__u16 type;   /* SOCK_* without its flags */
 	__u32 protocol;
 	__u8 result_unknown; /* io_uring: nothing tells the outcome */
-	__u8 zero[3];
+	__u8 ordinary;       /* such as programs open by the thousand: told only where every socket is asked for */
+	__u8 zero[2];
 };
 
 /* A TCP connection that had been established has ended. Bytes are payload. */

@@ -53,7 +53,8 @@ __hidden __noinline void socket_created(const struct call *call, u32 family, u32
 	struct kernel_socket record = {};
 
 	type &= SOCK_TYPE_MASK;
-	if (!socket_matters(family, type, protocol) && !call_asked(KERNEL_CALL_SOCKET))
+	record.ordinary = !socket_matters(family, type, protocol);
+	if (record.ordinary && !call_asked(KERNEL_CALL_SOCKET))
 		return;
 	/* While the canary flies, sends are looked at anyway. */
 	if ((family == AF_PACKET || type == SOCK_PACKET_OLD) && call->result >= 0 &&

@@ -57,7 +57,9 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(MODULE, 33, "module", DEED)                                                                             \
 	ACTION(USERFAULTFD, 34, "userfaultfd", DEED)                                                                   \
 	ACTION(MOUNT, 35, "mount", DEED)                                                                               \
-	ACTION(RECEIVE, 36, "receive", NETWORK)
+	ACTION(RECEIVE, 36, "receive", NETWORK)                                                                        \
+	ACTION(RULES, 37, "rules_refused", HEALTH)                                                                     \
+	ACTION(SUPPRESSED, 38, "findings_suppressed", HEALTH)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
 enum event_category {
@@ -235,6 +237,8 @@ struct event_container {
 	struct text sandbox_id;
 	struct text runtime;                      /* containerd, cri-o, docker, podman */
 	struct text workload_kind, workload_name; /* the pod's owner, as far as its labels tell */
+	/* Of its own /etc/passwd and /etc/group, lines "ID:NAME"; empty where they are not known. They never leave the sensor. */
+	struct text users, groups;
 	uint32_t attempt;
 	enum event_qos qos;
 	enum event_source source;

@@ -523,6 +523,8 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 		[EVENT_CONTAINER_NAMED] = "named",
 		[EVENT_CGROUP_LEFT] = "cgroup",
 		[EVENT_ATTRIBUTION] = "names",
+		[EVENT_RULES] = "rules",
+		[EVENT_SUPPRESSED] = "held back",
 	};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;

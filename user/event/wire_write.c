@@ -337,6 +337,8 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 	case EVENT_CGROUP_LEFT: wire_set_cgroup(message, &parts->life, &event->cgroup); break;
 	case EVENT_CONTAINER_NAMED:
 	case EVENT_FORK:
+	case EVENT_RULES:
+	case EVENT_SUPPRESSED:
 	case EVENT_TAMPER: break;
 	default:
 		switch (event_action_category(event->action)) {

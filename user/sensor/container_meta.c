@@ -32,6 +32,8 @@ static const size_t text_offsets[] = {
 	offsetof(struct event_container, runtime),
 	offsetof(struct event_container, workload_kind),
 	offsetof(struct event_container, workload_name),
+	offsetof(struct event_container, users),
+	offsetof(struct event_container, groups),
 	offsetof(struct event_container, exit_reason),
 };
 enum { TEXTS = sizeof(text_offsets) / sizeof(text_offsets[0]) };

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "event/ecs.h"
+#include "event/falco.h"
 #include "event/wire.h"
 
 enum {
@@ -17,7 +18,8 @@ enum {
 static const uint64_t batch_age_ns = 20ull * 1000 * 1000; /* so does one of this age */
 
 struct encoder {
-	int fd; /* of the lines; -1 and no stream: nothing is written */
+	int fd;     /* of the lines; -1 and no stream: nothing is written */
+	bool falco; /* findings alone, in Falco's shape */
 	struct buffer lines;
 	int error; /* the lines' reader has gone */
 
@@ -43,13 +45,15 @@ int encode_open_nothing(struct encoder **out)
 	return encode_new(out);
 }
 
-int encode_open_lines(struct encoder **out, int fd)
+int encode_open_lines(struct encoder **out, int fd, bool falco)
 {
 	int error = encode_new(out);
 
-	if (error == 0)
-		(*out)->fd = fd;
-	return error;
+	if (error)
+		return error;
+	(*out)->fd = fd;
+	(*out)->falco = falco;
+	return 0;
 }
 
 int encode_open_stream(struct encoder **out, struct stream *stream, const struct event_host *host)
@@ -116,9 +120,12 @@ void encode_event(struct encoder *encoder, const struct event *event)
 			flush_batch(encoder);
 		return;
 	}
-	if (encoder->fd < 0)
+	if (encoder->fd < 0 || (encoder->falco && !falco_has(event)))
 		return;
-	ecs_write(&encoder->lines, event);
+	if (encoder->falco)
+		falco_write(&encoder->lines, event);
+	else
+		ecs_write(&encoder->lines, event);
 	buffer_append(&encoder->lines, "\n", 1);
 }
 

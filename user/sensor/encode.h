@@ -20,8 +20,8 @@ struct encoder;
 /* Events go nowhere: for a sensor that only records. 0 or -ENOMEM. */
 int encode_open_nothing(struct encoder **encoder);
 
-/* ECS JSON lines to `fd`, which stays the caller's. 0 or -ENOMEM. */
-int encode_open_lines(struct encoder **encoder, int fd);
+/* JSON lines to `fd`, which stays the caller's: ECS, or only findings as Falco prints them. 0 or -ENOMEM. */
+int encode_open_lines(struct encoder **encoder, int fd, bool falco);
 
 /* Batches to `stream`, which stays the caller's and must live longer. `host` is told with each. 0 or -ENOMEM. */
 int encode_open_stream(struct encoder **encoder, struct stream *stream, const struct event_host *host);

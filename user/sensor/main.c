@@ -17,6 +17,12 @@ static void on_signal(int signal_number)
 	pipeline_stop(running);
 }
 
+static void on_hangup(int signal_number)
+{
+	(void)signal_number;
+	pipeline_reload(running);
+}
+
 int main(int argc, char **argv)
 {
 	struct settings settings;
@@ -44,8 +50,9 @@ int main(int argc, char **argv)
 
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	if (signal(SIGHUP, SIG_IGN) != SIG_IGN) /* else nohup */
-		sigaction(SIGHUP, &action, NULL);
+	action.sa_handler = on_hangup;
+	action.sa_flags = SA_RESTART;
+	sigaction(SIGHUP, &action, NULL);
 	log_info("ready");
 	error = pipeline_run(running);
 	pipeline_close(running);

@@ -64,6 +64,18 @@ static bool judge(const struct record *record, struct event *event, struct guard
 	return true;
 }
 
+/* What rules alone have asked for is judged, and not recorded. */
+static bool is_recorded(const struct pipeline *pipeline, const struct record *record, const struct event *event)
+{
+	const uint64_t also = pipeline->settings->rules.also;
+
+	switch (record->header->kind) {
+	case KERNEL_CONNECT_RETURNED: return false;
+	case KERNEL_SOCKET: return !record->socket->ordinary || also >> EVENT_SOCKET & 1;
+	default: return !((policy_kinds_by_need() & ~also) >> event->action & 1);
+	}
+}
+
 /* The container's start, before the exec that is it. */
 static void send_start(struct pipeline *pipeline, const struct event *exec)
 {
@@ -82,6 +94,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 {
 	struct guard_alert alert;
 	struct event event;
+	bool recorded;
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
 	event.process = image;
@@ -92,9 +105,11 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	event.nested_id = nested_find(pipeline->nested, record);
 	if (life_begins(record, image))
 		send_start(pipeline, &event);
-	if (!judge(record, &event, &alert) && policy_leaves_out(pipeline->policy, &event))
-		return;
-	pipeline_send(pipeline, &event);
+	recorded = is_recorded(pipeline, record, &event) &&
+		   (judge(record, &event, &alert) || !policy_leaves_out(pipeline->policy, &event));
+	if (recorded)
+		pipeline_send(pipeline, &event);
+	pipeline_judge(pipeline, record, &event, recorded ? event.sequence : 0);
 }
 
 void pipeline_send_end(void *context, const struct record *record, const struct event_process *image)
@@ -261,8 +276,6 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		nested_note(pipeline->nested, &record);
 		return 0;
 	}
-	if (record.header->kind == KERNEL_CONNECT_RETURNED) /* for those who ask for it: no document waits for it */
-		return 0;
 	if (record.header->kind == KERNEL_EXIT) {
 		if (image)
 			life_ends(pipeline->life, &record, image, pipeline->now_ns);
@@ -398,6 +411,7 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 		repeat_finish(pipeline->repeats, pipeline->now_ns);
 	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
 	life_expire(pipeline->life, final ? UINT64_MAX : pipeline->now_ns);
+	pipeline_watch_rules(pipeline, final);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
 }

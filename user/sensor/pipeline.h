@@ -22,6 +22,9 @@ int pipeline_run(struct pipeline *pipeline);
 /* Asks pipeline_run to end. Safe in a signal handler. */
 void pipeline_stop(struct pipeline *pipeline);
 
+/* Asks for the rules to be read again. Safe in a signal handler. */
+void pipeline_reload(struct pipeline *pipeline);
+
 void pipeline_close(struct pipeline *pipeline);
 
 #endif

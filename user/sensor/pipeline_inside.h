@@ -11,6 +11,7 @@
 #include "sensor/connection.h"
 #include "sensor/container.h"
 #include "sensor/coverage.h"
+#include "sensor/detect.h"
 #include "sensor/encode.h"
 #include "sensor/host.h"
 #include "sensor/life.h"
@@ -24,6 +25,7 @@
 #include "sensor/record.h"
 #include "sensor/recording.h"
 #include "sensor/repeat.h"
+#include "sensor/ruleset.h"
 #include "sensor/stream.h"
 
 struct pipeline {
@@ -42,6 +44,11 @@ struct pipeline {
 	struct host *host;
 	struct coverage *coverage; /* NULL: of a recording */
 	struct policy *policy;
+	struct detect *detect;        /* NULL: there are no rules */
+	struct ruleset *ruleset;      /* NULL: they never change */
+	struct ruleset_loaded *loaded; /* at start, until detect has them */
+	struct ruleset_options rule_options;
+	bool connects_returned; /* rules see connects when the call returns, not when their outcome is known */
 	struct recording *recording; /* NULL: none is made */
 	struct recording_reader
 		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */
@@ -101,6 +108,18 @@ void pipeline_send_end(void *context, const struct record *record, const struct 
 
 /* connection_ops.send, repeat_ops.send: a record that has waited for another one. */
 void pipeline_send_held(void *context, const struct record *record, const struct event_process *image);
+
+/* pipeline_detect.c: reads the rules, says what is wrong with them. 0 or -errno. */
+int pipeline_load_rules(struct pipeline *pipeline);
+/* The kinds of events that they must see: bits 1 << enum event_action. `loaded` may be NULL. */
+uint64_t pipeline_rules_kinds(const struct ruleset_loaded *loaded);
+/* With the rules that were loaded; after the loader. 0 or -errno. */
+int pipeline_open_detect(struct pipeline *pipeline);
+void pipeline_close_detect(struct pipeline *pipeline);
+/* Judges an event of that record, which has its names. `cause`: its number, 0: it is not recorded. */
+void pipeline_judge(struct pipeline *pipeline, const struct record *record, const struct event *event, uint64_t cause);
+/* Rules that were loaded anew, and findings that were held back; at every tick. */
+void pipeline_watch_rules(struct pipeline *pipeline, bool final);
 
 /* pipeline_health.c: coverage, and attacks on the sensor; at every tick. */
 void pipeline_watch_health(struct pipeline *pipeline);

@@ -47,7 +47,7 @@ static int open_encoder(struct pipeline *pipeline)
 	if (!settings->stdout_lines && !settings->collector)
 		return encode_open_nothing(&pipeline->encoder);
 	if (settings->stdout_lines)
-		return encode_open_lines(&pipeline->encoder, STDOUT_FILENO);
+		return encode_open_lines(&pipeline->encoder, STDOUT_FILENO, settings->falco_json);
 
 	const struct stream_options options = {.collector = settings->collector,
 		.host = host_view(pipeline->host),
@@ -186,9 +186,8 @@ static int open_recording(struct pipeline *pipeline)
 /* After the clock, and before the kernel's programs, which hold it as constants. */
 static int open_policy(struct pipeline *pipeline)
 {
-	const uint64_t needed_kinds = 0; /* by rules and detectors: there are none yet */
-
-	return policy_open(&pipeline->policy, &pipeline->settings->rules, needed_kinds, pipeline->now_ns);
+	return policy_open(&pipeline->policy, &pipeline->settings->rules, pipeline_rules_kinds(pipeline->loaded),
+		pipeline->now_ns);
 }
 
 static void canary_expected(void *context)
@@ -283,7 +282,8 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = pipeline->stop_fd < 0 ? -errno : 0;
 	if (!error) {
-		error = settings->replay ? open_replay(pipeline) : open_kernel(pipeline);
+		error = pipeline_load_rules(pipeline);
+		error = error ? error : settings->replay ? open_replay(pipeline) : open_kernel(pipeline);
 		if (error) {
 			pipeline_close(pipeline);
 			return error;
@@ -291,6 +291,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	}
 	error = error ? error : open_tables(pipeline);
 	error = error ? error : open_encoder(pipeline);
+	error = error ? error : pipeline_open_detect(pipeline);
 	if (!settings->replay)
 		error = error ? error : open_sources(pipeline);
 	if (error) {
@@ -312,6 +313,7 @@ void pipeline_close(struct pipeline *pipeline)
 	nested_close(pipeline->nested);
 	connection_close(pipeline->connections);
 	repeat_close(pipeline->repeats);
+	pipeline_close_detect(pipeline);
 	encode_close(pipeline->encoder);
 	stream_close(pipeline->stream);
 	process_close(pipeline->processes);

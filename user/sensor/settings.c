@@ -7,7 +7,7 @@
 #include "base/options.h"
 #include "grpc/address.h"
 
-enum { KEYS = 32 }; /* room */
+enum { KEYS = 40 }; /* room */
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -43,6 +43,14 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"check", CONFIG_BOOL, &settings->check, 0, 0, "only try whether everything is seen"},
 		{"json", CONFIG_BOOL, &settings->json, 0, 0, "tell what was found as JSON"},
 		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
+		{"rules", CONFIG_LIST, &settings->rule_paths, 0, 0, "files and directories of rules"},
+		{"no_rules", CONFIG_BOOL, &settings->no_rules, 0, 0, "judge by no rule"},
+		{"rule_matching", CONFIG_TEXT, &settings->rule_matching, 0, 0,
+			"first or all: which of the rules that an event meets are told"},
+		{"findings.limit", CONFIG_NUMBER, &settings->findings_limit, 0, 1000000,
+			"findings of one rule in one container that are told in a window; 0: all"},
+		{"findings.window", CONFIG_DURATION, &settings->findings_window_ms, 1000, 86400000, "that window"},
+		{"falco_json", CONFIG_BOOL, &settings->falco_json, 0, 0, "only findings, as Falco prints them"},
 		{"record", CONFIG_TREE, &settings->record, 0, 0, "what is recorded"},
 		CONFIG_END,
 	};
@@ -59,6 +67,9 @@ static const struct option_spec options[] = {
 	{"record", "FILE", "recording", "write what comes in to FILE, for --replay; also alone"},
 	{"replay", "FILE", "replay", "run on a recording, without a kernel or root"},
 	{"cri", "PATH", "cri.sockets", "socket of a container runtime; may be repeated\n(default: the usual places)"},
+	{"rules", "PATH", "rules", "file or directory of rules; may be repeated\n(default: the sensor's own)"},
+	{"no-rules", NULL, "no_rules", "judge by no rule"},
+	{"falco-json", NULL, "falco_json", "with --stdout: only findings, as Falco prints them"},
 	{"host", NULL, "host.events", "also events outside containers"},
 	{0},
 };
@@ -90,7 +101,9 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		.stream_bytes = 64 << 20,
 		.coverage_interval_ms = 600000,
 		.drain_ms = 5000,
-		.opens_window_ms = 1000};
+		.opens_window_ms = 1000,
+		.findings_limit = 100,
+		.findings_window_ms = 60000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0 && policy_rules_read(&settings->rules, &settings->record) < 0)
@@ -114,6 +127,13 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		code = options_wrong(
 			"--collector \"%s\": without TLS only loopback addresses and unix sockets are allowed",
 			settings->collector);
+	if (code < 0 && settings->no_rules && settings->rule_paths.count > 0)
+		code = options_wrong("--rules and --no-rules exclude each other");
+	if (code < 0 && settings->rule_matching && strcmp(settings->rule_matching, "first") != 0 &&
+		strcmp(settings->rule_matching, "all") != 0)
+		code = options_wrong("rule_matching \"%s\": first or all", settings->rule_matching);
+	if (code < 0 && settings->falco_json && !settings->stdout_lines)
+		code = options_wrong("--falco-json is for --stdout");
 	if (code < 0 && settings->hooks && !hooks_known(settings->hooks))
 		code = options_wrong("hooks \"%s\": auto, tracepoint or function", settings->hooks);
 	if (code >= 0)

@@ -28,6 +28,12 @@ struct settings {
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
 	uint64_t coverage_interval_ms;       /* coverage.interval: between two canaries; 0: only at start */
 	bool check, json;                    /* --check: only try whether everything is seen; --json: tell it as JSON */
+	struct config_list rule_paths;       /* --rules, rules: files and directories of rules; empty: the own pack */
+	bool no_rules;                       /* --no-rules, no_rules */
+	char *rule_matching;                 /* rule_matching: first or all; NULL: first */
+	uint64_t findings_limit;             /* findings.limit: of a rule in a container, in a window; 0: no limit */
+	uint64_t findings_window_ms;         /* findings.window */
+	bool falco_json;                     /* --falco-json, falco_json: only findings, in Falco's shape */
 	struct config_tree record;           /* record: what is recorded, as it was said … */
 	struct policy_rules rules;           /* … and as it was understood */
 	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */

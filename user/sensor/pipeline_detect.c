@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pipeline's rules: which are loaded, what they are shown, and what becomes of their findings. */
+#include "sensor/pipeline_inside.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* --- findings ----------------------------------------------------------------------------------------------------------- */
+
+static void send_finding(void *context, struct event *finding)
+{
+	pipeline_send(context, finding);
+}
+
+/* The name of an id, by lines "ID:NAME". */
+static struct text name_of(struct text list, uint32_t id)
+{
+	char digits[12];
+	struct text wanted = {digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIu32, id)};
+
+	while (list.length > 0) {
+		struct text line = text_next(&list, '\n');
+
+		if (text_equal(text_next(&line, ':'), wanted))
+			return line;
+	}
+	return (struct text){0};
+}
+
+static struct text user_name(void *context, const struct event *event, uint32_t uid)
+{
+	(void)context;
+	return event->container ? name_of(event->container->users, uid) : (struct text){0};
+}
+
+static struct text group_name(void *context, const struct event *event, uint32_t gid)
+{
+	(void)context;
+	return event->container ? name_of(event->container->groups, gid) : (struct text){0};
+}
+
+void pipeline_judge(struct pipeline *pipeline, const struct record *record, const struct event *event, uint64_t cause)
+{
+	if (!pipeline->detect)
+		return;
+	/* What a connect returned is told by itself, and earlier, where rules ask for it. */
+	if (record->header->kind == KERNEL_CONNECT_RETURNED)
+		pipeline->connects_returned = true;
+	else if (event->action == EVENT_CONNECT && pipeline->connects_returned && !event->io_uring)
+		return;
+	detect_event(pipeline->detect, event, cause, pipeline->now_ns);
+}
+
+/* --- the set ------------------------------------------------------------------------------------------------------------- */
+
+/* They cannot be loaded: those that were there stay. */
+static void tell_refused(struct pipeline *pipeline, const struct ruleset_loaded *loaded)
+{
+	char message[640];
+	struct event_rule rule = {
+		.name = TEXT_LITERAL("Rules cannot be loaded"),
+		.description = TEXT_LITERAL("The files of rules have changed, and have errors: the rules that were loaded "
+					    "before stay in use until the errors are mended."),
+		.ruleset = TEXT_LITERAL("taffrail"),
+		.severity = EVENT_ERROR,
+	};
+	struct event event = {.action = EVENT_RULES,
+		.outcome = EVENT_FAILURE,
+		.time_ns = pipeline->boot_unix_ns + pipeline->now_ns,
+		.count = 1,
+		.rule = &rule};
+
+	snprintf(message, sizeof(message), "The rules of before stay, for the new ones have %zu errors: %s",
+		loaded->errors, loaded->why);
+	rule.message = text_of(message);
+	log_error("%s", message);
+	pipeline_send(pipeline, &event);
+}
+
+/* The kernel tells what the configuration and the rules ask for. */
+static int want(struct pipeline *pipeline)
+{
+	uint64_t calls = pipeline->settings->rules.calls | detect_calls(pipeline->detect);
+	char why[256];
+	int error = pipeline->loader ? loader_want(pipeline->loader, calls, why, sizeof(why)) : 0;
+
+	if (error)
+		log_error("%s", why);
+	pipeline->connects_returned = pipeline->loader && (calls >> EVENT_CALL_CONNECT & 1);
+	return error;
+}
+
+static void take_ruleset(struct pipeline *pipeline, struct ruleset_loaded *loaded)
+{
+	if (!loaded->rules) {
+		tell_refused(pipeline, loaded);
+	} else if (detect_replace(pipeline->detect, loaded->rules) < 0) {
+		rules_free(loaded->rules);
+		log_error("there is no memory for the new rules: those of before stay");
+	} else {
+		(void)want(pipeline);
+		log_info("%zu rules loaded", rules_count(loaded->rules));
+	}
+	free(loaded);
+}
+
+void pipeline_watch_rules(struct pipeline *pipeline, bool final)
+{
+	struct ruleset_loaded *loaded = pipeline->ruleset ? ruleset_take(pipeline->ruleset) : NULL;
+
+	if (loaded)
+		take_ruleset(pipeline, loaded);
+	if (pipeline->detect)
+		detect_tick(pipeline->detect, final ? UINT64_MAX : pipeline->now_ns, pipeline->boot_unix_ns);
+}
+
+/* Findings that must see a kind say so before the kernel's programs are made: they hold what is left out as constants. */
+uint64_t pipeline_rules_kinds(const struct ruleset_loaded *loaded)
+{
+	uint64_t calls = loaded ? rules_calls(loaded->rules) : 0, kinds = 0;
+
+	for (int call = 1; call < EVENT_CALLS_END; call++)
+		if (calls >> call & 1)
+			kinds |= 1ull << event_call_action(call);
+	return kinds;
+}
+
+int pipeline_load_rules(struct pipeline *pipeline)
+{
+	const struct settings *settings = pipeline->settings;
+
+	if (settings->no_rules)
+		return 0;
+	pipeline->rule_options = (struct ruleset_options){settings->rule_paths.items, settings->rule_paths.count,
+		settings->rule_matching && strcmp(settings->rule_matching, "all") == 0};
+	pipeline->loaded = ruleset_load(&pipeline->rule_options);
+	if (!pipeline->loaded)
+		return -ENOMEM;
+	if (pipeline->loaded->rules)
+		return 0;
+	log_error("the rules cannot be loaded, %zu errors: %s", pipeline->loaded->errors, pipeline->loaded->why);
+	return -EINVAL;
+}
+
+int pipeline_open_detect(struct pipeline *pipeline)
+{
+	const struct settings *settings = pipeline->settings;
+	const struct suppress_limit limit = {
+		(uint32_t)settings->findings_limit, settings->findings_window_ms * 1000 * 1000};
+	const struct detect_ops ops = {send_finding, pipeline};
+	const struct rules_names names = {.context = pipeline, .user = user_name, .group = group_name};
+	int error;
+
+	if (!pipeline->loaded)
+		return 0;
+	error = detect_open(&pipeline->detect, pipeline->loaded->rules, &names, &limit, &ops);
+	if (error)
+		rules_free(pipeline->loaded->rules);
+	free(pipeline->loaded);
+	pipeline->loaded = NULL;
+	if (!error && !pipeline->reader && pipeline->rule_options.path_count > 0)
+		error = ruleset_watch(&pipeline->ruleset, &pipeline->rule_options);
+	return error ? error : want(pipeline);
+}
+
+void pipeline_close_detect(struct pipeline *pipeline)
+{
+	ruleset_close(pipeline->ruleset);
+	detect_close(pipeline->detect);
+	if (pipeline->loaded)
+		rules_free(pipeline->loaded->rules);
+	free(pipeline->loaded);
+}
+
+void pipeline_reload(struct pipeline *pipeline)
+{
+	if (pipeline->ruleset)
+		ruleset_hurry(pipeline->ruleset);
+}
