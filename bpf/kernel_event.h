@@ -176,6 +176,7 @@ enum {
 	KERNEL_LEFT_CGROUP =
 		1 << 1,            /* the container is the one it was in before; its cgroup is another's or nobody's */
 	KERNEL_IN_NESTED = 1 << 2, /* a cgroup inside the container's is named like one too: NESTED told which */
+	KERNEL_ASKED = 1 << 3,     /* told only because somebody asked for it: an ordinary socket */
 };
 
 /*
@@ -383,8 +384,7 @@ struct kernel_socket {
 	__u16 type;   /* SOCK_* without its flags */
 	__u32 protocol;
 	__u8 result_unknown; /* io_uring: nothing tells the outcome */
-	__u8 ordinary;       /* such as programs open by the thousand: told only where every socket is asked for */
-	__u8 zero[2];
+	__u8 zero[3];
 };
 
 /* A TCP connection that had been established has ended. Bytes are payload. */

@@ -51,16 +51,19 @@ static __always_inline bool socket_matters(u32 family, u32 type, u32 protocol)
 __hidden __noinline void socket_created(const struct call *call, u32 family, u32 type, u32 protocol)
 {
 	struct kernel_socket record = {};
+	bool ordinary;
 
 	type &= SOCK_TYPE_MASK;
-	record.ordinary = !socket_matters(family, type, protocol);
-	if (record.ordinary && !call_asked(KERNEL_CALL_SOCKET))
+	ordinary = !socket_matters(family, type, protocol);
+	if (ordinary && !call_asked(KERNEL_CALL_SOCKET))
 		return;
 	/* While the canary flies, sends are looked at anyway. */
 	if ((family == AF_PACKET || type == SOCK_PACKET_OLD) && call->result >= 0 &&
 		!(call->header.flags & KERNEL_CANARY))
 		packet_socket_seen = 1;
 	record.header = call->header;
+	if (ordinary)
+		record.header.marks |= KERNEL_ASKED;
 	record.result = call->result;
 	record.result_unknown = call->unknown;
 	record.family = family;

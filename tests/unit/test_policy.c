@@ -186,6 +186,53 @@ Test(policy, there_are_at_most_64_rules_and_4096_paths_of_255_bytes)
 	expect_refused(yaml, ":1: paths takes beginnings of at most 255 bytes");
 }
 
+/* What is recorded by need: the calls that make it. */
+Test(policy, also_asks_for_calls)
+{
+	const uint64_t chmods = 1ull << EVENT_CALL_CHMOD | 1ull << EVENT_CALL_FCHMOD | 1ull << EVENT_CALL_FCHMODAT |
+				1ull << EVENT_CALL_FCHMODAT2;
+	struct policy *policy;
+
+	closed(compiled("", 0));
+	cr_assert_eq(rules.calls, 0, "none without being asked for");
+	policy = compiled("record: {also: [chmod, rmdir, socket]}\n", 0);
+	cr_assert_eq(rules.calls, chmods | 1ull << EVENT_CALL_RMDIR | 1ull << EVENT_CALL_UNLINKAT | 1ull << EVENT_CALL_SOCKET);
+	cr_assert_not(left_out(policy, EVENT_CHMOD));
+	closed(policy);
+	policy = compiled("record:\n  kinds: [exec, chmod]\n  also: mount\n", 0);
+	cr_assert_eq(rules.calls, chmods | 1ull << EVENT_CALL_MOUNT | 1ull << EVENT_CALL_UMOUNT | 1ull << EVENT_CALL_MOVE_MOUNT,
+		"what kinds names is asked for");
+	cr_assert_not(left_out(policy, EVENT_CHMOD));
+	cr_assert_not(left_out(policy, EVENT_MOUNT), "kinds leaves out nothing that also asks for");
+	cr_assert(left_out(policy, EVENT_OPEN));
+	closed(policy);
+	expect_refused("record: {also: [exec]}\n", ":1: also takes kinds that are recorded where they are asked for alone");
+	expect_refused("record: {also: {chmod: 1}}\n", ":1: also takes a word or a list of words");
+}
+
+Test(policy, what_somebody_else_asked_for_makes_no_document)
+{
+	struct kernel_header header = {.kind = KERNEL_UNLINK};
+	struct record record = {.header = &header};
+	struct policy *policy = compiled("record: {also: rmdir}\n", 0);
+
+	cr_assert_not(policy_asked(policy, &record), "rmdir by unlinkat brings files' unlinkat along");
+	header.kind = KERNEL_RMDIR;
+	cr_assert(policy_asked(policy, &record));
+	header.kind = KERNEL_OPEN;
+	cr_assert(policy_asked(policy, &record));
+	header.kind = KERNEL_CONNECT_RETURNED;
+	cr_assert_not(policy_asked(policy, &record));
+	header.kind = KERNEL_SOCKET;
+	cr_assert(policy_asked(policy, &record));
+	header.marks = KERNEL_ASKED;
+	cr_assert_not(policy_asked(policy, &record), "an ordinary socket");
+	closed(policy);
+	policy = compiled("record: {also: socket}\n", 0);
+	cr_assert(policy_asked(policy, &record));
+	closed(policy);
+}
+
 /* --- verdicts --------------------------------------------------------------------------------------------------------- */
 
 Test(policy, only_these_kinds)
@@ -194,8 +241,9 @@ Test(policy, only_these_kinds)
 
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
 		cr_assert_eq(left_out(policy, action),
-			event_action_name(action) && event_action_category(action) < EVENT_HEALTH &&
-				action != EVENT_EXEC && action != EVENT_CONNECT,
+			event_action_name(action) && event_action_category(action) != EVENT_HEALTH &&
+				event_action_category(action) != EVENT_CONTAINER && action != EVENT_EXEC &&
+				action != EVENT_CONNECT,
 			"action %d", action);
 	closed(policy);
 }

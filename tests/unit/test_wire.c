@@ -152,6 +152,39 @@ static void make_life(struct event *event)
 	}
 }
 
+static void make_change(struct event_change *change)
+{
+	*change = (struct event_change){.path = TEXT_LITERAL("/a\xff"),
+		.argument = TEXT_LITERAL("a\xff"),
+		.named = TEXT_LITERAL("/x/a"),
+		.new_path = TEXT_LITERAL("/b\xff"),
+		.new_argument = TEXT_LITERAL("../b"),
+		.new_named = TEXT_LITERAL("/b\xff"),
+		.target = TEXT_LITERAL("/etc\xff"),
+		.mode = 04755,
+		.flags = 0x80000001,
+		.inode = 1ull << 50};
+}
+
+static void make_deed(struct event_deed *deed)
+{
+	*deed = (struct event_deed){.request = 1ull << 40 | 5,
+		.flags = 1ull << 63 | 1,
+		.id = UINT32_MAX - 1,
+		.other = 7,
+		.other_name = TEXT_LITERAL("t\xff"),
+		.path = TEXT_LITERAL("/m\xff"),
+		.source = TEXT_LITERAL("s\xff"),
+		.type = TEXT_LITERAL("tmpfs"),
+		.data = TEXT_LITERAL("d\xff"),
+		.descriptor_type = 7,
+		.socket = {.family = AF_INET,
+			.protocol = IPPROTO_TCP,
+			.type = SOCK_STREAM,
+			.source = {AF_INET, {10}, 1234},
+			.destination = {AF_INET, {11}, 80}}};
+}
+
 /* One event of each kind, sequences 5, 6, … */
 static size_t make_events(struct event events[EVENTS_MAX])
 {
@@ -175,6 +208,9 @@ static size_t make_events(struct event events[EVENTS_MAX])
 		event->io_uring = action == EVENT_OPEN;
 		event->action = action;
 		event->sequence = 5 + count++;
+		event->call = (enum event_call)(1 + action % (EVENT_CALLS_END - 1));
+		event->result = -action;
+		event->descriptor = action - 2;
 		switch (event_action_category(action)) {
 		case EVENT_NETWORK:
 			event->network = (struct event_network){.family = AF_INET6,
@@ -195,11 +231,15 @@ static size_t make_events(struct event events[EVENTS_MAX])
 				.inode = 1ull << 50,
 				.mode = 0100640,
 				.created = true,
+				.named = TEXT_LITERAL("/b\xff"),
+				.created_mode = 0600,
 				.foreign = true};
 			event->pending = true;
 			event->count = 12;
 			event->truncated = EVENT_CUT_FILE_PATH;
 			break;
+		case EVENT_CHANGE: make_change(&event->change); break;
+		case EVENT_DEED: make_deed(&event->deed); break;
 		case EVENT_HEALTH:
 			event->process = NULL;
 			event->container = NULL;
@@ -268,6 +308,9 @@ Test(wire, every_document_is_the_same_at_the_other_end)
 		buffer_append(&got, "", 1);
 		cr_assert_str_eq(got.data, sent.data);
 		cr_assert_eq(read.events[i].ring_sequence, 77);
+		cr_assert_eq(read.events[i].call, events[i].call);
+		cr_assert_eq(read.events[i].result, events[i].result);
+		cr_assert_eq(read.events[i].descriptor, events[i].descriptor);
 	}
 	wire_free(&read);
 	buffer_free(&sent);
@@ -283,6 +326,28 @@ static const struct event *find(const struct wire_events *read, enum event_actio
 			return &read->events[i];
 	cr_assert_fail("no %s", event_action_name(action));
 	return NULL;
+}
+
+Test(wire, names_travel_beside_paths)
+{
+	struct event events[EVENTS_MAX];
+	struct buffer *up = written(events, make_events(events));
+	const struct event_change *change;
+	struct wire_events read;
+	char why[WIRE_WHY_SIZE];
+
+	cr_assert_eq(wire_read(&read, batch_of(up).data, batch_of(up).length, why), 0, "%s", why);
+	cr_assert(text_equal(find(&read, EVENT_OPEN)->file.named, TEXT_LITERAL("/b\xff")));
+	cr_assert_eq(find(&read, EVENT_OPEN)->file.created_mode, 0600);
+	cr_assert_eq(find(&read, EVENT_EXEC)->file.named.length, 0, "not known");
+	change = &find(&read, EVENT_RENAME)->change;
+	cr_assert(text_equal(change->named, TEXT_LITERAL("/x/a")));
+	cr_assert(text_equal(change->new_named, change->new_path) && change->new_path.length > 0);
+	cr_assert_eq(change->flags, 0x80000001);
+	cr_assert_eq(find(&read, EVENT_DUP)->deed.socket.destination.port, 80);
+	cr_assert_eq(find(&read, EVENT_SETUID)->deed.id, UINT32_MAX - 1);
+	wire_free(&read);
+	wire_bytes_free(up);
 }
 
 Test(wire, what_attribution_tells_travels_where_it_belongs)

@@ -64,18 +64,6 @@ static bool judge(const struct record *record, struct event *event, struct guard
 	return true;
 }
 
-/* What rules alone have asked for is judged, and not recorded. */
-static bool is_recorded(const struct pipeline *pipeline, const struct record *record, const struct event *event)
-{
-	const uint64_t also = pipeline->settings->rules.also;
-
-	switch (record->header->kind) {
-	case KERNEL_CONNECT_RETURNED: return false;
-	case KERNEL_SOCKET: return !record->socket->ordinary || also >> EVENT_SOCKET & 1;
-	default: return !((policy_kinds_by_need() & ~also) >> event->action & 1);
-	}
-}
-
 /* The container's start, before the exec that is it. */
 static void send_start(struct pipeline *pipeline, const struct event *exec)
 {
@@ -105,7 +93,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	event.nested_id = nested_find(pipeline->nested, record);
 	if (life_begins(record, image))
 		send_start(pipeline, &event);
-	recorded = is_recorded(pipeline, record, &event) &&
+	recorded = policy_asked(pipeline->policy, record) &&
 		   (judge(record, &event, &alert) || !policy_leaves_out(pipeline->policy, &event));
 	if (recorded)
 		pipeline_send(pipeline, &event);

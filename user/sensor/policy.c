@@ -309,6 +309,16 @@ static uint64_t of_open(const struct policy *policy, uint64_t rules, const struc
 	return rules & of_path(policy, file->path);
 }
 
+bool policy_asked(const struct policy *policy, const struct record *record)
+{
+	const struct kernel_header *header = record->header;
+	uint64_t kind = 1ull << record_action(header->kind);
+
+	if (header->kind == KERNEL_CONNECT_RETURNED)
+		return false;
+	return !(kind & policy_kinds_by_need() || header->marks & KERNEL_ASKED) || kind & policy->rules->also;
+}
+
 bool policy_leaves_out(struct policy *policy, const struct event *event)
 {
 	uint64_t rules = policy->kinds[event->action];

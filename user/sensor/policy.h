@@ -38,6 +38,12 @@ bool policy_name(struct policy *policy, const struct event_container *names, uin
 /* A container is forgotten. True if it had rules. */
 bool policy_forget(struct policy *policy, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
 
+/*
+ * Is the record of what is recorded always, or of what the configuration asks for? Else it was for somebody else, and no
+ * document comes of it.
+ */
+bool policy_asked(const struct policy *policy, const struct record *record);
+
 /* Is the event left out? Then it is counted. Of its container only the id is read: the names are policy_name's. */
 bool policy_leaves_out(struct policy *policy, const struct event *event);
 

@@ -213,9 +213,9 @@ static int read_only(struct policy_rules *rules, const struct config_tree *tree,
 	int error = read_words(tree, node, "kinds", take_kind, &only);
 	struct policy_rule *rule;
 
-	if (error || only.kinds == policy_kinds())
-		return error;
 	rules->also |= only.kinds & policy_kinds_by_need();
+	if (error || (only.kinds | policy_kinds_by_need()) == policy_kinds())
+		return error;
 	rule = new_rule(rules, tree, node);
 	if (!rule)
 		return -EINVAL;
@@ -259,6 +259,8 @@ static void settle_also(struct policy_rules *rules)
 	for (int call = 1; call < EVENT_CALLS_END; call++)
 		if (rules->also >> event_call_action(call) & 1)
 			rules->calls |= 1ull << call;
+	if (rules->also >> EVENT_RMDIR & 1) /* which it can be */
+		rules->calls |= 1ull << EVENT_CALL_UNLINKAT;
 }
 
 static int check_paths(const struct policy_rules *rules, const struct config_tree *tree)
