@@ -271,7 +271,7 @@ Test(decode_family, every_kind_decodes_when_it_is_empty_and_its_strings_are_chec
 		struct kernel_change *change;
 		struct record record;
 		const char *why;
-		size_t size = kind <= KERNEL_MKDIR    ? sizeof(struct kernel_change)
+		size_t size = kind <= KERNEL_MKDIR   ? sizeof(struct kernel_change)
 			      : kind <= KERNEL_MOUNT ? sizeof(struct kernel_deed)
 						     : sizeof(struct kernel_network);
 

@@ -196,17 +196,20 @@ Test(policy, also_asks_for_calls)
 	closed(compiled("", 0));
 	cr_assert_eq(rules.calls, 0, "none without being asked for");
 	policy = compiled("record: {also: [chmod, rmdir, socket]}\n", 0);
-	cr_assert_eq(rules.calls, chmods | 1ull << EVENT_CALL_RMDIR | 1ull << EVENT_CALL_UNLINKAT | 1ull << EVENT_CALL_SOCKET);
+	cr_assert_eq(rules.calls,
+		chmods | 1ull << EVENT_CALL_RMDIR | 1ull << EVENT_CALL_UNLINKAT | 1ull << EVENT_CALL_SOCKET);
 	cr_assert_not(left_out(policy, EVENT_CHMOD));
 	closed(policy);
 	policy = compiled("record:\n  kinds: [exec, chmod]\n  also: mount\n", 0);
-	cr_assert_eq(rules.calls, chmods | 1ull << EVENT_CALL_MOUNT | 1ull << EVENT_CALL_UMOUNT | 1ull << EVENT_CALL_MOVE_MOUNT,
+	cr_assert_eq(rules.calls,
+		chmods | 1ull << EVENT_CALL_MOUNT | 1ull << EVENT_CALL_UMOUNT | 1ull << EVENT_CALL_MOVE_MOUNT,
 		"what kinds names is asked for");
 	cr_assert_not(left_out(policy, EVENT_CHMOD));
 	cr_assert_not(left_out(policy, EVENT_MOUNT), "kinds leaves out nothing that also asks for");
 	cr_assert(left_out(policy, EVENT_OPEN));
 	closed(policy);
-	expect_refused("record: {also: [exec]}\n", ":1: also takes kinds that are recorded where they are asked for alone");
+	expect_refused(
+		"record: {also: [exec]}\n", ":1: also takes kinds that are recorded where they are asked for alone");
 	expect_refused("record: {also: {chmod: 1}}\n", ":1: also takes a word or a list of words");
 }
 
