@@ -64,8 +64,9 @@ static void tell_refused(struct pipeline *pipeline, const struct ruleset_loaded 
 	char message[640];
 	struct event_rule rule = {
 		.name = TEXT_LITERAL("Rules cannot be loaded"),
-		.description = TEXT_LITERAL("The files of rules have changed, and have errors: the rules that were loaded "
-					    "before stay in use until the errors are mended."),
+		.description =
+			TEXT_LITERAL("The files of rules have changed, and have errors: the rules that were loaded "
+				     "before stay in use until the errors are mended."),
 		.ruleset = TEXT_LITERAL("taffrail"),
 		.severity = EVENT_ERROR,
 	};
