@@ -112,6 +112,8 @@ static __noinline void deed_ids(struct kernel_deed *deed, const struct family_ar
 	case KERNEL_CALL_SETRESGID: deed->id = arguments->at[1]; break;
 	default: deed->id = arguments->at[0]; break;
 	}
+	if (which == KERNEL_CALL_SETFSUID || which == KERNEL_CALL_SETFSGID)
+		deed->result = 0; /* it is the id before, which may look like an error: these never fail */
 	if (deed->result < 0 || deed->id == (u32)UNCHANGED)
 		return;
 	switch (which) {

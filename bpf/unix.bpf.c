@@ -140,6 +140,7 @@ __hidden __noinline void unix_sent(const struct call *call, struct sock *sk)
 	if (!send)
 		return;
 	send->header = call->header;
+	send->descriptor = call->descriptor;
 	if (read_sockaddr(call, name, UNIX_FAMILY_SIZE, length & 127) == 0 && peer_new(peer, sk, name, length))
 		send_name(send, peer, sk);
 	scratch_give(scratch);

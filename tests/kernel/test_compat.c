@@ -22,16 +22,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "family.h"
 #include "harness.h"
 
 /* Of the 32-bit table. */
 enum {
 	COMPAT_OPEN = 5,
 	COMPAT_CREAT = 8,
+	COMPAT_UNLINK = 10,
 	COMPAT_EXECVE = 11,
+	COMPAT_CHMOD = 15,
+	COMPAT_SETGID16 = 46,
+	COMPAT_DUP2 = 63,
 	COMPAT_SOCKETCALL = 102,
+	COMPAT_SETRESUID32 = 208,
 	COMPAT_OPENAT = 295,
 	COMPAT_SENDMMSG = 345,
+	COMPAT_RENAMEAT2 = 353,
 	COMPAT_EXECVEAT = 358,
 	COMPAT_SOCKET = 359,
 	COMPAT_BIND = 361,
@@ -327,6 +334,41 @@ Test(kernel_compat, sends)
 	for (int i = 0; i < 4; i++)
 		expect(one("send", "destination.port", ports[i]), "network.transport", "udp");
 	expect(one("connection_attempted", "network.transport", "tcp"), "error.code", "ECONNREFUSED");
+}
+
+static int change_things(void *argument)
+{
+	int file = open(below("a"), O_WRONLY | O_CREAT, 0644);
+
+	(void)argument;
+	if (file < 0 || compat(COMPAT_CHMOD, low_text(below("a")), 04711, 0, 0, 0))
+		return 1;
+	if (compat(COMPAT_RENAMEAT2, AT_FDCWD, low_text(below("a")), AT_FDCWD, low_text(below("b")), 1))
+		return 2;
+	if (compat(COMPAT_UNLINK, low_text(below("b")), 0, 0, 0, 0) || compat(COMPAT_DUP2, file, 77, 0, 0, 0) != 77)
+		return 3;
+	/* Of 16 bits, and of 32. */
+	return compat(COMPAT_SETGID16, 65534, 0, 0, 0, 0) || compat(COMPAT_SETRESUID32, -1, 1234, -1, 0, 0) ? 4 : 0;
+}
+
+Test(kernel_compat, families)
+{
+	struct json_object *document;
+
+	family_set_up();
+	family_ask("chmod, rename, unlink, dup, setuid");
+	cr_assert_eq(watch(change_things, NULL), 0);
+	family_tear_down();
+	document = by_call("chmod", "chmod");
+	expect(document, "file.path", below("a"));
+	expect(document, "file.mode", "4711");
+	document = by_call("rename", "renameat2");
+	expect(document, "file.target_path", below("b"));
+	expect(document, "taffrail.file.flags.0", "RENAME_NOREPLACE");
+	expect(by_call("unlink", "unlink"), "file.path", below("b"));
+	expect(by_call("dup", "dup2"), "taffrail.deed.descriptor", "77");
+	expect(by_call("setuid", "setgid"), "user.changes.group.id", "65534");
+	expect(by_call("setuid", "setresuid"), "user.changes.id", "1234");
 }
 
 #endif
