@@ -187,3 +187,17 @@ Test(event_names, container_ids_are_64_lower_case_digits_exactly)
 			digits[i] = saved;
 		}
 }
+
+Test(event_names, every_call_makes_an_action_and_is_found_by_its_name)
+{
+	for (int call = 1; call < EVENT_CALLS_END; call++) {
+		enum event_action action = event_call_action((enum event_call)call);
+		struct event event = {.action = action};
+
+		cr_assert_not_null(event_action_name(action), "%s", event_call_name((enum event_call)call));
+		cr_assert_eq(event_call_find(text_of(event_call_name((enum event_call)call))), call);
+		cr_assert_eq(event_call_action(event_call_of(&event)), action, "the usual call is one of its own");
+	}
+	cr_assert_eq(event_call_action(EVENT_CALL_NONE), 0);
+	cr_assert_null(event_call_name(EVENT_CALLS_END));
+}
