@@ -28,8 +28,9 @@ static __always_inline void family_read(
 	if (call_of(call_number(regs), compat) == CALL_MULTIPLEXED) {
 		u32 given[6] = {};
 
-		/* The shorter ones have what follows them in memory: it is of no account. */
-		bpf_probe_read_user(given, sizeof(given), (void *)arguments->at[1]);
+		/* Of some there are fewer, and perhaps no memory behind them: three are enough then. */
+		if (bpf_probe_read_user(given, sizeof(given), (void *)arguments->at[1]) < 0)
+			bpf_probe_read_user(given, 3 * sizeof(u32), (void *)arguments->at[1]);
 		for (u32 i = 0; i < 6; i++)
 			arguments->at[i] = given[i];
 	}
