@@ -127,7 +127,7 @@ static int build_rule(struct rules_loader *loader, struct rules *rules, const st
 		rule->public.enabled = false;
 		return 0;
 	}
-	if (error || output)
+	if (error || output || definition->broken)
 		return 0;
 	program_types(rule->expression, false, &rule->types);
 	error = add_to_calls(rules, rule, &possible);

@@ -23,6 +23,12 @@ struct reader {
 	size_t anchor_count, nodes;
 };
 
+/* How long the mark is with which some editors begin a file in UTF-8. */
+static size_t byte_order_mark(const struct source_file *file)
+{
+	return text_starts_with(file->bytes, TEXT_LITERAL("\xef\xbb\xbf")) ? 3 : 0;
+}
+
 /* The place of a mark. Marks come in order, but for a step back now and then. */
 static uint32_t place_of(struct reader *reader, yaml_mark_t mark)
 {
@@ -30,7 +36,7 @@ static uint32_t place_of(struct reader *reader, yaml_mark_t mark)
 
 	if (mark.index < reader->character) {
 		reader->character = 0;
-		reader->byte = bytes->length >= 3 && memcmp(bytes->data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+		reader->byte = byte_order_mark(reader->file);
 	}
 	while (reader->character < mark.index && reader->byte < bytes->length) {
 		reader->byte++;
@@ -219,6 +225,7 @@ int document_read(struct sources *sources, const struct source_file *file,
 	int (*each)(void *context, const struct document_node *root), void *context)
 {
 	struct reader reader = {.sources = sources, .file = file, .character = SIZE_MAX};
+	size_t mark = byte_order_mark(file);
 	int error;
 
 	if (memchr(file->bytes.data, '\0', file->bytes.length))
@@ -227,7 +234,8 @@ int document_read(struct sources *sources, const struct source_file *file,
 		return -ENOMEM;
 	/* Else libyaml would take a file that begins with fe ff for UTF-16, and its marks would be of other bytes. */
 	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&reader.parser, (const unsigned char *)file->bytes.data, file->bytes.length);
+	yaml_parser_set_input_string(
+		&reader.parser, (const unsigned char *)file->bytes.data + mark, file->bytes.length - mark);
 	error = read_documents(&reader, each, context);
 	if (reader.event_held)
 		yaml_event_delete(&reader.event);
@@ -266,6 +274,7 @@ void document_places(const struct sources *sources, const struct document_node *
 	const struct source_file *file = sources_find(sources, node->place);
 	size_t at = node->place - file->base, end = node->end - file->base;
 	const char *raw = file->bytes.data;
+	bool escapes = node->quoted && at < end && raw[at] == '"';
 
 	/* The header of a block: "|" or ">", and what stands behind it on its line. */
 	if (at < end && (raw[at] == '|' || raw[at] == '>') && !node->quoted)
@@ -280,7 +289,7 @@ void document_places(const struct sources *sources, const struct document_node *
 		}
 		while (found < end && raw[found] != node->word.data[i] &&
 			(is_blank(raw[found]) || strchr("'\"\\", raw[found])))
-			found++;
+			found += escapes && raw[found] == '\\' && found + 1 < end && raw[found + 1] != node->word.data[i] ? 2 : 1;
 		if (found < end && raw[found] == node->word.data[i])
 			at = found;
 		places[i] = file->base + (uint32_t)at;

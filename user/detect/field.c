@@ -74,12 +74,14 @@ static int read_index(struct field_use *use, struct text argument, char *why, si
 	int64_t index = 0;
 
 	for (size_t i = 0; i < argument.length; i++) {
-		if (argument.data[i] < '0' || argument.data[i] > '9' || index > INDEX_MAX) {
+		bool digit = argument.data[i] >= '0' && argument.data[i] <= '9';
+
+		index = digit ? 10 * index + (argument.data[i] - '0') : INDEX_MAX + 1;
+		if (index > INDEX_MAX) {
 			snprintf(why, why_size, "%s takes a number from 0 to %d in its brackets", use->field->name,
 				INDEX_MAX);
 			return -EINVAL;
 		}
-		index = 10 * index + (argument.data[i] - '0');
 	}
 	use->index = index;
 	use->shape = FIELD_ONE;

@@ -191,8 +191,10 @@ void loader_link(struct rules_loader *loader, struct expression **expressions)
 		definitions_add_exceptions(definitions, rule, &rule->condition);
 		replace_lists(loader, flat, &rule->condition);
 		expression = expression_parse(&loader->sources, &rule->condition);
-		if (expression && link_expression(&linking, expression, &depth) == 0)
-			expressions[i] = expression;
+		expressions[i] = expression;
+		/* What else is wrong with it is found all the same. */
+		if (expression && link_expression(&linking, expression, &depth) < 0)
+			rule->broken = true;
 	}
 	warn_unused(loader);
 }

@@ -13,7 +13,8 @@ struct rules_loader {
 
 /*
  * link.c: puts lists' items where their names stand in all conditions, parses them, and finds the macros that they name.
- * `expressions` gets those of the rules, NULL for a rule that has none because of a problem, which was noted.
+ * `expressions` gets those of the rules, NULL for a rule that has none because of a problem, which was noted; a rule that
+ * names what is not there is marked as broken.
  */
 void loader_link(struct rules_loader *loader, struct expression **expressions);
 

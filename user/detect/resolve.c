@@ -314,7 +314,7 @@ static int resolve_check(struct program *program, struct sources *sources, struc
 
 static int resolve_macro(struct program *program, struct sources *sources, struct definition_macro *macro, bool report)
 {
-	if (!macro || !macro->expression)
+	if (!macro || !macro->expression || macro->broken)
 		return -EINVAL; /* its own problem was noted */
 	if (!macro->resolved) {
 		macro->error = program_resolve(program, sources, macro->expression, report);
