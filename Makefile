@@ -132,10 +132,13 @@ $(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
 $(B)/bin/bench-calls: $(B)/tests/bench/bench_calls.o
 $(B)/bin/bench-load: $(B)/tests/bench/bench_load.o
 $(B)/bin/bench-read: $(B)/tests/bench/bench_read.o
-bench: all $(foreach part,calls load read pipeline,$(B)/bin/bench-$(part))
+# FALCO_RULES: files to measure with, beside the rules that the bench makes.
+$(B)/bin/bench-rules: $(B)/tests/bench/bench_rules.o $(SHARED_O) $(PROTO_O)
+bench: all $(foreach part,calls load read pipeline rules,$(B)/bin/bench-$(part))
 	tests/bench/calls.py
 	tests/bench/live.py
 	$(B)/bin/bench-pipeline
+	$(B)/bin/bench-rules $(FALCO_RULES)
 	tests/bench/memory.py
 
 # The sensor's own allocations are counted, and its batches acknowledged, by the bench.

@@ -70,10 +70,10 @@ def test_all_problems_of_all_files_at_once(files):
     done = check(files / "bad.yaml", files / "good.yaml")
     assert done.returncode == 1
     name = files / "bad.yaml"
-    for line in [f"{name}:7:13: error: ", f"{name}:9:26: error: ", f"{name}:12:30: error: there is no macro nomacro"]:
+    for line in [f"{name}:7:13: error: ", f"{name}:9:26: error: ", f"{name}:12:32: error: there is no macro nomacro"]:
         assert line in done.stdout
     lines = done.stdout.splitlines()
-    at = next(i for i, line in enumerate(lines) if ":12:30:" in line)
+    at = next(i for i, line in enumerate(lines) if ":12:32:" in line)
     assert lines[at + 1].strip() == "condition: evt.type=open and nomacro"
     assert lines[at + 2].index("^") == lines[at + 1].index("nomacro")
 
@@ -87,7 +87,7 @@ def test_json_has_each_problem_with_its_place(files):
     for problem in document["errors"] + document["warnings"]:
         assert set(problem) == {"file", "line", "column", "message"}
         assert problem["file"] == str(files / "bad.yaml")
-    assert [12, 30] in [[problem["line"], problem["column"]] for problem in document["errors"]]
+    assert [12, 32] in [[problem["line"], problem["column"]] for problem in document["errors"]]
 
 
 def test_files_are_one_set_in_order(files):

@@ -159,13 +159,14 @@ static int define_rule(struct definitions *definitions, const struct document_no
 
 	made.name = name->word;
 	made.place = name->place;
+	made.condition.arena = made.output.arena = made.description.arena = definitions->arena;
 	made.file = sources_find(definitions->sources, name->place)->name;
 	for (const char *const *key = needed; *key; key++)
 		if (item_word(definitions, item, *key, strcmp(*key, "condition") == 0 || !document_member(item, *key),
 			    &word) < 0)
 			result = -EINVAL;
-	if (!result)
-		result = take_members(definitions, item, override, &made);
+	if (take_members(definitions, item, override, &made) < 0)
+		result = -EINVAL;
 	made.broken = result < 0;
 	if (!rule)
 		rule = add_rule(definitions, name->word);

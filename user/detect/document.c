@@ -289,7 +289,10 @@ void document_places(const struct sources *sources, const struct document_node *
 		}
 		while (found < end && raw[found] != node->word.data[i] &&
 			(is_blank(raw[found]) || strchr("'\"\\", raw[found])))
-			found += escapes && raw[found] == '\\' && found + 1 < end && raw[found + 1] != node->word.data[i] ? 2 : 1;
+			found +=
+				escapes && raw[found] == '\\' && found + 1 < end && raw[found + 1] != node->word.data[i]
+					? 2
+					: 1;
 		if (found < end && raw[found] == node->word.data[i])
 			at = found;
 		places[i] = file->base + (uint32_t)at;

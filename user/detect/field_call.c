@@ -140,10 +140,7 @@ bool field_is_call_argument(struct text name)
 
 /* --- values ----------------------------------------------------------------------------------------------------------- */
 
-static bool is(struct text name, const char *other)
-{
-	return text_equal(name, text_of(other));
-}
+#define is(name, literal) text_equal(name, TEXT_LITERAL(literal))
 
 static struct text first_of(struct text a, struct text b, struct text c)
 {

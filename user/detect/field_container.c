@@ -61,22 +61,21 @@ static struct text image(struct extraction *extraction, const struct event_conta
 /* "host" outside containers. */
 static void ids(struct extraction *extraction, const struct field_use *use, struct values *values)
 {
+	static const char digits[] = "0123456789abcdef";
 	const struct event_container *container = extraction->event->container;
-	char digits[2 * EVENT_CONTAINER_ID_SIZE + 1];
-	struct field_text text;
-	struct text id;
+	size_t length = use->field->which == ID ? SHORT_ID_SIZE : 2 * EVENT_CONTAINER_ID_SIZE;
+	char *text;
 
 	if (!container) {
 		field_give_text(values, TEXT_LITERAL("host"));
 		return;
 	}
-	event_container_id_format(container->id, digits);
-	id = text_of(digits);
-	if (use->field->which == ID)
-		id.length = SHORT_ID_SIZE;
-	text = field_text_begin(extraction);
-	field_text_add(&text, id);
-	field_give_text(values, field_text_end(&text));
+	text = field_room(extraction, length);
+	if (!text)
+		return;
+	for (size_t i = 0; i < length; i++)
+		text[i] = digits[container->id[i / 2] >> (i % 2 ? 0 : 4) & 15];
+	field_give_text(values, (struct text){text, length});
 }
 
 static void texts(struct extraction *extraction, const struct field_use *use, struct values *values)

@@ -16,16 +16,18 @@ struct text index_key(enum field_type type, const struct value *value)
 	return (struct text){(const char *)&value->number, sizeof(value->number)};
 }
 
-static bool matches(const struct table_node *node, const void *key)
-{
-	return text_equal(table_entry(node, const struct index_entry, node)->key, *(const struct text *)key);
-}
-
 static const struct index_entry *find(const struct index_table *table, uint64_t hash, struct text key)
 {
-	struct table_node *found = table_find(&table->entries, hash, matches, &key);
+	const struct table *entries = &table->entries;
+	const struct table_node *node;
 
-	return found ? table_entry(found, const struct index_entry, node) : NULL;
+	if (!(table->filter[hash >> 6 & (INDEX_FILTER_WORDS - 1)] >> (hash & 63) & 1))
+		return NULL;
+	/* What table_find does, without a call for each: this is where an event's time goes. */
+	for (node = entries->chains[hash & (entries->chain_count - 1)]; node; node = node->next)
+		if (node->hash == hash && text_equal(table_entry(node, const struct index_entry, node)->key, key))
+			return table_entry(node, const struct index_entry, node);
+	return NULL;
 }
 
 static void set_bits(const struct index_entry *entry, uint64_t *rules)
@@ -39,7 +41,7 @@ static uint64_t piece_hash(const char *bytes)
 	uint32_t piece;
 
 	memcpy(&piece, bytes, sizeof(piece));
-	return (uint64_t)piece * 0x9e3779b97f4a7c15ull >> 20;
+	return (uint64_t)piece * 0x9e3779b97f4a7c15ull >> 32;
 }
 
 /* A hash that grows with the text, from its start or from its end. */
@@ -81,6 +83,8 @@ void index_look(const struct index_table *table, enum field_type type, const str
 }
 
 /* --- making one ----------------------------------------------------------------------------------------------------------- */
+
+enum step { COUNT, ASK, POST };
 
 struct builder {
 	struct program *program;
@@ -232,6 +236,7 @@ static int post(struct builder *builder, struct index_table *table, const struct
 		entry->key = key;
 		if (table_insert(&table->entries, &entry->node, hash) < 0)
 			return -ENOMEM;
+		table->filter[hash >> 6 & (INDEX_FILTER_WORDS - 1)] |= 1ull << (hash & 63);
 	}
 	if (entry->rule_count > 0 && entry->rules[entry->rule_count - 1] == rule)
 		return 0;
@@ -242,8 +247,19 @@ static int post(struct builder *builder, struct index_table *table, const struct
 	return 0;
 }
 
-/* Makes what leads to the node lead to the rule. */
-static int lead(struct builder *builder, uint32_t number, uint32_t rule)
+/* A table that leads to so few rules costs more than it saves: they are asked at once. */
+static bool is_worth(const struct index_table *table)
+{
+	static const size_t least[] = {[INDEX_WHOLE] = 3, [INDEX_PREFIX] = 4, [INDEX_SUFFIX] = 4, [INDEX_PIECE] = 4};
+
+	return table->rule_count >= least[table->kind];
+}
+
+/*
+ * Goes to all that leads to the node of a rule, by what the step says: counts the rule, asks whether its tables are worth
+ * it (-EAGAIN if one is not), or makes them lead to it.
+ */
+static int lead(struct builder *builder, enum step step, uint32_t number, uint32_t rule)
 {
 	const struct node *node = &builder->program->nodes[number];
 	const struct check *check;
@@ -254,19 +270,34 @@ static int lead(struct builder *builder, uint32_t number, uint32_t rule)
 		return 0;
 	builder->seen[number] = rule + 1;
 	if (node->kind == NODE_AND)
-		return lead(builder, cheapest_child(builder, node), rule);
+		return lead(builder, step, cheapest_child(builder, node), rule);
 	if (node->kind == NODE_OR) {
 		for (uint32_t i = 0; i < node->count && !error; i++)
-			error = lead(builder, node->children[i], rule);
+			error = lead(builder, step, node->children[i], rule);
 		return error;
 	}
 	check = &builder->program->checks[node->children[0]];
 	table = find_table(builder, check->slot, (enum index_kind)kind_of(builder->program, check));
 	if (!table)
 		return -ENOMEM;
+	if (step == COUNT)
+		table->rule_count++;
+	if (step != POST)
+		return step == COUNT || is_worth(table) ? 0 : -EAGAIN;
 	for (size_t i = 0; i < check->constant_count && !error; i++)
 		error = post(builder, table, &check->constants[i], rule);
 	return error;
+}
+
+/* Those that lead nowhere: their rules are asked in any case. */
+static void drop_tables(struct index *index)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < index->table_count; i++)
+		if (table_count(&index->tables[i].entries) > 0)
+			index->tables[kept++] = index->tables[i];
+	index->table_count = kept;
 }
 
 static int build(struct builder *builder)
@@ -277,13 +308,21 @@ static int build(struct builder *builder)
 
 	for (size_t i = 0; i < call->count; i++)
 		count_uses(builder, call->nodes[i], (uint32_t)i);
-	memset(builder->seen, 0, node_count * sizeof(*builder->seen));
-	for (size_t i = 0; i < call->count && !error; i++) {
-		if (cost_of(builder, call->nodes[i]) >= cost_never)
-			builder->index->always[i / 64] |= 1ull << i % 64;
-		else
-			error = lead(builder, call->nodes[i], (uint32_t)i);
+	for (enum step step = COUNT; step <= POST && (!error || error == -EAGAIN); step++) {
+		memset(builder->seen, 0, node_count * sizeof(*builder->seen));
+		for (size_t i = 0; i < call->count && (!error || error == -EAGAIN); i++) {
+			uint64_t *always = &builder->index->always[i / 64], bit = 1ull << i % 64;
+
+			if (step == COUNT && cost_of(builder, call->nodes[i]) >= cost_never)
+				*always |= bit;
+			error = *always & bit ? 0 : lead(builder, step, call->nodes[i], (uint32_t)i);
+			if (error == -EAGAIN)
+				*always |= bit;
+		}
 	}
+	if (error == -EAGAIN)
+		error = 0;
+	drop_tables(builder->index);
 	return error;
 }
 

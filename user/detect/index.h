@@ -11,7 +11,7 @@
 
 enum index_kind { INDEX_WHOLE, INDEX_PREFIX, INDEX_SUFFIX, INDEX_PIECE };
 
-enum { INDEX_ENDS_MAX = 63, INDEX_PIECE_SIZE = 4 };
+enum { INDEX_ENDS_MAX = 63, INDEX_PIECE_SIZE = 4, INDEX_FILTER_WORDS = 32 };
 
 struct index_entry {
 	struct table_node node;
@@ -25,7 +25,9 @@ struct index_table {
 	uint32_t slot;
 	enum index_kind kind;
 	struct table entries;
-	uint64_t lengths; /* INDEX_PREFIX, INDEX_SUFFIX: of the words, a bit each */
+	uint64_t lengths;                    /* INDEX_PREFIX, INDEX_SUFFIX: of the words, a bit each */
+	uint64_t filter[INDEX_FILTER_WORDS]; /* a bit for the hash of each word: most texts have none of them */
+	size_t rule_count;                   /* that it leads to */
 };
 
 struct index {

@@ -186,8 +186,8 @@ void loader_link(struct rules_loader *loader, struct expression **expressions)
 		struct expression *expression;
 		unsigned int depth;
 
-		if (rule->broken)
-			continue;
+		if (!rule->condition.bytes)
+			continue; /* its problem was noted */
 		definitions_add_exceptions(definitions, rule, &rule->condition);
 		replace_lists(loader, flat, &rule->condition);
 		expression = expression_parse(&loader->sources, &rule->condition);
