@@ -86,6 +86,85 @@ static int add_to_calls(struct rules *rules, struct rule *rule, bool *possible)
 	return 0;
 }
 
+/* Adds what the rule's sequence begins with to the programs of its calls. */
+static int add_after(struct rules *rules, struct rule *rule, struct expression *after)
+{
+	program_types(after, false, &rule->after_types);
+	for (int call = 1; call < EVENT_CALLS_END; call++) {
+		struct call_program *program = &rules->program.calls[call];
+		uint32_t *number_slot, *node_slot;
+		int64_t node;
+
+		if (!event_types_has(&rule->after_types, call))
+			continue;
+		node = program_node(&rules->program, after, (enum event_call)call);
+		if (node == FALSE_NODE || !rule->public.enabled)
+			continue;
+		number_slot =
+			arena_append(&rules->arena, &program->after_rules, &program->after_count, sizeof(*number_slot));
+		node_slot = arena_append(
+			&rules->arena, &program->after_nodes, &program->after_node_count, sizeof(*node_slot));
+		if (node == NO_NODE || !number_slot || !node_slot)
+			return -ENOMEM;
+		*number_slot = (uint32_t)rule->public.number;
+		*node_slot = (uint32_t)node;
+	}
+	return 0;
+}
+
+/* The fields that matches are counted by. */
+static int compile_by(struct rules *rules, struct sources *sources, struct window_count *count)
+{
+	for (size_t i = 0; i < count->by_count; i++) {
+		const struct document_node *node = count->by_nodes[i];
+		struct operand operand = {.kind = OPERAND_FIELD, .name = node->word, .place = node->place};
+		int error;
+
+		if (text_equal(node->word, TEXT_LITERAL("container")))
+			operand.name = TEXT_LITERAL("container.full_id");
+		error = program_slot(&rules->program, sources, &operand, true, &count->by[i]);
+		count->by_nodes[i] = NULL; /* the loader's memory, which goes */
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int copy_zone(struct arena *arena, struct window_zone *zone)
+{
+	struct window_zone copy = {.count = zone->count};
+
+	copy.transitions = arena_take(arena, zone->count * sizeof(*copy.transitions));
+	copy.offsets = arena_take(arena, zone->count * sizeof(*copy.offsets));
+	if (!copy.transitions || !copy.offsets)
+		return -ENOMEM;
+	if (zone->count > 0) {
+		memcpy(copy.transitions, zone->transitions, zone->count * sizeof(*copy.transitions));
+		memcpy(copy.offsets, zone->offsets, zone->count * sizeof(*copy.offsets));
+	}
+	*zone = copy;
+	return 0;
+}
+
+/* 0; -EINVAL after a problem was noted; -ENOMEM. */
+static int build_window(
+	struct rules *rules, struct sources *sources, const struct definition_rule *definition, struct rule *rule)
+{
+	int error, other;
+
+	rule->window = definition->window;
+	rule->window.after = (struct phrase){0};
+	if (copy_zone(&rules->arena, &rule->window.hours.zone) < 0)
+		return -ENOMEM;
+	error = compile_by(rules, sources, &rule->window.threshold);
+	other = compile_by(rules, sources, &rule->window.sequence);
+	if (!error)
+		error = other;
+	if (!error && definition->after)
+		error = program_resolve(&rules->program, sources, definition->after, true);
+	return error == -ENOENT ? -EINVAL : error;
+}
+
 static void warn_of_types(
 	struct rules_loader *loader, const struct definition_rule *definition, const struct rule *rule, bool possible)
 {
@@ -113,7 +192,7 @@ static int build_rule(struct rules_loader *loader, struct rules *rules, const st
 {
 	struct sources *sources = &loader->sources;
 	bool report = !definition->skip_unknown, possible = false;
-	int error = describe(rules, definition, is_chosen(definition, options), rule), output;
+	int error = describe(rules, definition, is_chosen(definition, options), rule), output, window;
 
 	if (error)
 		return error;
@@ -127,10 +206,15 @@ static int build_rule(struct rules_loader *loader, struct rules *rules, const st
 		rule->public.enabled = false;
 		return 0;
 	}
-	if (error || output || definition->broken)
+	window = build_window(rules, sources, definition, rule);
+	if (window == -ENOMEM)
+		return window;
+	if (error || output || window || definition->broken)
 		return 0;
 	program_types(rule->expression, false, &rule->types);
 	error = add_to_calls(rules, rule, &possible);
+	if (!error && definition->after)
+		error = add_after(rules, rule, definition->after);
 	if (!error)
 		warn_of_types(loader, definition, rule, possible);
 	return error;
@@ -202,7 +286,7 @@ uint64_t rules_calls(const struct rules *rules)
 	uint64_t calls = 0;
 
 	for (int call = 1; call < EVENT_CALLS_END; call++)
-		if (rules->program.calls[call].count > 0)
+		if (rules->program.calls[call].count > 0 || rules->program.calls[call].after_count > 0)
 			calls |= 1ull << call;
 	return calls;
 }
@@ -212,7 +296,8 @@ uint64_t rules_calls_of(const struct rules *rules, const struct rules_rule *rule
 	uint64_t calls = 0;
 
 	for (int call = 1; call < EVENT_CALLS_END; call++)
-		if (event_types_has(&rules->rules[rule->number].types, call))
+		if (event_types_has(&rules->rules[rule->number].types, call) ||
+			event_types_has(&rules->rules[rule->number].after_types, call))
 			calls |= 1ull << call;
 	return calls;
 }

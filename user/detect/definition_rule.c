@@ -167,6 +167,8 @@ static int define_rule(struct definitions *definitions, const struct document_no
 			result = -EINVAL;
 	if (take_members(definitions, item, override, &made) < 0)
 		result = -EINVAL;
+	if (window_read(definitions->sources, item, &made.window) < 0)
+		result = -EINVAL;
 	made.broken = result < 0;
 	if (!rule)
 		rule = add_rule(definitions, name->word);

@@ -37,6 +37,7 @@ struct definition_rule {
 	struct definition_exception *exceptions;
 	size_t exception_count;
 	struct window window;
+	struct expression *after; /* of its sequence */
 };
 
 /* A definition by its name: rules, macros and lists have names of their own. */

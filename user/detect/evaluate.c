@@ -31,8 +31,8 @@ int rules_evaluator_open(struct rules_evaluator **evaluator, const struct rules 
 	made->candidates = calloc(rules->call_rules_max / 64 + 1, sizeof(*made->candidates));
 	made->match = pcre2_match_data_create(1, NULL);
 	made->limits = pcre2_match_context_create(NULL);
-	if (!made->extraction.room || !made->nodes || !made->slots || !made->candidates || !made->match ||
-		!made->limits) {
+	if (windows_open(&made->windows, rules) < 0 || !made->extraction.room || !made->nodes || !made->slots ||
+		!made->candidates || !made->match || !made->limits) {
 		rules_evaluator_close(made);
 		return -ENOMEM;
 	}
@@ -51,6 +51,7 @@ void rules_evaluator_close(struct rules_evaluator *evaluator)
 	free(evaluator->nodes);
 	free(evaluator->slots);
 	free(evaluator->candidates);
+	windows_close(evaluator->windows);
 	pcre2_match_data_free(evaluator->match);
 	pcre2_match_context_free(evaluator->limits);
 	free(evaluator);
@@ -150,30 +151,45 @@ static void choose(struct rules_evaluator *evaluator, const struct index *index)
 	}
 }
 
-size_t rules_evaluate(struct rules_evaluator *evaluator, const struct event *event,
+/* The rules of a call that the event meets: the first, or all. */
+static size_t match(struct rules_evaluator *evaluator, const struct call_program *call,
 	void (*matched)(void *context, const struct rules_rule *rule), void *context)
 {
 	const struct rules *rules = evaluator->rules;
-	const struct call_program *call = &rules->program.calls[event_call_of(event)];
 	size_t count = 0;
 
-	if (call->count == 0) {
-		evaluator->counters.events++;
-		return 0;
-	}
-	begin(evaluator, event);
 	choose(evaluator, call->index);
 	for (size_t word = 0; word < call->index->words; word++)
 		for (uint64_t left = evaluator->candidates[word]; left; left &= left - 1) {
 			size_t position = 64 * word + (size_t)__builtin_ctzll(left);
 			const struct rule *rule = &rules->rules[call->rules[position]];
 
-			if (!holds(evaluator, call->nodes[position]))
+			if (!holds(evaluator, call->nodes[position]) || !windows_pass(evaluator, rule->public.number))
 				continue;
 			count++;
 			matched(context, &rule->public);
 			if (!rules->all)
 				return count;
 		}
+	return count;
+}
+
+size_t rules_evaluate(struct rules_evaluator *evaluator, const struct event *event,
+	void (*matched)(void *context, const struct rules_rule *rule), void *context)
+{
+	const struct call_program *call = &evaluator->rules->program.calls[event_call_of(event)];
+	size_t count = 0;
+
+	if (call->count == 0 && call->after_count == 0) {
+		evaluator->counters.events++;
+		return 0;
+	}
+	begin(evaluator, event);
+	if (call->count > 0)
+		count = match(evaluator, call, matched, context);
+	/* Afterwards: an event is not its own predecessor. */
+	for (size_t i = 0; i < call->after_count; i++)
+		if (holds(evaluator, call->after_nodes[i]))
+			windows_note(evaluator, call->after_rules[i]);
 	return count;
 }

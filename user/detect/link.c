@@ -170,6 +170,18 @@ static void warn_unused(struct rules_loader *loader)
 				SOURCE_WORDS(definitions->lists[i]->name));
 }
 
+/* What a rule's sequence begins with. */
+static void link_after(struct rules_loader *loader, const struct definition_list *flat, struct definition_rule *rule)
+{
+	struct linking linking = {loader, UINT32_MAX, 0};
+	unsigned int depth;
+
+	replace_lists(loader, flat, &rule->window.after);
+	rule->after = expression_parse(&loader->sources, &rule->window.after);
+	if (!rule->after || link_expression(&linking, rule->after, &depth) < 0)
+		rule->broken = true;
+}
+
 void loader_link(struct rules_loader *loader, struct expression **expressions)
 {
 	struct definitions *definitions = &loader->definitions;
@@ -195,6 +207,8 @@ void loader_link(struct rules_loader *loader, struct expression **expressions)
 		/* What else is wrong with it is found all the same. */
 		if (expression && link_expression(&linking, expression, &depth) < 0)
 			rule->broken = true;
+		if (rule->window.after.bytes)
+			link_after(loader, flat, rule);
 	}
 	warn_unused(loader);
 }

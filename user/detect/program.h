@@ -71,6 +71,9 @@ struct call_program {
 	uint32_t *rules, *nodes;
 	size_t count, node_count;
 	struct index *index;
+	/* The rules whose sequence can begin with such an event, and the nodes that say so. */
+	uint32_t *after_rules, *after_nodes;
+	size_t after_count, after_node_count;
 };
 
 struct program {

@@ -18,7 +18,7 @@ struct rule {
 	struct rules_rule public;
 	struct expression *expression; /* while the set is made */
 	struct text condition;         /* as it was parsed */
-	struct event_types types;
+	struct event_types types, after_types;
 	struct output_part *parts;
 	size_t part_count;
 	struct window window;
