@@ -107,6 +107,8 @@ int output_compile(
 	size_t at = text.length > 0 && text.data[0] == '*', start = at; /* a leading star has no meaning any more */
 	int result = 0;
 
+	if (!output->bytes)
+		return 0; /* that it is not there was noted */
 	while (at < text.length) {
 		int error;
 
