@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The corpus, of what was done: connections, files, the arguments of calls. */
+#include "test_rules.h"
+
+struct truth {
+	const struct event *event;
+	const char *condition;
+	int expected;
+};
+
+static void expect(const struct truth *truths, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		cr_expect_eq(test_truth(truths[i].condition, truths[i].event), truths[i].expected, "%s",
+			truths[i].condition);
+}
+
+#define EXPECT(truths) expect(truths, sizeof(truths) / sizeof((truths)[0]))
+
+Test(rules_truth, connections)
+{
+	static const struct truth truths[] = {
+		{&test_connect, "fd.ip = 10.1.2.3", 1},
+		{&test_connect, "fd.ip = 93.184.216.34", 1},
+		{&test_connect, "fd.ip = 1.1.1.1", 0},
+		{&test_connect, "fd.ip != 10.1.2.3", 0},
+		{&test_connect, "fd.ip != 1.1.1.1", 1},
+		{&test_connect, "fd.ip in (1.1.1.1, 93.184.216.34)", 1},
+		{&test_connect, "fd.ip in (1.1.1.1, 2.2.2.2, 3.3.3.3, 4.4.4.4, 93.184.216.34)", 1},
+		{&test_connect, "fd.ip = \"0.0.0.0\"", 0},
+		{&test_connect, "fd.ip = 300.1.1.1", -1},
+		{&test_connect, "fd.ip > 1", -1},
+		{&test_connect, "fd.sip = 93.184.216.34", 1},
+		{&test_connect, "fd.sip = 10.1.2.3", 0},
+		{&test_connect, "fd.sip != 10.1.2.3", 1},
+		{&test_connect, "fd.cip = 10.1.2.3", 1},
+		{&test_connect, "fd.lip = 10.1.2.3", 1},
+		{&test_connect, "fd.rip = 93.184.216.34", 1},
+		{&test_accept, "fd.lip = 10.1.2.3", 1},
+		{&test_accept, "fd.rip = 172.16.9.9", 1},
+		{&test_accept, "fd.cip = 172.16.9.9", 1},
+		{&test_accept, "fd.sport = 8080", 1},
+		{&test_accept, "fd.lport = 8080", 1},
+		{&test_accept, "fd.rport = 50000", 1},
+		{&test_accept, "fd.is_server = true", 1},
+		{&test_connect, "fd.is_server = true", 0},
+		{&test_connect, "fd.net = 10.0.0.0/8", 1},
+		{&test_connect, "fd.net = 93.184.0.0/16", 1},
+		{&test_connect, "fd.net != 127.0.0.0/8", 1},
+		{&test_connect, "fd.net != 10.0.0.0/8", 0},
+		{&test_connect, "fd.net = \"10.1.2.0/31\"", 0},
+		{&test_connect, "fd.net = \"10.1.2.2/31\"", 1},
+		{&test_connect, "fd.net = 10.0.0.0/33", -1},
+		{&test_connect, "fd.net = 10.0.0.0/", -1},
+		{&test_connect, "fd.net = 0.0.0.0/0", 1},
+		{&test_connect, "fd.snet in (\"10.0.0.0/8\", \"192.168.0.0/16\")", 0},
+		{&test_send, "fd.snet in (\"10.0.0.0/8\", \"192.168.0.0/16\")", 1},
+		{&test_connect, "fd.cnet in (10.0.0.0/8)", 1},
+		{&test_connect, "fd.rnet in (10.0.0.0/8)", 0},
+		{&test_accept, "fd.rnet in (172.16.0.0/12)", 1},
+		{&test_connect6, "fd.net = 10.0.0.0/8", 0},
+		{&test_connect6, "fd.net != 10.0.0.0/8", 1},
+		{&test_connect6, "fd.ip != 0.0.0.0", 1},
+		{&test_connect6, "fd.net = fd00::/8", 1},
+		{&test_connect6, "fd.sip = 2001:db8::2", 1},
+		{&test_connect6, "fd.snet = 2001:db8::/32", 1},
+		{&test_connect6, "fd.snet = 2001:db9::/32", 0},
+		{&test_connect6, "fd.typechar = 6", 1},
+		{&test_connect6, "fd.type = ipv6", 1},
+		{&test_connect6, "fd.name = fd00::1:40001->2001:db8::2:80", 1},
+		{&test_connect, "fd.typechar = 4", 1},
+		{&test_connect, "fd.type in (ipv4, ipv6)", 1},
+	};
+
+	EXPECT(truths);
+}
+
+Test(rules_truth, ports_and_states_of_connections)
+{
+	static const struct truth truths[] = {
+		{&test_connect, "fd.port = 443", 1},
+		{&test_connect, "fd.port = 40000", 1},
+		{&test_connect, "fd.port != 443", 0},
+		{&test_connect, "fd.port != 80", 1},
+		{&test_connect, "fd.port < 1000", 1},
+		{&test_connect, "fd.port in (80, 443)", 1},
+		{&test_connect, "fd.sport in (80, 8080, 88, 443, 8443, 53, 4444)", 1},
+		{&test_connect, "fd.cport = 40000", 1},
+		{&test_connect, "fd.name = \"10.1.2.3:40000->93.184.216.34:443\"", 1},
+		{&test_connect, "fd.name contains 93.184", 1},
+		{&test_connect, "fd.l4proto = tcp", 1},
+		{&test_connect, "fd.l4proto != tcp", 0},
+		{&test_send, "fd.l4proto != tcp and fd.connected=false and fd.name_changed=true", 1},
+		{&test_connect, "fd.sockfamily = ip", 1},
+		{&test_unix, "fd.sockfamily = unix", 1},
+		{&test_unix, "fd.name = /run/docker.sock", 1},
+		{&test_unix, "fd.typechar = u", 1},
+		{&test_unix, "fd.ip exists", 0},
+		{&test_unix, "fd.l4proto != tcp", 0},
+		{&test_connect, "fd.sip.name = example.com", 1},
+		{&test_connect, "fd.sip.name = www.example.com", 1},
+		{&test_connect, "fd.sip.name in (a, www.example.com)", 1},
+		{&test_connect, "fd.sip.name != example.com", 0},
+		{&test_connect, "fd.cip.name exists", 0},
+		{&test_connect, "evt.res = EINPROGRESS", 1},
+		{&test_connect, "evt.rawres >= 0 or evt.res = EINPROGRESS", 1},
+		{&test_connect, "evt.res startswith E", 1},
+		{&test_connect6, "evt.res = SUCCESS", 1},
+		{&test_connect, "fd.num = 3", 1},
+		{&test_packet, "evt.arg.domain contains AF_PACKET", 1},
+		{&test_packet, "evt.arg[domain] contains AF_PACKET", 1},
+		{&test_connect, "evt.arg.domain contains AF_PACKET", 0},
+		{&test_connect,
+			"((evt.type = connect or (evt.type in (sendto,sendmsg) and fd.l4proto != tcp and "
+			"fd.connected=false and fd.name_changed=true)) and (fd.typechar = 4 or fd.typechar = 6) and "
+			"(fd.ip != \"0.0.0.0\" and fd.net != \"127.0.0.0/8\" and not fd.snet in (\"10.0.0.0/8\")) and "
+			"(evt.rawres >= 0 or evt.res = EINPROGRESS))",
+			1},
+	};
+
+	EXPECT(truths);
+}
+
+Test(rules_truth, files)
+{
+	static const struct truth truths[] = {
+		{&test_write, "fd.name = /lib/passwd.d/Shadow.txt", 1},
+		{&test_write, "taffrail.fd.path = /usr/lib/passwd.d/Shadow.txt", 1},
+		{&test_write, "fd.nameraw contains ../", 1},
+		{&test_write, "fd.nameraw glob *../*../*", 1},
+		{&test_write, "fd.directory = /lib/passwd.d", 1},
+		{&test_write, "fd.directory pmatch (/lib)", 1},
+		{&test_write, "fd.filename = Shadow.txt", 1},
+		{&test_write, "fd.filename in (a, b, c, d, Shadow.txt)", 1},
+		{&test_write, "fd.typechar = f", 1},
+		{&test_write, "fd.typechar = 'f'", 1},
+		{&test_write, "fd.type = file", 1},
+		{&test_write, "evt.arg.flags contains O_TRUNC", 1},
+		{&test_write, "evt.arg.flags contains O_CREAT", 1},
+		{&test_write, "evt.arg.flags contains O_APPEND", 0},
+		{&test_write, "evt.arg.name = /lib/passwd.d/Shadow.txt", 1},
+		{&test_write, "evt.arg.mode = 0755", 1},
+		{&test_write, "evt.rawarg.mode = 493", 1},
+		{&test_write, "evt.arg[1] = /lib/passwd.d/Shadow.txt", 1},
+		{&test_write, "evt.arg.nosuch = x", -1},
+		{&test_write, "fd.ino = 77", 1},
+		{&test_missing_file, "fd.typechar='f' and fd.num=-1 and evt.res startswith E", 1},
+		{&test_missing_file, "evt.res = ENOENT", 1},
+		{&test_missing_file, "evt.res != SUCCESS", 1},
+		{&test_missing_file, "evt.failed = true", 1},
+		{&test_missing_file, "fd.filename = none", 1},
+		{&test_exec, "fd.name exists", 0},
+	};
+
+	EXPECT(truths);
+}
+
+Test(rules_truth, arguments_of_calls)
+{
+	static const struct truth truths[] = {
+		{&test_chmod, "evt.arg.mode contains S_ISUID", 1},
+		{&test_chmod, "evt.arg.mode contains S_ISGID", 0},
+		{&test_chmod, "evt.arg.mode contains S_IXOTH", 1},
+		{&test_chmod, "evt.arg.filename = /tmp/x", 1},
+		{&test_chmod, "evt.arg.filename startswith /tmp", 1},
+		{&test_chmod, "fd.name exists", 0},
+		{&test_rename, "evt.arg.oldpath = /bin/ls", 1},
+		{&test_rename, "evt.arg.newpath contains /.", 1},
+		{&test_rename, "evt.arg.newpath pmatch (/tmp)", 1},
+		{&test_rename, "evt.arg.path exists", 0},
+		{&test_symlink, "evt.arg.target in (/etc/shadow, /etc)", 1},
+		{&test_symlink, "evt.arg.linkpath = /tmp/l", 1},
+		{&test_unlink, "evt.arg.name endswith ash_history", 1},
+		{&test_unlink, "evt.arg.path endswith ash_history", 0},
+		{&test_ptrace, "evt.arg.request contains PTRACE_ATTACH", 1},
+		{&test_ptrace, "evt.arg.request contains PTRACE_SEIZE", 0},
+		{&test_ptrace, "evt.arg.pid = 1", 1},
+		{&test_bpf, "evt.arg.cmd = 5", 1},
+		{&test_bpf, "evt.arg.cmd = BPF_PROG_LOAD", 1},
+		{&test_bpf, "evt.arg.cmd != 5", 0},
+		{&test_bpf, "evt.arg.cmd = 6", 0},
+		{&test_setuid, "evt.arg.uid = root", 1},
+		{&test_setuid, "evt.rawarg.uid = 0", 1},
+		{&test_setuid, "evt.arg.uid = nobody", 0},
+		{&test_dup, "evt.rawres in (0, 1, 2)", 1},
+		{&test_dup, "fd.type in (\"ipv4\", \"ipv6\")", 1},
+		{&test_dup, "fd.num = 1", 1},
+		{&test_unshare, "evt.arg.flags contains CLONE_NEWNS", 1},
+		{&test_unshare, "evt.arg.flags contains CLONE_NEWUSER", 1},
+		{&test_unshare, "evt.arg.flags contains CLONE_NEWNET", 0},
+	};
+
+	EXPECT(truths);
+}
