@@ -96,8 +96,9 @@ static int remember(struct reader *reader, const char *name, struct document_nod
 	anchor = arena_append(reader->sources->arena, &reader->anchors, &reader->anchor_count, sizeof(*anchor));
 	if (!anchor)
 		return -ENOMEM;
-	*anchor = (struct anchor){text_of(name), node};
-	return 0;
+	/* The name is the event's, which goes. */
+	*anchor = (struct anchor){arena_copy(reader->sources->arena, text_of(name)), node};
+	return anchor->name.data ? 0 : -ENOMEM;
 }
 
 static struct document_node *find_anchor(const struct reader *reader, const char *name)
