@@ -16,6 +16,7 @@ static int add_field(struct definitions *definitions, struct definition_exceptio
 {
 	const struct document_node **field_slot;
 	struct text *comparison_slot, name = exception->scalar ? TEXT_LITERAL("in") : TEXT_LITERAL("=");
+	const struct document_node *where = comparison ? comparison : field;
 	size_t count = exception->field_count;
 
 	if (field->shape != DOCUMENT_WORD || (comparison && comparison->shape != DOCUMENT_WORD))
@@ -23,11 +24,10 @@ static int add_field(struct definitions *definitions, struct definition_exceptio
 	if (comparison)
 		name = comparison->word;
 	if (expression_operator_find(name) < 0)
-		return sources_error(
-			definitions->sources, comparison->place, "\"%.*s\" is no operator", SOURCE_WORDS(name));
+		return sources_error(definitions->sources, where->place, "\"%.*s\" is no operator", SOURCE_WORDS(name));
 	if (exception->scalar && !takes_list(name))
-		return sources_error(definitions->sources, comparison->place,
-			"a single field is compared by in, pmatch or intersects");
+		return sources_error(
+			definitions->sources, where->place, "a single field is compared by in, pmatch or intersects");
 	comparison_slot = arena_append(definitions->arena, &exception->comparisons, &count, sizeof(*comparison_slot));
 	field_slot = arena_append(
 		definitions->arena, &exception->fields, &exception->field_count, sizeof(const struct document_node *));

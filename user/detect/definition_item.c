@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The items of a file: versions that it needs, lists, macros; and what all items have in common. */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "detect/definitions.h"
 
@@ -149,29 +147,28 @@ int item_override(struct definitions *definitions, const struct document_node *i
 
 /* --- versions ------------------------------------------------------------------------------------------------------------ */
 
-/* "57", which is 0.57.0, or "0.57.0". */
-static bool read_version(struct text text, unsigned long parts[3])
+/* "57", which is 0.57.0, or "0.57.0", with what stands behind a - or + left out. */
+static bool read_version(struct text text, uint32_t parts[3])
 {
-	char words[64], rest;
-	int count;
+	const char *at = text.data;
 
-	if (text.length == 0 || text.length >= sizeof(words))
+	if (text.length == 0 || !document_take_number(&at, &parts[0]))
 		return false;
-	memcpy(words, text.data, text.length);
-	words[text.length] = '\0';
-	parts[0] = parts[2] = 0;
-	if (strspn(words, "0123456789") == text.length && text.length < 9) {
-		parts[1] = strtoul(words, NULL, 10);
+	if (*at == '\0') {
+		parts[1] = parts[0];
+		parts[0] = parts[2] = 0;
 		return true;
 	}
-	count = sscanf(words, "%9lu.%9lu.%9lu%c", &parts[0], &parts[1], &parts[2], &rest);
-	return count == 3 || (count == 4 && (rest == '-' || rest == '+'));
+	for (int i = 1; i < 3; i++)
+		if (*at++ != '.' || !document_take_number(&at, &parts[i]))
+			return false;
+	return *at == '\0' || *at == '-' || *at == '+';
 }
 
 static int read_engine_version(struct definitions *definitions, const struct document_node *item)
 {
 	const struct document_node *word = document_member(item, "required_engine_version");
-	unsigned long parts[3];
+	uint32_t parts[3];
 
 	if (word->shape != DOCUMENT_WORD || !read_version(word->word, parts))
 		return sources_error(definitions->sources, word->place,
@@ -180,7 +177,7 @@ static int read_engine_version(struct definitions *definitions, const struct doc
 		(parts[1] < ENGINE_MINOR || (parts[1] == ENGINE_MINOR && parts[2] <= ENGINE_PATCH)))
 		return 0;
 	return sources_error(definitions->sources, word->place,
-		"these rules need an engine of version %lu.%lu.%lu, and this is %d.%d.%d", parts[0], parts[1], parts[2],
+		"these rules need an engine of version %u.%u.%u, and this is %d.%d.%d", parts[0], parts[1], parts[2],
 		ENGINE_MAJOR, ENGINE_MINOR, ENGINE_PATCH);
 }
 
@@ -188,7 +185,7 @@ static int read_engine_version(struct definitions *definitions, const struct doc
 static int read_plugin_versions(struct definitions *definitions, const struct document_node *item)
 {
 	const struct document_node *list = document_member(item, "required_plugin_versions"), *name, *version;
-	unsigned long parts[3];
+	uint32_t parts[3];
 	int result = 0;
 
 	if (list->shape != DOCUMENT_SEQUENCE)

@@ -261,6 +261,15 @@ bool document_is_nothing(const struct document_node *node)
 		       text_equal(node->word, TEXT_LITERAL("null")));
 }
 
+bool document_take_number(const char **words, uint32_t *number)
+{
+	const char *start = *words;
+
+	for (*number = 0; **words >= '0' && **words <= '9' && *words - start < 9; ++*words)
+		*number = 10 * *number + (uint32_t)(**words - '0');
+	return *words > start;
+}
+
 static bool is_blank(char byte)
 {
 	return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';

@@ -30,6 +30,9 @@ const struct document_node *document_member(const struct document_node *mapping,
 /* Is it a word without content, or `~`, or `null`? */
 bool document_is_nothing(const struct document_node *node);
 
+/* Takes a decimal number off the words, which end with a NUL: at most nine digits. False if there is none. */
+bool document_take_number(const char **words, uint32_t *number);
+
 /* Writes the place of each byte of a word: `places` has room for word.length + 1. */
 void document_places(const struct sources *sources, const struct document_node *node, uint32_t *places);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys of rules over several events, as files have them. */
 #include <errno.h>
-#include <stdio.h>
 
 #include "detect/window.h"
 
@@ -143,22 +142,30 @@ static int read_days(struct sources *sources, const struct document_node *node, 
 	return 0;
 }
 
+/* HH:MM, in minutes. */
+static bool take_time(const char **words, uint32_t *minutes)
+{
+	uint32_t hour, minute;
+
+	if (!document_take_number(words, &hour) || *(*words)++ != ':' || !document_take_number(words, &minute))
+		return false;
+	*minutes = 60 * hour + minute;
+	return hour <= 24 && minute < 60 && *minutes <= 24 * 60;
+}
+
 static int read_hours(struct sources *sources, const struct document_node *node, struct window_hours *hours)
 {
 	static const char *const known[] = {"outside", "days", "zone", NULL};
 	const struct document_node *word, *zone = document_member(node, "zone");
-	unsigned int from_hour, from_minute, to_hour, to_minute;
-	char rest;
+	const char *at;
 	int error;
 
 	if (check_keys(sources, node, known) < 0 || !(word = word_of(sources, node, "outside")) ||
 		read_days(sources, node, &hours->days) < 0)
 		return -EINVAL;
-	if (sscanf(word->word.data, "%2u:%2u-%2u:%2u%c", &from_hour, &from_minute, &to_hour, &to_minute, &rest) != 4 ||
-		from_hour > 24 || to_hour > 24 || from_minute > 59 || to_minute > 59)
+	at = word->word.data;
+	if (!take_time(&at, &hours->from) || *at++ != '-' || !take_time(&at, &hours->to) || *at)
 		return sources_error(sources, word->place, "`outside` takes two times: \"08:00-18:00\"");
-	hours->from = 60 * from_hour + from_minute;
-	hours->to = 60 * to_hour + to_minute;
 	error = window_zone_read(sources->arena, zone ? zone->word : TEXT_LITERAL("UTC"), &hours->zone);
 	if (error == -ENOENT)
 		return sources_error(sources, zone->place, "there is no time zone %.*s here", SOURCE_WORDS(zone->word));

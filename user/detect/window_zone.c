@@ -99,9 +99,10 @@ static int read_file(struct arena *arena, struct text name, struct window_zone *
 
 int window_zone_read(struct arena *arena, struct text name, struct window_zone *zone)
 {
-	int hours, minutes;
-	char sign, rest;
 	char words[64];
+	const char *at = words + 1;
+	uint32_t hours, minutes;
+	int32_t seconds;
 
 	if (name.length == 0 || name.length >= sizeof(words))
 		return -ENOENT;
@@ -109,9 +110,13 @@ int window_zone_read(struct arena *arena, struct text name, struct window_zone *
 	words[name.length] = '\0';
 	if (strcmp(words, "UTC") == 0)
 		return take_offset(arena, zone, INT64_MIN, 0);
-	if (sscanf(words, "%c%2d:%2d%c", &sign, &hours, &minutes, &rest) == 3 && (sign == '+' || sign == '-') &&
-		hours >= 0 && hours < 15 && minutes >= 0 && minutes < 60)
-		return take_offset(arena, zone, INT64_MIN, (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60));
+	if (words[0] == '+' || words[0] == '-') {
+		if (!document_take_number(&at, &hours) || *at++ != ':' || !document_take_number(&at, &minutes) || *at ||
+			hours > 14 || minutes > 59)
+			return -ENOENT;
+		seconds = (int32_t)(hours * 3600 + minutes * 60);
+		return take_offset(arena, zone, INT64_MIN, words[0] == '-' ? -seconds : seconds);
+	}
 	if (words[0] == '/' || strstr(words, "..") ||
 		strspn(words, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/") != name.length)
 		return -ENOENT;
