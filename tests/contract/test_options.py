@@ -12,7 +12,7 @@ PROGRAMS = ["taffrail-sensor", "taffrail-collector", "taffrail"]
 OPTIONS = {
     "taffrail-sensor": ["--stdout", "--config", "--set", "--cri", "--collector", "--host", "--record", "--replay"],
     "taffrail-collector": ["--listen", "--data", "--output", "--config", "--set"],
-    "taffrail": ["watch"],
+    "taffrail": ["watch", "rules"],
 }
 
 
@@ -34,7 +34,7 @@ def test_help_exits_0_on_stdout(name):
         assert re.search(rf"(^|\s){re.escape(option)}\b", done.stdout), f"{option} is not in --help"
 
 
-@pytest.mark.parametrize("command", [["taffrail-sensor"], ["taffrail-collector"], ["taffrail"], ["taffrail", "watch"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["taffrail-sensor"], ["taffrail-collector"], ["taffrail"], ["taffrail", "watch"], ["taffrail", "rules"]], ids=" ".join)
 def test_help_fits_a_terminal_of_80_by_24(command):
     done = run(*command, "--help")
     assert done.returncode == 0, done.stderr
