@@ -228,6 +228,7 @@ Test(rules_load, exceptions)
 	expect_said(EXCEPTION("  - {name: e, fields: [proc.name], comps: [=, =]}\n"), "a list as long as");
 	expect_said(EXCEPTION("  - {name: e, fields: proc.name, comps: =, values: [x]}\n"), "in, pmatch or intersects");
 	expect_said(EXCEPTION("  - {name: e, values: [x]}\n"), "has no `fields`");
+	expect_said(EXCEPTION("  - {name: e, fields: [proc.nosuch]}\n"), "7:24: error: there is no field proc.nosuch");
 	expect_said(EXCEPTION("  - {fields: proc.name}\n"), "the item has no `name`");
 	expect_said(EXCEPTION("  - {name: e, fields: [proc.name]}\n") "- rule: a\n  append: true\n  exceptions:\n  - "
 								      "{name: e, fields: "

@@ -8,6 +8,8 @@
 
 enum { MANY_TYPES = 100 };
 
+_Static_assert(EVENT_CALLS_END <= 64, "there is a bit for each call");
+
 static bool has_one(const struct text *tags, size_t tag_count, const struct text *wanted, size_t wanted_count)
 {
 	for (size_t i = 0; i < tag_count; i++)
@@ -186,6 +188,33 @@ static void warn_of_types(
 			"the rule matches %zu types of events, which costs time: let it ask for evt.type", count);
 }
 
+/* The fields of exceptions that have no values yet must be known, too. */
+static int check_exceptions(
+	struct rules *rules, struct sources *sources, const struct definition_rule *definition, bool report)
+{
+	int result = 0;
+	uint32_t slot;
+
+	for (size_t i = 0; i < definition->exception_count; i++) {
+		const struct definition_exception *exception = &definition->exceptions[i];
+
+		for (size_t k = 0; exception->value_count == 0 && k < exception->field_count; k++) {
+			struct operand field = {.kind = OPERAND_FIELD,
+				.name = exception->fields[k]->word,
+				.place = exception->fields[k]->place};
+			const char *bracket =
+				field.name.length ? memchr(field.name.data, '[', field.name.length) : NULL;
+			int error;
+
+			if (bracket) /* its argument is looked at once there are values */
+				continue;
+			error = program_slot(&rules->program, sources, &field, report, &slot);
+			result = error ? error : result;
+		}
+	}
+	return result;
+}
+
 /* 0, also after a problem was noted; -ENOMEM. */
 static int build_rule(struct rules_loader *loader, struct rules *rules, const struct definition_rule *definition,
 	const struct rules_options *options, struct rule *rule)
@@ -197,6 +226,8 @@ static int build_rule(struct rules_loader *loader, struct rules *rules, const st
 	if (error)
 		return error;
 	error = program_resolve(&rules->program, sources, rule->expression, report);
+	if (!error)
+		error = check_exceptions(rules, sources, definition, report);
 	output = output_compile(rules, sources, rule, &definition->output, report);
 	if (error == -ENOMEM || output == -ENOMEM)
 		return -ENOMEM;

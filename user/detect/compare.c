@@ -293,7 +293,8 @@ static bool in_set(const struct check *check, enum field_type type, const struct
 		if (constant->hash != hash)
 			continue;
 		if (type == FIELD_TEXT          ? text_equal(value->text, constant->text)
-			: type == FIELD_ADDRESS ? in_network(&value->address, &constant->address, 128)
+			: type == FIELD_ADDRESS ? in_network(&value->address, &constant->address,
+							  (unsigned int)field_address_size(&constant->address) * 8)
 						: value->number == constant->number)
 			return true;
 	}

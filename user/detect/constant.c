@@ -180,7 +180,7 @@ uint64_t constant_hash(enum field_type type, const struct value *value)
 	if (type == FIELD_TEXT)
 		return hash_bytes(value->text.data ? value->text.data : "", value->text.length);
 	if (type == FIELD_ADDRESS || type == FIELD_NETWORK)
-		return hash_bytes(value->address.bytes, sizeof(value->address.bytes)) ^ value->address.family;
+		return hash_bytes(value->address.bytes, field_address_size(&value->address)) ^ value->address.family;
 	return hash_bytes(&value->number, sizeof(value->number));
 }
 

@@ -3,6 +3,8 @@
 #ifndef TAFFRAIL_DETECT_FIELD_H
 #define TAFFRAIL_DETECT_FIELD_H
 
+#include <sys/socket.h>
+
 #include "detect/rules.h"
 
 enum field_type { FIELD_TEXT, FIELD_NUMBER, FIELD_BOOLEAN, FIELD_ADDRESS, FIELD_NETWORK };
@@ -111,6 +113,12 @@ struct text field_text_end(struct field_text *text);
 
 /* NUL-separated words, joined by blanks. `skip` leaves the first ones out. */
 void field_text_words(struct field_text *text, struct text words, size_t skip);
+
+/* How many bytes an internet address has. */
+static inline size_t field_address_size(const struct event_address *address)
+{
+	return address->family == AF_INET ? 4 : sizeof(address->bytes);
+}
 
 /* An address as people write it. */
 void field_text_address(struct field_text *text, const struct event_address *address);

@@ -12,7 +12,7 @@ struct text index_key(enum field_type type, const struct value *value)
 	if (type == FIELD_TEXT)
 		return value->text;
 	if (type == FIELD_ADDRESS)
-		return (struct text){(const char *)value->address.bytes, sizeof(value->address.bytes)};
+		return (struct text){(const char *)value->address.bytes, field_address_size(&value->address)};
 	return (struct text){(const char *)&value->number, sizeof(value->number)};
 }
 
@@ -201,7 +201,8 @@ static struct text key_of(
 	if (table->kind == INDEX_WHOLE)
 		return type == FIELD_TEXT ? text
 		       : type == FIELD_ADDRESS
-			       ? (struct text){(const char *)constant->address.bytes, sizeof(constant->address.bytes)}
+			       ? (struct text){(const char *)constant->address.bytes,
+					 field_address_size(&constant->address)}
 			       : (struct text){(const char *)&constant->number, sizeof(constant->number)};
 	if (table->kind == INDEX_PIECE) {
 		/* The last bytes: many words begin alike. */

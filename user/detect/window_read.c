@@ -157,6 +157,7 @@ static int read_hours(struct sources *sources, const struct document_node *node,
 {
 	static const char *const known[] = {"outside", "days", "zone", NULL};
 	const struct document_node *word, *zone = document_member(node, "zone");
+	struct text name = zone ? zone->word : TEXT_LITERAL("UTC");
 	const char *at;
 	int error;
 
@@ -166,9 +167,10 @@ static int read_hours(struct sources *sources, const struct document_node *node,
 	at = word->word.data;
 	if (!take_time(&at, &hours->from) || *at++ != '-' || !take_time(&at, &hours->to) || *at)
 		return sources_error(sources, word->place, "`outside` takes two times: \"08:00-18:00\"");
-	error = window_zone_read(sources->arena, zone ? zone->word : TEXT_LITERAL("UTC"), &hours->zone);
+	error = window_zone_read(sources->arena, name, &hours->zone);
 	if (error == -ENOENT)
-		return sources_error(sources, zone->place, "there is no time zone %.*s here", SOURCE_WORDS(zone->word));
+		return sources_error(
+			sources, (zone ? zone : node)->place, "there is no time zone %.*s here", SOURCE_WORDS(name));
 	hours->present = !error;
 	return error;
 }
