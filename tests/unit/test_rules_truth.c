@@ -274,7 +274,7 @@ Test(rules_truth, ancestors)
 		{&test_exec, "proc.sid = 300", 1},
 		{&test_exec, "proc.vpgid.name = curl", 1},
 		{&test_exec, "proc.vpid = 40", 1},
-		{&test_exec, "((proc.aname=sshd and proc.name != sshd) or proc.name=login)", 1},
+		{&test_exec, "proc.aname=init and (proc.name=x or not proc.aname=cron)", 1},
 	};
 
 	EXPECT(truths);

@@ -90,7 +90,7 @@ Test(rules_truth, ports_and_states_of_connections)
 		{&test_connect, "fd.name contains 93.184", 1},
 		{&test_connect, "fd.l4proto = tcp", 1},
 		{&test_connect, "fd.l4proto != tcp", 0},
-		{&test_send, "fd.l4proto != tcp and fd.connected=false and fd.name_changed=true", 1},
+		{&test_send, "fd.l4proto = udp and fd.name_changed = true and not fd.connected = true", 1},
 		{&test_connect, "fd.sockfamily = ip", 1},
 		{&test_unix, "fd.sockfamily = unix", 1},
 		{&test_unix, "fd.name = /run/docker.sock", 1},
@@ -111,10 +111,9 @@ Test(rules_truth, ports_and_states_of_connections)
 		{&test_packet, "evt.arg[domain] contains AF_PACKET", 1},
 		{&test_connect, "evt.arg.domain contains AF_PACKET", 0},
 		{&test_connect,
-			"((evt.type = connect or (evt.type in (sendto,sendmsg) and fd.l4proto != tcp and "
-			"fd.connected=false and fd.name_changed=true)) and (fd.typechar = 4 or fd.typechar = 6) and "
-			"(fd.ip != \"0.0.0.0\" and fd.net != \"127.0.0.0/8\" and not fd.snet in (\"10.0.0.0/8\")) and "
-			"(evt.rawres >= 0 or evt.res = EINPROGRESS))",
+			"evt.type in (connect, sendmsg) and (fd.type = ipv6 or (fd.sport < 1024 and not fd.snet in "
+			"(10.0.0.0/8))) "
+			"and fd.net != 127.0.0.0/8",
 			1},
 	};
 
