@@ -219,6 +219,7 @@ int bundle_parse(struct text text, enum bundle_maker maker, struct text id, stru
 		bundle_free(bundle);
 		return -ENOENT;
 	}
+	bundle->root = json_read_string(json_read_member(document, "root"), "path");
 	bundle->cgroup = json_read_string(json_read_member(document, "linux"), "cgroupsPath");
 	bundle->written = bundle_spec_read(document);
 	if (bundle->written)
@@ -227,6 +228,19 @@ int bundle_parse(struct text text, enum bundle_maker maker, struct text id, stru
 }
 
 /* --- files ----------------------------------------------------------------------------------------------------------- */
+
+/* `path`: of config.json. */
+static char *files_of(const char *path, struct text root)
+{
+	int folder = (int)(strrchr(path, '/') - path);
+	char *files = NULL;
+
+	if (root.length == 0 || root.length >= PATH_MAX)
+		return NULL;
+	if (root.data[0] == '/')
+		return strndup(root.data, root.length);
+	return asprintf(&files, "%.*s/%.*s", folder, path, (int)root.length, root.data) < 0 ? NULL : files;
+}
 
 static int read_one(const char *root, const char *path, enum bundle_maker maker, const char *id, struct bundle *bundle)
 {
@@ -239,6 +253,8 @@ static int read_one(const char *root, const char *path, enum bundle_maker maker,
 		return error;
 	error = bundle_parse((struct text){bytes, length}, maker, text_of(id), bundle);
 	free(bytes);
+	if (!error)
+		bundle->files = files_of(path, bundle->root);
 	return error;
 }
 
@@ -304,5 +320,6 @@ void bundle_free(struct bundle *bundle)
 	free((void *)(uintptr_t)bundle->annotations);
 	bundle_spec_free(bundle->written);
 	json_object_put(bundle->document);
+	free(bundle->files);
 	*bundle = (struct bundle){0};
 }

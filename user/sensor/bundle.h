@@ -49,8 +49,10 @@ struct bundle {
 	bool sandbox;                /* the pod's pause container */
 	bool alone;                  /* no CRI knows it: it is no pod's */
 	struct text cgroup;          /* linux.cgroupsPath */
+	struct text root;            /* root.path: of the container's files; relative: to the bundle */
 	struct bundle_spec *written; /* the spec, or NULL without memory */
 	void *document;
+	char *files; /* where the container's files are, below the host's root; NULL: not told, or the text is from no file */
 };
 
 /*

@@ -102,7 +102,16 @@ void subject_forget(struct subject *subject)
 		event_free(subject->exit_timer);
 	(void)subject_put(subject, &subject->meta, NULL);
 	(void)subject_put(subject, &subject->status, NULL);
+	free(subject->files);
+	buffer_free(&subject->users);
+	buffer_free(&subject->groups);
 	free(subject);
+}
+
+static void take_users(const struct subject *subject, struct event_container *view)
+{
+	view->users = (struct text){subject->users.data, subject->users.length};
+	view->groups = (struct text){subject->groups.data, subject->groups.length};
 }
 
 bool subject_is_complete(const struct subject *subject)
@@ -110,10 +119,24 @@ bool subject_is_complete(const struct subject *subject)
 	return subject->meta && container_meta_standing(subject->meta) == CONTAINER_COMPLETE;
 }
 
+/* The same names with those of its users, which have just become known. */
+static void add_users(struct subject *subject)
+{
+	struct event_container view = *container_meta_view(subject->meta);
+	struct container_meta *meta;
+
+	take_users(subject, &view);
+	meta = container_meta_make(&view, container_meta_standing(subject->meta));
+	if (meta)
+		(void)subject_put(subject, &subject->meta, meta);
+}
+
 void subject_publish(struct subject *subject)
 {
 	struct lookup *lookup = subject->lookup;
 
+	if (subject_read_users(subject))
+		add_users(subject);
 	subject->unpublished = lookup->ops.publish(lookup->ops.context, container_meta_hold(subject->meta)) < 0;
 	if (subject->unpublished)
 		container_meta_release(subject->meta);
@@ -121,8 +144,11 @@ void subject_publish(struct subject *subject)
 
 void subject_take_names(struct subject *subject, const struct event_container *view, enum container_standing standing)
 {
-	struct container_meta *meta = container_meta_make(view, standing);
+	struct event_container whole = *view;
+	struct container_meta *meta;
 
+	take_users(subject, &whole);
+	meta = container_meta_make(&whole, standing);
 	if (!meta)
 		return;
 	if (subject->meta && container_meta_equal(subject->meta, meta)) {

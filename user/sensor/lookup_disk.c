@@ -2,11 +2,14 @@
 /* What lies on disk of a container: its bundle, and what Docker and Podman keep. */
 #include "sensor/lookup_inside.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/rooted.h"
 #include "sensor/bundle.h"
 #include "sensor/names.h"
 #include "sensor/state.h"
+#include "sensor/users.h"
 
 static bool read_bundle(const struct subject *subject, struct bundle *bundle)
 {
@@ -28,6 +31,17 @@ static bool read_state(const struct subject *subject, struct state *state)
 	return false;
 }
 
+bool subject_read_users(struct subject *subject)
+{
+	char root[PATH_MAX];
+
+	if (!subject->files || subject->users.length > 0 || subject->groups.length > 0 ||
+		rooted_resolve(subject->lookup->root, subject->files, root) < 0)
+		return false;
+	users_read(root, &subject->users, &subject->groups);
+	return subject->users.length > 0 || subject->groups.length > 0;
+}
+
 void subject_read_disk(struct subject *subject)
 {
 	struct lookup *lookup = subject->lookup;
@@ -37,8 +51,12 @@ void subject_read_disk(struct subject *subject)
 	struct state state = {0};
 	bool found = read_bundle(subject, &bundle);
 
-	if (found)
+	if (found) {
 		names_bundle(&bundle, &view);
+		free(subject->files);
+		subject->files = bundle.files;
+		bundle.files = NULL;
+	}
 	if (view.name.length == 0 && read_state(subject, &state)) {
 		names_state(&state, &view);
 		found = true;

@@ -8,6 +8,7 @@
 
 #include <sys/queue.h>
 
+#include "base/buffer.h"
 #include "base/table.h"
 #include "sensor/lookup.h"
 
@@ -33,7 +34,9 @@ struct subject {
 	uint32_t seen;            /* runtime->generation when it was listed last */
 	uint64_t gone_ns;         /* when it was not listed any more, or 0 */
 	unsigned calls;
-	struct event *timer; /* the next attempt */
+	char *files;                 /* where the container's own files are, below the host's root, or NULL */
+	struct buffer users, groups; /* of these files, as users.h has them */
+	struct event *timer;         /* the next attempt */
 	unsigned delay_ms;
 	uint64_t deadline_ns;
 	struct event *exit_timer; /* the next attempt to hear how it ended; NULL: nobody has asked yet */
@@ -89,6 +92,11 @@ void subject_take_names(struct subject *subject, const struct event_container *v
 bool subject_put(struct subject *subject, struct container_meta **place, struct container_meta *meta);
 /* The names that are known, or NULL. */
 const struct event_container *subject_view(const struct subject *subject);
+/*
+ * Takes the names of its users and groups, if they are not known and its files are there: they are not when its bundle is made.
+ * True if there are any now, and there were none before.
+ */
+bool subject_read_users(struct subject *subject);
 /* Takes what bundles and state tell. */
 void subject_read_disk(struct subject *subject);
 /* Something has become known: is it all now? And if not, what next? */

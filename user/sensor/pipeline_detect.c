@@ -3,12 +3,12 @@
 #include "sensor/pipeline_inside.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "sensor/users.h"
 
 /* --- findings ----------------------------------------------------------------------------------------------------------- */
 
@@ -17,31 +17,16 @@ static void send_finding(void *context, struct event *finding)
 	pipeline_send(context, finding);
 }
 
-/* The name of an id, by lines "ID:NAME". */
-static struct text name_of(struct text list, uint32_t id)
-{
-	char digits[12];
-	struct text wanted = {digits, (size_t)snprintf(digits, sizeof(digits), "%" PRIu32, id)};
-
-	while (list.length > 0) {
-		struct text line = text_next(&list, '\n');
-
-		if (text_equal(text_next(&line, ':'), wanted))
-			return line;
-	}
-	return (struct text){0};
-}
-
 static struct text user_name(void *context, const struct event *event, uint32_t uid)
 {
 	(void)context;
-	return event->container ? name_of(event->container->users, uid) : (struct text){0};
+	return event->container ? users_find(event->container->users, uid) : (struct text){0};
 }
 
 static struct text group_name(void *context, const struct event *event, uint32_t gid)
 {
 	(void)context;
-	return event->container ? name_of(event->container->groups, gid) : (struct text){0};
+	return event->container ? users_find(event->container->groups, gid) : (struct text){0};
 }
 
 void pipeline_judge(struct pipeline *pipeline, const struct record *record, const struct event *event, uint64_t cause)

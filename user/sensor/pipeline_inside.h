@@ -44,11 +44,11 @@ struct pipeline {
 	struct host *host;
 	struct coverage *coverage; /* NULL: of a recording */
 	struct policy *policy;
-	struct detect *detect;        /* NULL: there are no rules */
-	struct ruleset *ruleset;      /* NULL: they never change */
+	struct detect *detect;         /* NULL: there are no rules */
+	struct ruleset *ruleset;       /* NULL: they never change */
 	struct ruleset_loaded *loaded; /* at start, until detect has them */
 	struct ruleset_options rule_options;
-	bool connects_returned; /* rules see connects when the call returns, not when their outcome is known */
+	bool connects_returned;      /* rules see connects when the call returns, not when their outcome is known */
 	struct recording *recording; /* NULL: none is made */
 	struct recording_reader
 		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */

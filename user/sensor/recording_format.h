@@ -68,7 +68,7 @@ struct recording_change {
 
 enum {
 	RECORDING_ALIGN = 8,
-	RECORDING_TEXTS = 12, /* of a container, that stand alone */
+	RECORDING_TEXTS = 14, /* of a container, that stand alone */
 	RECORDING_WORDS = sizeof(struct kernel_counters) / sizeof(uint64_t),
 };
 
@@ -82,7 +82,8 @@ static inline struct text *recording_text(struct event_container *view, size_t i
 {
 	struct text *const texts[RECORDING_TEXTS] = {&view->name, &view->image_name, &view->image_tag,
 		&view->image_digest, &view->pod_name, &view->pod_namespace, &view->pod_uid, &view->sandbox_id,
-		&view->runtime, &view->workload_kind, &view->workload_name, &view->exit_reason};
+		&view->runtime, &view->workload_kind, &view->workload_name, &view->exit_reason, &view->users,
+		&view->groups};
 
 	return texts[index];
 }
