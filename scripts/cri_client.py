@@ -108,10 +108,11 @@ class Pod:
         return self.runtime.call("PodSandboxStatus", pod_sandbox_id=self.id).status.network.ip
 
     def create(self, name, *command, image=IMAGE, user=None, mounts=(), environment=None, working_dir="",
-               privileged=False):
+               privileged=False, terminal=False):
         """A container that has not been started."""
         config = cri.ContainerConfig(
             metadata=cri.ContainerMetadata(name=name), image=cri.ImageSpec(image=image), command=command, working_dir=working_dir,
+            tty=terminal,
             envs=[cri.KeyValue(key=key, value=value) for key, value in (environment or {}).items()],
             mounts=[cri.Mount(host_path=host, container_path=inside, readonly=not writable) for host, inside, *writable in mounts],
             labels={"io.kubernetes.container.name": name, "io.kubernetes.pod.name": self.name,

