@@ -4,8 +4,9 @@
  * started: the names are what many rules ask for. A deed that the kernel refuses is a deed: only what a test leans on is
  * checked, and then the exit code is not 0.
  *
- *   deed as NONCE PROGRAM ARGUMENT...      becomes the program; the nonce stands in its exec
- *   deed all FILE                          each line of FILE, arguments with tabs between, as a process of its own
+ *   deed as NONCE FILE LINE                becomes the program of that line, whose words have tabs between; the nonce stands in the
+ *                                          exec before, and the words do not
+ *   deed all FILE                          all lines, each as a process of its own; a line begins with its nonce
  *   deed VERB ARGUMENT...                  see the table at the end
  */
 #include <arpa/inet.h>
@@ -44,11 +45,6 @@ static int become(char **words)
 	err(126, "%s", words[0]);
 }
 
-static int as(char **words)
-{
-	return become(words + 1);
-}
-
 static int wait_for(pid_t child)
 {
 	int status;
@@ -67,30 +63,57 @@ static int spawn(char **words)
 	return wait_for(child);
 }
 
-static int all(char **words)
+enum { WORDS_MAX = 64 };
+
+/* The next line's words. False at the end. */
+static bool read_words(FILE *file, char **words)
 {
 	static char line[16384];
+	char *rest = line;
+	int count = 0;
+
+	if (!fgets(line, sizeof(line), file))
+		return false;
+	line[strcspn(line, "\n")] = '\0';
+	while (count < WORDS_MAX - 1 && (words[count] = strsep(&rest, "\t")))
+		count++;
+	words[count] = NULL;
+	return true;
+}
+
+static int as(char **words)
+{
+	char *line[WORDS_MAX] = {NULL};
+	FILE *file = fopen(words[1], "re");
+
+	for (int left = number(words[2]); file && left >= 0; left--)
+		if (!read_words(file, line))
+			errx(125, "%s has no such line", words[1]);
+	if (!file || !line[0])
+		err(125, "%s", words[1]);
+	return become(line + 1);
+}
+
+static int all(char **words)
+{
+	char *line[WORDS_MAX], digits[16];
 	FILE *file = fopen(words[0], "re");
-	int failed = 0;
 
 	if (!file)
 		err(1, "%s", words[0]);
-	while (fgets(line, sizeof(line), file)) {
-		char *arguments[64] = {NULL}, *rest = line;
+	for (int i = 0; read_words(file, line); i++) {
+		char *const again[] = {"/proc/self/exe", "as", line[0], words[0], digits, NULL};
 		pid_t child;
 
-		line[strcspn(line, "\n")] = '\0';
-		for (int i = 0; i < 63 && (arguments[i] = strsep(&rest, "\t")); i++)
-			;
+		snprintf(digits, sizeof(digits), "%d", i);
 		fflush(stdout);
 		child = fork();
 		if (child == 0)
-			become(arguments);
-		printf("%s\t%d\n", arguments[2] ? arguments[2] : "", wait_for(child));
-		failed++;
+			become((char **)again);
+		printf("done\t%s\t%d\n", line[0], wait_for(child));
 	}
 	fclose(file);
-	return failed ? 0 : 1;
+	return 0;
 }
 
 static int copy_into(int to, const char *from_path)
@@ -420,7 +443,7 @@ static const struct verb {
 	int words; /* it needs at least */
 	int (*run)(char **words);
 } verbs[] = {
-	{"as", 2, as},
+	{"as", 3, as},
 	{"all", 1, all},
 	{"spawn", 1, spawn},
 	{"become", 1, become},

@@ -43,7 +43,7 @@ class Site:
         self.done = {}  # by nonce: the exit code and the container
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(os.path.join(folder, ".local", "bin"))
-        program, passwd = os.path.join(folder, "deed"), os.path.join(folder, "passwd")
+        program, passwd = os.path.join(folder, "deed"), os.path.join(folder, "accounts")
         subprocess.run(["gcc", "-D_GNU_SOURCE", "-static", "-O1", "-o", program, os.path.join(HERE, "deeds.c")], check=True)
         for copy in (".hidden", ".local/bin/tool"):
             shutil.copy(program, os.path.join(folder, copy))
@@ -72,23 +72,34 @@ class Site:
             elif deed.where == "exec":
                 self.done[nonce] = self.entered.execute(*shlex.split(deed.command), nonce)[0], self.entered
             elif deed.where == "host":
-                words = shlex.split(deed.command.replace("/d/", self.folder + "/"))
-                self.done[nonce] = subprocess.run([os.path.join(self.folder, "deed"), "as", nonce, *words], check=False).returncode, None
+                self.do_outside(nonce, deed)
 
     def do_shared(self, where, container, deeds):
-        with open(os.path.join(self.folder, where), "w", encoding="ascii") as file:
-            for nonce, deed in deeds.items():
-                for name, command in [*(("before", command) for command in deed.before), (nonce, deed.command)]:
-                    file.write("\t".join(["/d/deed", "as", name, *shlex.split(command)]) + "\n")
+        self.write(where, [line for nonce, deed in deeds.items()
+                           for line in [*(("before", command) for command in deed.before), (nonce, deed.command)]])
         self.entered = container
         code, out, error = container.execute("/d/deed", "all", f"/d/{where}", seconds=60 * SLOW)
         assert code == 0, (code, error)
         for line in out.decode().splitlines():
-            nonce, code = line.split("\t")
+            mark, nonce, code = [*line.split("\t"), None, None][:3]
+            if mark != "done":
+                continue  # what a program had to say
             if nonce in deeds:
                 self.done[nonce] = int(code), container
             else:
                 assert code == "0", f"{where}: a preparation failed:\n{out.decode()}\n{error.decode()}"
+
+    def write(self, name, lines):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="ascii") as file:
+            for nonce, command in lines:
+                file.write("\t".join([nonce, *shlex.split(command)]) + "\n")
+        return path
+
+    def do_outside(self, nonce, deed):
+        path = self.write("host", [(nonce, deed.command.replace("/d/", self.folder + "/"))])
+        done = subprocess.run([os.path.join(self.folder, "deed"), "as", nonce, path, "0"], check=False)
+        self.done[nonce] = done.returncode, None
 
     def do_first(self, nonce, deed):
         more = dict(OWN[deed.where])

@@ -144,6 +144,7 @@ def outcome(runtime, lab, socket_path, tmp_path_factory):
         site = Site(os.path.join(lab, "deeds"), lambda **more: pods.append(runtime.pod(f"deeds-{len(pods)}", "shop", **more)) or pods[-1])
         site.do(deeds)
         settle(running)
+        if os.environ.get("KEEP"): open(os.environ["KEEP"], "w").write("\n".join(running.lines))
         yield {key: (nonce, site.done[nonce][0]) for key, nonce in zip(wanted, deeds)}, Findings(running, site)
         assert running.end() == 0, running.log
     finally:
