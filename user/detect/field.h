@@ -127,8 +127,8 @@ void field_text_address(struct field_text *text, const struct event_address *add
 struct text field_user(struct extraction *extraction, uint32_t uid);
 struct text field_group(struct extraction *extraction, uint32_t gid);
 
-/* Is this the descriptor of a connection or socket? Then fd.* speak of event.network. */
-bool field_is_socket(const struct event *event);
+/* The connection or socket that the descriptor is, of which fd.* speak; NULL if it is none. */
+const struct event_network *field_socket(const struct event *event);
 /* The file that the descriptor is, as the program named it; empty if it is none. */
 struct text field_file_named(const struct event *event);
 /* fd.name. */

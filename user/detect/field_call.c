@@ -202,7 +202,7 @@ static void give_descriptor(struct extraction *extraction, bool raw, struct valu
 		return;
 	}
 	text = field_text_begin(extraction);
-	field_text_add(&text, field_is_socket(extraction->event) ? TEXT_LITERAL("<s>") : TEXT_LITERAL("<f>"));
+	field_text_add(&text, field_socket(extraction->event) ? TEXT_LITERAL("<s>") : TEXT_LITERAL("<f>"));
 	field_text_add(&text, name);
 	field_give_text(values, field_text_end(&text));
 }

@@ -15,7 +15,7 @@ struct descriptor_type {
 	struct text name;
 };
 
-bool field_is_socket(const struct event *event)
+const struct event_network *field_socket(const struct event *event)
 {
 	switch (event->action) {
 	case EVENT_CONNECT:
@@ -23,8 +23,9 @@ bool field_is_socket(const struct event *event)
 	case EVENT_LISTEN:
 	case EVENT_SEND:
 	case EVENT_RECEIVE:
-	case EVENT_SOCKET: return true;
-	default: return false;
+	case EVENT_SOCKET: return &event->network;
+	case EVENT_DUP: return event->deed.socket.family ? &event->deed.socket : NULL;
+	default: return NULL;
 	}
 }
 
@@ -83,14 +84,16 @@ struct text field_file_named(const struct event *event)
 struct text field_descriptor_name(struct extraction *extraction)
 {
 	const struct event *event = extraction->event;
-	const struct event_network *network = &event->network;
-	const struct event_address *ends[] = {&network->source, &network->destination};
+	const struct event_network *network = field_socket(event);
+	const struct event_address *ends[2];
 	struct field_text text;
 
-	if (!field_is_socket(event))
+	if (!network)
 		return field_file_named(event);
 	if (network->family == AF_UNIX)
 		return network->unix_name;
+	ends[0] = &network->source;
+	ends[1] = &network->destination;
 	text = field_text_begin(extraction);
 	for (int i = event->action == EVENT_LISTEN; i < 2; i++) {
 		if (ends[0]->family == 0 && ends[1]->family == 0)
@@ -119,16 +122,6 @@ static struct descriptor_type family_type(unsigned int family)
 	}
 }
 
-/* An internet socket's version stands in its name: two colons are those of the ports. */
-static unsigned int family_of_name(struct text name)
-{
-	size_t colons = 0;
-
-	for (size_t i = 0; i < name.length; i++)
-		colons += name.data[i] == ':';
-	return colons > 2 ? AF_INET6 : AF_INET;
-}
-
 static bool descriptor_type(const struct event *event, struct descriptor_type *type)
 {
 	static const struct descriptor_type types[] = {
@@ -140,8 +133,8 @@ static bool descriptor_type(const struct event *event, struct descriptor_type *t
 		[OF_UNIX] = {'u', TEXT_STATIC("unix")},
 	};
 
-	if (field_is_socket(event)) {
-		*type = family_type(event->network.family);
+	if (field_socket(event)) {
+		*type = family_type(field_socket(event)->family);
 		return true;
 	}
 	if (event->action == EVENT_OPEN) {
@@ -153,11 +146,9 @@ static bool descriptor_type(const struct event *event, struct descriptor_type *t
 	if (event->action == EVENT_DUP) {
 		uint32_t of = event->deed.descriptor_type;
 
-		if (of == OF_INET)
-			*type = family_type(family_of_name(event->deed.path));
-		else if (of >= OF_FILE && of <= OF_UNIX)
+		if (of >= OF_FILE && of <= OF_UNIX)
 			*type = types[of];
-		return of >= OF_FILE && of <= OF_INET;
+		return of >= OF_FILE && of <= OF_UNIX;
 	}
 	if (field_file_named(event).length == 0)
 		return false;

@@ -9,21 +9,25 @@ enum which { EITHER, CLIENT, SERVER, LOCAL, REMOTE, TRANSPORT, SOCKET_FAMILY, CO
 
 enum { NAMES_MAX = 8 };
 
-static bool has_ends(const struct event *event)
+/* The socket, if it has addresses and ports. */
+static const struct event_network *with_ends(const struct event *event)
 {
-	return field_is_socket(event) && (event->network.family == AF_INET || event->network.family == AF_INET6);
+	const struct event_network *network = field_socket(event);
+
+	return network && (network->family == AF_INET || network->family == AF_INET6) ? network : NULL;
 }
 
 /* One end of a connection, of which an address is known; NULL else. */
 static const struct event_address *end_of(const struct event *event, enum which which)
 {
-	const struct event_network *network = &event->network;
-	/* The one that listens or was called is the server; what came in was addressed to us. */
-	bool local_is_server = event->action == EVENT_LISTEN || network->ingress;
+	const struct event_network *network = with_ends(event);
 	const struct event_address *end;
+	bool local_is_server;
 
-	if (!has_ends(event))
+	if (!network)
 		return NULL;
+	/* The one that listens or was called is the server; what came in was addressed to us. */
+	local_is_server = event->action == EVENT_LISTEN || network->ingress;
 	if (which == LOCAL)
 		which = local_is_server ? SERVER : CLIENT;
 	else if (which == REMOTE)
@@ -121,9 +125,11 @@ static struct text transport(const struct event_network *network)
 
 static void protocols(struct extraction *extraction, const struct field_use *use, struct values *values)
 {
+	const struct event_network *network = with_ends(extraction->event);
+
 	(void)use;
-	if (has_ends(extraction->event))
-		field_give_text(values, transport(&extraction->event->network));
+	if (network)
+		field_give_text(values, transport(network));
 }
 
 static void states(struct extraction *extraction, const struct field_use *use, struct values *values)
@@ -131,13 +137,13 @@ static void states(struct extraction *extraction, const struct field_use *use, s
 	const struct event *event = extraction->event;
 	bool datagram = event->action == EVENT_SEND || event->action == EVENT_RECEIVE;
 
-	if (!field_is_socket(event))
+	if (!field_socket(event))
 		return;
 	switch ((enum which)use->field->which) {
 	case SOCKET_FAMILY:
-		if (has_ends(event))
+		if (with_ends(event))
 			field_give_text(values, TEXT_LITERAL("ip"));
-		else if (event->network.family == AF_UNIX)
+		else if (field_socket(event)->family == AF_UNIX)
 			field_give_text(values, TEXT_LITERAL("unix"));
 		break;
 	case CONNECTED:
@@ -147,8 +153,8 @@ static void states(struct extraction *extraction, const struct field_use *use, s
 	/* A datagram is an event when it goes to, or comes from, another peer than the one before. */
 	case NAME_CHANGED: field_give_boolean(values, datagram || event->action == EVENT_CONNECT); break;
 	case IS_SERVER:
-		if (has_ends(event))
-			field_give_boolean(values, event->action == EVENT_LISTEN || event->network.ingress);
+		if (with_ends(event))
+			field_give_boolean(values, event->action == EVENT_LISTEN || field_socket(event)->ingress);
 		break;
 	default: break;
 	}
