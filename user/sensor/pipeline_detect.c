@@ -33,10 +33,14 @@ void pipeline_judge(struct pipeline *pipeline, const struct record *record, cons
 {
 	if (!pipeline->detect)
 		return;
-	/* What a connect returned is told by itself, and earlier, where rules ask for it. */
+	/*
+	 * What a connect returned is told by itself, and earlier, where rules ask for it; but not of one that has no more to tell
+	 * later: of unix sockets, raw ones, and those that failed at once. Such a record names no connection.
+	 */
 	if (record->header->kind == KERNEL_CONNECT_RETURNED)
 		pipeline->connects_returned = true;
-	else if (event->action == EVENT_CONNECT && pipeline->connects_returned && !event->io_uring)
+	else if (event->action == EVENT_CONNECT && pipeline->connects_returned && record->network->connection &&
+		 !event->io_uring)
 		return;
 	detect_event(pipeline->detect, event, cause, pipeline->now_ns);
 }
