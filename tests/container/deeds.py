@@ -4,6 +4,7 @@
 A module's deeds are done first, most of them in one go (deeds.c: `deed all FILE`), and looked at afterwards. Each has a
 nonce in the arguments of its process; a finding is a deed's if its process is that one or descends from it.
 """
+import contextlib
 import os
 import re
 import secrets
@@ -14,7 +15,7 @@ import time
 from typing import NamedTuple
 
 from conftest import HERE, PAUSE, Documents, get
-from programs import SLOW
+from programs import SLOW, Running
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/srv/www:/bin/false\nuser:x:1000:1000:user:/srv/www:/bin/sh\n"
 # In containers that many deeds share, one after another.
@@ -77,7 +78,8 @@ class Site:
     def do_shared(self, where, container, deeds):
         self.write(where, [line for nonce, deed in deeds.items()
                            for line in [*(("before", command) for command in deed.before), (nonce, deed.command)]])
-        self.entered = container
+        if where == "plain":
+            self.entered = container
         code, out, error = container.execute("/d/deed", "all", f"/d/{where}", seconds=60 * SLOW)
         assert code == 0, (code, error)
         for line in out.decode().splitlines():
@@ -147,8 +149,29 @@ class Findings:
         return [document for document in self.found.get(nonce, []) if rule in (None, document["rule"]["name"])]
 
 
-def with_nonces(deeds):
-    return {secrets.token_hex(6): deed for deed in deeds}
+@contextlib.contextmanager
+def judged(deeds, lab, socket_path, runtime, *options):
+    """Does all deeds below a sensor with these options: what became of each (its nonce and exit code), and what was found."""
+    pods, running = [], Running("taffrail-sensor", "--stdout", "--cri", socket_path, *options,
+                                "--set", "rule_matching=all", "--set", "findings.limit=0")
+
+    def make_pod(**more):
+        pods.append(runtime.pod(f"deeds-{len(pods)}", "shop", **more))
+        return pods[-1]
+
+    try:
+        running.ready()
+        named = {secrets.token_hex(6): deed for deed in deeds}
+        site = Site(os.path.join(lab, "deeds"), make_pod)
+        site.do(named)
+        settle(running)
+        yield [(nonce, site.done[nonce][0]) for nonce in named], Findings(running, site)
+        assert running.end() == 0, running.log
+    finally:
+        for pod in pods:
+            pod.remove()
+        running.kill()
+        shutil.rmtree(os.path.join(lab, "deeds"), ignore_errors=True)
 
 
 def settle(running, seconds=20):
