@@ -31,7 +31,8 @@ static struct text group_name(void *context, const struct event *event, uint32_t
 
 void pipeline_judge(struct pipeline *pipeline, const struct record *record, const struct event *event, uint64_t cause)
 {
-	if (!pipeline->detect)
+	/* What the runtime does on its way into a container is no deed of the container's. */
+	if (!pipeline->detect || event->runtime_setup)
 		return;
 	/*
 	 * What a connect returned is told by itself, and earlier, where rules ask for it; but not of one that has no more to tell
