@@ -129,9 +129,9 @@ static void start_sensor(void)
 		dup2(lines, STDOUT_FILENO);
 		dup2(errors[1], STDERR_FILENO);
 		/* No runtime is asked: the socket does not exist. */
-		const char *words[ARGUMENTS_MAX + 7] = {
-			program, "--stdout", "--cri", "/nonexistent/taffrail-test.sock"};
-		int count = 4;
+		const char *words[ARGUMENTS_MAX + 8] = {
+			program, "--stdout", "--no-rules", "--cri", "/nonexistent/taffrail-test.sock"};
+		int count = 5;
 
 		if (getenv("TAFFRAIL_HOOKS")) {
 			words[count++] = "--set";
