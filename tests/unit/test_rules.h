@@ -222,7 +222,13 @@ static const struct event test_dup = {.action = EVENT_DUP,
 	.call = EVENT_CALL_DUP2,
 	COMMON,
 	.result = 1,
-	.deed = {.request = 3, .path = TEXT("10.1.2.3:4->5.6.7.8:9"), .descriptor_type = 7}};
+	.deed = {.request = 3,
+		.descriptor_type = 7,
+		.socket = {.source = {.family = AF_INET, .bytes = {10, 1, 2, 3}, .port = 4},
+			.destination = {.family = AF_INET, .bytes = {5, 6, 7, 8}, .port = 9},
+			.family = AF_INET,
+			.protocol = IPPROTO_TCP,
+			.type = SOCK_STREAM}}};
 static const struct event test_unshare = {
 	.action = EVENT_UNSHARE, .call = EVENT_CALL_UNSHARE, COMMON, .descriptor = -1, .deed = {.flags = 0x10020000}};
 

@@ -256,6 +256,13 @@ static void put_lists(struct document *document)
 	}
 }
 
+static bool is_by_need(enum event_action action)
+{
+	enum event_category category = event_action_category(action);
+
+	return category == EVENT_CHANGE || category == EVENT_DEED || action == EVENT_SOCKET || action == EVENT_RECEIVE;
+}
+
 static void put_own(struct document *document)
 {
 	const struct event *event = document->event;
@@ -290,7 +297,9 @@ static void put_own(struct document *document)
 		((event->action == EVENT_SEND || event->action == EVENT_RECEIVE) &&
 			(event->network.type == SOCK_RAW || event->network.family == AF_PACKET)))
 		put_own_socket(document);
-	if (event_call_name(event->call)) {
+	/* Of what everybody does the usual call says no more than the action. */
+	if (event_call_name(event->call) &&
+		(is_by_need(event->action) || event->call != event_call_usual(event->action))) {
 		json_key(json, "call");
 		put_name(json, event_call_name(event->call));
 	}

@@ -47,7 +47,7 @@ enum event_call event_call_find(struct text name)
 	return EVENT_CALL_NONE;
 }
 
-enum event_call event_call_of(const struct event *event)
+enum event_call event_call_usual(enum event_action action)
 {
 	static const enum event_call usual[EVENT_ACTIONS_END] = {
 		[EVENT_EXEC] = EVENT_CALL_EXECVE,
@@ -76,7 +76,12 @@ enum event_call event_call_of(const struct event *event)
 		[EVENT_RECEIVE] = EVENT_CALL_RECVFROM,
 	};
 
-	return event->call ? event->call : usual[event->action < EVENT_ACTIONS_END ? event->action : 0];
+	return usual[action < EVENT_ACTIONS_END ? action : 0];
+}
+
+enum event_call event_call_of(const struct event *event)
+{
+	return event->call ? event->call : event_call_usual(event->action);
 }
 
 enum event_action event_call_action(enum event_call call)

@@ -497,6 +497,8 @@ enum event_category event_action_category(enum event_action action);
 const char *event_call_name(enum event_call call);
 /* The call of that name, or EVENT_CALL_NONE. */
 enum event_call event_call_find(struct text name);
+/* The one that an action usually comes by; EVENT_CALL_NONE for none. */
+enum event_call event_call_usual(enum event_action action);
 /* event->call, or where it is not known the one that this action usually comes by; EVENT_CALL_NONE for none. */
 enum event_call event_call_of(const struct event *event);
 /* The action that a call makes, as a rule; 0 for none. */
