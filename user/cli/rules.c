@@ -11,13 +11,15 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/utf8.h"
+#include "cli/rules_test.h"
 #include "detect/rules.h"
 
 struct rules_command {
 	bool json;
 	char **files;
 	int file_count;
-	char *rule; /* of explain */
+	char *rule;   /* of explain */
+	char *events; /* of test */
 };
 
 /* --- what is wrong -------------------------------------------------------------------------------------------------------- */
@@ -162,18 +164,44 @@ static int explain(const struct rules_command *command, struct rules_loader *loa
 	return code;
 }
 
+static int test(const struct rules_command *command, struct rules_loader *loader)
+{
+	struct rules_test test = {.events = command->events,
+		.files = command->files,
+		.file_count = command->file_count,
+		.json = command->json};
+	struct rules_report report;
+	int code = load(command, loader, &test.rules);
+
+	if (code >= 0)
+		return code;
+	rules_loader_report(loader, &report);
+	if (!test.rules) {
+		print_problems(report.errors, report.error_count, "error");
+		return EXIT_FAILURE;
+	}
+	code = rules_test_run(&test);
+	rules_free(test.rules);
+	return code;
+}
+
 static void print_help(void)
 {
-	printf("taffrail rules - are rules right, and what do they compile to?\n\n"
+	printf("taffrail rules - are rules right, what do they compile to, what would they find?\n\n"
 	       "Usage: taffrail rules check [--json] FILE...\n"
-	       "       taffrail rules explain RULE FILE...\n\n"
+	       "       taffrail rules explain RULE FILE...\n"
+	       "       taffrail rules test [--json] --events PATH FILE...\n\n"
 	       "  check    loads the files as one set, in order, and says all that is wrong\n"
 	       "  explain  shows what a rule compiles to, and which calls it waits for\n\n"
-	       "  --json   one object: rules, macros, lists, errors, warnings\n"
+	       "  test     shows what they find in PATH: a collector's data directory, one of\n"
+	       "           its segments, or a sensor's recording\n\n"
+	       "  --json   check: one object: rules, macros, lists, errors, warnings;\n"
+	       "           test: findings as Falco prints them\n"
 	       "  --help   print this help\n\n"
 	       "A directory stands for its *.yaml and *.yml files, in the order of their names.\n"
 	       "A problem is one line, FILE:LINE:COLUMN: error|warning: reason, and the line.\n"
-	       "Exit: 0 the rules load; 1 they do not, or there is no such rule; 2 wrong usage.\n");
+	       "Exit: 0 the rules load; 1 they do not, there is no such rule, or PATH cannot be\n"
+	       "read whole; 2 wrong usage.\n");
 }
 
 /* Takes the options out of the words. -1, or the exit code. */
@@ -187,7 +215,9 @@ static int read_words(struct rules_command *command, int argc, char **argv)
 			print_help();
 			return EXIT_SUCCESS;
 		}
-		if (options && strcmp(argv[i], "--json") == 0)
+		if (options && strcmp(argv[i], "--events") == 0 && i + 1 < argc)
+			command->events = argv[++i];
+		else if (options && strcmp(argv[i], "--json") == 0)
 			command->json = true;
 		else if (options && strcmp(argv[i], "--") == 0)
 			options = false;
@@ -204,7 +234,8 @@ int rules_run(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(const struct rules_command *command, struct rules_loader *loader);
-	} commands[] = {{"check", check}, {"explain", explain}};
+	} commands[] = {{"check", check}, {"explain", explain}, {"test", test}};
+	const size_t known = sizeof(commands) / sizeof(commands[0]);
 	struct rules_command command = {0};
 	struct rules_loader *loader;
 	size_t number = 0;
@@ -213,10 +244,10 @@ int rules_run(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	if (command.file_count == 0)
-		return options_wrong("rules check or rules explain? try --help");
-	while (number < 2 && strcmp(commands[number].name, command.files[0]) != 0)
+		return options_wrong("rules check, rules explain or rules test? try --help");
+	while (number < known && strcmp(commands[number].name, command.files[0]) != 0)
 		number++;
-	if (number == 2)
+	if (number == known)
 		return options_wrong("rules knows no \"%s\"; try --help", command.files[0]);
 	command.files++;
 	command.file_count--;
@@ -228,6 +259,8 @@ int rules_run(int argc, char **argv)
 		command.rule = *command.files++;
 		command.file_count--;
 	}
+	if ((commands[number].run == test) != (command.events != NULL))
+		return options_wrong(command.events ? "--events is for rules test" : "rules test needs --events PATH");
 	if (command.file_count == 0)
 		return options_wrong("rules %s needs a FILE; try --help", commands[number].name);
 	if (rules_loader_open(&loader) < 0) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event/falco.h"
 
+#include "base/clock.h"
+#include "base/utf8.h"
 #include "event/ecs_document.h"
 
 bool falco_has(const struct event *event)
@@ -35,4 +37,22 @@ void falco_write(struct buffer *out, const struct event *event)
 	json_key(&json, "time");
 	put_time(&json, event->time_ns);
 	json_object_end(&json);
+}
+
+void falco_write_line(struct buffer *out, const struct event *event)
+{
+	const struct event_rule *rule = event->rule;
+	char time[CLOCK_TEXT_SIZE];
+	size_t at;
+
+	clock_format(time, event->time_ns);
+	buffer_append(out, time, CLOCK_TEXT_SIZE - 1);
+	buffer_append(out, ": ", 2);
+	buffer_append(out, rule->priority.data, rule->priority.length);
+	buffer_append(out, " ", 1);
+	at = out->length;
+	buffer_append(out, rule->message.data, rule->message.length);
+	/* A program chose parts of it, and it goes to a terminal. */
+	if (!out->failed)
+		utf8_defuse(out->data + at, out->length - at);
 }

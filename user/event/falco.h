@@ -17,4 +17,7 @@ bool falco_has(const struct event *event);
 /* Appends the document of a finding, without a newline. Short memory shows in out->failed. */
 void falco_write(struct buffer *out, const struct event *event);
 
+/* The same as one line for a person: the time, the priority, the output. */
+void falco_write_line(struct buffer *out, const struct event *event);
+
 #endif

@@ -18,8 +18,8 @@ enum {
 static const uint64_t batch_age_ns = 20ull * 1000 * 1000; /* so does one of this age */
 
 struct encoder {
-	int fd;     /* of the lines; -1 and no stream: nothing is written */
-	bool falco; /* findings alone, in Falco's shape */
+	int fd; /* of the lines; -1 and no stream: nothing is written */
+	enum encode_lines shape;
 	struct buffer lines;
 	int error; /* the lines' reader has gone */
 
@@ -45,14 +45,14 @@ int encode_open_nothing(struct encoder **out)
 	return encode_new(out);
 }
 
-int encode_open_lines(struct encoder **out, int fd, bool falco)
+int encode_open_lines(struct encoder **out, int fd, enum encode_lines shape)
 {
 	int error = encode_new(out);
 
 	if (error)
 		return error;
 	(*out)->fd = fd;
-	(*out)->falco = falco;
+	(*out)->shape = shape;
 	return 0;
 }
 
@@ -120,12 +120,13 @@ void encode_event(struct encoder *encoder, const struct event *event)
 			flush_batch(encoder);
 		return;
 	}
-	if (encoder->fd < 0 || (encoder->falco && !falco_has(event)))
+	if (encoder->fd < 0 || (encoder->shape != ENCODE_ECS && !falco_has(event)))
 		return;
-	if (encoder->falco)
-		falco_write(&encoder->lines, event);
-	else
-		ecs_write(&encoder->lines, event);
+	switch (encoder->shape) {
+	case ENCODE_ECS: ecs_write(&encoder->lines, event); break;
+	case ENCODE_FALCO_JSON: falco_write(&encoder->lines, event); break;
+	case ENCODE_FALCO_TEXT: falco_write_line(&encoder->lines, event); break;
+	}
 	buffer_append(&encoder->lines, "\n", 1);
 }
 

@@ -20,8 +20,10 @@ struct encoder;
 /* Events go nowhere: for a sensor that only records. 0 or -ENOMEM. */
 int encode_open_nothing(struct encoder **encoder);
 
-/* JSON lines to `fd`, which stays the caller's: ECS, or only findings as Falco prints them. 0 or -ENOMEM. */
-int encode_open_lines(struct encoder **encoder, int fd, bool falco);
+enum encode_lines { ENCODE_ECS, ENCODE_FALCO_JSON, ENCODE_FALCO_TEXT };
+
+/* Lines to `fd`, which stays the caller's: ECS JSON, or only findings as Falco prints them. 0 or -ENOMEM. */
+int encode_open_lines(struct encoder **encoder, int fd, enum encode_lines shape);
 
 /* Batches to `stream`, which stays the caller's and must live longer. `host` is told with each. 0 or -ENOMEM. */
 int encode_open_stream(struct encoder **encoder, struct stream *stream, const struct event_host *host);

@@ -47,7 +47,10 @@ static int open_encoder(struct pipeline *pipeline)
 	if (!settings->stdout_lines && !settings->collector)
 		return encode_open_nothing(&pipeline->encoder);
 	if (settings->stdout_lines)
-		return encode_open_lines(&pipeline->encoder, STDOUT_FILENO, settings->falco_json);
+		return encode_open_lines(&pipeline->encoder, STDOUT_FILENO,
+			settings->falco_json   ? ENCODE_FALCO_JSON
+			: settings->falco_text ? ENCODE_FALCO_TEXT
+					       : ENCODE_ECS);
 
 	const struct stream_options options = {.collector = settings->collector,
 		.host = host_view(pipeline->host),

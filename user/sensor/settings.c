@@ -51,6 +51,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 			"findings of one rule in one container that are told in a window; 0: all"},
 		{"findings.window", CONFIG_DURATION, &settings->findings_window_ms, 1000, 86400000, "that window"},
 		{"falco_json", CONFIG_BOOL, &settings->falco_json, 0, 0, "only findings, as Falco prints them"},
+		{"falco_text", CONFIG_BOOL, &settings->falco_text, 0, 0, "only findings, as lines for people"},
 		{"record", CONFIG_TREE, &settings->record, 0, 0, "what is recorded"},
 		CONFIG_END,
 	};
@@ -132,7 +133,7 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 	if (code < 0 && settings->rule_matching && strcmp(settings->rule_matching, "first") != 0 &&
 		strcmp(settings->rule_matching, "all") != 0)
 		code = options_wrong("rule_matching \"%s\": first or all", settings->rule_matching);
-	if (code < 0 && settings->falco_json && !settings->stdout_lines)
+	if (code < 0 && (settings->falco_json || settings->falco_text) && !settings->stdout_lines)
 		code = options_wrong("--falco-json is for --stdout");
 	if (code < 0 && settings->hooks && !hooks_known(settings->hooks))
 		code = options_wrong("hooks \"%s\": auto, tracepoint or function", settings->hooks);

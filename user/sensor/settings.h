@@ -33,10 +33,10 @@ struct settings {
 	char *rule_matching;                 /* rule_matching: first or all; NULL: first */
 	uint64_t findings_limit;             /* findings.limit: of a rule in a container, in a window; 0: no limit */
 	uint64_t findings_window_ms;         /* findings.window */
-	bool falco_json;                     /* --falco-json, falco_json: only findings, in Falco's shape */
-	struct config_tree record;           /* record: what is recorded, as it was said … */
-	struct policy_rules rules;           /* … and as it was understood */
-	uint64_t drain_ms;                   /* drain: how long SIGTERM waits for the collector */
+	bool falco_json, falco_text; /* --falco-json, falco_json, falco_text: only findings, as Falco prints them */
+	struct config_tree record;   /* record: what is recorded, as it was said … */
+	struct policy_rules rules;   /* … and as it was understood */
+	uint64_t drain_ms;           /* drain: how long SIGTERM waits for the collector */
 };
 
 /*
