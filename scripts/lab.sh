@@ -83,8 +83,8 @@ pack_busybox() {
 	for applet in $("$busybox" --list); do
 		[ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 	done
-	printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/srv/www:/bin/sh\n' >"$root/etc/passwd"
-	printf 'root:x:0:\nuser:x:1000:\n' >"$root/etc/group"
+	printf 'root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/srv/www:/bin/false\nuser:x:1000:1000:user:/srv/www:/bin/sh\n' >"$root/etc/passwd"
+	printf 'root:x:0:\nwww-data:x:33:\nuser:x:1000:\n' >"$root/etc/group"
 	printf 'root:*:19000:0:99999:7:::\nuser:*:19000:0:99999:7:::\n' >"$root/etc/shadow"
 	chmod 600 "$root/etc/shadow"
 	printf '#!/bin/sh\necho "script $*"\n' >"$root/usr/bin/script"

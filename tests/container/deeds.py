@@ -17,7 +17,6 @@ from typing import NamedTuple
 from conftest import HERE, PAUSE, Documents, get
 from programs import SLOW, Running
 
-PASSWD = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/srv/www:/bin/false\nuser:x:1000:1000:user:/srv/www:/bin/sh\n"
 # In containers that many deeds share, one after another.
 SHARED = {"plain": {}, "privileged": {"privileged": True}, "user": {"user": 1000}, "service": {"user": 33}}
 # Each as the first process of a container of its own.
@@ -44,13 +43,11 @@ class Site:
         self.done = {}  # by nonce: the exit code and the container
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(os.path.join(folder, ".local", "bin"))
-        program, passwd = os.path.join(folder, "deed"), os.path.join(folder, "accounts")
+        program = os.path.join(folder, "deed")
         subprocess.run(["gcc", "-D_GNU_SOURCE", "-static", "-O1", "-o", program, os.path.join(HERE, "deeds.c")], check=True)
         for copy in (".hidden", ".local/bin/tool"):
             shutil.copy(program, os.path.join(folder, copy))
-        with open(passwd, "w", encoding="ascii") as file:
-            file.write(PASSWD)
-        self.mounts = [(folder, "/d"), (folder, "/run/passing"), (passwd, "/etc/passwd", True)]
+        self.mounts = [(folder, "/d"), (folder, "/run/passing")]
         self.pods, self.entered = {}, None
 
     def pod(self, privileged=False, **_):

@@ -221,6 +221,7 @@ def test_deed_is_found_once(outcome, rule):
     assert any(tag.startswith("mitre_") for tag in document["tags"]) and get(document, "threat.technique.id")
     assert get(document, "taffrail.rule.priority") and document["orchestrator"]["namespace"] == "shop"
     fields = get(document, "taffrail.rule.output_fields")
+    assert document["container"]["name"] != "plain" or fields.get("user.name", "root") == "root"
     assert fields["container.name"] == document["container"]["name"] and "<NA>" not in document["message"].split("container=")[1]
 
 
