@@ -20,7 +20,8 @@ from programs import SLOW, Running
 # In containers that many deeds share, one after another.
 SHARED = {"plain": {}, "privileged": {"privileged": True}, "user": {"user": 1000}, "service": {"user": 33}}
 # Each as the first process of a container of its own.
-OWN = {"first": {}, "first-privileged": {"privileged": True}, "terminal": {"terminal": True}, "node": {}, "pause": {}}
+OWN = {"first": {}, "first-privileged": {"privileged": True}, "terminal": {"terminal": True}, "node": {}, "pause": {},
+       "pids-of-the-host": {"privileged": True, "host_namespaces": ("pid",)}}
 
 
 class Deed(NamedTuple):
@@ -50,10 +51,11 @@ class Site:
         self.mounts = [(folder, "/d"), (folder, "/run/passing")]
         self.pods, self.entered = {}, None
 
-    def pod(self, privileged=False, **_):
-        if privileged not in self.pods:
-            self.pods[privileged] = self.make_pod(privileged=privileged)
-        return self.pods[privileged]
+    def pod(self, privileged=False, host_namespaces=(), **_):
+        kind = privileged, host_namespaces
+        if kind not in self.pods:
+            self.pods[kind] = self.make_pod(privileged=privileged, host_namespaces=host_namespaces)
+        return self.pods[kind]
 
     def do(self, deeds):
         for deed in deeds.values():
@@ -106,7 +108,9 @@ class Site:
             more["mounts"] = [*self.mounts, ("/etc", "/node")]
         elif deed.where == "pause":
             more["image"] = PAUSE
-        container = self.pod(**more).run(nonce, *shlex.split(deed.command), **{"mounts": self.mounts, **more})
+        pod = self.pod(**more)
+        more.pop("host_namespaces", None)
+        container = pod.run(nonce, *shlex.split(deed.command), **{"mounts": self.mounts, **more})
         self.done[nonce] = 0 if deed.where == "pause" else container.wait(), container
 
 

@@ -120,6 +120,7 @@ FURTHER = [
     Deed("Account or right to be root written", "/d/deed rename /tmp/sudoers /etc/sudoers", ("/d/deed open c+ /tmp/sudoers",)),
     Deed("Package manager of a language", "/d/python3 -m pip install something"),
     Deed("Tunnel or proxy", "/d/ssh -N -R 2222:127.0.0.1:22 10.0.0.1"),
+    Deed("Privileged container", "/bin/true other", where="pids-of-the-host"),
     Deed("Search for secrets", "/bin/grep -ri password /srv"),
     Deed("Crypto miner", "/d/worker -o stratum+tcp://pool.test:3333"),
     Deed("Log emptied or removed", "/d/deed unlink /var/log/wtmp", ("/bin/mkdir -p /var/log", "/d/deed open c+ /var/log/wtmp")),
