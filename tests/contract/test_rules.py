@@ -2,6 +2,7 @@
 """taffrail rules: what is wrong with files of rules, as text and as JSON, and what a rule compiles to."""
 import json
 import os
+import re
 
 import pytest
 from conftest import run
@@ -153,3 +154,57 @@ def test_upstream_files_load(name, rules):
     done = check("--json", os.path.join(os.environ["TAFFRAIL_FALCO_RULES"], name))
     document = json.loads(done.stdout)
     assert (done.returncode, document["errors"], document["rules"]) == (0, [], rules)
+
+
+RULE = """
+- rule: A file is made
+  desc: whoever makes one
+  condition: evt.type in (open, openat, openat2, creat) and evt.arg.flags contains O_CREAT and fd.name contains taffrail-nonce
+  output: "made %fd.name"
+  priority: NOTICE
+"""
+
+
+def finding_lines(tmp_path, events, *options):
+    path = tmp_path / "r.yaml"
+    path.write_text(RULE)
+    return run("taffrail", "rules", "test", *options, "--events", str(events), str(path))
+
+
+@pytest.mark.parametrize("events", ["/nonexistent", "/dev/null", "/tmp"])
+def test_events_that_cannot_be_read(tmp_path, events):
+    done = finding_lines(tmp_path, events)
+    assert done.returncode == 1 and events in done.stderr, done.stderr
+
+
+def test_rules_over_a_recording(tmp_path, start):
+    recording = tmp_path / "recording"
+    running = start("taffrail-sensor", "--record", str(recording), "--host", "--set", "coverage.interval=0")
+    running.ready()
+    made = tmp_path / "taffrail-nonce"
+    made.write_text("")
+    assert running.end() == 0
+    done = finding_lines(tmp_path, recording)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if "Notice made" in line]
+    assert len(lines) == 1 and lines[0].endswith(f"Notice made {made}"), done.stdout
+    done = finding_lines(tmp_path, recording, "--json")
+    finding = json.loads(done.stdout.splitlines()[0])
+    assert finding["rule"] == "A file is made" and finding["priority"] == "Notice" and finding["source"] == "syscall"
+    assert finding["output_fields"]["fd.name"] == str(made)
+
+
+def test_rules_over_what_a_collector_has(tmp_path, start):
+    data = tmp_path / "data"
+    address = f"unix:{tmp_path}/socket"
+    collector = start("taffrail-collector", "--listen", address, "--data", str(data))
+    collector.ready()
+    sensor = start("taffrail-sensor", "--collector", address, "--host", "--set", "coverage.interval=0")
+    sensor.ready()
+    made = tmp_path / "taffrail-nonce"
+    made.write_text("")
+    assert sensor.end() == 0
+    done = finding_lines(tmp_path, data)
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stdout.splitlines() if line.endswith(f"Notice made {made}")]) == 1, done.stdout
+    assert re.search(r"^1 findings in \d+ events$", done.stderr, re.M)

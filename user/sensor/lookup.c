@@ -142,11 +142,18 @@ void subject_publish(struct subject *subject)
 		container_meta_release(subject->meta);
 }
 
+/* Before it runs its files may not be there yet, with the names of its users: its first event asks again. */
+static bool may_have_users(const struct subject *subject)
+{
+	return !subject->met && subject->files && subject->users.length == 0;
+}
+
 void subject_take_names(struct subject *subject, const struct event_container *view, enum container_standing standing)
 {
 	struct event_container whole = *view;
 	struct container_meta *meta;
 
+	(void)subject_read_users(subject);
 	take_users(subject, &whole);
 	meta = container_meta_make(&whole, standing);
 	if (!meta)
@@ -158,7 +165,7 @@ void subject_take_names(struct subject *subject, const struct event_container *v
 	if (!subject_put(subject, &subject->meta, meta))
 		return;
 	/* Half a truth only to who waits for it. */
-	if (standing == CONTAINER_COMPLETE || subject->asked)
+	if (subject->asked || (standing == CONTAINER_COMPLETE && !may_have_users(subject)))
 		subject_publish(subject);
 }
 
@@ -492,6 +499,7 @@ void lookup_ask(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_SIZE]
 
 	if (!subject)
 		return;
+	subject->met = true;
 	if (subject_is_complete(subject) || (subject->alone && subject->meta)) {
 		/* It was read when its folder was made, maybe before its maker wrote all of it. */
 		if (subject->alone && !subject_view(subject)->spec)
