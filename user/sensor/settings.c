@@ -67,7 +67,7 @@ static const struct option_spec options[] = {
 	{"json", NULL, "json", "with --check: tell it as JSON"},
 	{"record", "FILE", "recording", "write what comes in to FILE, for --replay; also alone"},
 	{"replay", "FILE", "replay", "run on a recording, without a kernel or root"},
-	{"cri", "PATH", "cri.sockets", "a runtime's socket (default: the usual ones); repeatable"},
+	{"cri", "PATH", "cri.sockets", "a runtime's socket (else the usual ones); repeatable"},
 	{"rules", "PATH", "rules", "file or directory of rules (else its own); repeatable"},
 	{"no-rules", NULL, "no_rules", "judge by no rule"},
 	{"falco-json", NULL, "falco_json", "with --stdout: only findings, as Falco prints them"},
