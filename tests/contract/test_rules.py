@@ -177,12 +177,12 @@ def test_events_that_cannot_be_read(tmp_path, events):
     assert done.returncode == 1 and events in done.stderr, done.stderr
 
 
-def test_rules_over_a_recording(tmp_path, start):
+def test_rules_over_a_recording(tmp_path, start, container):
     recording = tmp_path / "recording"
-    running = start("taffrail-sensor", "--record", str(recording), "--host", "--set", "coverage.interval=0")
+    running = start("taffrail-sensor", "--record", str(recording), "--set", "coverage.interval=0")
     running.ready()
     made = tmp_path / "taffrail-nonce"
-    made.write_text("")
+    container.run("/usr/bin/touch", str(made))
     assert running.end() == 0
     done = finding_lines(tmp_path, recording)
     assert done.returncode == 0, done.stderr
@@ -194,15 +194,15 @@ def test_rules_over_a_recording(tmp_path, start):
     assert finding["output_fields"]["fd.name"] == str(made)
 
 
-def test_rules_over_what_a_collector_has(tmp_path, start):
+def test_rules_over_what_a_collector_has(tmp_path, start, container):
     data = tmp_path / "data"
     address = f"unix:{tmp_path}/socket"
     collector = start("taffrail-collector", "--listen", address, "--data", str(data))
     collector.ready()
-    sensor = start("taffrail-sensor", "--collector", address, "--host", "--set", "coverage.interval=0")
+    sensor = start("taffrail-sensor", "--collector", address, "--set", "coverage.interval=0")
     sensor.ready()
     made = tmp_path / "taffrail-nonce"
-    made.write_text("")
+    container.run("/usr/bin/touch", str(made))
     assert sensor.end() == 0
     done = finding_lines(tmp_path, data)
     assert done.returncode == 0, done.stderr

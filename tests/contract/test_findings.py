@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sensor that judges: what a finding says, how often it is told, and rules that change while it runs."""
+import json
+import os
+import signal
+
+import pytest
+from conftest import run
+
+LOADED = "rules loaded"
+
+
+def rule(name, nonce, output="ran %proc.cmdline"):
+    return f"""- rule: {name}
+  desc: somebody runs {nonce}
+  condition: evt.type in (execve, execveat) and evt.res=SUCCESS and proc.args contains {nonce}
+  output: "{output}"
+  priority: WARNING
+  tags: [container, mitre_execution, T1059]
+"""
+
+
+@pytest.fixture
+def sensor(start, tmp_path):
+    def starter(text, *options):
+        path = tmp_path / "rules.yaml"
+        path.write_text(text)
+        running = start("taffrail-sensor", "--stdout", "--set", "coverage.interval=0", "--rules", str(path), *options)
+        running.ready()
+        return running, path
+
+    return starter
+
+
+def findings(running, name=None):
+    return [one for one in running.documents()
+            if one["event"]["kind"] == "alert" and "priority" in one.get("taffrail", {}).get("rule", {})
+            and one["event"]["action"] == "exec" and name in (None, one["rule"]["name"])]
+
+
+def test_what_a_finding_says(sensor, container):
+    running, path = sensor(rule("A nonce", "nonce-1", "pid %proc.pid ran %proc.cmdline as %user.name, %fd.name"))
+    pid = container.run("/bin/true", "nonce-1")
+    finding = running.wait_for(lambda: findings(running))[0]
+    own = finding["taffrail"]["rule"]
+    assert finding["rule"] == {"name": "A nonce", "description": "somebody runs nonce-1", "ruleset": str(path)}
+    assert finding["message"] == f"pid {pid} ran true nonce-1 as 0, <NA>"
+    assert finding["event"]["severity"] == 4 and own["priority"] == "Warning"
+    assert own["output_fields"] == {"proc.pid": pid, "proc.cmdline": "true nonce-1", "user.name": "0", "fd.name": None}
+    assert finding["tags"] == ["container", "mitre_execution", "T1059"] and finding["threat"]["technique"]["id"] == ["T1059"]
+    assert finding["container"]["id"] == container.id and finding["process"]["args"] == ["/bin/true", "nonce-1"]
+    cause = next(one for one in running.documents() if one["event"]["kind"] == "event" and one["event"]["action"] == "exec"
+                 and one["process"]["pid"] == pid)
+    assert finding["taffrail"]["evidence"][:2] == [cause["event"]["id"], cause["taffrail"]["process"]["exec_id"]]
+    assert finding["event"]["sequence"] == cause["event"]["sequence"] + 1
+    assert running.end() == 0 and len(findings(running)) == 1
+
+
+def test_only_findings_as_falco_prints_them(sensor, container):
+    running, _ = sensor(rule("A nonce", "nonce-2"), "--falco-json")
+    container.run("/bin/true", "nonce-2")
+    container.run("/bin/true", "another")
+    running.wait_for(lambda: running.lines)
+    assert running.end() == 0
+    (line,) = running.lines
+    finding = json.loads(line)
+    assert set(finding) == {"hostname", "output", "output_fields", "priority", "rule", "source", "tags", "time"}
+    assert (finding["rule"], finding["priority"], finding["output"]) == ("A nonce", "Warning", "ran true nonce-2")
+    assert finding["time"].endswith("Z") and len(finding["time"]) == len("2026-01-02T03:04:05.123456789Z")
+
+
+def test_no_rules_no_findings(start, container):
+    running = start("taffrail-sensor", "--stdout", "--no-rules", "--set", "coverage.interval=0")
+    running.ready()
+    container.run("/bin/true", "nonce-3")
+    running.wait_for(lambda: any(one["event"]["action"] == "exec" for one in running.documents()))
+    assert running.end() == 0 and not any("rule" in one for one in running.documents())
+
+
+@pytest.mark.parametrize("matching, wanted", [("first", ["One"]), ("all", ["One", "Two"])])
+def test_first_match_or_all(sensor, container, matching, wanted):
+    running, _ = sensor(rule("One", "nonce-4") + rule("Two", "nonce-4"), "--set", f"rule_matching={matching}")
+    container.run("/bin/true", "nonce-4")
+    running.wait_for(lambda: findings(running))
+    assert running.end() == 0
+    assert [one["rule"]["name"] for one in findings(running)] == wanted
+
+
+def test_what_is_held_back_is_counted(sensor, container):
+    running, _ = sensor(rule("Often", "nonce-5"), "--set", "findings.limit=3", "--set", "findings.window=1h")
+    container.run("/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true nonce-5; done")
+    running.wait_for(lambda: len(findings(running)) >= 3)
+    assert running.end() == 0
+    held = [one for one in running.documents() if one["event"]["action"] == "findings_suppressed"]
+    # The shell's own arguments hold the word too: eleven.
+    assert len(findings(running)) == 3 and [one["taffrail"]["rule"]["suppressed"] for one in held] == [8]
+    assert held[0]["rule"]["name"] == "Often" and held[0]["container"]["id"] == container.id
+
+
+def test_rules_are_read_again_on_hangup_and_no_event_is_lost(sensor, container):
+    running, path = sensor(rule("Before", "nonce-6"))
+    work = container.start("/bin/sh", "-c", "i=0; while [ $i -lt 400 ]; do /bin/true nonce-6; i=$((i + 1)); done")
+    running.wait_for(lambda: len(findings(running, "Before")) > 3)
+    path.write_text(rule("After", "nonce-6"))
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for(lambda: findings(running, "After"))
+    assert work.wait(60) == 0 and running.end() == 0
+    ran = [one for one in running.documents() if one["event"]["kind"] == "event" and one["event"]["action"] == "exec"
+           and one["process"].get("args") == ["/bin/true", "nonce-6"]]
+    assert len(ran) == 400
+    assert not any(one["event"]["action"] == "events_lost" for one in running.documents())
+
+
+def test_a_swapped_link_is_another_set(start, container, tmp_path):
+    """As a ConfigMap's directory changes."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rules.yaml").write_text(rule(name, "nonce-7"))
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "rules.yaml").symlink_to("../..data/rules.yaml")
+    running = start("taffrail-sensor", "--stdout", "--set", "coverage.interval=0", "--rules", str(tmp_path / "mounted"))
+    running.ready()
+    container.run("/bin/true", "nonce-7")
+    running.wait_for(lambda: findings(running, "one"))
+    (tmp_path / "..new").symlink_to("two")
+    os.rename(tmp_path / "..new", tmp_path / "..data")
+    running.wait_for(lambda: any(LOADED in line for line in running.log))
+    container.run("/bin/true", "nonce-7")
+    running.wait_for(lambda: findings(running, "two"))
+
+
+def test_a_file_with_errors_keeps_the_rules_and_is_an_alarm(sensor, container):
+    running, path = sensor(rule("Old", "nonce-8"))
+    path.write_text(rule("New", "nonce-8").replace("proc.args", "proc.nosuch"))
+    alarm = running.wait_for(lambda: [one for one in running.documents() if one["event"]["action"] == "rules_refused"])[0]
+    assert alarm["rule"]["name"] == "Rules cannot be loaded" and alarm["event"]["kind"] == "alert"
+    assert f"{path}:" in alarm["message"] and "proc.nosuch" in alarm["message"]
+    container.run("/bin/true", "nonce-8")
+    running.wait_for(lambda: findings(running, "Old"))
+
+
+def test_rules_with_errors_at_the_start(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(rule("New", "nonce").replace("proc.args", "proc.nosuch"))
+    done = run("taffrail-sensor", "--stdout", "--rules", str(path))
+    assert done.returncode == 1 and f"{path}:3:" in done.stderr and "proc.nosuch" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("options, word", [(("--rules", "/x", "--no-rules"), "exclude"), (("--falco-json",), "--stdout"),
+                                           (("--set", "rule_matching=some"), "first or all")])
+def test_wrong_options(options, word):
+    done = run("taffrail-sensor", "--collector", "unix:/x", *options)
+    assert done.returncode == 2 and word in done.stderr
