@@ -23,7 +23,7 @@ def check(*prefix, status=0, arguments=(), timeout=40, **more):
                           capture_output=True, text=True, timeout=timeout * SLOW, **more)
     assert done.returncode == status, (done.returncode, done.stderr, done.stdout)
     said = json.loads(done.stdout)
-    assert set(said) == {"hooks", "runtimes", "cgroup"}
+    assert set(said) == {"hooks", "runtimes", "cgroup", "calls"}
     return said
 
 

@@ -152,3 +152,15 @@ def test_rules_with_errors_at_the_start(tmp_path):
 def test_wrong_options(options, word):
     done = run("taffrail-sensor", "--collector", "unix:/x", *options)
     assert done.returncode == 2 and word in done.stderr
+
+
+def test_check_says_which_calls_are_watched_and_for_whom(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(rule("Renames", "x").replace("evt.type in (execve, execveat)", "evt.type in (rename, renameat2)"))
+    done = run("taffrail-sensor", "--check", "--json", "--rules", str(path))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["calls"] == [{"call": name, "record": False, "rules": 1, "first": "Renames"}
+                                                for name in ("rename", "renameat2")]
+    done = run("taffrail-sensor", "--check", "--rules", str(path))
+    assert "  rename        1 rule: Renames\n" in done.stdout
+    assert "by need, and who needs them:\n  none\n" in run("taffrail-sensor", "--check", "--no-rules").stdout

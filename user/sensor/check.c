@@ -16,10 +16,12 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "sensor/cgroup.h"
+#include "sensor/check_calls.h"
 #include "sensor/coverage.h"
 #include "sensor/cri.h"
 #include "sensor/loader.h"
 #include "sensor/metadata.h"
+#include "sensor/ruleset.h"
 
 enum { RUNTIMES_MAX = 16, WORD_SIZE = 128, PAUSE_MS = 2, SLICE = 65536, RUNTIMES_MS = 2 * CRI_DEADLINE_MS + 500 };
 
@@ -39,7 +41,27 @@ struct check {
 	struct runtime runtimes[RUNTIMES_MAX];
 	size_t runtime_count;
 	const char *cgroup;
+	const struct settings *settings;
+	struct ruleset_loaded *loaded; /* NULL: no rules */
 };
+
+static const struct rules *rules_of(const struct check *check)
+{
+	return check->loaded ? check->loaded->rules : NULL;
+}
+
+/* The rules say which calls are watched. 0, or -errno after it has said what is wrong. */
+static int load_rules(struct check *check, const struct settings *settings)
+{
+	const struct ruleset_options options = {
+		.paths = settings->rule_paths.items, .path_count = settings->rule_paths.count};
+
+	check->settings = settings;
+	if (settings->no_rules)
+		return 0;
+	check->loaded = ruleset_load(&options);
+	return !check->loaded ? -ENOMEM : check->loaded->rules ? 0 : -EINVAL;
+}
 
 /* --- coverage --------------------------------------------------------------------------------------------------------- */
 
@@ -77,7 +99,7 @@ static int fly(struct check *check, const struct settings *settings)
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
 		.hooks = loader_mode(settings->hooks),
-		.calls = settings->rules.calls};
+		.calls = check_calls_wanted(&settings->rules, rules_of(check))};
 	struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, NULL};
 	const struct loader_hook *hooks;
 	enum coverage_news news = COVERAGE_NOTHING;
@@ -256,6 +278,8 @@ static void print_json(const struct check *check)
 	json_array_end(&json);
 	json_key(&json, "cgroup");
 	put(&json, text_of(check->cgroup));
+	json_key(&json, "calls");
+	check_calls_json(&json, &check->settings->rules, rules_of(check));
 	json_object_end(&json);
 	buffer_append(&out, "\n", 1);
 	(void)!fwrite(out.data, 1, out.length, stdout);
@@ -312,6 +336,7 @@ static void print_words(const struct check *check)
 	}
 	if (!told)
 		puts("  none answers on the usual sockets: container ids alone (--cri PATH names one)");
+	check_calls_print(&check->settings->rules, rules_of(check));
 	printf("\n%zu seen, %zu missed, %zu unsupported\n", coverage_number(check->coverage, EVENT_SEEN),
 		coverage_number(check->coverage, EVENT_MISSED), coverage_number(check->coverage, EVENT_UNSUPPORTED));
 }
@@ -319,8 +344,10 @@ static void print_words(const struct check *check)
 int check_run(const struct settings *settings)
 {
 	struct check check = {0};
-	int code = EXIT_FAILURE, error = fly(&check, settings);
+	int code = EXIT_FAILURE, error = load_rules(&check, settings);
 
+	if (!error)
+		error = fly(&check, settings);
 	if (!error)
 		error = ask_runtimes(&check, settings);
 	if (!error) {
@@ -339,5 +366,8 @@ int check_run(const struct settings *settings)
 		event_base_free(check.base);
 	coverage_close(check.coverage);
 	loader_close(check.loader);
+	if (check.loaded)
+		rules_free(check.loaded->rules);
+	free(check.loaded);
 	return code;
 }
