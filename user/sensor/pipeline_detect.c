@@ -78,11 +78,15 @@ static int want(struct pipeline *pipeline)
 {
 	uint64_t calls = pipeline->settings->rules.calls | detect_calls(pipeline->detect);
 	char why[256];
-	int error = pipeline->loader ? loader_want(pipeline->loader, calls, why, sizeof(why)) : 0;
+	int error = 0;
 
+	if (pipeline->loader && calls != pipeline->calls)
+		error = loader_want(pipeline->loader, calls, why, sizeof(why));
 	if (error)
 		log_error("%s", why);
-	pipeline->connects_returned = pipeline->loader && (calls >> EVENT_CALL_CONNECT & 1);
+	else if (pipeline->loader)
+		pipeline->calls = calls;
+	pipeline->connects_returned = pipeline->calls >> EVENT_CALL_CONNECT & 1;
 	return error;
 }
 

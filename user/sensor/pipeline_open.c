@@ -151,7 +151,7 @@ static int open_loader(struct pipeline *pipeline)
 		.prefixes = prefixes,
 		.prefix_rules = prefix_rules,
 		.prefix_count = prefix_count,
-		.calls = settings->rules.calls,
+		.calls = pipeline->calls,
 	};
 	char why[512];
 	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));
@@ -173,7 +173,8 @@ static int open_recording(struct pipeline *pipeline)
 		.cpus = pipeline->cpus,
 		.lanes = pipeline->lanes,
 		.boot_unix_ns = pipeline->boot_unix_ns,
-		.opens_window_ns = pipeline->opens_window_ns};
+		.opens_window_ns = pipeline->opens_window_ns,
+		.calls = pipeline->calls};
 	int error;
 
 	if (!settings->recording)
@@ -231,6 +232,7 @@ static int open_kernel(struct pipeline *pipeline)
 	pipeline->opens_window_ns = settings->opens_window_ms * 1000 * 1000;
 	if (error)
 		log_error("this machine cannot be named: %s", strerror(-error));
+	pipeline->calls = settings->rules.calls | (pipeline->loaded ? rules_calls(pipeline->loaded->rules) : 0);
 	error = error ? error : open_policy(pipeline);
 	error = error ? error
 		      : open_loader(pipeline); /* the rights first: without them nothing else is worth starting */
@@ -254,6 +256,7 @@ static int open_replay(struct pipeline *pipeline)
 	pipeline->cpus = frame.host.cpus;
 	pipeline->lanes = frame.host.lanes;
 	pipeline->opens_window_ns = frame.host.opens_window_ns;
+	pipeline->calls = frame.host.calls;
 	pipeline->boot_unix_ns = frame.host.boot_unix_ns;
 	pipeline->now_ns = frame.now_ns;
 	return error ? error : open_policy(pipeline);

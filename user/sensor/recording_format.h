@@ -23,7 +23,7 @@ struct recording_frame_head {
 /* HOST; then the texts id, name, boot_id, cluster. A text is a u32 of length and its bytes, wherever it comes to lie. */
 struct recording_host_head {
 	uint32_t cpus, lanes;
-	uint64_t boot_unix_ns, opens_window_ns;
+	uint64_t boot_unix_ns, opens_window_ns, calls;
 	uint8_t epoch[EVENT_EPOCH_SIZE];
 };
 

@@ -110,7 +110,8 @@ static const char *read_host(struct recording_reader *reader, struct content con
 	if (!reader->counters)
 		return "out of memory";
 	reader->cpus = head->cpus * head->lanes;
-	frame->host = (struct recording_host){host, head->cpus, head->lanes, head->boot_unix_ns, head->opens_window_ns};
+	frame->host = (struct recording_host){
+		host, head->cpus, head->lanes, head->boot_unix_ns, head->opens_window_ns, head->calls};
 	return NULL;
 }
 

@@ -178,7 +178,8 @@ void recording_host(struct recording *recording, uint64_t now_ns, const struct r
 	struct recording_host_head head = {.cpus = host->cpus,
 		.lanes = host->lanes,
 		.boot_unix_ns = host->boot_unix_ns,
-		.opens_window_ns = host->opens_window_ns};
+		.opens_window_ns = host->opens_window_ns,
+		.calls = host->calls};
 	size_t size = sizeof(head);
 
 	if (!recording || recording->ended)
