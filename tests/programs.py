@@ -27,7 +27,8 @@ def run(name, *arguments, timeout=20, **more):
 
 def judging(name, arguments):
     """A sensor judges by rules only where the test is about them: else its findings would stand among the events."""
-    about_rules = any(word in argument for argument in map(str, arguments) for word in ("rule", "falco"))
+    words = ("--rules", "--no-rules", "--falco", "rule_matching=", "no_rules=")
+    about_rules = any(str(argument).startswith(words) for argument in arguments)
     return arguments if name != "taffrail-sensor" or about_rules else ("--no-rules", *arguments)
 
 

@@ -16,7 +16,7 @@ import time
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from programs import BIN, ROOT, SLOW, Running, once, program, run  # noqa: E402,F401 - the tests take them from here
+from programs import BIN, ROOT, SLOW, Running, judging, once, program, run  # noqa: E402,F401 - the tests take them from here
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from conftest import SLOW, program, run
+from conftest import SLOW, judging, program, run
 
 # Another file each time: nothing to collapse.
 FLOOD = """
@@ -45,8 +45,8 @@ def output(running):
 
 
 def replay(path, *more):
-    return subprocess.run([program("taffrail-sensor"), "--replay", str(path), "--stdout", *more], stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=60 * SLOW)
+    arguments = judging("taffrail-sensor", ("--replay", str(path), "--stdout", *more))
+    return subprocess.run([program("taffrail-sensor"), *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=60 * SLOW)
 
 
 def actions(lines):
@@ -91,11 +91,13 @@ def recording(start, container, tmp_path):
     return path, output(sensor)
 
 
-def test_replay_is_the_live_run_byte_for_byte(start, container, tmp_path, hanging):
+@pytest.mark.parametrize("rules", ["true", "false"], ids=["events", "findings"])
+def test_replay_is_the_live_run_byte_for_byte(start, container, tmp_path, hanging, rules):
     """Processes that were there before, all kinds of work, names that never come, losses."""
     path = tmp_path / "recording"
     before = container.start("/bin/sleep", "1000")
-    sensor = start("taffrail-sensor", "--stdout", "--record", str(path), "--cri", hanging, "--set", "rings.bulk=1M")
+    sensor = start("taffrail-sensor", "--stdout", "--record", str(path), "--cri", hanging, "--set", "rings.bulk=1M",
+                   "--set", f"no_rules={rules}")
     sensor.ready()
     sink = socket.create_server(("127.0.0.1", 0))
     port = sink.getsockname()[1]
@@ -113,7 +115,7 @@ def test_replay_is_the_live_run_byte_for_byte(start, container, tmp_path, hangin
     before.wait()
     assert sensor.end() == 0
     live = output(sensor)
-    done = replay(path)
+    done = replay(path, "--set", f"no_rules={rules}")
     assert done.returncode == 0, done.stderr
     assert done.stdout == live
     assert {"exec", "fork", "end", "open", "connection_attempted", "send", "events_lost"} <= actions(sensor.lines)
