@@ -5,9 +5,11 @@ import re
 
 import pytest
 
-from conftest import PAUSE, get
+from conftest import PAUSE, get, once
 from deeds import Deed, judged
 from programs import ROOT, run
+
+pytestmark = once
 
 RULES = os.path.join(ROOT, "deploy", "rules")
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"

@@ -35,7 +35,7 @@ FIELDS = {
         taffrail.process.login_uid taffrail.process.session_id taffrail.lost.stage taffrail.lost.first taffrail.lost.last
         container.runtime taffrail.container.sandbox_id taffrail.container.qos taffrail.container.type taffrail.container.source
         taffrail.container.nested_id taffrail.container.user.id taffrail.container.user.group.id taffrail.container.exit_reason
-        taffrail.workload.kind taffrail.workload.name taffrail.cgroup.path taffrail.cgroup.actor.name taffrail.cgroup.other_id taffrail.call""",
+        taffrail.workload.kind taffrail.workload.name taffrail.cgroup.path taffrail.cgroup.actor.name taffrail.cgroup.other_id taffrail.call taffrail.file.named""",
     NUMBER: """event.sequence event.duration process.pid process.vpid process.args_count process.exit_code process.parent.pid
         process.entry_leader.pid process.tty.char_device.major process.tty.char_device.minor source.port destination.port source.bytes
         destination.bytes network.bytes taffrail.count taffrail.process.exit_signal taffrail.lost.count taffrail.lost.cpu

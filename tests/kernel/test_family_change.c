@@ -106,12 +106,12 @@ Test(family_change, names_are_told_as_the_program_named_them)
 	expect(by_call("rmdir", "rmdir"), "file.path", family_path("d1"));
 	expect(by_call("unlink", "unlink"), "file.path", family_path("a"));
 #endif
-	expect(by_call("mkdir", "mkdirat"), "file.path", family_path("d2"));
-	document = by_call("rmdir", "unlinkat");
-	expect(document, "file.path", family_path("d2"));
+	expect(one("mkdir", "file.path", family_path("d2")), "taffrail.call", "mkdirat");
+	document = one("rmdir", "file.path", family_path("d2"));
+	expect(document, "taffrail.call", "unlinkat");
 	expect(document, "event.type.0", "deletion");
 	expect(document, "taffrail.file.flags.0", "AT_REMOVEDIR");
-	expect(by_call("unlink", "unlinkat"), "file.path", family_path("c2"));
+	expect(one("unlink", "file.path", family_path("c2")), "taffrail.call", "unlinkat");
 }
 
 static int change_modes(void *argument)
