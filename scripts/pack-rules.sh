@@ -18,7 +18,7 @@ for file in "$@"; do
 			"pack_begin_$number: .incbin \"$file\"\n"
 			"pack_end_$number:\n"
 			".previous\n");
-		extern const unsigned char pack_begin_$number[], pack_end_$number[];
+		extern const unsigned char pack_begin_${number}[], pack_end_${number}[];
 	END
 	number=$((number + 1))
 done

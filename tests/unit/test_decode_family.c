@@ -150,12 +150,12 @@ Test(decode_family, an_exec_is_named_from_its_working_directory)
 	struct kernel_exec *exec = start(KERNEL_EXEC, KERNEL_CALL_EXECVEAT, sizeof(*exec));
 
 	exec->filename = add("./run/../x.sh");
-	exec->cwd = add("/home");
+	exec->cwd = add("/srv");
 	exec->executable = add("/bin/sh");
 	decode();
 	cr_assert_eq(event.call, EVENT_CALL_EXECVEAT);
 	EXPECT_TEXT(event.file.argument, "./run/../x.sh");
-	EXPECT_TEXT(event.file.named, "/home/x.sh");
+	EXPECT_TEXT(event.file.named, "/srv/x.sh");
 	cr_assert_eq(event.file.path.length, 0, "that is the process's");
 }
 

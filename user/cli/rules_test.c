@@ -60,6 +60,13 @@ static void print_finding(void *context, const struct rules_rule *met)
 
 /* --- what a collector has stored --------------------------------------------------------------------------------------- */
 
+static void judge_event(struct run *run, const struct event *event)
+{
+	run->event = event;
+	run->events++;
+	(void)rules_evaluate(run->evaluator, event, print_finding, run);
+}
+
 static void judge_frame(struct run *run, const char *path, const struct segment_frame *frame)
 {
 	char why[WIRE_WHY_SIZE];
@@ -75,9 +82,7 @@ static void judge_frame(struct run *run, const char *path, const struct segment_
 		/* Older events are another frame's; and what is an alert already is no event of its own. */
 		if (events.events[i].sequence < frame->first || events.events[i].rule)
 			continue;
-		run->event = &events.events[i];
-		run->events++;
-		(void)rules_evaluate(run->evaluator, run->event, print_finding, run);
+		judge_event(run, &events.events[i]);
 	}
 	wire_free(&events);
 }
