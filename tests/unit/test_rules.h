@@ -334,4 +334,20 @@ static inline int test_truth(const char *condition, const struct event *event)
 	return matches.count > 0;
 }
 
+/* A line of the corpus: a condition, and what test_truth() says of it. */
+struct truth {
+	const struct event *event;
+	const char *condition;
+	int expected;
+};
+
+static inline void test_truths(const struct truth *truths, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		cr_expect_eq(test_truth(truths[i].condition, truths[i].event), truths[i].expected, "%s",
+			truths[i].condition);
+}
+
+#define EXPECT(truths) test_truths(truths, sizeof(truths) / sizeof((truths)[0]))
+
 #endif

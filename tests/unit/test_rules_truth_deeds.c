@@ -2,21 +2,6 @@
 /* The corpus, of what was done: connections, files, the arguments of calls. */
 #include "test_rules.h"
 
-struct truth {
-	const struct event *event;
-	const char *condition;
-	int expected;
-};
-
-static void expect(const struct truth *truths, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		cr_expect_eq(test_truth(truths[i].condition, truths[i].event), truths[i].expected, "%s",
-			truths[i].condition);
-}
-
-#define EXPECT(truths) expect(truths, sizeof(truths) / sizeof((truths)[0]))
-
 Test(rules_truth, connections)
 {
 	static const struct truth truths[] = {
