@@ -33,9 +33,14 @@ static __always_inline bool file_unsure(const struct file_facts *facts, const st
 
 	if (call->object || kernel_read(task, files, count.counter) < 2)
 		return false;
-	/* References first: one that is taken away again was there a moment ago. */
-	if (compat_file_references(file) > 1 || file_of_current(call->result) != file)
-		return true;
+	/*
+	 * References first: one that is taken away again was there a moment ago. And twice: a thread that puts the same
+	 * file there again and again would have to do so between every two of these lines.
+	 */
+	for (int i = 0; i < 2; i++) {
+		if (compat_file_references(file) > 1 || file_of_current(call->result) != file)
+			return true;
+	}
 	return !((call->flags | facts->flags) & OPEN_PATH) && ((call->flags ^ facts->flags) & OPEN_ACCESS);
 }
 

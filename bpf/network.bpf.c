@@ -403,9 +403,13 @@ static __always_inline bool socket_unsure(const struct call *call, struct sock *
 
 	if (call->object || kernel_get(task, files, count.counter) < 2)
 		return false;
-	/* References first: one that is taken away again was there a moment ago. */
-	return compat_file_references(file_of_descriptor(task, call->result)) > 1 ||
-	       socket_of_call(call, call->result) != sk;
+	/* References first, and twice: as for files (file_unsure() in bpf/file.bpf.c). */
+	for (int i = 0; i < 2; i++) {
+		if (compat_file_references(file_of_descriptor(task, call->result)) > 1 ||
+			socket_of_call(call, call->result) != sk)
+			return true;
+	}
+	return false;
 }
 
 __hidden __noinline void network_accepted(const struct call *call)
