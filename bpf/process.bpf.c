@@ -192,6 +192,31 @@ static __always_inline u32 fill_process(struct scratch *scratch, struct task_str
 	return fill_ancestors(scratch, task, space, end);
 }
 
+/*
+ * User memory as far as it is there: what the pages from `start` on hold of `length` bytes, which is returned. A function
+ * by itself, global, so that the verifier goes through it once and not with all that its callers know.
+ */
+__weak int user_pages(u32 slot, u32 end, u64 start, u32 length)
+{
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &slot);
+	u32 got = 0;
+
+	if (!scratch)
+		return 0;
+	for (int page = 0; page < KERNEL_ARGS_MAX / PAGE; page++) {
+		u32 part = PAGE - ((start + got) & (PAGE - 1));
+
+		if (got + part > length)
+			part = length - got;
+		if (part == 0 || bpf_probe_read_user(
+					 scratch->record + ((end & STRING_OFFSET_MASK) + (got & (KERNEL_ARGS_MAX - 1))),
+					 part & (2 * PAGE - 1), (void *)(start + got)) < 0)
+			break;
+		got += part;
+	}
+	return got;
+}
+
 /* User memory from `start` to `stop`, at most `max` bytes. A page that is not there ends it. */
 static __always_inline u32 append_user(
 	struct scratch *scratch, u32 end, struct kernel_string *string, u64 start, u64 stop, u32 max, bool *cut)
@@ -201,21 +226,10 @@ static __always_inline u32 append_user(
 
 	*cut = size > max;
 	if (length && bpf_probe_read_user(scratch_at(scratch, end), length & (2 * max - 1), (void *)start) < 0) {
-		u32 got = 0;
-
 		*cut = true;
-		for (int page = 0; page < KERNEL_ARGS_MAX / PAGE; page++) {
-			u32 part = PAGE - ((start + got) & (PAGE - 1));
-
-			if (got + part > length)
-				part = length - got;
-			if (part == 0 ||
-				bpf_probe_read_user(scratch->record + ((end & STRING_OFFSET_MASK) + (got & (max - 1))),
-					part & (2 * PAGE - 1), (void *)(start + got)) < 0)
-				break;
-			got += part;
-		}
-		length = got;
+		length = user_pages(scratch->slot, end, start, length);
+		if (length > max)
+			length = 0;
 	}
 	return string_note(string, end, length);
 }
