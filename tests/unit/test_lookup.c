@@ -242,6 +242,22 @@ Test(lookup, a_bundle_is_first_and_a_runtime_has_the_last_word, .init = open_run
 	cr_assert(last(CONTAINER_COMPLETE)->spec->privileged, "the CRI says so");
 }
 
+#define ROOTED "{\"root\":{\"path\":\"rootfs\"},\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"" POD "\"}}"
+
+/* A runtime lists a container that it has not started yet, and its names are whole then but for those of its users. */
+Test(lookup, the_users_of_what_was_listed_before_its_bundle_was_made, .init = open_runtime, .fini = close_world)
+{
+	lookup_expect(world.lookup, own);
+	run(1, 100);
+	cr_assert_eq(world.status_calls, 1);
+	cr_assert_eq(world.published_count, 0, "nobody has asked");
+	write_file("io.containerd.runtime.v2.task/k8s.io/" OWN, "config.json", ROOTED);
+	write_file("io.containerd.runtime.v2.task/k8s.io/" OWN "/rootfs/etc", "passwd", "shop:x:7:7::/:/bin/sh\n");
+	lookup_ask(world.lookup, own);
+	expect_names(last(CONTAINER_COMPLETE));
+	EXPECT(last(CONTAINER_COMPLETE)->users, "7:shop\n");
+}
+
 Test(lookup, without_a_runtime_a_bundles_names_are_all, .init = open_world, .fini = close_world)
 {
 	write_file("io.containerd.runtime.v2.task/k8s.io/" OWN, "config.json", BUNDLE);

@@ -142,10 +142,10 @@ void subject_publish(struct subject *subject)
 		container_meta_release(subject->meta);
 }
 
-/* Before it runs its files may not be there yet, with the names of its users: its first event asks again. */
+/* Before it runs its bundle or its files may not be there yet, with the names of its users: its first event asks again. */
 static bool may_have_users(const struct subject *subject)
 {
-	return !subject->met && subject->files && subject->users.length == 0;
+	return !subject->met && subject->users.length == 0;
 }
 
 void subject_take_names(struct subject *subject, const struct event_container *view, enum container_standing standing)

@@ -31,12 +31,26 @@ static bool read_state(const struct subject *subject, struct state *state)
 	return false;
 }
 
+/* Where its files are, if it is known to a runtime alone so far: it is listed before its bundle is made. */
+static void find_files(struct subject *subject)
+{
+	struct bundle bundle = {0};
+
+	if (!subject->files && read_bundle(subject, &bundle)) {
+		subject->files = bundle.files;
+		bundle.files = NULL;
+	}
+	bundle_free(&bundle);
+}
+
 bool subject_read_users(struct subject *subject)
 {
 	char root[PATH_MAX];
 
-	if (!subject->files || subject->users.length > 0 || subject->groups.length > 0 ||
-		rooted_resolve(subject->lookup->root, subject->files, root) < 0)
+	if (subject->users.length > 0 || subject->groups.length > 0)
+		return false;
+	find_files(subject);
+	if (!subject->files || rooted_resolve(subject->lookup->root, subject->files, root) < 0)
 		return false;
 	users_read(root, &subject->users, &subject->groups);
 	return subject->users.length > 0 || subject->groups.length > 0;

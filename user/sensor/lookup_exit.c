@@ -115,6 +115,7 @@ void lookup_ask_exit(struct lookup *lookup, const uint8_t id[EVENT_CONTAINER_ID_
 
 	if (!subject || subject->is_sandbox || subject->alone)
 		return;
+	subject->met = true;
 	if (subject->meta && container_meta_view(subject->meta)->exited) {
 		subject_publish(subject);
 		return;
