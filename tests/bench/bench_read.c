@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench-read FOLDER < DOCUMENTS: what came of bench-load, as one line of JSON: how many of its execs, how many twice, how
- * long after their own time they arrived, how many opens of FOLDER's files, and how many records were declared lost.
+ * bench-read FOLDER [findings] < DOCUMENTS: what came of bench-load, as one line of JSON: how many of its execs, how many
+ * twice, how long after their own time they arrived (or the findings about them), how many opens of FOLDER's files, and
+ * how many records were declared lost.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,13 +47,14 @@ static unsigned long long number_behind(const char *line, const char *key, unsig
 	return at ? strtoull(at + strlen(key), NULL, 10) : usual;
 }
 
-static void take(const char *line, const char *folder, uint64_t arrived_ns)
+static void take(const char *line, const char *folder, bool findings, uint64_t arrived_ns)
 {
 	if (strstr(line, "\"action\":\"exec\"")) {
+		bool finding = strstr(line, "\"kind\":\"alert\"");
 		const char *nonce = strstr(line, "taffrail-nonce-");
 		unsigned long number = nonce ? strtoul(nonce + strlen("taffrail-nonce-"), NULL, 10) : EXECS_MAX;
 
-		if (number >= EXECS_MAX)
+		if (number >= EXECS_MAX || finding != findings)
 			return;
 		if (seen[number]++) {
 			twice++;
@@ -76,7 +79,7 @@ int main(int argc, char **argv)
 	size_t length = 0;
 	ssize_t got;
 
-	if (argc != 2)
+	if (argc < 2 || argc > 3 || (argc == 3 && strcmp(argv[2], "findings") != 0))
 		return 2;
 	while ((got = read(STDIN_FILENO, room + length, ROOM - length)) > 0) {
 		uint64_t arrived_ns = day_now_ns();
@@ -86,7 +89,7 @@ int main(int argc, char **argv)
 		room[length] = '\0';
 		while ((end = memchr(line, '\n', length - (size_t)(line - room)))) {
 			*end = '\0';
-			take(line, argv[1], arrived_ns);
+			take(line, argv[1], argc == 3, arrived_ns);
 			line = end + 1;
 		}
 		length -= (size_t)(line - room);

@@ -128,10 +128,9 @@ static void start_sensor(void)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(lines, STDOUT_FILENO);
 		dup2(errors[1], STDERR_FILENO);
-		/* No runtime is asked: the socket does not exist. */
-		const char *words[ARGUMENTS_MAX + 8] = {
-			program, "--stdout", "--no-rules", "--cri", "/nonexistent/taffrail-test.sock"};
-		int count = 5;
+		/* No runtime is named: who names one waits for it, and a usual one of this machine knows none of these containers. */
+		const char *words[ARGUMENTS_MAX + 8] = {program, "--stdout", "--no-rules"};
+		int count = 3;
 
 		if (getenv("TAFFRAIL_HOOKS")) {
 			words[count++] = "--set";
