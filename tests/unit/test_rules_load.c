@@ -352,3 +352,26 @@ Test(rules_load, upstream_files_load)
 		rules_loader_close(loader);
 	}
 }
+
+/* What is not recorded is missing, but files that ask for it load. */
+Test(rules_load, names_that_no_event_tells)
+{
+	static const char *const conditions[] = {"evt.type in (pread, pwrite, prlimit, llseek)",
+		"evt.type in (useradded, userdeleted, groupadded, groupdeleted)", "evt.type=timerfd",
+		"evt.arg.option=x and evt.arg.fds=y and evt.arg.home=z", "evt.arg.dqb_btime exists",
+		"evt.reltime.s > 5 or evt.latency.human = x or evt.deltatime.ns > 3", "evt.is_syslog=true",
+		"evt.buflen.net.in > 4", "evt.count.error.file = 1", "thread.cgroups contains x",
+		"thread.cgroup[cpu] contains x", "thread.vmsize > 3", "k8s.deployment.label[app]=x",
+		"k8s.svc.labels contains x", "k8s.cluster.name=x"};
+	char yaml[512];
+	const char *said;
+
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(*conditions); i++) {
+		struct rules *rules;
+
+		snprintf(yaml, sizeof(yaml), RULE("a", "%s"), conditions[i]);
+		rules = test_load(yaml, NULL, &said);
+		cr_expect(rules, "%s: %s", conditions[i], said);
+		rules_free(rules);
+	}
+}

@@ -99,18 +99,27 @@ static const char *const *const arguments[EVENT_CALLS_END] = {
 };
 
 /* Names that rules may ask for though no event here tells them: arguments of calls that are not recorded, too. */
-static const char *const others[] = {"addr", "address", "addrlen", "args_count", "arg", "backlog", "buf",
-	"cap_inheritable", "cgroups", "clockid", "cmd_id", "cookie", "count", "data", "dirfd", "dirfd1", "dirfd2",
-	"dqb_bhardlimit", "dst", "euid", "egid", "event_data", "event_type", "exe_ino", "exe_ino_ctime",
-	"exe_ino_mtime", "fd1", "fd2", "fd_in", "fd_out", "fdin", "fdlimit", "fdout", "gid", "how", "id", "img",
-	"in_fd", "initval", "interval", "json", "key", "len", "length", "level", "linkdirfd", "mask", "max",
-	"maxevents", "name", "new", "newcur", "newdir", "newdirfd", "newmax", "next", "nfds", "nstype", "offset", "old",
-	"oldcur", "olddir", "olddirfd", "oldmax", "op", "operation", "optlen", "optname", "option", "optval", "out_fd",
-	"pathname", "peer", "pgft_maj", "pgft_min", "pgid", "pgoff", "plugin_id", "pos", "prot", "queuelen", "queuemax",
-	"queuepct", "quota_fmt", "ratio", "reaper_tid", "res_or_fd", "resource", "resolve", "resume", "ret", "revents",
-	"rgid", "ruid", "sgid", "sig", "sigmask", "size", "source", "special", "src", "status", "suid", "target_fd",
-	"threshold", "tid", "timeout", "to_submit", "trusted_exepath", "uri", "val", "value", "vm_rss", "vm_size",
-	"vm_swap", "vpid", "vtid", "whence", "pid", "min_complete", NULL};
+static const char *const others[] = {"ID", "action", "addr", "address", "addrlen", "arg", "arg2", "arg2_int",
+	"arg2_str", "arg3", "arg4", "arg5", "args_count", "argument", "argv", "aux", "backlog", "buf",
+	"cap_inheritable", "cgroups", "clockid", "cmd_id", "container_id", "cookie", "core", "count", "cpu", "cpu_sys",
+	"cpu_usr", "cq_entries", "creat_flags", "cur", "data", "desc", "description", "dirfd", "dirfd1", "dirfd2",
+	"dpid", "dqb_bhardlimit", "dqb_bsoftlimit", "dqb_btime", "dqb_curspace", "dqb_ihardlimit", "dqb_isoftlimit",
+	"dqb_itime", "dqi_bgrace", "dqi_flags", "dqi_igrace", "dst", "entries", "error", "event_data", "event_type",
+	"exe_ino", "exe_ino_ctime", "exe_ino_mtime", "exe_ino_num", "exepath", "fd1", "fd2", "fd_in", "fd_out",
+	"fd_type", "fdin", "fdlimit", "fdout", "fds", "features", "first", "home", "how", "id", "image", "img", "in_fd",
+	"initval", "ino_num", "interval", "ip", "json", "key", "last", "len", "length", "level", "linkdirfd",
+	"local_ip", "local_port", "mask", "max", "maxevents", "min_complete", "mnt_id", "mountfd", "msgcontrol",
+	"nativeID", "new", "newcur", "newdir", "newdirfd", "newmax", "next", "nfds", "nr_args", "nsems", "nsops",
+	"offin", "offout", "offset", "old", "oldcur", "olddir", "olddirfd", "oldmax", "op", "opcode", "operation",
+	"option", "optlen", "optname", "optval", "out_fd", "pathname", "peer", "pgft_maj", "pgft_min", "pgid", "pgoff",
+	"pgoffset", "pid_fd", "pidns_init_start_ts", "plugin_id", "pos", "ppid", "prot", "queuelen", "queuemax",
+	"queuepct", "quota_fmt", "quota_fmt_out", "quotafilepath", "ratio", "reaper_tid", "remote_ip", "remote_port",
+	"res_or_fd", "resolve", "resource", "resume", "ret", "revents", "rgid", "root", "ruid", "scope", "sem_flg_0",
+	"sem_flg_1", "sem_num_0", "sem_num_1", "sem_op_0", "sem_op_1", "semflg", "semid", "semnum", "sgid", "shell",
+	"sid", "sig", "sigmask", "size", "sk_pointer", "sk_proto", "sk_type", "source", "special", "spid", "sq_entries",
+	"sq_thread_cpu", "sq_thread_idle", "src", "start_time", "status", "suid", "sun_path", "tags", "target_fd",
+	"threshold", "timeout", "to_submit", "trusted_exepath", "uri", "val", "value", "value_bytebuf", "value_charbuf",
+	"vm_rss", "vm_size", "vm_swap", "vpid", "vtgid", "vtid", "whence", NULL};
 
 size_t field_call_arguments(const struct event *event, const char *const **names)
 {

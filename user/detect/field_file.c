@@ -5,7 +5,22 @@
 
 #include "detect/field.h"
 
-enum which { NUMBER, TYPE, TYPE_CHARACTER, NAME, RAW_NAME, KERNEL_PATH, DIRECTORY, FILE_NAME, INODE, UPPER, LOWER };
+enum which {
+	NUMBER,
+	TYPE,
+	TYPE_CHARACTER,
+	NAME,
+	RAW_NAME,
+	KERNEL_PATH,
+	DIRECTORY,
+	FILE_NAME,
+	INODE,
+	UPPER,
+	LOWER,
+	ABSOLUTE,
+	ABSOLUTE_OLD,
+	ABSOLUTE_NEW
+};
 
 /* What the kernel's side says of a descriptor: event_deed.descriptor_type. */
 enum { OF_FILE = 1, OF_DIRECTORY, OF_CHAR, OF_BLOCK, OF_PIPE, OF_UNIX, OF_INET };
@@ -174,6 +189,20 @@ static struct text kernel_path(const struct event *event)
 	}
 }
 
+/* evt.abspath: the path that a call was given, whatever it was to do with it; of two the one before, or the one after. */
+static struct text absolute_path(const struct event *event, enum which which)
+{
+	const struct event_change *change = &event->change;
+
+	switch (event_action_category(event->action)) {
+	case EVENT_FILE: return which == ABSOLUTE ? field_file_named(event) : (struct text){0};
+	case EVENT_CHANGE:
+		return which == ABSOLUTE_NEW ? first_of(change->new_named, change->new_path, change->new_argument)
+					     : first_of(change->named, change->path, change->argument);
+	default: return (struct text){0};
+	}
+}
+
 /* What stands before the last `/`, or behind it; of the root "/" itself. */
 static struct text split(struct text path, bool directory)
 {
@@ -214,6 +243,9 @@ static void file_fields(struct extraction *extraction, const struct field_use *u
 	case NAME: field_give_text(values, field_descriptor_name(extraction)); break;
 	case RAW_NAME: field_give_text(values, raw_name(event)); break;
 	case KERNEL_PATH: field_give_text(values, kernel_path(event)); break;
+	case ABSOLUTE:
+	case ABSOLUTE_OLD:
+	case ABSOLUTE_NEW: field_give_text(values, absolute_path(event, (enum which)use->field->which)); break;
 	case DIRECTORY: field_give_text(values, split(field_file_named(event), true)); break;
 	case FILE_NAME: field_give_text(values, split(field_file_named(event), false)); break;
 	case INODE:
@@ -247,6 +279,9 @@ const struct field field_file[] = {
 	{"fd.nameraw", FIELD_TEXT, 0, 0, file_fields, RAW_NAME, "a file's path as the program gave it"},
 	{"taffrail.fd.path", FIELD_TEXT, 0, 0, file_fields, KERNEL_PATH,
 		"a file's path as the kernel has it, links followed"},
+	{"evt.abspath", FIELD_TEXT, 0, 0, file_fields, ABSOLUTE, "the absolute path that the call was given"},
+	{"evt.abspath.src", FIELD_TEXT, 0, 0, file_fields, ABSOLUTE_OLD, "of two paths the one that was there"},
+	{"evt.abspath.dst", FIELD_TEXT, 0, 0, file_fields, ABSOLUTE_NEW, "of two paths the one that was made"},
 	{"fd.directory", FIELD_TEXT, 0, 0, file_fields, DIRECTORY, "the directory of fd.name"},
 	{"fd.filename", FIELD_TEXT, 0, 0, file_fields, FILE_NAME, "fd.name without its directory"},
 	{"fd.ino", FIELD_NUMBER, 0, 0, file_fields, INODE, "the file's inode"},
