@@ -22,6 +22,8 @@ enum which {
 	ABSOLUTE_NEW
 };
 
+enum path { PATH, RAW_PATH, SOURCE_PATH, RAW_SOURCE_PATH, TARGET_PATH, RAW_TARGET_PATH };
+
 /* What the kernel's side says of a descriptor: event_deed.descriptor_type. */
 enum { OF_FILE = 1, OF_DIRECTORY, OF_CHAR, OF_BLOCK, OF_PIPE, OF_UNIX, OF_INET };
 
@@ -263,6 +265,32 @@ static void file_fields(struct extraction *extraction, const struct field_use *u
 	}
 }
 
+/* fs.path.*: what a call of one path, or of two, is about. A symbolic link's source is what it leads to, as it was given. */
+static void path_fields(struct extraction *extraction, const struct field_use *use, struct values *values)
+{
+	const struct event *event = extraction->event;
+	const struct event_change *change = &event->change;
+	bool link = event->action == EVENT_SYMLINK;
+	bool two = link || event->action == EVENT_RENAME || event->action == EVENT_LINK;
+	struct text named = first_of(change->named, change->path, change->argument);
+	struct text new_named = first_of(change->new_named, change->new_path, change->new_argument);
+
+	if (event->action == EVENT_OPEN && use->field->which == PATH)
+		field_give_text(values, field_file_named(event));
+	else if (event->action == EVENT_OPEN && use->field->which == RAW_PATH)
+		field_give_text(values, event->file.argument);
+	if (event_action_category(event->action) != EVENT_CHANGE || two == (use->field->which <= RAW_PATH))
+		return;
+	switch ((enum path)use->field->which) {
+	case PATH: field_give_text(values, named); break;
+	case RAW_PATH: field_give_text(values, change->argument); break;
+	case SOURCE_PATH: field_give_text(values, link ? change->target : named); break;
+	case RAW_SOURCE_PATH: field_give_text(values, link ? change->target : change->argument); break;
+	case TARGET_PATH: field_give_text(values, link ? named : new_named); break;
+	case RAW_TARGET_PATH: field_give_text(values, link ? change->argument : change->new_argument); break;
+	}
+}
+
 static void unknown(struct extraction *extraction, const struct field_use *use, struct values *values)
 {
 	(void)extraction;
@@ -287,6 +315,12 @@ const struct field field_file[] = {
 	{"fd.ino", FIELD_NUMBER, 0, 0, file_fields, INODE, "the file's inode"},
 	{"fd.is_upper_layer", FIELD_BOOLEAN, 0, 0, file_fields, UPPER, "is the file not of the container's image?"},
 	{"fd.is_lower_layer", FIELD_BOOLEAN, 0, 0, file_fields, LOWER, "is the file of the container's image?"},
+	{"fs.path.name", FIELD_TEXT, 0, 0, path_fields, PATH, "the absolute path that a call was given, if it was one"},
+	{"fs.path.nameraw", FIELD_TEXT, 0, 0, path_fields, RAW_PATH, "the same as the program gave it"},
+	{"fs.path.source", FIELD_TEXT, 0, 0, path_fields, SOURCE_PATH, "of a rename or link the path that was there"},
+	{"fs.path.sourceraw", FIELD_TEXT, 0, 0, path_fields, RAW_SOURCE_PATH, "the same as the program gave it"},
+	{"fs.path.target", FIELD_TEXT, 0, 0, path_fields, TARGET_PATH, "of a rename or link the path that was made"},
+	{"fs.path.targetraw", FIELD_TEXT, 0, 0, path_fields, RAW_TARGET_PATH, "the same as the program gave it"},
 	{"fd.dev", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
 	{"fd.dev.major", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
 	{"fd.dev.minor", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
@@ -295,11 +329,5 @@ const struct field field_file[] = {
 	{"fd.containerdirectory", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
 	{"fd.types", FIELD_TEXT, FIELD_LIST, ARGUMENT_KEY_OR_NONE, unknown, 0, "of poll: not recorded"},
 	{"fd.fd1", FIELD_NUMBER, 0, 0, unknown, 0, "of pipe: not recorded"},
-	{"fs.path.name", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
-	{"fs.path.nameraw", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
-	{"fs.path.source", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
-	{"fs.path.sourceraw", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
-	{"fs.path.target", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
-	{"fs.path.targetraw", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
 	{0},
 };
