@@ -375,3 +375,33 @@ Test(rules_load, names_that_no_event_tells)
 		rules_free(rules);
 	}
 }
+
+/* What Falco takes though it is unusual: files that have it load there. */
+Test(rules_load, unusual_items)
+{
+	static const char skipped[] = RULE("a", "ka.verb=get") "  source: k8s_audit\n";
+
+	cr_expect_str_eq(met("-\n" RULE("a", "proc.name=curl") "- ~\n"), "a", "nothing behind a dash");
+	cr_expect_str_eq(met(RULE("a", "proc.name=curl") "  source:\n"), "a");
+	cr_expect_str_eq(met(RULE("a", "proc.name=curl") "  override: {}\n"), "a");
+	cr_expect_str_eq(
+		met("- list: l\n  override: {items: replace}\n  items: [curl]\n" RULE("a", "proc.name in (l)")), "a");
+	cr_expect_str_eq(
+		met("- macro: m\n  override: {condition: replace}\n  condition: proc.name=curl\n" RULE("a", "m")), "a");
+	cr_expect_str_eq(met(RULE("a", "proc.name=curl") "  capture: true\n  capture_duration: 5000\n"), "a");
+	expect_said(RULE("a", "proc.name=curl") "  capture_duration: long\n", "6:21: error: `capture_duration` takes");
+	expect_said("- list: l\n  override: {items: append}\n  items: [curl]\n", "1:9: error: there is no list l");
+	/* What changes a rule that was skipped is skipped, too. */
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const changes[] = {"- rule: a\n  append: true\n  condition: and ka.verb=x\n",
+			"- rule: a\n  enabled: false\n",
+			"- rule: a\n  override: {condition: append}\n  condition: and x\n"};
+		char yaml[512];
+
+		snprintf(yaml, sizeof(yaml), "%s%s", skipped, changes[i]);
+		cr_expect_str_eq(met(yaml), "", "%s", changes[i]);
+		expect_said(yaml, "7:9: warning: the rule a was skipped for its source");
+	}
+	expect_said(RULE("a", "ka.verb=get") "  source: k8s_audit\n- rule: b\n  enabled: false\n",
+		"7:9: error: there is no rule b before this");
+}

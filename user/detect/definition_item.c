@@ -138,6 +138,9 @@ int item_override(struct definitions *definitions, const struct document_node *i
 	const struct document_node *append = document_member(item, "append");
 
 	*override = (struct item_override){.keys = document_member(item, "override")};
+	if (override->keys && (document_is_nothing(override->keys) ||
+				      (override->keys->shape == DOCUMENT_MAPPING && override->keys->count == 0)))
+		override->keys = NULL;
 	if (item_flag(definitions, item, "append", &override->append) < 0)
 		return -EINVAL;
 	if (override->append && override->keys)
@@ -265,7 +268,7 @@ static int read_list(struct definitions *definitions, const struct document_node
 		return sources_error(
 			definitions->sources, items ? items->place : item->place, "a list has `items`, a sequence");
 	}
-	if (!list && (override.append || override.keys))
+	if (!list && item_appends(&override, "items"))
 		return sources_error(definitions->sources, name->place, "there is no list %.*s before this to add to",
 			SOURCE_WORDS(name->word));
 	if (!list)
@@ -319,7 +322,7 @@ static int read_macro(struct definitions *definitions, const struct document_nod
 			macro->broken = true;
 		return -EINVAL;
 	}
-	if (!there && (override.append || override.keys))
+	if (!there && item_appends(&override, "condition"))
 		return sources_error(definitions->sources, name->place, "there is no macro %.*s before this to add to",
 			SOURCE_WORDS(name->word));
 	if (!there)

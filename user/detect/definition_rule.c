@@ -93,6 +93,23 @@ static int take_priority(
 	return 0;
 }
 
+/* How long Falco would record after a match, in milliseconds: nothing is recorded here, but it must be a number. */
+static int take_duration(struct definitions *definitions, const struct document_node *item)
+{
+	const struct document_node *word;
+	uint32_t number;
+	const char *at;
+
+	if (item_word(definitions, item, "capture_duration", false, &word) < 0)
+		return -EINVAL;
+	if (!word)
+		return 0;
+	at = word->word.data;
+	if (document_take_number(&at, &number) && *at == '\0')
+		return 0;
+	return sources_error(definitions->sources, word->place, "`capture_duration` takes a number of milliseconds");
+}
+
 static int take_flags(struct definitions *definitions, const struct document_node *item, struct definition_rule *rule)
 {
 	bool warn = !rule->quiet_types, capture;
@@ -103,7 +120,7 @@ static int take_flags(struct definitions *definitions, const struct document_nod
 		item_flag(definitions, item, "capture", &capture) < 0)
 		return -EINVAL;
 	rule->quiet_types = !warn;
-	return 0;
+	return take_duration(definitions, item);
 }
 
 /* All that the item says, onto the rule. Problems of several members are all noted. */
@@ -137,6 +154,11 @@ static int change_rule(struct definitions *definitions, const struct document_no
 	struct definition_rule *rule = definitions_find(definitions, 'R', name->word);
 	int error;
 
+	if (!rule && definitions_find(definitions, 'S', name->word)) {
+		sources_warning(definitions->sources, name->place,
+			"the rule %.*s was skipped for its source: so is this", SOURCE_WORDS(name->word));
+		return 0;
+	}
 	if (!rule)
 		return sources_error(definitions->sources, name->place, "there is no rule %.*s before this to change",
 			SOURCE_WORDS(name->word));
@@ -178,6 +200,12 @@ static int define_rule(struct definitions *definitions, const struct document_no
 	return result;
 }
 
+/* Remembers a rule that is not taken, for what changes it later. */
+static int skip_rule(struct definitions *definitions, struct text name)
+{
+	return definitions_find(definitions, 'S', name) ? 0 : definitions_name(definitions, 'S', name, definitions);
+}
+
 int definitions_read_rule(struct definitions *definitions, const struct document_node *item)
 {
 	static const char *const defining[] = {"condition", "output", "desc", "priority", "exceptions", NULL};
@@ -189,10 +217,10 @@ int definitions_read_rule(struct definitions *definitions, const struct document
 		item_word(definitions, item, "source", false, &source) < 0)
 		return -EINVAL;
 	item_warn_unknown(definitions, item, known_keys);
-	if (source && !text_equal(source->word, TEXT_LITERAL("syscall"))) {
+	if (source && !document_is_nothing(source) && !text_equal(source->word, TEXT_LITERAL("syscall"))) {
 		sources_warning(definitions->sources, source->place,
 			"there is no source %.*s here: the rule is skipped", SOURCE_WORDS(source->word));
-		return 0;
+		return skip_rule(definitions, name->word);
 	}
 	if (item_override(definitions, item, "rule", appendable, replaceable, &override) < 0)
 		return -EINVAL;

@@ -43,7 +43,7 @@ struct definition_rule {
 /* A definition by its name: rules, macros and lists have names of their own. */
 struct definition_name {
 	struct table_node node;
-	char kind; /* 'R', 'M', 'L' */
+	char kind; /* 'R', 'M', 'L'; 'S': a rule that was skipped for its source */
 	struct text name;
 	void *definition;
 };

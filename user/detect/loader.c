@@ -58,7 +58,8 @@ static int read_items(void *context, const struct document_node *root)
 	if (root->shape != DOCUMENT_SEQUENCE)
 		return sources_error(&loader->sources, root->place, "rules are a list of items: - rule: …");
 	for (size_t i = 0; i < root->count; i++)
-		if (definitions_read(&loader->definitions, root->items[i]) == -ENOMEM)
+		if (!document_is_nothing(root->items[i]) &&
+			definitions_read(&loader->definitions, root->items[i]) == -ENOMEM)
 			return -ENOMEM;
 	return 0;
 }
