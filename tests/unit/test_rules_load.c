@@ -405,3 +405,37 @@ Test(rules_load, unusual_items)
 	expect_said(RULE("a", "ka.verb=get") "  source: k8s_audit\n- rule: b\n  enabled: false\n",
 		"7:9: error: there is no rule b before this");
 }
+
+Test(rules_load, exceptions_with_quantifiers)
+{
+	cr_expect_str_eq(
+		met(EXCEPTION("  - {name: e, fields: proc.name, comps: startswith oneof, values: [x, cu]}\n")), "");
+	cr_expect_str_eq(
+		met(EXCEPTION("  - {name: e, fields: proc.name, comps: ' contains  allof ', values: [u, z]}\n")), "a");
+	cr_expect_str_eq(met(EXCEPTION("  - {name: e, fields: [proc.name, proc.pname], comps: [endswith anyof, =], "
+				       "values: [[[x, rl], bash]]}\n")),
+		"");
+	cr_expect_str_eq(
+		met(EXCEPTION("  - {name: e, fields: [proc.name], comps: [glob anyof], values: [['c*']]}\n")), "");
+	expect_said(EXCEPTION("  - {name: e, fields: proc.name, comps: in oneof, values: [x]}\n"),
+		"7:43: error: \"in oneof\" is no operator");
+	expect_said(EXCEPTION("  - {name: e, fields: proc.name, comps: startswith of, values: [x]}\n"),
+		"7:43: error: \"startswith of\" is no operator");
+	expect_said(EXCEPTION("  - {name: e, fields: proc.name, comps: startswith oneof it, values: [x]}\n"),
+		"is no operator");
+	/* A word of that name is no quantifier without a list. */
+	cr_expect_str_eq(met(RULE("a", "proc.name != oneof and proc.pname startswith ba")), "a");
+	cr_expect_str_eq(met(RULE("a", "not proc.name contains allof")), "a");
+	cr_expect_str_eq(met("- list: l\n  items: [x, cu]\n" RULE("a", "proc.name startswith anyof (l)")), "a");
+}
+
+/* Falco says so, and goes on with both. */
+Test(rules_load, exceptions_of_one_name)
+{
+	cr_expect_str_eq(met(EXCEPTION("  - {name: e, fields: proc.pname, values: [x]}\n"
+				       "  - {name: e, fields: proc.name, values: [curl]}\n")),
+		"");
+	expect_said(EXCEPTION("  - {name: e, fields: proc.pname, values: [x]}\n"
+			      "  - {name: e, fields: proc.name, values: [curl]}\n"),
+		"8:12: warning: the rule has an exception e already");
+}

@@ -4,11 +4,40 @@
 
 #include "detect/definitions.h"
 
+/* The word that a text begins with, which is taken off it with the blanks around it. */
+static struct text take_word(struct text *text)
+{
+	static const char blanks[] = " \t\r\n";
+	struct text word;
+
+	for (; text->length > 0 && strchr(blanks, *text->data); text->length--)
+		text->data++;
+	word = (struct text){text->data, 0};
+	for (; text->length > 0 && !strchr(blanks, *text->data); text->length--, text->data++)
+		word.length++;
+	for (; text->length > 0 && strchr(blanks, *text->data); text->length--)
+		text->data++;
+	return word;
+}
+
+/* What a comparison takes: "in" or "startswith oneof" a list, "=" a word. -1 if it is none. */
+static int comparison_takes(struct text comparison)
+{
+	struct text word = take_word(&comparison), quantifier = take_word(&comparison);
+	int relation = expression_operator_find(word);
+	enum expression_takes takes;
+
+	if (relation < 0 || comparison.length > 0)
+		return -1;
+	takes = expression_operator_takes((enum expression_operator)relation);
+	if (quantifier.length == 0)
+		return (int)takes;
+	return takes == TAKES_WORD && expression_is_quantifier(quantifier) ? (int)TAKES_LIST : -1;
+}
+
 static bool takes_list(struct text comparison)
 {
-	int relation = expression_operator_find(comparison);
-
-	return relation >= 0 && expression_operator_takes((enum expression_operator)relation) == TAKES_LIST;
+	return comparison_takes(comparison) == TAKES_LIST;
 }
 
 static int add_field(struct definitions *definitions, struct definition_exception *exception,
@@ -23,11 +52,11 @@ static int add_field(struct definitions *definitions, struct definition_exceptio
 		return sources_error(definitions->sources, field->place, "a field and how it is compared are texts");
 	if (comparison)
 		name = comparison->word;
-	if (expression_operator_find(name) < 0)
+	if (comparison_takes(name) < 0)
 		return sources_error(definitions->sources, where->place, "\"%.*s\" is no operator", SOURCE_WORDS(name));
 	if (exception->scalar && !takes_list(name))
-		return sources_error(
-			definitions->sources, where->place, "a single field is compared by in, pmatch or intersects");
+		return sources_error(definitions->sources, where->place,
+			"a single field is compared by in, pmatch, intersects or, say, startswith oneof");
 	comparison_slot = arena_append(definitions->arena, &exception->comparisons, &count, sizeof(*comparison_slot));
 	field_slot = arena_append(
 		definitions->arena, &exception->fields, &exception->field_count, sizeof(const struct document_node *));
@@ -97,7 +126,7 @@ static struct definition_exception *find(struct definition_rule *rule, struct te
 }
 
 static int read_exception(
-	struct definitions *definitions, struct definition_rule *rule, const struct document_node *item)
+	struct definitions *definitions, struct definition_rule *rule, const struct document_node *item, bool append)
 {
 	static const char *const known[] = {"name", "fields", "comps", "values", NULL};
 	const struct document_node *name, *fields = document_member(item, "fields"), *values;
@@ -111,6 +140,11 @@ static int read_exception(
 	item_warn_unknown(definitions, item, known);
 	values = document_member(item, "values");
 	exception = find(rule, name->word);
+	if (exception && !append) {
+		sources_warning(definitions->sources, name->place, "the rule has an exception %.*s already",
+			SOURCE_WORDS(name->word));
+		exception = NULL;
+	}
 	if (exception && (fields || document_member(item, "comps")))
 		return sources_error(definitions->sources, item->place,
 			"the exception %.*s is there: only values can be added to it", SOURCE_WORDS(name->word));
@@ -149,7 +183,7 @@ int definitions_read_exceptions(struct definitions *definitions, struct definiti
 	if (!append)
 		rule->exceptions = NULL, rule->exception_count = 0;
 	for (size_t i = 0; i < exceptions->count; i++)
-		if (read_exception(definitions, rule, exceptions->items[i]) < 0)
+		if (read_exception(definitions, rule, exceptions->items[i], append) < 0)
 			result = -EINVAL;
 	return result;
 }

@@ -92,6 +92,8 @@ struct operand *expression_parse_operand(
 const char *expression_operator_name(enum expression_operator relation);
 /* The operator of that name; -1 for a word that is none. */
 int expression_operator_find(struct text name);
+/* Is it oneof, anyof or allof? */
+bool expression_is_quantifier(struct text name);
 enum expression_takes expression_operator_takes(enum expression_operator relation);
 
 #endif

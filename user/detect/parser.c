@@ -44,6 +44,16 @@ int expression_operator_find(struct text name)
 	return -1;
 }
 
+static const char *const quantifiers[] = {"", "oneof", "anyof", "allof"};
+
+bool expression_is_quantifier(struct text name)
+{
+	for (int i = QUANTIFIER_ONE; i <= QUANTIFIER_ALL; i++)
+		if (text_equal(name, text_of(quantifiers[i])))
+			return true;
+	return false;
+}
+
 enum expression_takes expression_operator_takes(enum expression_operator relation)
 {
 	return operators[relation].takes;
@@ -303,9 +313,35 @@ static int parse_right(struct parser *parser, struct expression *check)
 	return found;
 }
 
+static bool is_logic(struct text word)
+{
+	return text_equal(word, TEXT_LITERAL("and")) || text_equal(word, TEXT_LITERAL("or")) ||
+	       text_equal(word, TEXT_LITERAL("not"));
+}
+
+/* The quantifier before a list, and the blanks behind it; a word of that name without a list is just a word. */
+static enum expression_quantifier take_quantifier(struct parser *parser)
+{
+	struct lexer *lexer = &parser->lexer;
+	size_t start = lexer->at, list;
+	struct text name;
+
+	for (int i = QUANTIFIER_ONE; i <= QUANTIFIER_ALL; i++) {
+		if (!take_word(parser, quantifiers[i]))
+			continue;
+		lexer_blanks(lexer);
+		list = lexer->at;
+		if (lexer_take(lexer, "(") || (lexer_identifier(lexer, &name) && !is_logic(name))) {
+			lexer->at = list;
+			return (enum expression_quantifier)i;
+		}
+		lexer->at = start;
+	}
+	return QUANTIFIER_NONE;
+}
+
 static struct expression *parse_check(struct parser *parser, struct expression *check)
 {
-	static const char *const quantifiers[] = {"", "oneof", "anyof", "allof"};
 	struct lexer *lexer = &parser->lexer;
 	enum expression_takes takes;
 	uint32_t place;
@@ -321,13 +357,8 @@ static struct expression *parse_check(struct parser *parser, struct expression *
 	if (takes == TAKES_NOTHING)
 		return check;
 	lexer_blanks(lexer);
-	for (int i = 1; i < 4; i++)
-		if (take_word(parser, quantifiers[i])) {
-			check->quantifier = (enum expression_quantifier)i;
-			takes = TAKES_LIST;
-			lexer_blanks(lexer);
-			break;
-		}
+	if (takes == TAKES_WORD && (check->quantifier = take_quantifier(parser)))
+		takes = TAKES_LIST;
 	found = parse_right(parser, check);
 	if (found)
 		return found > 0 ? check : NULL;
