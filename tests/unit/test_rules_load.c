@@ -418,9 +418,9 @@ Test(rules_load, exceptions_with_quantifiers)
 	cr_expect_str_eq(
 		met(EXCEPTION("  - {name: e, fields: [proc.name], comps: [glob anyof], values: [['c*']]}\n")), "");
 	expect_said(EXCEPTION("  - {name: e, fields: proc.name, comps: in oneof, values: [x]}\n"),
-		"7:43: error: \"in oneof\" is no operator");
+		"7:41: error: \"in oneof\" is no operator");
 	expect_said(EXCEPTION("  - {name: e, fields: proc.name, comps: startswith of, values: [x]}\n"),
-		"7:43: error: \"startswith of\" is no operator");
+		"7:41: error: \"startswith of\" is no operator");
 	expect_said(EXCEPTION("  - {name: e, fields: proc.name, comps: startswith oneof it, values: [x]}\n"),
 		"is no operator");
 	/* A word of that name is no quantifier without a list. */
@@ -438,4 +438,19 @@ Test(rules_load, exceptions_of_one_name)
 	expect_said(EXCEPTION("  - {name: e, fields: proc.pname, values: [x]}\n"
 			      "  - {name: e, fields: proc.name, values: [curl]}\n"),
 		"8:12: warning: the rule has an exception e already");
+}
+
+Test(rules_load, types_that_are_not_known)
+{
+	expect_said(
+		RULE("a", "evt.type=nosuch") "  skip-if-unknown-filter: true\n", "1:9: warning: the rule is skipped");
+	expect_said("- macro: m\n  condition: evt.type in (open, nosuch)\n" RULE(
+			    "a", "m") "  skip-if-unknown-filter: true\n" RULE("b", "m"),
+		"2:33: error: there is no event type nosuch");
+}
+
+Test(rules_load, brackets_hold_all_but_blanks_and_quotes)
+{
+	cr_expect_str_eq(met(RULE("a", "not container.mount.dest[/a(b),c] exists and proc.name=curl")), "");
+	cr_expect_str_eq(met(RULE("a", "container.mount.dest[/a(b),c]=N/A")), "a");
 }

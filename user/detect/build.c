@@ -232,8 +232,8 @@ static int build_rule(struct rules_loader *loader, struct rules *rules, const st
 	if (error == -ENOMEM || output == -ENOMEM)
 		return -ENOMEM;
 	if ((error == -ENOENT || output == -ENOENT) && !report && error != -EINVAL && output != -EINVAL) {
-		sources_warning(
-			sources, definition->place, "the rule is skipped: it asks for a field that is not known");
+		sources_warning(sources, definition->place,
+			"the rule is skipped: it asks for a field or a type of event that is not known");
 		rule->public.enabled = false;
 		return 0;
 	}

@@ -56,7 +56,7 @@ static int add_field(struct definitions *definitions, struct definition_exceptio
 		return sources_error(definitions->sources, where->place, "\"%.*s\" is no operator", SOURCE_WORDS(name));
 	if (exception->scalar && !takes_list(name))
 		return sources_error(definitions->sources, where->place,
-			"a single field is compared by in, pmatch, intersects or, say, startswith oneof");
+			"a single field is compared by in, pmatch or intersects, or with oneof, anyof or allof");
 	comparison_slot = arena_append(definitions->arena, &exception->comparisons, &count, sizeof(*comparison_slot));
 	field_slot = arena_append(
 		definitions->arena, &exception->fields, &exception->field_count, sizeof(const struct document_node *));

@@ -127,7 +127,7 @@ bool lexer_bare_argument(struct lexer *lexer, struct text *argument)
 {
 	size_t start = lexer->at;
 
-	while (lexer->at < lexer->length && !is_blank(peek(lexer)) && !strchr("()[]\"',", peek(lexer)))
+	while (lexer->at < lexer->length && !is_blank(peek(lexer)) && !strchr("[]\"'", peek(lexer)))
 		lexer->at++;
 	*argument = since(lexer, start);
 	return argument->length > 0;

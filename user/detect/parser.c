@@ -357,7 +357,7 @@ static struct expression *parse_check(struct parser *parser, struct expression *
 	if (takes == TAKES_NOTHING)
 		return check;
 	lexer_blanks(lexer);
-	if (takes == TAKES_WORD && (check->quantifier = take_quantifier(parser)))
+	if (takes != TAKES_LIST && (check->quantifier = take_quantifier(parser)))
 		takes = TAKES_LIST;
 	found = parse_right(parser, check);
 	if (found)

@@ -222,7 +222,6 @@ static int read_words(
 	struct program *program, struct sources *sources, const struct expression *expression, struct check *check)
 {
 	const struct slot *slot = &program->slots[check->slot];
-	bool types = is_type_field(slot) && is_type_operator(expression->relation);
 
 	if (expression->word_count > WORDS_MAX)
 		return sources_error(sources, expression->place, "a list has at most %d words", WORDS_MAX);
@@ -237,9 +236,24 @@ static int read_words(
 		if (error)
 			return error;
 		check->constant_count++;
-		if (types && event_type_find(word->text) < 0)
-			return sources_error(
-				sources, word->place, "there is no event type %.*s", SOURCE_WORDS(word->text));
+	}
+	return 0;
+}
+
+/* -ENOENT if one of the words is no type, though a type is asked for. */
+static int check_types(
+	struct sources *sources, const struct slot *slot, const struct expression *expression, bool report)
+{
+	if (!is_type_field(slot) || !is_type_operator(expression->relation))
+		return 0;
+	for (size_t i = 0; i < expression->word_count; i++) {
+		const struct expression_word *word = &expression->words[i];
+
+		if (event_type_find(word->text) >= 0)
+			continue;
+		if (report)
+			sources_error(sources, word->place, "there is no event type %.*s", SOURCE_WORDS(word->text));
+		return -ENOENT;
 	}
 	return 0;
 }
@@ -306,6 +320,9 @@ static int resolve_check(struct program *program, struct sources *sources, struc
 				   check.relation == OPERATOR_BCONTAINS || check.relation == OPERATOR_BSTARTSWITH))
 		return sources_error(sources, expression->right->place, "%.*s cannot be compared with this",
 			SOURCE_WORDS(slot->name));
+	error = check_types(sources, slot, expression, report);
+	if (error)
+		return error;
 	check.cost = check_cost(slot, check.relation);
 	error = make_check(program, sources, expression, &check, &key);
 	buffer_free(&key);
