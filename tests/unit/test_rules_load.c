@@ -454,3 +454,50 @@ Test(rules_load, brackets_hold_all_but_blanks_and_quotes)
 	cr_expect_str_eq(met(RULE("a", "not container.mount.dest[/a(b),c] exists and proc.name=curl")), "");
 	cr_expect_str_eq(met(RULE("a", "container.mount.dest[/a(b),c]=N/A")), "a");
 }
+
+static void append_lines(struct buffer *yaml, const char *format, int count)
+{
+	char line[64];
+
+	for (int i = 0; i < count; i++)
+		buffer_append(yaml, line, (size_t)snprintf(line, sizeof(line), format, i, i));
+}
+
+/* What is long takes its time, but not the square of it. */
+Test(rules_load, what_is_long_is_read_in_time, .timeout = 20)
+{
+	struct buffer yaml = {0};
+	const char *said;
+	struct rules *rules;
+
+	buffer_append(&yaml, RULE("a", "proc.name=curl"), strlen(RULE("a", "proc.name=curl")));
+	append_lines(&yaml, "  k%d: 1\n", 300000);
+	buffer_append(&yaml, "", 1);
+	rules = test_load(yaml.data, NULL, &said);
+	cr_expect(rules && strstr(said, "6:3: warning: the key `k0` is not known"));
+	rules_free(rules);
+
+	buffer_clear(&yaml);
+	buffer_append(&yaml, "- list: l\n  items:\n", 19);
+	append_lines(&yaml, "  - &a%d x%d\n", 200000);
+	append_lines(&yaml, "  - *a%d\n", 200000);
+	buffer_append(&yaml, RULE("a", "proc.name in (l)"), strlen(RULE("a", "proc.name in (l)")) + 1);
+	rules = test_load(yaml.data, NULL, &said);
+	cr_expect(rules, "%s", said);
+	rules_free(rules);
+
+	buffer_clear(&yaml);
+	buffer_append(&yaml, RULE("a", "proc.name=curl") "  tags: [", strlen(RULE("a", "proc.name=curl")) + 9);
+	append_lines(&yaml, "t%d, ", 300000);
+	buffer_append(&yaml, "t]\n", 4);
+	cr_expect_null(test_load(yaml.data, NULL, &said));
+	cr_expect(strstr(said, "6:9: error: a rule has at most 1000 `tags`"), "%s", said);
+	buffer_free(&yaml);
+}
+
+Test(rules_load, the_last_anchor_of_a_name_is_meant)
+{
+	cr_expect_str_eq(met("- list: l\n  items: [&a x, &a curl, *a]\n" RULE("a", "proc.name in (l)")), "a");
+	cr_expect_str_eq(met("- list: l\n  items: [&a x, *a, &a y]\n" RULE("a", "proc.name in (l)")), "");
+	expect_said("- list: l\n  items: &a [x]\n---\n- list: m\n  items: *a\n", "5:10: error: there is no anchor &a");
+}

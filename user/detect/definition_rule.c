@@ -4,6 +4,8 @@
 
 #include "detect/definitions.h"
 
+enum { TAGS_MAX = 1000 };
+
 static const char *const known_keys[] = {"rule", "condition", "output", "desc", "priority", "enabled", "tags", "source",
 	"exceptions", "warn_evttypes", "skip-if-unknown-filter", "capture", "capture_duration", "append", "override",
 	"threshold", "sequence", "hours", NULL};
@@ -56,6 +58,8 @@ static int take_tags(
 		return sources_error(definitions->sources, tags->place, "`tags` takes a list of texts");
 	if (!append)
 		rule->tags = NULL, rule->tag_count = 0;
+	if (tags->count + rule->tag_count > TAGS_MAX)
+		return sources_error(definitions->sources, tags->place, "a rule has at most %d `tags`", (int)TAGS_MAX);
 	for (size_t i = 0; i < tags->count; i++) {
 		bool there = false;
 

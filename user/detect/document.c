@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <yaml.h>
 
+#include "base/table.h"
+
 enum { DEPTH_MAX = 32, NODES_MAX = 1 << 20 };
 
 struct anchor {
+	struct table_node node;
 	struct text name;
-	struct document_node *node;
+	struct document_node *named;
 };
 
 struct reader {
@@ -19,8 +22,8 @@ struct reader {
 	bool event_held;
 	/* libyaml counts characters: the byte of the character it spoke of last. */
 	size_t character, byte;
-	struct anchor *anchors;
-	size_t anchor_count, nodes;
+	struct table anchors;
+	size_t nodes;
 };
 
 /* How long the mark is with which some editors begin a file in UTF-8. */
@@ -86,27 +89,38 @@ static struct document_node *add_node(struct reader *reader, enum document_shape
 	return node;
 }
 
+static bool is_called(const struct table_node *node, const void *name)
+{
+	return text_equal(table_entry(node, const struct anchor, node)->name, text_of(name));
+}
+
+static struct anchor *find_anchor(const struct reader *reader, const char *name)
+{
+	struct table_node *found = table_find(&reader->anchors, hash_bytes(name, strlen(name)), is_called, name);
+
+	return found ? table_entry(found, struct anchor, node) : NULL;
+}
+
 /* Remembers what `&name` stands before, once it is whole: so no alias is part of itself. */
 static int remember(struct reader *reader, const char *name, struct document_node *node)
 {
-	struct anchor *anchor;
+	struct anchor *anchor = name ? find_anchor(reader, name) : NULL;
 
 	if (!name)
 		return 0;
-	anchor = arena_append(reader->sources->arena, &reader->anchors, &reader->anchor_count, sizeof(*anchor));
+	if (anchor) { /* the name is given anew */
+		anchor->named = node;
+		return 0;
+	}
+	anchor = arena_take(reader->sources->arena, sizeof(*anchor));
 	if (!anchor)
 		return -ENOMEM;
 	/* The name is the event's, which goes. */
-	*anchor = (struct anchor){arena_copy(reader->sources->arena, text_of(name)), node};
-	return anchor->name.data ? 0 : -ENOMEM;
-}
-
-static struct document_node *find_anchor(const struct reader *reader, const char *name)
-{
-	for (size_t i = reader->anchor_count; i-- > 0;)
-		if (text_equal(reader->anchors[i].name, text_of(name)))
-			return reader->anchors[i].node;
-	return NULL;
+	anchor->name = arena_copy(reader->sources->arena, text_of(name));
+	anchor->named = node;
+	if (!anchor->name.data)
+		return -ENOMEM;
+	return table_insert(&reader->anchors, &anchor->node, hash_bytes(anchor->name.data, anchor->name.length));
 }
 
 static struct document_node *read_node(struct reader *reader, int depth);
@@ -171,15 +185,16 @@ static struct document_node *read_word(struct reader *reader)
 static struct document_node *read_node(struct reader *reader, int depth)
 {
 	bool mapping = reader->event.type == YAML_MAPPING_START_EVENT;
+	const struct anchor *known;
 	struct document_node *node;
 	struct text anchor;
 
 	if (reader->event.type == YAML_ALIAS_EVENT) {
-		node = find_anchor(reader, (const char *)reader->event.data.alias.anchor);
-		if (!node)
+		known = find_anchor(reader, (const char *)reader->event.data.alias.anchor);
+		if (!known)
 			sources_error(reader->sources, event_place(reader), "there is no anchor &%s before this",
 				(const char *)reader->event.data.alias.anchor);
-		return node;
+		return known ? known->named : NULL;
 	}
 	if (reader->event.type == YAML_SCALAR_EVENT)
 		return read_word(reader);
@@ -211,7 +226,8 @@ static int read_documents(
 			return error;
 		if (reader->event.type != YAML_DOCUMENT_START_EVENT)
 			continue;
-		reader->anchor_count = 0;
+		table_free(&reader->anchors);
+		table_init(&reader->anchors);
 		error = next(reader);
 		root = error ? NULL : read_node(reader, 0);
 		if (!root)
@@ -233,6 +249,7 @@ int document_read(struct sources *sources, const struct source_file *file,
 		return sources_error(sources, file->base, "this is no text: there is a NUL in it");
 	if (!yaml_parser_initialize(&reader.parser))
 		return -ENOMEM;
+	table_init(&reader.anchors);
 	/* Else libyaml would take a file that begins with fe ff for UTF-16, and its marks would be of other bytes. */
 	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(
@@ -241,6 +258,7 @@ int document_read(struct sources *sources, const struct source_file *file,
 	if (reader.event_held)
 		yaml_event_delete(&reader.event);
 	yaml_parser_delete(&reader.parser);
+	table_free(&reader.anchors);
 	return error;
 }
 

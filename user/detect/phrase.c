@@ -114,7 +114,7 @@ bool phrase_replace_list(struct phrase *phrase, struct text name, const struct t
 
 	if (phrase->failed || name.length == 0 || find_name(phrase, name, 0) == phrase->length)
 		return false;
-	while ((start = find_name(phrase, name, done)) < phrase->length) {
+	while (!result.failed && (start = find_name(phrase, name, done)) < phrase->length) {
 		uint32_t place = phrase->places[start];
 		size_t end = start + name.length;
 

@@ -5,8 +5,6 @@
 
 #include "detect/program.h"
 
-enum { WORDS_MAX = 65536 };
-
 static const struct {
 	const char *name;
 	size_t least, most; /* operands */
@@ -223,8 +221,6 @@ static int read_words(
 {
 	const struct slot *slot = &program->slots[check->slot];
 
-	if (expression->word_count > WORDS_MAX)
-		return sources_error(sources, expression->place, "a list has at most %d words", WORDS_MAX);
 	check->constants = arena_take(program->arena, expression->word_count * sizeof(*check->constants));
 	if (!check->constants)
 		return -ENOMEM;

@@ -42,7 +42,7 @@ struct source_file *sources_add(struct sources *sources, const char *name, struc
 	return file;
 }
 
-const struct source_file *sources_find(const struct sources *sources, uint32_t place)
+static struct source_file *find(const struct sources *sources, uint32_t place)
 {
 	for (size_t i = sources->file_count; i-- > 0;)
 		if (place >= sources->files[i].base)
@@ -50,19 +50,30 @@ const struct source_file *sources_find(const struct sources *sources, uint32_t p
 	return NULL;
 }
 
-/* Line, column and the line's text of a place in a file. */
-static void locate(struct rules_problem *problem, const struct source_file *file, uint32_t place)
+const struct source_file *sources_find(const struct sources *sources, uint32_t place)
+{
+	return find(sources, place);
+}
+
+/*
+ * Line, column and the line's text of a place in a file. Problems come in the order of the file, but for a step back now
+ * and then: lines are counted from the one before on.
+ */
+static void locate(struct rules_problem *problem, struct source_file *file, uint32_t place)
 {
 	size_t offset = place - file->base, start, end;
 
 	if (offset > file->bytes.length)
 		offset = file->bytes.length;
-	problem->line = 1;
-	for (size_t i = start = 0; i < offset; i++)
-		if (file->bytes.data[i] == '\n') {
-			problem->line++;
-			start = i + 1;
+	if (offset < file->counted)
+		file->counted = file->line_start = file->line = 0;
+	for (; file->counted < offset; file->counted++)
+		if (file->bytes.data[file->counted] == '\n') {
+			file->line++;
+			file->line_start = file->counted + 1;
 		}
+	start = file->line_start;
+	problem->line = file->line + 1;
 	problem->column = 1;
 	for (size_t i = start; i < offset; i++)
 		problem->column += ((unsigned char)file->bytes.data[i] & 0xc0) != 0x80;
@@ -81,8 +92,6 @@ static void note(
 	size_t *count = error ? &sources->error_count : &sources->warning_count;
 	char message[512];
 
-	if (*count >= SOURCE_PROBLEMS_MAX)
-		return;
 	vsnprintf(message, sizeof(message), format, arguments);
 	utf8_defuse(message, strlen(message)); /* words of the file are in it */
 	added = arena_append(sources->arena, list, count, sizeof(*added));
@@ -98,9 +107,9 @@ static void note(
 	}
 }
 
-static struct rules_problem problem_at(const struct sources *sources, uint32_t place)
+static struct rules_problem problem_at(struct sources *sources, uint32_t place)
 {
-	const struct source_file *file = sources_find(sources, place);
+	struct source_file *file = find(sources, place);
 	struct rules_problem problem = {.file = "", .line = 1, .column = 1};
 
 	if (file) {
@@ -112,9 +121,12 @@ static struct rules_problem problem_at(const struct sources *sources, uint32_t p
 
 int sources_error(struct sources *sources, uint32_t place, const char *format, ...)
 {
-	struct rules_problem problem = problem_at(sources, place);
+	struct rules_problem problem;
 	va_list arguments;
 
+	if (sources->error_count >= SOURCE_PROBLEMS_MAX)
+		return -EINVAL;
+	problem = problem_at(sources, place);
 	va_start(arguments, format);
 	note(sources, true, &problem, format, arguments);
 	va_end(arguments);
@@ -123,9 +135,12 @@ int sources_error(struct sources *sources, uint32_t place, const char *format, .
 
 void sources_warning(struct sources *sources, uint32_t place, const char *format, ...)
 {
-	struct rules_problem problem = problem_at(sources, place);
+	struct rules_problem problem;
 	va_list arguments;
 
+	if (sources->warning_count >= SOURCE_PROBLEMS_MAX)
+		return;
+	problem = problem_at(sources, place);
 	va_start(arguments, format);
 	note(sources, false, &problem, format, arguments);
 	va_end(arguments);
@@ -133,9 +148,12 @@ void sources_warning(struct sources *sources, uint32_t place, const char *format
 
 int sources_refuse(struct sources *sources, const char *name, const char *format, ...)
 {
-	struct rules_problem problem = {.file = arena_copy(sources->arena, text_of(name)).data, .line = 1, .column = 1};
+	struct rules_problem problem = {.line = 1, .column = 1};
 	va_list arguments;
 
+	if (sources->error_count >= SOURCE_PROBLEMS_MAX)
+		return -EINVAL;
+	problem.file = arena_copy(sources->arena, text_of(name)).data;
 	if (!problem.file)
 		problem.file = "";
 	va_start(arguments, format);

@@ -21,6 +21,9 @@ struct source_file {
 	struct text name;
 	struct text bytes;
 	uint32_t base; /* the place of its first byte */
+	/* Where the last problem was, from which lines are counted on: its line, and where that begins. */
+	size_t counted, line_start;
+	unsigned int line; /* from 0 */
 };
 
 /* The files, and the problems found in them. All memory is the arena's. */
