@@ -37,6 +37,8 @@ Test(rules_output, fields_and_words)
 	expect_output(&test_exec, "%proc.name.txt", "curl.txt");
 	expect_output(&test_exec, "gparent=%proc.aname[2] none=%proc.aname[9]", "gparent=sshd none=<NA>");
 	expect_output(&test_exec, "%proc.aname", "curl");
+	expect_output(&test_exec, "%proc.name[%proc.pid] %proc.pname[a b] %proc.name[", "curl[400] bash[a b] curl[");
+	expect_output(&test_exec, "%proc.pid_%proc.ppid", "400_300");
 	expect_output(&test_exec, "file=%fd.name user=%user.name uid=%user.uid login=%user.loginuid",
 		"file=<NA> user=www-data uid=33 login=-1");
 	expect_output(&test_exec, "%k8s.pod.label[app]", "web");
@@ -55,6 +57,31 @@ Test(rules_output, fields_and_words)
 	expect_output(&test_exec, "%evt.rawtime", "1700000201000000000");
 }
 
+Test(rules_output, blanks_around_it_are_not_meant)
+{
+	static const char head[] = "- rule: r\n  desc: d\n  priority: info\n  condition: evt.num>=0\n  output: ";
+	static const char *const ways[] = {">\n    a\n    %proc.name\n", "|\n    a %proc.name\n",
+		"\" a %proc.name \\n\"\n", "a\n    %proc.name\n\n\n", ">+\n    a %proc.name\n\n\n"};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+		struct buffer yaml = {0};
+		struct test_matches matches;
+		struct rules *rules;
+		const char *said;
+
+		buffer_append(&yaml, head, sizeof(head) - 1);
+		buffer_append(&yaml, ways[i], strlen(ways[i]) + 1);
+		rules = test_load(yaml.data, NULL, &said);
+		cr_assert(rules, "%s: %s", ways[i], said);
+		matches = test_match(rules, &test_exec);
+		buffer_append(&matches.output, "", 1);
+		cr_expect_str_eq(matches.output.data, "a curl");
+		buffer_free(&matches.output);
+		buffer_free(&yaml);
+		rules_free(rules);
+	}
+}
+
 Test(rules_output, widths_and_transformers)
 {
 	expect_output(&test_exec, "<%8proc.name>", "<curl    >");
@@ -67,8 +94,8 @@ Test(rules_output, widths_and_transformers)
 
 Test(rules_output, what_is_wrong_does_not_load)
 {
-	static const char *const wrong[] = {"%proc.nosuch", "%", "a % b", "%nofield", "%proc.name[1]",
-		"%evt.arg.nosuch", "%k8s.pod.label", "%toupper(proc.pid)", "%toupper(proc.name"};
+	static const char *const wrong[] = {"%proc.nosuch", "%", "a % b", "%nofield", "%proc.namex", "%evt.arg.nosuch",
+		"%k8s.pod.label", "%toupper(proc.pid)", "%toupper(proc.name"};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
 		cr_expect_null(with_output(wrong[i]), "%s", wrong[i]);

@@ -58,37 +58,58 @@ static uint32_t take_width(struct text text, size_t *at)
 	return width < WIDTH_MAX ? width : WIDTH_MAX;
 }
 
+static bool is_of_name(char byte)
+{
+	return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+	       byte == '_' || byte == '.';
+}
+
+static bool is_blank(char byte)
+{
+	return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
 /*
- * The field at `at`. Behind a field may stand words that look like more of it, ".html": the longest name that is a
- * field's is meant.
+ * A field at the start of `rest` that takes no argument. Behind it may stand what looks like more of it, ".html", "_2" or
+ * "[%proc.pid]": the longest name that is a field's is meant. False if there is none.
  */
+static bool take_plain_field(struct text rest, struct operand *operand)
+{
+	struct field_use use;
+	struct text name = rest;
+	char why[160];
+
+	for (name.length = 0; name.length < rest.length && is_of_name(rest.data[name.length]);)
+		name.length++;
+	for (; name.length > 0; name.length--) {
+		bool border = name.length == rest.length || !is_of_name(rest.data[name.length]) ||
+			      strchr("._", rest.data[name.length]);
+
+		if (!border || field_find(&use, name, (struct text){0}, why, sizeof(why)) < 0)
+			continue;
+		operand->name = name;
+		return use.field->argument == ARGUMENT_NONE || name.length == rest.length ||
+		       rest.data[name.length] != '[';
+	}
+	return false;
+}
+
 static int add_field(struct rules *rules, struct sources *sources, struct rule *rule, const struct phrase *output,
 	size_t *at, bool report)
 {
 	uint32_t width = take_width((struct text){output->bytes, output->length}, at), slot;
 	struct text rest = {output->bytes + *at, output->length - *at};
+	struct operand plain = {.kind = OPERAND_FIELD, .place = output->places[*at]}, *operand = &plain;
 	struct output_part *part;
-	struct operand *operand;
 	size_t taken;
 	int error;
 
-	operand = expression_parse_operand(sources, rest, output->places + *at, &taken);
+	if (take_plain_field(rest, &plain))
+		taken = plain.name.length;
+	else
+		operand = expression_parse_operand(sources, rest, output->places + *at, &taken);
 	if (!operand)
 		return -EINVAL;
-	if (operand->kind == OPERAND_FIELD && !operand->has_argument) {
-		struct field_use use;
-		struct text name = operand->name;
-		const char *dot;
-		char why[160];
-
-		while (field_find(&use, name, (struct text){0}, why, sizeof(why)) == -ENOENT &&
-			(dot = memrchr(name.data, '.', name.length)))
-			name.length = (size_t)(dot - name.data);
-		if (field_find(&use, name, (struct text){0}, why, sizeof(why)) == 0) {
-			operand->name = name;
-			taken = name.length;
-		}
-	}
 	error = program_slot(&rules->program, sources, operand, report, &slot);
 	if (error)
 		return error;
@@ -104,11 +125,18 @@ int output_compile(
 	struct rules *rules, struct sources *sources, struct rule *rule, const struct phrase *output, bool report)
 {
 	struct text text = {output->bytes, output->length}, words;
-	size_t at = text.length > 0 && text.data[0] == '*', start = at; /* a leading star has no meaning any more */
+	size_t at = 0, start;
 	int result = 0;
 
 	if (!output->bytes)
 		return 0; /* that it is not there was noted */
+	/* Folded text ends with a line's end, which is not meant. */
+	while (text.length > 0 && is_blank(text.data[text.length - 1]))
+		text.length--;
+	while (at < text.length && is_blank(text.data[at]))
+		at++;
+	at += at < text.length && text.data[at] == '*'; /* a leading star has no meaning any more */
+	start = at;
 	while (at < text.length) {
 		int error;
 
