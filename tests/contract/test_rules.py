@@ -79,6 +79,18 @@ def test_all_problems_of_all_files_at_once(files):
     assert lines[at + 2].index("^") == lines[at + 1].index("nomacro")
 
 
+@pytest.mark.parametrize("before", ["", "\t", "äöü €😀 ", "x" * 200, "ä" * 300, "x, " * 2000])
+@pytest.mark.parametrize("behind", ["", " or proc.name=ß", " or proc.name=€" * 300])
+def test_the_caret_is_below_the_place(files, before, behind):
+    condition = f"proc.name in ('{before}') or nomacro{behind}"
+    line = f"  condition: {condition}"
+    (files / "long.yaml").write_text(f"- rule: r\n  desc: d\n  output: o\n  priority: info\n{line}\n")
+    lines = check(files / "long.yaml").stdout.splitlines()
+    assert lines[0].split(": ")[0] == f"{files / 'long.yaml'}:5:{line.index('nomacro') + 1}"
+    assert lines[1][lines[2].index("^"):].startswith("nomacro"), lines[:3]
+    assert len(lines[1].encode()) < 270
+
+
 def test_json_has_each_problem_with_its_place(files):
     done = check("--json", files / "bad.yaml")
     assert done.returncode == 1

@@ -24,28 +24,36 @@ struct rules_command {
 
 /* --- what is wrong -------------------------------------------------------------------------------------------------------- */
 
+enum { SHOWN_MAX = 255, BEFORE_MAX = 60 };
+
+/* The line, or the part of a long one that the problem is in, and a caret below the place. */
 static void print_caret(const struct rules_problem *problem)
 {
-	char line[256];
-	size_t length = problem->text.length, column = 0;
+	char line[SHOWN_MAX + 1];
+	struct text text = problem->text;
+	size_t at = problem->offset < text.length ? problem->offset : text.length, start = 0, column = 0;
 
-	if (length == 0)
+	if (text.length == 0)
 		return;
-	/* A long line is shown from its start only as far as it fits; then there is no caret. */
-	if (length >= sizeof(line))
-		length = sizeof(line) - 1;
-	memcpy(line, problem->text.data, length);
-	line[length] = '\0';
-	for (size_t i = 0; i < length; i++)
+	if (at >= SHOWN_MAX)
+		start = at - BEFORE_MAX;
+	while (start < at && ((unsigned char)text.data[start] & 0xc0) == 0x80)
+		start++;
+	at -= start;
+	text = (struct text){text.data + start, text.length - start};
+	if (text.length > SHOWN_MAX)
+		for (text.length = SHOWN_MAX;
+			((unsigned char)text.data[text.length] & 0xc0) == 0x80 && text.length > at;)
+			text.length--;
+	memcpy(line, text.data, text.length);
+	line[text.length] = '\0';
+	for (size_t i = 0; i < text.length; i++)
 		if (line[i] == '\t')
 			line[i] = ' ';
-	utf8_defuse(line, length);
-	printf("  %s\n", line);
-	if (problem->offset > length)
-		return;
-	for (size_t i = 0; i < problem->offset; i++)
+	utf8_defuse(line, text.length);
+	for (size_t i = 0; i < at; i++)
 		column += ((unsigned char)line[i] & 0xc0) != 0x80;
-	printf("  %*s^\n", (int)column, "");
+	printf("  %s%s\n  %*s^\n", start ? "…" : "", line, (int)column + (start > 0), "");
 }
 
 static void print_problems(const struct rules_problem *problems, size_t count, const char *kind)
