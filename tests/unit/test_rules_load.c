@@ -247,6 +247,9 @@ Test(rules_load, places_in_folded_text)
 	expect_said(
 		"- {rule: a, desc: d, output: o, priority: info, condition: \"proc.name='a' \\n and proc.nosuch=3\"}\n",
 		"1:82: error: there is no field proc.nosuch");
+	expect_said("- {rule: a, desc: d, output: o, priority: info, condition: "
+		    "\"proc.name=\\u00e4\\x20and\\u0020proc.nosuch=3\"}\n",
+		"1:90: error: there is no field proc.nosuch");
 }
 
 Test(rules_load, options_choose)
@@ -500,4 +503,12 @@ Test(rules_load, the_last_anchor_of_a_name_is_meant)
 	cr_expect_str_eq(met("- list: l\n  items: [&a x, &a curl, *a]\n" RULE("a", "proc.name in (l)")), "a");
 	cr_expect_str_eq(met("- list: l\n  items: [&a x, *a, &a y]\n" RULE("a", "proc.name in (l)")), "");
 	expect_said("- list: l\n  items: &a [x]\n---\n- list: m\n  items: *a\n", "5:10: error: there is no anchor &a");
+}
+
+Test(rules_load, a_key_that_is_there_twice)
+{
+	static const char yaml[] = RULE("a", "proc.name=curl") "  condition: proc.name=x\n";
+
+	cr_expect_str_eq(met(yaml), "a", "the first one counts");
+	expect_said(yaml, "6:3: warning: the item has a `condition` already");
 }

@@ -74,20 +74,37 @@ int item_flag(struct definitions *definitions, const struct document_node *item,
 		SOURCE_WORDS(word->word));
 }
 
+/* The number of the name among those; -1: it is none of them. */
+static int find_name(struct text name, const char *const *names)
+{
+	for (int i = 0; names[i]; i++)
+		if (text_equal(name, text_of(names[i])))
+			return i;
+	return -1;
+}
+
 static bool is_among(struct text name, const char *const *names)
 {
-	for (; *names; names++)
-		if (text_equal(name, text_of(*names)))
-			return true;
-	return false;
+	return find_name(name, names) >= 0;
 }
 
 void item_warn_unknown(struct definitions *definitions, const struct document_node *item, const char *const *known)
 {
-	for (size_t i = 0; i < item->count; i++)
-		if (!is_among(item->keys[i]->word, known))
+	uint64_t seen = 0;
+
+	for (size_t i = 0; i < item->count; i++) {
+		int number = find_name(item->keys[i]->word, known);
+
+		if (number < 0)
 			sources_warning(definitions->sources, item->keys[i]->place,
 				"the key `%.*s` is not known: it is ignored", SOURCE_WORDS(item->keys[i]->word));
+		else if (seen >> number & 1)
+			sources_warning(definitions->sources, item->keys[i]->place,
+				"the item has a `%.*s` already: this one is ignored",
+				SOURCE_WORDS(item->keys[i]->word));
+		else
+			seen |= 1ull << number;
+	}
 }
 
 bool item_appends(const struct item_override *override, const char *key)

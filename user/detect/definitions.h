@@ -80,7 +80,7 @@ int item_override(struct definitions *definitions, const struct document_node *i
 	const char *const *appendable, const char *const *replaceable, struct item_override *override);
 /* Is the key to be appended? */
 bool item_appends(const struct item_override *override, const char *key);
-/* Warns of keys that are not in the list. */
+/* Warns of keys that are not in the list, which has at most 64, and of those that are there twice. */
 void item_warn_unknown(struct definitions *definitions, const struct document_node *item, const char *const *known);
 
 /* definition_rule.c */

@@ -266,7 +266,7 @@ const struct document_node *document_member(const struct document_node *mapping,
 {
 	if (mapping->shape != DOCUMENT_MAPPING)
 		return NULL;
-	for (size_t i = mapping->count; i-- > 0;)
+	for (size_t i = 0; i < mapping->count; i++)
 		if (text_equal(mapping->keys[i]->word, text_of(key)))
 			return mapping->items[i];
 	return NULL;
@@ -291,6 +291,17 @@ bool document_take_number(const char **words, uint32_t *number)
 static bool is_blank(char byte)
 {
 	return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
+/* How long an escape in double quotes is, by the letter behind its backslash. */
+static size_t escape_length(char letter)
+{
+	switch (letter) {
+	case 'x': return 4;
+	case 'u': return 6;
+	case 'U': return 10;
+	default: return 2;
+	}
 }
 
 /*
@@ -319,7 +330,7 @@ void document_places(const struct sources *sources, const struct document_node *
 			(is_blank(raw[found]) || strchr("'\"\\", raw[found])))
 			found +=
 				escapes && raw[found] == '\\' && found + 1 < end && raw[found + 1] != node->word.data[i]
-					? 2
+					? escape_length(raw[found + 1])
 					: 1;
 		if (found < end && raw[found] == node->word.data[i])
 			at = found;

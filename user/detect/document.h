@@ -24,7 +24,7 @@ struct document_node {
 int document_read(struct sources *sources, const struct source_file *file,
 	int (*each)(void *context, const struct document_node *root), void *context);
 
-/* The member of a mapping, or NULL. The last one wins where a key is said twice. */
+/* The member of a mapping, or NULL. The first one counts where a key is said twice, as in Falco. */
 const struct document_node *document_member(const struct document_node *mapping, const char *key);
 
 /* Is it a word without content, or `~`, or `null`? */
