@@ -157,6 +157,10 @@ static int parse_field(struct parser *parser, struct operand *operand)
 
 static int parse_operand(struct parser *parser, struct operand **operand, bool words);
 
+/*
+ * Operands up to the parenthesis that closes them; those of an inner list, join(",", (a, b)), are the transformer's own.
+ * 1 or -EINVAL.
+ */
 static int parse_operands(struct parser *parser, struct operand *transformer)
 {
 	struct lexer *lexer = &parser->lexer;
@@ -170,6 +174,12 @@ static int parse_operands(struct parser *parser, struct operand *transformer)
 		int found;
 
 		lexer_blanks(lexer);
+		if (lexer_take(lexer, "(")) {
+			if (parse_operands(parser, transformer) < 0)
+				return -EINVAL;
+			lexer_blanks(lexer);
+			continue;
+		}
 		found = parse_operand(parser, &inner, true);
 		if (found == 0)
 			refuse(parser, "a field, a transformer or a word is expected here");

@@ -14,7 +14,7 @@ static const struct {
 	[B64] = {"b64", 1, 1},
 	[BASENAME] = {"basename", 1, 1},
 	[LEN] = {"len", 1, 1},
-	[JOIN] = {"join", 2, 2},
+	[JOIN] = {"join", 2, 16},
 	[CONCAT] = {"concat", 2, 16},
 	[GETOPT] = {"getopt", 2, 2},
 	[VAL] = {"val", 1, 1},
@@ -105,7 +105,7 @@ static int shape_transformer(const struct program *program, struct slot *slot)
 		slot->type = FIELD_NUMBER;
 		slot->shape = FIELD_ONE;
 		return first->type == FIELD_TEXT || first->shape == FIELD_LIST ? 0 : -EINVAL;
-	case JOIN: slot->shape = FIELD_ONE; return first->type == FIELD_TEXT && last->type == FIELD_TEXT ? 0 : -EINVAL;
+	case JOIN: slot->shape = FIELD_ONE; return first->type == FIELD_TEXT && first->shape == FIELD_ONE ? 0 : -EINVAL;
 	case CONCAT: slot->shape = FIELD_ONE; break;
 	case GETOPT:
 		slot->shape = FIELD_LIST;

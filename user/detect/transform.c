@@ -121,7 +121,7 @@ static void add_value(struct field_text *text, enum field_type type, const struc
 	}
 }
 
-/* concat(): all inputs behind one another; join(): the values of the second with the first between. */
+/* concat(): all inputs behind one another; join(): the values of those behind the first with the first between. */
 static void join(struct rules_evaluator *evaluator, const struct slot *slot, struct values *values)
 {
 	const struct slot *slots = evaluator->rules->program.slots;
