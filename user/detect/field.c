@@ -33,6 +33,7 @@ bool rules_field_at(size_t number, struct rules_field *field)
 	static const char *const arguments[] = {
 		[ARGUMENT_INDEX] = "number",
 		[ARGUMENT_KEY] = "word",
+		[ARGUMENT_DOTTED_KEY] = "word",
 		[ARGUMENT_KEY_OR_NONE] = "word",
 		[ARGUMENT_NAME] = "name",
 	};
@@ -54,7 +55,7 @@ static const struct field *find_name(struct text name)
 	return NULL;
 }
 
-/* evt.arg.flags is evt.arg[flags]. */
+/* evt.arg.flags is evt.arg[flags], and k8s.pod.label.app k8s.pod.label[app]. */
 static const struct field *find_dotted(struct text *name, struct text *argument)
 {
 	const struct field *field;
@@ -64,7 +65,9 @@ static const struct field *find_dotted(struct text *name, struct text *argument)
 			*argument = (struct text){name->data + i + 1, name->length - i - 1};
 			name->length = i;
 			field = find_name(*name);
-			return field && field->argument == ARGUMENT_NAME ? field : NULL;
+			return field && (field->argument == ARGUMENT_NAME || field->argument == ARGUMENT_DOTTED_KEY)
+				       ? field
+				       : NULL;
 		}
 	return NULL;
 }
@@ -99,7 +102,8 @@ int field_find(struct field_use *use, struct text name, struct text argument, ch
 	*use = (struct field_use){
 		.field = field, .type = field->type, .shape = field->shape, .index = -1, .key = argument};
 	if (!argument.data) {
-		if (field->argument != ARGUMENT_KEY && field->argument != ARGUMENT_NAME)
+		if (field->argument != ARGUMENT_KEY && field->argument != ARGUMENT_DOTTED_KEY &&
+			field->argument != ARGUMENT_NAME)
 			return 0;
 		snprintf(why, why_size, "%s needs an argument: %s[…]", field->name, field->name);
 		return -EINVAL;

@@ -21,6 +21,7 @@ enum field_argument {
 	ARGUMENT_NONE,
 	ARGUMENT_INDEX,       /* [number]; of ancestors: without it any of them, 0 the process itself */
 	ARGUMENT_KEY,         /* [word], needed */
+	ARGUMENT_DOTTED_KEY,  /* [word] or .word, needed */
 	ARGUMENT_KEY_OR_NONE, /* [word] */
 	ARGUMENT_NAME,        /* [word] or .word, needed: an argument of the call */
 };

@@ -448,7 +448,7 @@ const struct field field_process[] = {
 	{"thread.pfminor", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
 	{"thread.cgroups", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
 	{"thread.nametid", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
-	{"thread.cgroup", FIELD_TEXT, 0, ARGUMENT_KEY, unknown, 0, "not recorded"},
+	{"thread.cgroup", FIELD_TEXT, 0, ARGUMENT_DOTTED_KEY, unknown, 0, "not recorded"},
 	{"thread.cap_effective", FIELD_TEXT, 0, 0, rights, CAP_EFFECTIVE,
 		"effective capabilities: CAP_CHOWN CAP_KILL …"},
 	{"thread.cap_permitted", FIELD_TEXT, 0, 0, rights, CAP_PERMITTED, "permitted capabilities"},
