@@ -230,6 +230,15 @@ Test(rules_load, exceptions)
 	expect_said(EXCEPTION("  - {name: e, values: [x]}\n"), "has no `fields`");
 	expect_said(EXCEPTION("  - {name: e, fields: [proc.nosuch]}\n"), "7:24: error: there is no field proc.nosuch");
 	expect_said(EXCEPTION("  - {fields: proc.name}\n"), "the item has no `name`");
+	cr_expect_str_eq(
+		met(EXCEPTION("  - {name: e, fields: ['tolower(proc.name)', 'proc.aname[2]', evt.arg.flags]}\n")), "a");
+	cr_expect_str_eq(
+		met(EXCEPTION(
+			"  - {name: e, fields: ['toupper(proc.name)', 'proc.aname[2]'], values: [[CURL, sshd]]}\n")),
+		"");
+	expect_said(EXCEPTION("  - {name: e, fields: ['proc.name[2]']}\n"), "7:25: error: proc.name takes no argument");
+	expect_said(EXCEPTION("  - {name: e, fields: [proc.name x]}\n"), "7:33: error: nothing more is expected");
+	expect_said(EXCEPTION("  - {name: e, fields: [name]}\n"), "7:24: error: a field is expected here");
 	expect_said(EXCEPTION("  - {name: e, fields: [proc.name]}\n") "- rule: a\n  append: true\n  exceptions:\n  - "
 								      "{name: e, fields: "
 								      "[x]}\n",

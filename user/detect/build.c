@@ -188,27 +188,37 @@ static void warn_of_types(
 			"the rule matches %zu types of events, which costs time: let it ask for evt.type", count);
 }
 
+/* Is what an exception compares known? */
+static int check_field(struct rules *rules, struct sources *sources, const struct document_node *node, bool report)
+{
+	struct phrase phrase = {.arena = sources->arena};
+	struct operand *operand;
+	uint32_t slot;
+	size_t taken;
+
+	phrase_add_node(&phrase, sources, node);
+	if (phrase.failed)
+		return -ENOMEM;
+	operand = expression_parse_operand(sources, (struct text){phrase.bytes, phrase.length}, phrase.places, &taken);
+	if (!operand)
+		return -EINVAL;
+	if (taken < phrase.length)
+		return sources_error(sources, phrase.places[taken], "nothing more is expected behind the field");
+	return program_slot(&rules->program, sources, operand, report, &slot);
+}
+
 /* The fields of exceptions that have no values yet must be known, too. */
 static int check_exceptions(
 	struct rules *rules, struct sources *sources, const struct definition_rule *definition, bool report)
 {
 	int result = 0;
-	uint32_t slot;
 
 	for (size_t i = 0; i < definition->exception_count; i++) {
 		const struct definition_exception *exception = &definition->exceptions[i];
 
 		for (size_t k = 0; exception->value_count == 0 && k < exception->field_count; k++) {
-			struct operand field = {.kind = OPERAND_FIELD,
-				.name = exception->fields[k]->word,
-				.place = exception->fields[k]->place};
-			const char *bracket =
-				field.name.length ? memchr(field.name.data, '[', field.name.length) : NULL;
-			int error;
+			int error = check_field(rules, sources, exception->fields[k], report);
 
-			if (bracket) /* its argument is looked at once there are values */
-				continue;
-			error = program_slot(&rules->program, sources, &field, report, &slot);
 			result = error ? error : result;
 		}
 	}

@@ -230,7 +230,7 @@ struct operand *expression_parse_operand(
 
 	*taken = parser.lexer.at;
 	if (found == 0)
-		refuse(&parser, "a field is expected behind the %%");
+		refuse(&parser, "a field is expected here");
 	return found > 0 ? operand : NULL;
 }
 
