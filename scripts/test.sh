@@ -117,22 +117,28 @@ interop() {
 }
 
 # Each target is one test: no crash, leak, hang or sanitizer's finding from its seeds on.
+fuzz_target() { # NUMBER TARGET
+	local seeds=("build/fuzz/corpus/$2") said
+	as_owner mkdir -p "build/fuzz/corpus/$2"
+	[ ! -d "tests/fuzz/seeds/${2#fuzz_}" ] || seeds+=("tests/fuzz/seeds/${2#fuzz_}")
+	if limited 120 "build/fuzz/bin/$2" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 \
+		-artifact_prefix="build/fuzz/$2-" "${seeds[@]}" >"$logs/$2.log" 2>&1; then
+		said="ok $1 - $2, $(grep -o '^Done [0-9]* runs' "$logs/$2.log")"
+	else
+		said="not ok $1 - $2, see $logs/$2.log"$'\n'$(tail -n 30 "$logs/$2.log" | sed 's/^/  # /')
+	fi
+	echo "$said" # at once: another one speaks too
+}
+
 fuzz_targets() {
-	local source target seeds number=0 status=0
+	local source number=0 status=0
 	as_owner make -s -j"$jobs" fuzzers </dev/null || status=1
 	for source in tests/fuzz/fuzz_*.c; do
-		target=$(basename "$source" .c) number=$((number + 1))
-		as_owner mkdir -p "build/fuzz/corpus/$target"
-		seeds=("build/fuzz/corpus/$target")
-		[ ! -d "tests/fuzz/seeds/${target#fuzz_}" ] || seeds+=("tests/fuzz/seeds/${target#fuzz_}")
-		if limited 120 "build/fuzz/bin/$target" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 \
-			-artifact_prefix="build/fuzz/$target-" "${seeds[@]}" >"$logs/$target.log" 2>&1; then
-			echo "ok $number - $target, $(grep -o '^Done [0-9]* runs' "$logs/$target.log")"
-		else
-			echo "not ok $number - $target, see $logs/$target.log"
-			tail -n 30 "$logs/$target.log" | sed 's/^/  # /'
-		fi
+		[ "$(jobs -rp | wc -l)" -lt "$jobs" ] || wait -n
+		number=$((number + 1))
+		fuzz_target "$number" "$(basename "$source" .c)" &
 	done
+	wait
 	echo "1..$number"
 	return $status
 }
