@@ -293,6 +293,38 @@ Test(rules_load, options_choose)
 	}
 }
 
+/* An ordinary socket is told only for a rule that can match it. */
+Test(rules_load, who_asks_for_packet_sockets_does_not_want_all_of_them)
+{
+	static const struct {
+		const char *condition;
+		bool wants;
+	} cases[] = {
+		{"evt.type=socket", true},
+		{"evt.type=socket and evt.arg.domain contains AF_PACKET", false},
+		{"evt.type=socket and evt.arg.domain in (AF_PACKET, AF_VSOCK) and proc.name=x", false},
+		{"evt.type=socket and (evt.arg.domain=AF_PACKET or proc.name=x)", true},
+		{"evt.type=socket and not evt.arg.domain=AF_PACKET", true},
+		{"evt.type=socket and evt.arg.domain contains AF_INET", true},
+		{"evt.type=socket and evt.arg.domain startswith AF_P", true},
+		{"evt.type in (socket, ptrace) and not evt.arg.domain != AF_PACKET", true},
+		{"evt.type!=socket", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char yaml[512];
+		const char *said;
+		struct rules *rules;
+
+		snprintf(yaml, sizeof(yaml), "- rule: r\n  desc: d\n  output: o\n  priority: info\n  condition: %s\n",
+			cases[i].condition);
+		rules = test_load(yaml, NULL, &said);
+		cr_assert(rules, "%s", said);
+		cr_expect_eq(rules_wants(rules) >> EVENT_CALL_SOCKET & 1, cases[i].wants, "%s", cases[i].condition);
+		rules_free(rules);
+	}
+}
+
 Test(rules_load, calls_are_told)
 {
 	const char *said;

@@ -332,13 +332,36 @@ uint64_t rules_calls(const struct rules *rules)
 	return calls;
 }
 
+static bool waits_for(const struct rule *rule, int type)
+{
+	return event_types_has(&rule->types, type) || event_types_has(&rule->after_types, type);
+}
+
 uint64_t rules_calls_of(const struct rules *rules, const struct rules_rule *rule)
 {
 	uint64_t calls = 0;
 
 	for (int call = 1; call < EVENT_CALLS_END; call++)
-		if (event_types_has(&rules->rules[rule->number].types, call) ||
-			event_types_has(&rules->rules[rule->number].after_types, call))
+		if (waits_for(&rules->rules[rule->number], call))
 			calls |= 1ull << call;
 	return calls;
+}
+
+uint64_t rules_wants_of(const struct rules *rules, const struct rules_rule *rule)
+{
+	uint64_t calls = rules_calls_of(rules, rule);
+
+	if (!waits_for(&rules->rules[rule->number], EVENT_TYPE_ORDINARY_SOCKET))
+		calls &= ~(1ull << EVENT_CALL_SOCKET);
+	return calls;
+}
+
+uint64_t rules_wants(const struct rules *rules)
+{
+	uint64_t calls = 0;
+
+	for (size_t i = 0; i < rules->rule_count; i++)
+		if (rules->rules[i].public.enabled)
+			calls |= rules_wants_of(rules, &rules->rules[i].public);
+	return calls & rules_calls(rules);
 }

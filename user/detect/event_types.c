@@ -495,13 +495,18 @@ int event_type_find(struct text name)
 void event_types_fill(struct event_types *types)
 {
 	*types = (struct event_types){0};
-	for (int type = 1; type < TYPES; type++)
+	for (int type = 0; type < TYPES; type++)
 		event_types_add(types, type);
 }
 
 void event_types_add(struct event_types *types, int type)
 {
 	types->words[type / 64] |= 1ull << type % 64;
+}
+
+void event_types_remove(struct event_types *types, int type)
+{
+	types->words[type / 64] &= ~(1ull << type % 64);
 }
 
 bool event_types_has(const struct event_types *types, int type)
@@ -515,7 +520,7 @@ size_t event_types_count(const struct event_types *types)
 
 	for (size_t i = 0; i < EVENT_TYPE_WORDS; i++)
 		count += (size_t)__builtin_popcountll(types->words[i]);
-	return count;
+	return count - event_types_has(types, EVENT_TYPE_ORDINARY_SOCKET);
 }
 
 void event_types_and(struct event_types *types, const struct event_types *other)

@@ -11,7 +11,11 @@
 
 enum { EVENT_TYPES_MAX = 576, EVENT_TYPE_WORDS = EVENT_TYPES_MAX / 64 };
 
-/* Bits by number; those below EVENT_CALLS_END are enum event_call's. */
+/*
+ * Bits by number; those below EVENT_CALLS_END are enum event_call's. 0 is no type, but goes with socket(): the ordinary
+ * sockets, which are told only if somebody asks for them.
+ */
+enum { EVENT_TYPE_ORDINARY_SOCKET = 0 };
 struct event_types {
 	uint64_t words[EVENT_TYPE_WORDS];
 };
@@ -21,7 +25,9 @@ int event_type_find(struct text name);
 
 void event_types_fill(struct event_types *types);
 void event_types_add(struct event_types *types, int type);
+void event_types_remove(struct event_types *types, int type);
 bool event_types_has(const struct event_types *types, int type);
+/* How many types. */
 size_t event_types_count(const struct event_types *types);
 void event_types_and(struct event_types *types, const struct event_types *other);
 void event_types_or(struct event_types *types, const struct event_types *other);

@@ -365,6 +365,43 @@ static bool is_never(const struct expression *check)
 	       text_equal(check->words[0].text, TEXT_LITERAL("0"));
 }
 
+/* Does a family's name compare so with one of the words? */
+static bool word_meets(const struct expression *check, struct text family)
+{
+	for (size_t i = 0; i < check->word_count; i++) {
+		struct text word = check->words[i].text;
+
+		switch (check->relation) {
+		case OPERATOR_EQUAL:
+		case OPERATOR_IN:
+			if (text_equal(family, word))
+				return true;
+			break;
+		case OPERATOR_CONTAINS:
+			if (memmem(family.data, family.length, word.data, word.length))
+				return true;
+			break;
+		default: return true; /* it may */
+		}
+	}
+	return false;
+}
+
+/* Can an ordinary socket (socket_matters() in bpf/raw.bpf.c says which are) be of a family that the check asks for? */
+static bool asks_for_ordinary(const struct expression *check)
+{
+	static const struct text families[] = {TEXT_STATIC("AF_UNSPEC"), TEXT_STATIC("AF_LOCAL"),
+		TEXT_STATIC("AF_UNIX"), TEXT_STATIC("AF_INET"), TEXT_STATIC("AF_INET6"), TEXT_STATIC("AF_NETLINK")};
+
+	if (check->right || check->quantifier || check->left->kind != OPERAND_FIELD ||
+		!text_equal(check->left->name, TEXT_LITERAL("evt.arg.domain")))
+		return true;
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		if (word_meets(check, families[i]))
+			return true;
+	return false;
+}
+
 static void types_of_check(const struct expression *check, bool negated, struct event_types *types)
 {
 	bool of_type = check->left->kind == OPERAND_FIELD &&
@@ -380,6 +417,8 @@ static void types_of_check(const struct expression *check, bool negated, struct 
 	}
 	if (!of_type || check->right || !is_type_operator(check->relation) || check->quantifier) {
 		event_types_fill(types);
+		if (!negated && !asks_for_ordinary(check))
+			event_types_remove(types, EVENT_TYPE_ORDINARY_SOCKET);
 		return;
 	}
 	*types = (struct event_types){0};
@@ -388,6 +427,8 @@ static void types_of_check(const struct expression *check, bool negated, struct 
 
 		if (type >= 0)
 			event_types_add(types, type);
+		if (type == EVENT_CALL_SOCKET)
+			event_types_add(types, EVENT_TYPE_ORDINARY_SOCKET);
 	}
 	if (negated != (check->relation == OPERATOR_NOT_EQUAL))
 		event_types_invert(types);

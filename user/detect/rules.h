@@ -104,6 +104,12 @@ const struct rules_rule *rules_find(const struct rules *rules, struct text name)
 uint64_t rules_calls(const struct rules *rules);
 /* The calls that one rule waits for. */
 uint64_t rules_calls_of(const struct rules *rules, const struct rules_rule *rule);
+/*
+ * The same, less what is told anyway: socket() is wanted only by a rule that can match an ordinary socket, and not by one
+ * that asks for packet sockets.
+ */
+uint64_t rules_wants(const struct rules *rules);
+uint64_t rules_wants_of(const struct rules *rules, const struct rules_rule *rule);
 /* Appends what a rule compiles to, as lines for a person. */
 void rules_explain(const struct rules *rules, const struct rules_rule *rule, struct buffer *out);
 

@@ -12,7 +12,7 @@ struct want {
 
 uint64_t check_calls_wanted(const struct policy_rules *record, const struct rules *rules)
 {
-	return record->calls | (rules ? rules_calls(rules) : 0);
+	return record->calls | (rules ? rules_wants(rules) : 0);
 }
 
 /* Calls that are told anyway are nobody's need; of sockets the ordinary ones are. */
@@ -30,7 +30,7 @@ static struct want who_wants(enum event_call call, const struct policy_rules *re
 	for (size_t i = 0; rules && i < rules_count(rules); i++) {
 		const struct rules_rule *rule = rules_at(rules, i);
 
-		if (!rule->enabled || !(rules_calls_of(rules, rule) >> call & 1))
+		if (!rule->enabled || !(rules_wants_of(rules, rule) >> call & 1))
 			continue;
 		if (want.rules++ == 0)
 			want.first = rule->name;

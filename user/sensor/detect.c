@@ -201,7 +201,7 @@ int detect_open(struct detect **out, struct rules *rules, const struct rules_nam
 
 uint64_t detect_calls(const struct detect *detect)
 {
-	return rules_calls(detect->rules);
+	return rules_wants(detect->rules);
 }
 
 void detect_close(struct detect *detect)
