@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bypass.h"
@@ -19,7 +20,7 @@
 
 TestSuite(attribution, .init = scratch_make, .fini = scratch_remove);
 
-enum { DEPTH = 60, THREADS = 1000, MOVES = 100 };
+enum { DEPTH = 60, THREADS = 1000, MOVES = 100, MOVES_SECONDS = 20 };
 
 static const char inner_id[] = "5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed5eed";
 
@@ -184,11 +185,13 @@ Test(attribution, a_thread_that_stays_away_is_the_containers_when_another_comes_
 }
 
 static volatile bool moved;
+static int gate[2]; /* a pipe that nobody ever writes to */
 
 static void *wait_moved(void *argument)
 {
-	while (!moved)
-		usleep(100000);
+	char byte;
+
+	(void)!read(gate[0], &byte, 1);
 	return argument;
 }
 
@@ -202,16 +205,18 @@ static void *open_until_moved(void *argument)
 /* Many threads take long to move; one of them does not wait for the end. */
 static int act_move_about(void *argument)
 {
+	time_t end = time(NULL) + MOVES_SECONDS;
 	pthread_attr_t attributes;
 	pthread_t thread;
 
 	(void)argument;
-	if (touch("in-between") || pthread_attr_init(&attributes) || pthread_attr_setstacksize(&attributes, 256 << 10))
+	if (pipe(gate) || touch("in-between") || pthread_attr_init(&attributes) ||
+		pthread_attr_setstacksize(&attributes, 256 << 10))
 		return 1;
 	for (int i = 0; i <= THREADS; i++)
 		if (pthread_create(&thread, &attributes, i ? wait_moved : open_until_moved, NULL))
 			return 2;
-	for (int i = 0; i < MOVES; i++)
+	for (int i = 0; i < MOVES && time(NULL) < end; i++)
 		if (enter(place_cgroup(PLACE_SECOND), 0) || enter(place_cgroup(PLACE_CONTAINER), 0))
 			return 3;
 	moved = true;
