@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 
 #include "sensor/life.h"
@@ -10,13 +11,15 @@ static struct {
 	struct life *life;
 	unsigned int asked, sent, held;
 	uint8_t sent_id, sent_pid;
+	bool nobody; /* answers */
 } world;
 
-static void ask(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+static int ask(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
 {
 	(void)id;
 	cr_assert_eq(context, &world);
 	world.asked++;
+	return world.nobody ? -ENOENT : 0;
 }
 
 static void leave(void *context, const struct record *record, const struct event_process *image)
@@ -123,6 +126,24 @@ Test(life, only_its_first_process_ends_a_container)
 	end(&outside, start);
 	cr_assert_eq(world.asked, 0);
 	cr_assert_eq(life_waiting(world.life), 0);
+	close_world();
+}
+
+Test(life, what_nobody_could_confirm_does_not_wait)
+{
+	struct event_process first = first_of(1, 1), other = first_of(2, 4711);
+
+	open_world();
+	world.nobody = true;
+	first.entry_leader = &first;
+	other.entry_leader = &other;
+	end(&other, start);
+	cr_assert_eq(life_waiting(world.life), 0);
+	cr_assert_eq(world.sent, 0);
+	end(&first, start);
+	life_expire(world.life, start + LIFE_WAIT_NS);
+	cr_assert_eq(world.sent, 1);
+	cr_assert_eq(world.sent_id, 1);
 	close_world();
 }
 

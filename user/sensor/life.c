@@ -43,6 +43,12 @@ static bool is_first(const struct event_process *image)
 	return image->in_container && image->entry == EVENT_ENTRY_CONTAINER && image->entry_leader == image;
 }
 
+/* The end of a pid namespace's first process is one whatever a runtime says. */
+static bool is_certain(const struct end *end)
+{
+	return end->image->vpid == 1;
+}
+
 static void leave(struct life *life, struct end *end, bool told)
 {
 	const struct record record = {.exit = &end->exit};
@@ -73,7 +79,8 @@ void life_ends(struct life *life, const struct record *record, const struct even
 	end->deadline_ns = now_ns + LIFE_WAIT_NS;
 	TAILQ_INSERT_TAIL(&life->waiting, end, next);
 	life->count++;
-	life->ops.ask(life->ops.context, record->header->container_id);
+	if (life->ops.ask(life->ops.context, record->header->container_id) < 0 && !is_certain(end))
+		leave(life, end, false);
 }
 
 void life_named(struct life *life, const struct event_container *names)
@@ -94,7 +101,7 @@ void life_expire(struct life *life, uint64_t now_ns)
 	struct end *end;
 
 	while ((end = TAILQ_FIRST(&life->waiting)) && end->deadline_ns <= now_ns)
-		leave(life, end, end->image->vpid == 1 || now_ns == UINT64_MAX);
+		leave(life, end, is_certain(end));
 }
 
 size_t life_waiting(const struct life *life)

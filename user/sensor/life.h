@@ -19,8 +19,8 @@ enum { LIFE_MAX = 4096 }; /* ends that wait; of more the oldest leaves without t
 struct life;
 
 struct life_ops {
-	/* Asks the runtime how the container ended: life_named brings the answer. */
-	void (*ask)(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+	/* Asks the runtime how the container ended: 0, and life_named brings the answer; negative: nobody is there to answer. */
+	int (*ask)(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
 	/* A container has ended: `record` is its first process's EXIT. */
 	void (*send)(void *context, const struct record *record, const struct event_process *image);
 	const struct event_process *(*hold)(const struct event_process *image);
@@ -34,7 +34,10 @@ int life_open(struct life **life, const struct life_ops *ops);
 /* Is this exec the start of its container? */
 bool life_begins(const struct record *record, const struct event_process *image);
 
-/* Takes an EXIT; if it is its container's end it waits. */
+/*
+ * Takes an EXIT; if it is its container's end it waits. Not where nobody is there who could confirm what has to be (see
+ * life_expire).
+ */
 void life_ends(struct life *life, const struct record *record, const struct event_process *image, uint64_t now_ns);
 
 /* A container's names were told: if they say that it has ended, its end leaves. */

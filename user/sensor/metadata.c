@@ -94,6 +94,7 @@ struct metadata {
 	size_t event_count;
 	uint64_t list_ns; /* when to list next */
 	_Atomic bool settled;
+	_Atomic bool met; /* a runtime has answered once */
 };
 
 /* --- bundles ---------------------------------------------------------------------------------------------------------- */
@@ -202,8 +203,10 @@ static void on_state(void *context, struct cri *cri, enum cri_state state, const
 		log_info("no container runtime answers on the usual sockets: container ids alone (--cri PATH names "
 			 "one)");
 	metadata->nobody_said |= nobody;
-	if (state == CRI_UP)
+	if (state == CRI_UP) {
+		atomic_store(&metadata->met, true);
 		(void)cri_call(cri, CRI_STATUS, NULL, on_status, metadata);
+	}
 	lookup_runtime_changed(metadata->lookup, cri);
 }
 
@@ -469,7 +472,7 @@ int metadata_ask(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_
 
 int metadata_ask_exit(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
 {
-	return ask(metadata, id, true);
+	return atomic_load(&metadata->met) ? ask(metadata, id, true) : -ENOENT;
 }
 
 int metadata_fd(const struct metadata *metadata)

@@ -59,7 +59,8 @@ int metadata_ask(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_
 
 /*
  * Wants to know how a container ended: its names come by metadata_answers once more, with `exited`, when the runtime says so within a
- * second; never of a pause container, of one that no CRI knows, or when it was removed at once. 0 or -EAGAIN (queue full).
+ * second; never of a pause container, of one that no CRI knows, or when it was removed at once. 0, -EAGAIN (queue full),
+ * or -ENOENT where no runtime has ever answered.
  */
 int metadata_ask_exit(struct metadata *metadata, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
 

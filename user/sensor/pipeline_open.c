@@ -23,12 +23,11 @@ static int ask_for_names(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE
 	return pipeline->metadata ? metadata_ask(pipeline->metadata, id) : 0;
 }
 
-static void ask_for_end(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+static int ask_for_end(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
 {
 	struct pipeline *pipeline = context;
 
-	if (pipeline->metadata)
-		(void)metadata_ask_exit(pipeline->metadata, id);
+	return pipeline->metadata ? metadata_ask_exit(pipeline->metadata, id) : 0; /* a recording has the answers */
 }
 
 static int take_census(struct pipeline *pipeline)
