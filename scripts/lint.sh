@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # lint.sh check|format    format rewrites the C sources; check changes nothing and says all that is wrong.
+#
+# LINT_NODES=N: how far the analyzer goes into each function (30000; its own measure, 225000, takes three times as long).
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . scripts/common.sh
@@ -38,7 +40,7 @@ step() { # NAME COMMAND...: prints what the command said, if it failed
 }
 
 tidy() { # CHECKS FLAGS FILES...: with these checks beside .clang-tidy's; in parallel, only the findings
-	local checks=$1 flags=$2 output
+	local checks=$1 flags="$2 -Xclang -analyzer-config -Xclang max-nodes=${LINT_NODES:-30000}" output
 	shift 2
 	# shellcheck disable=SC2086 # flags are many words
 	output=$(printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} sh -c \
