@@ -86,6 +86,22 @@ struct io_open___delayed {
 	struct delayed_filename filename;
 };
 
+/*
+ * An inode's times: 13bc24457850 ("fs: rename i_ctime field to __i_ctime", 6.6), 12cd44023651 ("fs: rename inode i_atime and
+ * i_mtime fields", 6.7), 3aa63a569c64 ("fs: switch timespec64 fields in inode to discrete integers", 6.11). Since 4e40eff0b573
+ * ("fs: add infrastructure for multigrain timestamps", 6.13) the top bit of i_ctime_nsec says that somebody has asked for it.
+ */
+struct inode___times {
+	struct timespec64 i_ctime, i_mtime;
+};
+struct inode___renamed {
+	struct timespec64 __i_ctime, __i_mtime;
+};
+struct inode___numbers {
+	s64 i_ctime_sec, i_mtime_sec;
+	u32 i_ctime_nsec, i_mtime_nsec;
+};
+
 /* A namespace's type: since 6.18 in the namespace itself, before that in its operations. */
 struct proc_ns_operations___type {
 	int type;
@@ -116,6 +132,37 @@ static __always_inline struct kernfs_node *compat_kernfs_parent(struct kernfs_no
 		else                                                                                                   \
 			value = kernel_get(array, field.cap[0]) | (u64)kernel_get(array, field.cap[1]) << 32;          \
 		value;                                                                                                 \
+	})
+
+/* Whoever owns a file chooses its mtime: what does not fit is the first time or the last. */
+static __always_inline u64 compat_time_ns(s64 seconds, u32 nanoseconds)
+{
+	const s64 last = 9223372034; /* in nanoseconds it is a number with a sign */
+
+	if (seconds < 0)
+		return 0;
+	if (seconds > last)
+		seconds = last;
+	return seconds * 1000000000ull + (nanoseconds & 0x7fffffff);
+}
+
+/* `which` is ctime or mtime. */
+#define compat_inode_time(inode, which)                                                                                \
+	({                                                                                                             \
+		struct inode___numbers *numbers = (void *)(inode);                                                     \
+		struct inode___renamed *renamed = (void *)(inode);                                                     \
+		struct inode___times *times = (void *)(inode);                                                         \
+		u64 time_ns;                                                                                           \
+		if (bpf_core_field_exists(numbers->i_##which##_sec))                                                   \
+			time_ns = compat_time_ns(                                                                      \
+				kernel_get(numbers, i_##which##_sec), kernel_get(numbers, i_##which##_nsec));          \
+		else if (bpf_core_field_exists(renamed->__i_##which))                                                  \
+			time_ns = compat_time_ns(                                                                      \
+				kernel_get(renamed, __i_##which.tv_sec), kernel_get(renamed, __i_##which.tv_nsec));    \
+		else                                                                                                   \
+			time_ns = compat_time_ns(                                                                      \
+				kernel_get(times, i_##which.tv_sec), kernel_get(times, i_##which.tv_nsec));            \
+		time_ns;                                                                                               \
 	})
 
 /* Does the overlay inode have a lower layer? */

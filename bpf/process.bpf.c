@@ -85,6 +85,8 @@ static __noinline u32 fill_executable(struct scratch *scratch, struct file *file
 		kernel_get(file, f_path.dentry), space, KERNEL_PATH_MAX);
 
 	exec->inode = kernel_get(inode, i_ino);
+	exec->ctime_ns = compat_inode_time(inode, ctime);
+	exec->mtime_ns = compat_inode_time(inode, mtime);
 	exec->device = kernel_get(inode, i_sb, s_dev);
 	exec->mode = kernel_get(inode, i_mode);
 	exec->executable_flags |= file_layer(inode, magic);

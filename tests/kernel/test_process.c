@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -63,6 +65,51 @@ Test(kernel_process, exec_tells_what_ran_with_which_arguments_by_whom)
 	cr_assert_str_empty(at(exec, "process.env_vars"), "the environment is not taken unless it is asked for");
 	cr_assert_str_neq(at(exec, "process.parent.entity_id"), "");
 	cr_assert_str_neq(at(exec, "taffrail.process.exec_id"), "");
+}
+
+/* As a document writes a time. */
+static const char *time_text(const struct timespec *time)
+{
+	static char texts[2][64];
+	static int next;
+	char *text = texts[next++ % 2], seconds[32];
+	struct tm parts;
+
+	gmtime_r(&time->tv_sec, &parts);
+	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &parts);
+	snprintf(text, sizeof(texts[0]), "%s.%09ldZ", seconds, time->tv_nsec);
+	return text;
+}
+
+static char copied[] = "/tmp/taffrail-true-XXXXXX";
+
+static int exec_copied(void *argument)
+{
+	char *const argv[] = {"true", NULL};
+
+	(void)argument;
+	return run(copied, argv) != 0;
+}
+
+Test(kernel_process, exec_tells_when_its_file_was_changed_and_written)
+{
+	const struct timespec written[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1234567890, .tv_nsec = 123456789}};
+	int from = open("/bin/true", O_RDONLY | O_CLOEXEC), to = mkstemp(copied);
+	struct json_object *exec;
+	struct stat stat;
+
+	cr_assert(from >= 0 && to >= 0);
+	while (sendfile(to, from, NULL, 1 << 20) > 0)
+		;
+	cr_assert(fchmod(to, 0755) == 0 && futimens(to, written) == 0);
+	close(to);
+	close(from);
+	cr_assert_eq(lstat(copied, &stat), 0); /* which a kernel with fine times notes in the ctime itself */
+	cr_expect_eq(watch(exec_copied, NULL), 0);
+	unlink(copied);
+	exec = one("exec", "process.executable", copied);
+	expect(exec, "taffrail.process.executable_ctime", time_text(&stat.st_ctim));
+	expect(exec, "taffrail.process.executable_mtime", "2009-02-13T23:31:30.123456789Z");
 }
 
 Test(kernel_process, fork_exec_and_end_are_one_process_each_told_once)

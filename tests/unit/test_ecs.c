@@ -24,6 +24,25 @@ Test(ecs, exec)
 	document_check(&event, 4712);
 }
 
+Test(ecs, an_exec_tells_the_times_of_its_executable)
+{
+	struct event event = document_event(EVENT_EXEC);
+	struct event_process process = document_process;
+	struct json_object *document;
+
+	event.process = &process;
+	document = document_written(&event);
+	cr_assert_str_empty(document_at(document, "taffrail", "process", "executable_ctime"), "they are not known");
+	json_object_put(document);
+	process.ctime_ns = 1767323045120000001ull; /* the mtime stays 0: files of reproducible images have that */
+	document = document_written(&event);
+	cr_assert_str_eq(
+		document_at(document, "taffrail", "process", "executable_ctime"), "2026-01-02T03:04:05.120000001Z");
+	cr_assert_str_eq(
+		document_at(document, "taffrail", "process", "executable_mtime"), "1970-01-01T00:00:00.000000000Z");
+	json_object_put(document);
+}
+
 Test(ecs, failed_exec)
 {
 	struct event event = document_event(EVENT_EXEC);

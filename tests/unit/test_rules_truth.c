@@ -341,6 +341,30 @@ Test(rules_truth, names_and_rights)
 	EXPECT(truths);
 }
 
+Test(rules_truth, times_of_the_executable)
+{
+	static const struct truth truths[] = {
+		{&test_exec, "proc.exe_ino = 4711", 1},
+		{&test_exec, "proc.exe_ino.ctime = 1700000199000000000", 1},
+		{&test_exec, "proc.exe_ino.ctime > 1700000199000000000", 0},
+		{&test_exec, "proc.exe_ino.mtime = 1600000000000000001", 1},
+		{&test_exec, "proc.exe_ino.ctime_duration_proc_start = 1000000000", 1},
+		{&test_exec, "proc.exe_ino.ctime_duration_pidns_start exists", 0},
+		{&test_host_exec, "proc.exe_ino.ctime exists", 0},
+		{&test_host_exec, "proc.exe_ino.mtime exists", 0},
+		{&test_host_exec, "proc.exe_ino.ctime_duration_proc_start exists", 0},
+		{&test_exec, "evt.arg.exe_ino = 4711", 1},
+		{&test_exec, "evt.arg.exe_ino_ctime = 1700000199000000000", 1},
+		{&test_exec, "evt.arg.exe_ino_mtime = 1600000000000000001", 1},
+		{&test_exec, "evt.rawarg.exe_ino_mtime < 1600000000000000002", 1},
+		{&test_host_exec, "evt.arg.exe_ino_ctime exists", 0},
+		{&test_write, "evt.arg.exe_ino exists", 0},
+		{&test_exec, "evt.args contains \" exe_ino=4711 exe_ino_ctime=1700000199000000000 exe_ino_mtime=\"", 1},
+	};
+
+	EXPECT(truths);
+}
+
 Test(rules_truth, logic)
 {
 	static const struct truth truths[] = {

@@ -7,7 +7,8 @@
 
 /* Of each call its arguments, as far as an event tells them. */
 static const char *const execve_takes[] = {"res", "exe", "args", "tid", "pid", "ptid", "cwd", "comm", "env", "tty",
-	"vpgid", "loginuid", "flags", "cap_permitted", "cap_effective", "uid", "filename", NULL};
+	"vpgid", "loginuid", "flags", "cap_permitted", "cap_effective", "exe_ino", "exe_ino_ctime", "exe_ino_mtime",
+	"uid", "filename", NULL};
 static const char *const open_takes[] = {"fd", "name", "flags", "mode", "ino", NULL};
 static const char *const creat_takes[] = {"fd", "name", "mode", "ino", NULL};
 static const char *const connection_takes[] = {"res", "fd", "tuple", NULL};
@@ -105,21 +106,21 @@ static const char *const others[] = {"ID", "action", "addr", "address", "addrlen
 	"cpu_usr", "cq_entries", "creat_flags", "cur", "data", "desc", "description", "dirfd", "dirfd1", "dirfd2",
 	"dpid", "dqb_bhardlimit", "dqb_bsoftlimit", "dqb_btime", "dqb_curspace", "dqb_ihardlimit", "dqb_isoftlimit",
 	"dqb_itime", "dqi_bgrace", "dqi_flags", "dqi_igrace", "dst", "entries", "error", "event_data", "event_type",
-	"exe_ino", "exe_ino_ctime", "exe_ino_mtime", "exe_ino_num", "exepath", "fd1", "fd2", "fd_in", "fd_out",
-	"fd_type", "fdin", "fdlimit", "fdout", "fds", "features", "first", "home", "how", "id", "image", "img", "in_fd",
-	"initval", "ino_num", "interval", "ip", "json", "key", "last", "len", "length", "level", "linkdirfd",
-	"local_ip", "local_port", "mask", "max", "maxevents", "min_complete", "mnt_id", "mountfd", "msgcontrol",
-	"nativeID", "new", "newcur", "newdir", "newdirfd", "newmax", "next", "nfds", "nr_args", "nsems", "nsops",
-	"offin", "offout", "offset", "old", "oldcur", "olddir", "olddirfd", "oldmax", "op", "opcode", "operation",
-	"option", "optlen", "optname", "optval", "out_fd", "pathname", "peer", "pgft_maj", "pgft_min", "pgid", "pgoff",
-	"pgoffset", "pid_fd", "pidns_init_start_ts", "plugin_id", "pos", "ppid", "prot", "queuelen", "queuemax",
-	"queuepct", "quota_fmt", "quota_fmt_out", "quotafilepath", "ratio", "reaper_tid", "remote_ip", "remote_port",
-	"res_or_fd", "resolve", "resource", "resume", "ret", "revents", "rgid", "root", "ruid", "scope", "sem_flg_0",
-	"sem_flg_1", "sem_num_0", "sem_num_1", "sem_op_0", "sem_op_1", "semflg", "semid", "semnum", "sgid", "shell",
-	"sid", "sig", "sigmask", "size", "sk_pointer", "sk_proto", "sk_type", "source", "special", "spid", "sq_entries",
-	"sq_thread_cpu", "sq_thread_idle", "src", "start_time", "status", "suid", "sun_path", "tags", "target_fd",
-	"threshold", "timeout", "to_submit", "trusted_exepath", "uri", "val", "value", "value_bytebuf", "value_charbuf",
-	"vm_rss", "vm_size", "vm_swap", "vpid", "vtgid", "vtid", "whence", NULL};
+	"exe_ino_num", "exepath", "fd1", "fd2", "fd_in", "fd_out", "fd_type", "fdin", "fdlimit", "fdout", "fds",
+	"features", "first", "home", "how", "id", "image", "img", "in_fd", "initval", "ino_num", "interval", "ip",
+	"json", "key", "last", "len", "length", "level", "linkdirfd", "local_ip", "local_port", "mask", "max",
+	"maxevents", "min_complete", "mnt_id", "mountfd", "msgcontrol", "nativeID", "new", "newcur", "newdir",
+	"newdirfd", "newmax", "next", "nfds", "nr_args", "nsems", "nsops", "offin", "offout", "offset", "old", "oldcur",
+	"olddir", "olddirfd", "oldmax", "op", "opcode", "operation", "option", "optlen", "optname", "optval", "out_fd",
+	"pathname", "peer", "pgft_maj", "pgft_min", "pgid", "pgoff", "pgoffset", "pid_fd", "pidns_init_start_ts",
+	"plugin_id", "pos", "ppid", "prot", "queuelen", "queuemax", "queuepct", "quota_fmt", "quota_fmt_out",
+	"quotafilepath", "ratio", "reaper_tid", "remote_ip", "remote_port", "res_or_fd", "resolve", "resource",
+	"resume", "ret", "revents", "rgid", "root", "ruid", "scope", "sem_flg_0", "sem_flg_1", "sem_num_0", "sem_num_1",
+	"sem_op_0", "sem_op_1", "semflg", "semid", "semnum", "sgid", "shell", "sid", "sig", "sigmask", "size",
+	"sk_pointer", "sk_proto", "sk_type", "source", "special", "spid", "sq_entries", "sq_thread_cpu",
+	"sq_thread_idle", "src", "start_time", "status", "suid", "sun_path", "tags", "target_fd", "threshold",
+	"timeout", "to_submit", "trusted_exepath", "uri", "val", "value", "value_bytebuf", "value_charbuf", "vm_rss",
+	"vm_size", "vm_swap", "vpid", "vtgid", "vtid", "whence", NULL};
 
 size_t field_call_arguments(const struct event *event, const char *const **names)
 {
@@ -216,11 +217,38 @@ static void give_descriptor(struct extraction *extraction, bool raw, struct valu
 	field_give_text(values, field_text_end(&text));
 }
 
+/* An argument of an exec that is a number. False: it is none, or not known. */
+static bool exec_number(const struct event_process *process, struct text name, int64_t *number)
+{
+	bool times = process->ctime_ns || process->mtime_ns;
+
+	if (is(name, "pid") || is(name, "tid"))
+		*number = process->pid;
+	else if (is(name, "ptid"))
+		*number = process->parent ? process->parent->pid : 0;
+	else if (is(name, "vpgid"))
+		*number = process->pgid;
+	else if (is(name, "tty"))
+		*number = process->tty_minor;
+	else if (is(name, "loginuid"))
+		*number = (int32_t)process->login_uid;
+	else if (is(name, "exe_ino"))
+		*number = (int64_t)process->inode;
+	else if (is(name, "exe_ino_ctime") && times)
+		*number = (int64_t)process->ctime_ns;
+	else if (is(name, "exe_ino_mtime") && times)
+		*number = (int64_t)process->mtime_ns;
+	else
+		return false;
+	return true;
+}
+
 static void exec_argument(struct extraction *extraction, struct text name, bool raw, struct values *values)
 {
 	const struct event *event = extraction->event;
 	const struct event_process *process = event->process;
 	struct field_text text = field_text_begin(extraction);
+	int64_t number;
 
 	if (is(name, "filename"))
 		field_give_text(values, first_of(event->file.argument, process ? process->executable : event->file.path,
@@ -246,16 +274,8 @@ static void exec_argument(struct extraction *extraction, struct text name, bool 
 		give_flags(extraction, FLAGS_EXEC, (process->upper ? 1 : 0) | (process->memfd ? 2 : 0), raw, values);
 	} else if (is(name, "uid")) {
 		field_give_text(values, field_user(extraction, process->uid));
-	} else {
-		int64_t number = is(name, "pid") || is(name, "tid") ? (int64_t)process->pid
-				 : is(name, "ptid")     ? (int64_t)(process->parent ? process->parent->pid : 0)
-				 : is(name, "vpgid")    ? (int64_t)process->pgid
-				 : is(name, "tty")      ? (int64_t)process->tty_minor
-				 : is(name, "loginuid") ? (int64_t)(int32_t)process->login_uid
-							: -2;
-
-		if (number != -2)
-			give_number_text(extraction, number, raw, values);
+	} else if (exec_number(process, name, &number)) {
+		give_number_text(extraction, number, raw, values);
 	}
 }
 

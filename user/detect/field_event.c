@@ -37,6 +37,8 @@ enum which {
 	INFO,
 };
 
+enum { ARGUMENTS_MAX = 24 }; /* of a call, in evt.args */
+
 static const int64_t second_ns = 1000ll * 1000 * 1000;
 
 static struct text result_name(struct extraction *extraction)
@@ -153,19 +155,19 @@ static void all_arguments(struct extraction *extraction, const struct field_use 
 {
 	const char *const *names;
 	size_t count = field_call_arguments(extraction->event, &names);
-	struct text parts[16] = {0}, joined;
+	struct text parts[ARGUMENTS_MAX] = {0}, joined;
 	struct field_text text;
 
 	(void)use;
 	/* The values first: each is put together in the same room as the whole. */
-	for (size_t i = 0; i < count && i < 16; i++) {
+	for (size_t i = 0; i < count && i < ARGUMENTS_MAX; i++) {
 		struct values one = {0};
 
 		field_call_argument(extraction, text_of(names[i]), false, &one);
 		parts[i] = one.known ? values_at(&one, one.count - 1)->text : TEXT_LITERAL("<NA>");
 	}
 	text = field_text_begin(extraction);
-	for (size_t i = 0; i < count && i < 16; i++) {
+	for (size_t i = 0; i < count && i < ARGUMENTS_MAX; i++) {
 		if (i > 0)
 			field_text_byte(&text, ' ');
 		field_text_add(&text, text_of(names[i]));

@@ -19,6 +19,9 @@ enum which {
 	SID,
 	PGID,
 	INODE,
+	CHANGED,
+	WRITTEN,
+	CHANGED_BEFORE,
 	DURATION,
 	START,
 	IS_MEMFD,
@@ -224,6 +227,12 @@ static void group_leader(struct extraction *extraction, const struct field_use *
 		}
 }
 
+/* Are the times of its executable known? Either alone may be 0: of files in images that are built to be reproducible. */
+static bool has_times(const struct event_process *process)
+{
+	return process->ctime_ns || process->mtime_ns;
+}
+
 static void own_numbers(struct extraction *extraction, const struct field_use *use, struct values *values)
 {
 	const struct event *event = extraction->event;
@@ -238,6 +247,18 @@ static void own_numbers(struct extraction *extraction, const struct field_use *u
 	case SID: field_give_number(values, process->sid); break;
 	case PGID: field_give_number(values, process->pgid); break;
 	case INODE: field_give_number(values, (int64_t)process->inode); break;
+	case CHANGED:
+		if (has_times(process))
+			field_give_number(values, (int64_t)process->ctime_ns);
+		break;
+	case WRITTEN:
+		if (has_times(process))
+			field_give_number(values, (int64_t)process->mtime_ns);
+		break;
+	case CHANGED_BEFORE:
+		if (has_times(process) && process->start_ns)
+			field_give_number(values, (int64_t)(process->start_ns - process->ctime_ns));
+		break;
 	case START: field_give_number(values, (int64_t)process->start_ns); break;
 	case DURATION:
 		if (process->start_ns)
@@ -403,9 +424,12 @@ const struct field field_process[] = {
 	{"proc.pid.ts", FIELD_NUMBER, 0, 0, own_numbers, START, "when it began, Unix time in nanoseconds"},
 	{"proc.ppid.ts", FIELD_NUMBER, 0, 0, parent_numbers, START, "when the parent began"},
 	{"proc.exe_ino", FIELD_NUMBER, 0, 0, own_numbers, INODE, "the executable's inode"},
-	{"proc.exe_ino.ctime", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
-	{"proc.exe_ino.mtime", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
-	{"proc.exe_ino.ctime_duration_proc_start", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
+	{"proc.exe_ino.ctime", FIELD_NUMBER, 0, 0, own_numbers, CHANGED,
+		"when the executable's inode was changed last, Unix time in nanoseconds"},
+	{"proc.exe_ino.mtime", FIELD_NUMBER, 0, 0, own_numbers, WRITTEN,
+		"when the executable was written last, as its owner may have set it"},
+	{"proc.exe_ino.ctime_duration_proc_start", FIELD_NUMBER, 0, 0, own_numbers, CHANGED_BEFORE,
+		"nanoseconds from that change to the process' start; negative: it came after it"},
 	{"proc.exe_ino.ctime_duration_pidns_start", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
 	{"proc.pidns_init_start_ts", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
 	{"proc.is_exe_from_memfd", FIELD_BOOLEAN, 0, 0, booleans, IS_MEMFD, "is the executable of memory only?"},

@@ -237,6 +237,12 @@ void put_own_process(struct document *document)
 			json_key(json, "session_id");
 			put_number_text(json, process->session_id);
 		}
+		if (process->ctime_ns || process->mtime_ns) {
+			json_key(json, "executable_ctime");
+			put_time(json, process->ctime_ns);
+			json_key(json, "executable_mtime");
+			put_time(json, process->mtime_ns);
+		}
 		json_key(json, "descriptors");
 		json_array_begin(json);
 		for (size_t i = 0; i < sizeof(process->fd_types); i++)

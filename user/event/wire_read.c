@@ -182,6 +182,8 @@ static void read_image(struct event_process *view, const Taffrail__V1__Process *
 	view->tty_minor = message->tty_minor;
 	read_credentials(view, message);
 	view->inode = message->inode;
+	view->ctime_ns = message->ctime_ns;
+	view->mtime_ns = message->mtime_ns;
 	if (message->fd_types.len == sizeof(view->fd_types))
 		memcpy(view->fd_types, message->fd_types.data, sizeof(view->fd_types));
 	view->upper = message->upper;

@@ -245,6 +245,8 @@ static void set_process(Taffrail__V1__Process *message, const struct event_proce
 	message->tty_minor = process->tty_minor;
 	set_credentials(message, process);
 	message->inode = process->inode;
+	message->ctime_ns = process->ctime_ns;
+	message->mtime_ns = process->mtime_ns;
 	if (process->image_known)
 		message->fd_types = bytes_at(process->fd_types, sizeof(process->fd_types));
 	message->upper = process->upper;

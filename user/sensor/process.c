@@ -258,6 +258,8 @@ static int fill_from_exec(struct image *image, const struct record *record)
 	view->vpid = exec->vpid;
 	view->image_known = true;
 	view->inode = exec->inode;
+	view->ctime_ns = exec->ctime_ns;
+	view->mtime_ns = exec->mtime_ns;
 	view->tty_major = exec->tty_major;
 	view->tty_minor = exec->tty_minor;
 	memcpy(view->fd_types, exec->fd_types, sizeof(view->fd_types));
