@@ -68,7 +68,7 @@ __u32 syscall_spares __weak = 0;
 /*
  * Bits 1 << enum kernel_call of what somebody wants to be told, who may change his mind while the programs run (the loader's
  * loader_want). Of calls that are told always the bit asks for more: of opens what their paths start from, of socket() the
- * ordinary ones, of connect() what it returned.
+ * ordinary ones, of connect() what it returned. Of those that receive KERNEL_WANT_DATA asks for all, with their data.
  */
 __u64 calls_wanted __weak = 0;
 

@@ -134,11 +134,14 @@ enum kernel_call {
 #define CALL(name, number) KERNEL_CALL_##name = number,
 	KERNEL_CALLS(CALL)
 #undef CALL
-		KERNEL_CALLS_END, /* below 64: sets of calls are a word */
+		KERNEL_CALLS_END, /* below 63: sets of calls are a word, with a bit for what stands below */
 };
 
+/* In a set of calls that are wanted: those that receive tell all that is received, and with it what it was. */
+#define KERNEL_WANT_DATA (1ull << 63)
+
 /* The calls of no kind that is told always: from recvfrom on. */
-#define KERNEL_CALLS_BY_NEED (~0ull << KERNEL_CALL_RECVFROM)
+#define KERNEL_CALLS_BY_NEED (~KERNEL_WANT_DATA & ~0ull << KERNEL_CALL_RECVFROM)
 
 enum {
 	KERNEL_NAME_SIZE = 16,         /* TASK_COMM_LEN, with its NUL */
@@ -148,6 +151,7 @@ enum {
 	KERNEL_ENVIRONMENT_MAX = 8192,
 	KERNEL_ANCESTORS = 8,
 	KERNEL_UNIX_NAME_MAX = 108, /* sun_path */
+	KERNEL_DATA_MAX = 80,       /* bytes of what was received */
 	KERNEL_RECORD_MAX = 65536,
 	KERNEL_LOSS_KINDS = 64, /* room of the loss counters, indexed by kind */
 	KERNEL_LANES = 4,       /* lanes of numbers that a CPU has before Linux 5.17; after it, one */
@@ -177,6 +181,7 @@ enum {
 		1 << 1,            /* the container is the one it was in before; its cgroup is another's or nobody's */
 	KERNEL_IN_NESTED = 1 << 2, /* a cgroup inside the container's is named like one too: NESTED told which */
 	KERNEL_ASKED = 1 << 3,     /* told only because somebody asked for it: an ordinary socket */
+	KERNEL_RULES_ALONE = 1 << 4, /* told for its data alone: rules see it, nobody records it */
 };
 
 /*
@@ -370,11 +375,20 @@ struct kernel_network {
 	__u64 connection;    /* socket cookie or address, unique while the socket lives; 0: none */
 	__s32 result;        /* 0, -errno, or for ACCEPT the new descriptor */
 	__u8 result_unknown; /* CONNECT_DONE: the program gave up first; io_uring: nothing tells the outcome */
-	__u8 zero[3];
+	__u8 connected;      /* RECEIVE: the socket has a peer … */
+	__u8 client;         /* … and this process's side is the client */
+	__u8 zero;
 	struct kernel_tuple tuple;
 	__u32 descriptor;               /* of the socket, plus 1; 0: not known */
-	struct kernel_string unix_name; /* sun_path; an abstract name starts with a NUL byte */
 	__u32 interface;                /* AF_PACKET: index of the network device */
+	struct kernel_string unix_name; /* sun_path; an abstract name starts with a NUL byte */
+};
+
+/* RECEIVE. With KERNEL_RULES_ALONE also what is not the first from its peer, and what came by a connection. */
+struct kernel_received {
+	struct kernel_network network;
+	struct kernel_string data; /* claimed: its first bytes, where they are wanted */
+	__u32 zero;
 };
 
 /* A socket of a kind that says something by being there (bpf/raw.bpf.c). */
@@ -551,10 +565,11 @@ KERNEL_ASSERT(kernel_exit, 96);
 KERNEL_ASSERT(kernel_open, 88 + 32 + 8 + 4 + 12);
 KERNEL_ASSERT(kernel_tuple, 44);
 KERNEL_ASSERT(kernel_network, 88 + 16 + 44 + 4 + 8);
+KERNEL_ASSERT(kernel_received, 160 + 8);
 KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 44 + 4);
 KERNEL_ASSERT(kernel_change, 88 + 16 + 8 + 24);
 KERNEL_ASSERT(kernel_deed, 88 + 8 + 16 + 12 + 24 + 16 + 44);
-_Static_assert(KERNEL_CALLS_END <= 64, "a set of calls is a word");
+_Static_assert(KERNEL_CALLS_END < 64, "a set of calls is a word, with a bit for KERNEL_WANT_DATA");
 KERNEL_ASSERT(kernel_socket, 104);
 KERNEL_ASSERT(kernel_tamper, 88 + 8 + 16);
 KERNEL_ASSERT(kernel_cgroup_left, 88 + 8 + 32 + 16 + 8);

@@ -230,12 +230,6 @@ int network_release(struct bpf_sock *sk)
 
 /* --- connections that are there already ------------------------------------------------------------------------------ */
 
-/* Which end is the server is not kept anywhere: it is taken to be the one with the smaller port. */
-static __always_inline bool is_server(const struct kernel_tuple *tuple)
-{
-	return bpf_ntohs(tuple->local_port_be) < bpf_ntohs(tuple->remote_port_be);
-}
-
 /*
  * Sockets from before the programs, read once by the loader: TCP connections, so that their ends are told, and whether there is a
  * packet socket, so that its frames are looked for.

@@ -100,4 +100,10 @@ static __always_inline void read_tuple(struct kernel_tuple *tuple, struct sock *
 	*(u32 *)tuple->remote.bytes = kernel_get(sk, __sk_common.skc_daddr);
 }
 
+/* Which end is the server is not kept anywhere: it is taken to be the one with the smaller port. */
+static __always_inline bool is_server(const struct kernel_tuple *tuple)
+{
+	return bpf_ntohs(tuple->local_port_be) < bpf_ntohs(tuple->remote_port_be);
+}
+
 #endif

@@ -164,3 +164,55 @@ def test_check_says_which_calls_are_watched_and_for_whom(tmp_path):
     done = run("taffrail-sensor", "--check", "--rules", str(path))
     assert "  rename        1 rule: Renames\n" in done.stdout
     assert "by need, and who needs them:\n  none\n" in run("taffrail-sensor", "--check", "--no-rules").stdout
+
+
+RECEIVE = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+peer = server.accept()[0]
+for word in sys.argv[1:]:
+    client.sendall(bytes.fromhex(word))
+    peer.recv(4096)
+"""
+DATA_RULES = """- rule: Class file
+  desc: as Falco's rule has it
+  condition: evt.type in (recvfrom, recvmsg) and fd.type in (ipv4, ipv6) and proc.exepath contains python and evt.buffer bcontains cafebabe
+  output: "from %fd.rip by %fd.l4proto"
+  priority: WARNING
+- rule: Quoted
+  desc: its output names the bytes
+  condition: evt.type=recvfrom and evt.buffer startswith QUOTED
+  output: "got %evt.buffer"
+  priority: WARNING
+"""
+
+
+def test_what_is_received_is_judged_where_a_rule_asks_and_kept_nowhere(sensor, container):
+    running, path = sensor(rule("A nonce", "nonce-0"))
+
+    def received():
+        return [one for one in running.documents() if one["event"]["action"] == "receive"]
+
+    def receive(*words):
+        container.run("/usr/bin/python3", "-c", RECEIVE, *words)
+
+    def reload(text, number):
+        path.write_text(text)
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for(lambda: f"{number} {LOADED}" in "".join([line for line in running.log if LOADED in line][-1:]))
+
+    class_file = "534543524554cafebabe00"  # SECRET, and what a class file begins with
+    receive(class_file)
+    reload(DATA_RULES, 2)
+    receive(class_file, "534543524554cafebabf00", "51554f54454420ff00")
+    running.wait_for(lambda: len(received()) == 2)
+    reload(rule("A nonce", "nonce-0"), 1)
+    receive(class_file)
+    container.run("/bin/true", "nonce-0")
+    running.wait_for(lambda: findings(running, "A nonce"))
+    assert running.end() == 0
+    found = {one["rule"]["name"]: one for one in received()}
+    assert len(received()) == 2 and found["Class file"]["message"] == "from 127.0.0.1 by tcp"
+    assert found["Quoted"]["taffrail"]["rule"]["output_fields"] == {"evt.buffer": "QUOTED \\xff\0"}
+    assert not any("SECRET" in json.dumps(one) for one in running.documents())

@@ -9,7 +9,7 @@
 #include "harness.h"
 
 char family_folder[] = "/tmp/taffrail-family-XXXXXX";
-static char config[64];
+static char config[64], rules[64];
 
 void family_set_up(void)
 {
@@ -25,16 +25,40 @@ void family_tear_down(void)
 		fprintf(stderr, "%s stays\n", family_folder);
 }
 
+static FILE *create(char path[64], const char *name)
+{
+	FILE *file;
+
+	snprintf(path, sizeof(config), "%s/%s", family_folder, name);
+	file = fopen(path, "we");
+	cr_assert_not_null(file);
+	return file;
+}
+
+static void write_config(const char *kinds)
+{
+	FILE *file = create(config, "config.yaml");
+
+	fprintf(file, "rule_matching: all\nrecord:\n  also: [%s]\n", kinds);
+	cr_assert_eq(fclose(file), 0);
+}
+
 void family_ask(const char *kinds)
 {
 	const char *arguments[] = {"--config", config, NULL};
-	FILE *file;
 
-	snprintf(config, sizeof(config), "%s/config.yaml", family_folder);
-	file = fopen(config, "we");
-	cr_assert_not_null(file);
-	fprintf(file, "record:\n  also: [%s]\n", kinds);
+	write_config(kinds);
+	sensor_arguments(arguments);
+}
+
+void family_judge(const char *kinds, const char *yaml)
+{
+	const char *arguments[] = {"--config", config, "--rules", rules, NULL};
+	FILE *file = create(rules, "rules.yaml");
+
+	fputs(yaml, file);
 	cr_assert_eq(fclose(file), 0);
+	write_config(kinds);
 	sensor_arguments(arguments);
 }
 

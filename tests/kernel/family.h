@@ -13,6 +13,9 @@ void family_tear_down(void);
 /* The sensor's `record:` asks for these kinds, as in "chmod, rename". Before watch. */
 void family_ask(const char *kinds);
 
+/* The same, and it judges by rules: the YAML of one file. Of the rules that an event meets each is told. */
+void family_judge(const char *kinds, const char *rules);
+
 /* A path below the folder; good for some more calls. */
 const char *family_path(const char *name);
 

@@ -40,6 +40,15 @@ void sensor_arguments(const char *const *arguments)
 	}
 }
 
+/* Did the test give it rules of its own? */
+static bool has_rules(void)
+{
+	for (size_t i = 0; i < ARGUMENTS_MAX && more_arguments[i]; i++)
+		if (strcmp(more_arguments[i], "--rules") == 0)
+			return true;
+	return false;
+}
+
 static void clean_up(void)
 {
 	if (sensor > 0) {
@@ -129,9 +138,11 @@ static void start_sensor(void)
 		dup2(lines, STDOUT_FILENO);
 		dup2(errors[1], STDERR_FILENO);
 		/* No runtime is named: who names one waits for it, and a usual one of this machine knows none of these containers. */
-		const char *words[ARGUMENTS_MAX + 8] = {program, "--stdout", "--no-rules"};
-		int count = 3;
+		const char *words[ARGUMENTS_MAX + 8] = {program, "--stdout"};
+		int count = 2;
 
+		if (!has_rules())
+			words[count++] = "--no-rules";
 		if (getenv("TAFFRAIL_HOOKS")) {
 			words[count++] = "--set";
 			words[count++] = hooks;

@@ -47,6 +47,8 @@ enum {
 	COMPAT_ACCEPT4 = 364,
 	COMPAT_SENDTO = 369,
 	COMPAT_SENDMSG = 370,
+	COMPAT_RECVFROM = 371,
+	COMPAT_RECVMSG = 372,
 	COMPAT_OPENAT2 = 437,
 };
 
@@ -334,6 +336,58 @@ Test(kernel_compat, sends)
 	for (int i = 0; i < 4; i++)
 		expect(one("send", "destination.port", ports[i]), "network.transport", "udp");
 	expect(one("connection_attempted", "network.transport", "tcp"), "error.code", "ECONNREFUSED");
+}
+
+/* Each receives the same bytes: the second in two pieces. */
+static int receive_datagrams(void *argument)
+{
+	static const char bytes[] = {'c', (char)0xca, (char)0xfe, (char)0xba, (char)0xbe};
+	char *room = low("0123456789abcdef", 16);
+	uint32_t vector[4] = {(uint32_t)(uintptr_t)room, 2, (uint32_t)(uintptr_t)room + 8, 8}, arguments[6] = {0};
+	struct compat_message message = {.vector_length = 2};
+	int ends[2];
+
+	(void)argument;
+	ends[0] = socket(AF_INET, SOCK_DGRAM, 0);
+	ends[1] = socket(AF_INET, SOCK_DGRAM, 0);
+	for (int i = 0; i < 2; i++) {
+		struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		socklen_t length = sizeof(address);
+
+		if (bind(ends[i], (void *)&address, length) || getsockname(ends[i], (void *)&address, &length) ||
+			(i == 1 && connect(ends[0], (void *)&address, length)))
+			return 1;
+	}
+	for (int i = 0; i < 3; i++)
+		if (send(ends[0], bytes, sizeof(bytes), 0) != sizeof(bytes))
+			return 2;
+	if (compat6(COMPAT_RECVFROM, ends[1], (long)room, 16, 0, 0, 0) != sizeof(bytes))
+		return 3;
+	message.vector = (uint32_t)(uintptr_t)low(vector, sizeof(vector));
+	if (compat(COMPAT_RECVMSG, ends[1], (long)low(&message, sizeof(message)), 0, 0, 0) != sizeof(bytes))
+		return 4;
+	arguments[0] = (uint32_t)ends[1];
+	arguments[1] = (uint32_t)(uintptr_t)room;
+	arguments[2] = 16;
+	return compat(COMPAT_SOCKETCALL, SYS_RECVFROM, (long)low(arguments, sizeof(arguments)), 0, 0, 0) !=
+	       sizeof(bytes);
+}
+
+Test(kernel_compat, what_was_received)
+{
+	static const char rule[] =
+		"- rule: bytes\n"
+		"  desc: d\n"
+		"  priority: info\n"
+		"  condition: evt.type in (recvfrom, recvmsg) and evt.buffer bstartswith 63cafebabe\n"
+		"  output: \"%evt.type %evt.buflen\"\n";
+
+	family_set_up();
+	family_judge("receive", rule);
+	cr_assert_eq(watch(receive_datagrams, NULL), 0);
+	family_tear_down();
+	cr_expect_eq(count("receive", "message", "recvfrom 5"), 2);
+	cr_expect_eq(count("receive", "message", "recvmsg 5"), 1);
 }
 
 static int change_things(void *argument)

@@ -237,7 +237,8 @@ Test(decode_family, others_keep_their_numbers)
 
 Test(decode_family, a_receiver_is_the_destination)
 {
-	struct kernel_network *network = start(KERNEL_RECEIVE, KERNEL_CALL_RECVMSG, sizeof(*network));
+	struct kernel_received *received = start(KERNEL_RECEIVE, KERNEL_CALL_RECVMSG, sizeof(*received));
+	struct kernel_network *network = &received->network;
 
 	network->result = 12;
 	network->descriptor = 4;
@@ -251,6 +252,28 @@ Test(decode_family, a_receiver_is_the_destination)
 	cr_assert_eq(event.network.source.port, 5353);
 	cr_assert_eq(event.network.destination.port, 53);
 	cr_assert(event.network.ingress);
+	cr_assert(event.network.data.length == 0 && !event.network.connected && !event.network.again);
+}
+
+Test(decode_family, what_was_received_by_a_connection_has_its_data_and_may_be_the_clients)
+{
+	struct kernel_received *received = start(KERNEL_RECEIVE, KERNEL_CALL_RECVFROM, sizeof(*received));
+	struct kernel_network *network = &received->network;
+
+	network->header.marks = KERNEL_RULES_ALONE;
+	network->result = 300;
+	network->connected = network->client = 1;
+	network->tuple.family = AF_INET;
+	network->tuple.protocol = IPPROTO_TCP;
+	network->tuple.remote_port_be = htons(80);
+	network->tuple.local_port_be = htons(40000);
+	received->data = add("HTTP/1.1 200");
+	decode();
+	EXPECT_TEXT(event.network.data, "HTTP/1.1 200");
+	cr_assert(event.network.connected && event.network.again && !event.network.ingress);
+	cr_assert_eq(event.network.source.port, 40000);
+	cr_assert_eq(event.network.destination.port, 80);
+	cr_assert_eq(event.result, 300);
 }
 
 Test(decode_family, a_connect_in_progress_is_told_as_that)
@@ -271,9 +294,10 @@ Test(decode_family, every_kind_decodes_when_it_is_empty_and_its_strings_are_chec
 		struct kernel_change *change;
 		struct record record;
 		const char *why;
-		size_t size = kind <= KERNEL_MKDIR   ? sizeof(struct kernel_change)
-			      : kind <= KERNEL_MOUNT ? sizeof(struct kernel_deed)
-						     : sizeof(struct kernel_network);
+		size_t size = kind <= KERNEL_MKDIR     ? sizeof(struct kernel_change)
+			      : kind <= KERNEL_MOUNT   ? sizeof(struct kernel_deed)
+			      : kind == KERNEL_RECEIVE ? sizeof(struct kernel_received)
+						       : sizeof(struct kernel_network);
 
 		change = start((enum kernel_kind)kind, 255, size);
 		decode();

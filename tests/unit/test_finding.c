@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "event/ecs.h"
 #include "event/falco.h"
@@ -132,6 +133,30 @@ Test(finding, on_the_wire)
 	json_object_put(before);
 	json_object_put(after);
 	wire_free(&events);
+}
+
+Test(finding, what_was_received_stays_here_unless_the_output_quotes_it)
+{
+	static const struct text secret = TEXT_STATIC("SECRET-WORDS");
+	struct event event = finding();
+	struct json_object *document;
+	struct wire_events events;
+
+	event.action = EVENT_RECEIVE;
+	event.network = (struct event_network){.family = AF_INET, .data = secret, .connected = true, .again = true};
+	for (int quoted = 0; quoted < 2; quoted++) {
+		rule.message = quoted ? secret : TEXT_LITERAL("bytes");
+		document = document_written(&event);
+		cr_assert_eq(strstr(json_object_to_json_string(document), "SECRET") != NULL, quoted);
+		json_object_put(document);
+		cr_assert_eq(on_the_wire(&event, &events), 0);
+		cr_assert_eq(events.events[0].network.data.length, 0);
+		cr_assert(!events.events[0].network.connected && !events.events[0].network.again);
+		document = document_written(&events.events[0]);
+		cr_assert_eq(strstr(json_object_to_json_string(document), "SECRET") != NULL, quoted);
+		json_object_put(document);
+		wire_free(&events);
+	}
 }
 
 Test(finding, a_number_that_is_none_is_refused)

@@ -234,6 +234,12 @@ Test(policy, what_somebody_else_asked_for_makes_no_document)
 	policy = compiled("record: {also: socket}\n", 0);
 	cr_assert(policy_asked(policy, &record));
 	closed(policy);
+	policy = compiled("record: {also: receive}\n", 0);
+	header = (struct kernel_header){.kind = KERNEL_RECEIVE};
+	cr_assert(policy_asked(policy, &record));
+	header.marks = KERNEL_RULES_ALONE;
+	cr_assert_not(policy_asked(policy, &record), "told for its data alone");
+	closed(policy);
 }
 
 /* --- verdicts --------------------------------------------------------------------------------------------------------- */

@@ -59,6 +59,24 @@ Test(record, a_string_outside_the_record_is_refused)
 	cr_assert_eq(check(open->header.size), -EBADMSG);
 }
 
+Test(record, data_outside_the_record_is_refused)
+{
+	struct kernel_received *received = (void *)bytes;
+
+	memset(bytes, 0, sizeof(bytes));
+	received->network.header.kind = KERNEL_RECEIVE;
+	received->network.header.size = sizeof(*received) + 4;
+	received->data = (struct kernel_string){sizeof(*received), 4};
+	cr_assert_eq(check(sizeof(*received) + 4), 0);
+	received->data.length = 5;
+	cr_assert_eq(check(sizeof(*received) + 4), -EBADMSG);
+	received->data.length = 0;
+	received->network.unix_name = (struct kernel_string){sizeof(struct kernel_network), 4};
+	cr_assert_eq(check(sizeof(*received) + 4), -EBADMSG, "inside the fixed part");
+	received->network.header.size = sizeof(struct kernel_network);
+	cr_assert_eq(check(sizeof(*received)), -EBADMSG, "what other network records are is too short");
+}
+
 Test(record, unknown_kinds_and_rings_are_refused)
 {
 	struct kernel_open *open = open_record();

@@ -338,6 +338,44 @@ Test(rules_load, calls_are_told)
 	rules_free(rules);
 }
 
+/* Of a rule with that condition and output: the calls whose data it asks for. */
+static uint64_t data_calls(const char *condition, const char *output, const char *more)
+{
+	char yaml[1024];
+	const char *said;
+	struct rules *rules;
+	uint64_t calls;
+
+	snprintf(yaml, sizeof(yaml),
+		"- macro: bytes\n  condition: evt.buffer bcontains cafe\n"
+		"- rule: r\n  desc: d\n  priority: info\n  condition: %s\n  output: \"%s\"\n%s",
+		condition, output, more);
+	rules = test_load(yaml, NULL, &said);
+	cr_assert(rules, "%s", said);
+	calls = rules_data_calls(rules);
+	rules_free(rules);
+	return calls;
+}
+
+Test(rules_load, who_asks_for_data_is_told)
+{
+	const uint64_t from = 1ull << EVENT_CALL_RECVFROM, both = from | 1ull << EVENT_CALL_RECVMSG;
+
+	cr_expect_eq(data_calls("evt.type=recvfrom and proc.name=x", "o %evt.args %evt.res", ""), 0);
+	cr_expect_eq(data_calls("evt.type in (recvfrom, recvmsg) and proc.name=x and not bytes", "o", ""), both);
+	cr_expect_eq(data_calls("evt.type=recvfrom and (proc.name=x or len(evt.buffer) > 3)", "o", ""), from);
+	cr_expect_eq(data_calls("evt.type=recvfrom and proc.name = val(evt.buffer)", "o", ""), from);
+	cr_expect_eq(data_calls("evt.type=recvfrom and evt.arg.data startswith x", "o", ""), from);
+	cr_expect_eq(data_calls("evt.type=recvfrom", "o %evt.buffer", ""), from);
+	cr_expect_eq(
+		data_calls("evt.type=recvfrom", "o", "  threshold: {count: 2, within: 1s, by: [evt.buffer]}\n"), from);
+	cr_expect_eq(data_calls("evt.type=execve", "o",
+			     "  sequence: {after: evt.type=recvmsg and bytes, within: 1s, by: process}\n"),
+		1ull << EVENT_CALL_RECVMSG);
+	cr_expect_eq(data_calls("evt.type=recvfrom and bytes", "o", "  enabled: false\n"), 0);
+	cr_expect_eq(data_calls("evt.type=recvfrom and (evt.type=recvmsg and bytes or proc.name=x)", "o", ""), 0);
+}
+
 Test(rules_load, what_is_deep_is_refused)
 {
 	struct buffer yaml = {0};

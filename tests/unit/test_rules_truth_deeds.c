@@ -105,6 +105,34 @@ Test(rules_truth, ports_and_states_of_connections)
 	EXPECT(truths);
 }
 
+Test(rules_truth, what_was_received)
+{
+	static const struct truth truths[] = {
+		{&test_receive, "evt.buffer bcontains cafebabe", 1},
+		{&test_receive, "evt.buffer bcontains cafebabf", 0},
+		{&test_receive, "evt.buffer bcontains 00ca", 1},
+		{&test_receive, "evt.buffer bstartswith 474554", 1},
+		{&test_receive, "evt.buffer contains GET", 1},
+		{&test_receive, "evt.buflen = 8", 1},
+		{&test_receive, "evt.arg.data startswith GET", 1},
+		{&test_receive, "evt.rawarg.data exists", 0},
+		{&test_receive, "evt.args contains GET", 0},
+		{&test_receive, "evt.rawres = 2000", 1},
+		{&test_receive, "fd.connected = true", 1},
+		{&test_receive, "fd.name_changed = true", 0},
+		{&test_receive, "fd.name = 172.16.9.9:50000->10.1.2.3:8080", 1},
+		{&test_send, "fd.name_changed = true", 1},
+		{&test_send, "evt.buffer exists", 0},
+		{&test_exec, "evt.arg.data exists", 0},
+		{&test_receive,
+			"evt.type in (recvfrom, recvmsg) and fd.type in (ipv4, ipv6) and proc.name=curl and "
+			"evt.buffer bcontains cafebabe",
+			1},
+	};
+
+	EXPECT(truths);
+}
+
 Test(rules_truth, files)
 {
 	static const struct truth truths[] = {

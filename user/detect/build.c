@@ -261,6 +261,69 @@ static int build_rule(struct rules_loader *loader, struct rules *rules, const st
 	return error;
 }
 
+static bool count_asks_for_data(const struct window_count *count, const bool *slots)
+{
+	bool asks = false;
+
+	for (size_t i = 0; i < count->by_count; i++)
+		asks |= slots[count->by[i]];
+	return asks;
+}
+
+/* Do the rules of a call, by their conditions, outputs or windows? `slots`, `nodes`: which do. */
+static bool call_asks_for_data(
+	const struct rules *rules, const struct call_program *program, const bool *slots, const bool *nodes)
+{
+	bool asks = false;
+
+	for (size_t i = 0; i < program->count; i++) {
+		const struct rule *rule = &rules->rules[program->rules[i]];
+
+		asks |= nodes[program->nodes[i]] || count_asks_for_data(&rule->window.threshold, slots) ||
+			count_asks_for_data(&rule->window.sequence, slots);
+		for (size_t k = 0; k < rule->part_count; k++)
+			asks |= rule->parts[k].slot && slots[rule->parts[k].slot - 1];
+	}
+	for (size_t i = 0; i < program->after_count; i++)
+		asks |= nodes[program->after_nodes[i]];
+	return asks;
+}
+
+/* Of which calls do rules that can match ask for the data? What a slot or a node is made of has smaller numbers. */
+static int find_data_calls(struct rules *rules)
+{
+	const struct program *program = &rules->program;
+	bool *slots = calloc(program->slot_count + 1, sizeof(*slots)),
+	     *nodes = calloc(program->node_count + 1, sizeof(*nodes));
+	int error = slots && nodes ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < program->slot_count && !error; i++) {
+		const struct slot *slot = &program->slots[i];
+
+		slots[i] = slot->kind == SLOT_FIELD && field_asks_for_data(&slot->use);
+		for (size_t k = 0; k < slot->input_count; k++)
+			slots[i] |= slots[slot->inputs[k]];
+	}
+	for (size_t i = 0; i < program->node_count && !error; i++) {
+		const struct node *node = &program->nodes[i];
+
+		for (uint32_t k = 0; k < node->count; k++) {
+			const struct check *check = &program->checks[node->children[k]];
+
+			if (node->kind == NODE_CHECK)
+				nodes[i] |= slots[check->slot] || (check->right && slots[check->right - 1]);
+			else
+				nodes[i] |= nodes[node->children[k]];
+		}
+	}
+	for (int call = 1; call < EVENT_CALLS_END && !error; call++)
+		if (call_asks_for_data(rules, &program->calls[call], slots, nodes))
+			rules->data_calls |= 1ull << call;
+	free(slots);
+	free(nodes);
+	return error;
+}
+
 int loader_build(struct rules_loader *loader, struct rules *rules, struct expression **expressions,
 	const struct rules_options *options)
 {
@@ -287,7 +350,7 @@ int loader_build(struct rules_loader *loader, struct rules *rules, struct expres
 		if (program->count > 0)
 			error = index_build(&rules->program, program);
 	}
-	return error;
+	return error ? error : find_data_calls(rules);
 }
 
 /* --- what a set tells ----------------------------------------------------------------------------------------------------- */
@@ -330,6 +393,11 @@ uint64_t rules_calls(const struct rules *rules)
 		if (rules->program.calls[call].count > 0 || rules->program.calls[call].after_count > 0)
 			calls |= 1ull << call;
 	return calls;
+}
+
+uint64_t rules_data_calls(const struct rules *rules)
+{
+	return rules->data_calls;
 }
 
 static bool waits_for(const struct rule *rule, int type)

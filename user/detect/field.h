@@ -137,6 +137,11 @@ struct text field_descriptor_name(struct extraction *extraction);
 /* fd.num; false where the event has no descriptor. */
 bool field_descriptor(const struct event *event, int64_t *number);
 
+/* What was received with the event, as far as it is told. */
+struct text field_data(const struct event *event);
+/* Does this use of a field ask for that? */
+bool field_asks_for_data(const struct field_use *use);
+
 /* How the arguments of an event's call are called, in their order; the number of them. */
 size_t field_call_arguments(const struct event *event, const char *const **names);
 /* Does any call have an argument of that name? */

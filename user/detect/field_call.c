@@ -386,9 +386,12 @@ void field_call_argument(struct extraction *extraction, struct text name, bool r
 	const char *const *names;
 
 	field_call_arguments(extraction->event, &names);
-	if (!is_among(names, name) && !is(name, "res_or_fd"))
+	if (!is_among(names, name) && !is(name, "res_or_fd") && !is(name, "data"))
 		return;
-	if (is(name, "res") || is(name, "res_or_fd")) {
+	if (is(name, "data")) { /* beside those of evt.args: what a payload is told to is for each rule to say */
+		if (!raw)
+			field_give_text(values, field_data(extraction->event));
+	} else if (is(name, "res") || is(name, "res_or_fd")) {
 		result_argument(extraction, raw, values);
 	} else if (is(name, "fd")) {
 		give_descriptor(extraction, raw, values);

@@ -35,6 +35,8 @@ enum which {
 	RAW_TIME_NS,
 	ARGUMENTS,
 	INFO,
+	DATA,
+	DATA_LENGTH,
 };
 
 enum { ARGUMENTS_MAX = 24 }; /* of a call, in evt.args */
@@ -190,6 +192,30 @@ static void one_argument(struct extraction *extraction, const struct field_use *
 		field_call_argument(extraction, text_of(names[use->index]), use->field->which, values);
 }
 
+/* What was received: the program's own bytes, of any kind. */
+static void data_fields(struct extraction *extraction, const struct field_use *use, struct values *values)
+{
+	struct text data = field_data(extraction->event);
+
+	if (data.length == 0)
+		return;
+	if (use->field->which == DATA)
+		field_give_text(values, data);
+	else
+		field_give_number(values, (int64_t)data.length);
+}
+
+struct text field_data(const struct event *event)
+{
+	return event->action == EVENT_RECEIVE ? event->network.data : (struct text){0};
+}
+
+bool field_asks_for_data(const struct field_use *use)
+{
+	return use->field->extract == data_fields ||
+	       (use->field->extract == one_argument && text_equal(use->key, TEXT_LITERAL("data")));
+}
+
 /* An event does not tell it: always missing. */
 static void unknown(struct extraction *extraction, const struct field_use *use, struct values *values)
 {
@@ -227,8 +253,9 @@ const struct field field_event[] = {
 	{"evt.info", FIELD_TEXT, 0, 0, all_arguments, INFO, "the same"},
 	{"evt.arg", FIELD_TEXT, FIELD_EITHER, ARGUMENT_NAME, one_argument, 0, "an argument of the call, as text"},
 	{"evt.rawarg", FIELD_NUMBER, 0, ARGUMENT_NAME, one_argument, 1, "an argument of the call, as a number"},
-	{"evt.buffer", FIELD_TEXT, 0, 0, unknown, 0, "what was read or written: not recorded"},
-	{"evt.buflen", FIELD_NUMBER, 0, 0, unknown, 0, "its length: not recorded"},
+	{"evt.buffer", FIELD_TEXT, 0, 0, data_fields, DATA,
+		"what recvfrom, recvmsg or recvmmsg has received: its first 80 bytes"},
+	{"evt.buflen", FIELD_NUMBER, 0, 0, data_fields, DATA_LENGTH, "how many bytes evt.buffer has"},
 	{"evt.deltatime", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
 	{"evt.latency", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
 	{"evt.buflen.in", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},

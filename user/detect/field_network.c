@@ -147,11 +147,15 @@ static void states(struct extraction *extraction, const struct field_use *use, s
 			field_give_text(values, TEXT_LITERAL("unix"));
 		break;
 	case CONNECTED:
-		field_give_boolean(values, event->outcome == EVENT_SUCCESS &&
-						   (event->action == EVENT_CONNECT || event->action == EVENT_ACCEPT));
+		field_give_boolean(
+			values, event->outcome == EVENT_SUCCESS &&
+					(event->action == EVENT_CONNECT || event->action == EVENT_ACCEPT ||
+						(event->action == EVENT_RECEIVE && event->network.connected)));
 		break;
-	/* A datagram is an event when it goes to, or comes from, another peer than the one before. */
-	case NAME_CHANGED: field_give_boolean(values, datagram || event->action == EVENT_CONNECT); break;
+	/* A datagram is an event when it goes to, or comes from, another peer than the one before, or for its data. */
+	case NAME_CHANGED:
+		field_give_boolean(values, (datagram && !event->network.again) || event->action == EVENT_CONNECT);
+		break;
 	case IS_SERVER:
 		if (with_ends(event))
 			field_give_boolean(values, event->action == EVENT_LISTEN || field_socket(event)->ingress);

@@ -102,6 +102,8 @@ const struct rules_rule *rules_find(const struct rules *rules, struct text name)
 
 /* The calls that rules which can match wait for: bit 1 << enum event_call. */
 uint64_t rules_calls(const struct rules *rules);
+/* Those of them of which a rule, its output or its windows ask for what was received (evt.buffer). */
+uint64_t rules_data_calls(const struct rules *rules);
 /* The calls that one rule waits for. */
 uint64_t rules_calls_of(const struct rules *rules, const struct rules_rule *rule);
 /*

@@ -30,6 +30,7 @@ struct rules {
 	struct rule *rules;
 	size_t rule_count;
 	size_t call_rules_max; /* of any call */
+	uint64_t data_calls;   /* of which rules want to see the data: bits 1 << enum event_call */
 	bool all;
 };
 

@@ -335,6 +335,10 @@ struct event_network {
 	uint64_t source_bytes, destination_bytes; /* payload each end sent; disconnect only */
 	uint64_t duration_ns;                     /* disconnect only, 0: not known */
 	uint32_t interface;                       /* packet sockets: index of the network device; 0: none */
+	/* RECEIVE, and never outside the sensor: */
+	struct text data; /* the first bytes of what came, where rules ask for them */
+	bool connected;   /* it came by a socket that has a peer … */
+	bool again;       /* … or is not the first from its sender: it is told for its data alone */
 };
 
 /* What a process did to its rights, its descriptors, its namespaces, another process, or the kernel. */

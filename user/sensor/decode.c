@@ -248,7 +248,7 @@ static void decode_network(const struct record *record, struct event *event)
 	const struct kernel_network *from = record->network;
 	struct event_network *network = &event->network;
 	bool server = from->header.kind == KERNEL_ACCEPT || from->header.kind == KERNEL_LISTEN ||
-		      from->header.kind == KERNEL_RECEIVE;
+		      (from->header.kind == KERNEL_RECEIVE && !from->client);
 
 	set_result(event, from->result);
 	if (from->descriptor)
@@ -283,7 +283,12 @@ static void decode_network(const struct record *record, struct event *event)
 			event->outcome = EVENT_UNKNOWN;
 		network->source = (struct event_address){0};
 		break;
-	case KERNEL_RECEIVE: event->action = EVENT_RECEIVE; break;
+	case KERNEL_RECEIVE:
+		event->action = EVENT_RECEIVE;
+		network->data = record_text(record, record->received->data);
+		network->connected = from->connected;
+		network->again = from->header.marks & KERNEL_RULES_ALONE;
+		break;
 	default: event->action = EVENT_SEND; break;
 	}
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "bpf/kernel_event.h"
 
 struct detect {
 	struct detect_ops ops;
@@ -199,9 +200,18 @@ int detect_open(struct detect **out, struct rules *rules, const struct rules_nam
 	return 0;
 }
 
+uint64_t detect_wants(const struct rules *rules)
+{
+	const uint64_t receive = 1ull << EVENT_CALL_RECVFROM | 1ull << EVENT_CALL_RECVMSG | 1ull << EVENT_CALL_RECVMMSG;
+
+	if (!rules)
+		return 0;
+	return rules_wants(rules) | (rules_data_calls(rules) & receive ? KERNEL_WANT_DATA : 0);
+}
+
 uint64_t detect_calls(const struct detect *detect)
 {
-	return rules_wants(detect->rules);
+	return detect_wants(detect->rules);
 }
 
 void detect_close(struct detect *detect)

@@ -38,7 +38,9 @@ void detect_event(struct detect *detect, const struct event *event, uint64_t cau
 /* Tells of what was held back long enough, and of rules that have run into a limit. UINT64_MAX: of all. */
 void detect_tick(struct detect *detect, uint64_t now_ns, uint64_t boot_unix_ns);
 
-/* The calls that its rules wait for: bits 1 << enum event_call. */
+/* What rules want of the kernel, as loader_want takes it: the calls that they wait for, and the data. NULL is allowed. */
+uint64_t detect_wants(const struct rules *rules);
+/* The same of its own. */
 uint64_t detect_calls(const struct detect *detect);
 
 /* Tells nothing more. NULL is allowed. */

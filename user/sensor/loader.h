@@ -110,8 +110,9 @@ uint64_t loader_missed(const struct loader *loader);
 
 /*
  * From now on calls are told by need: bits 1 << enum kernel_call. What is told always stays as it is, and its bits ask for
- * more of it: opens tell what a relative path starts from, socket() also the ordinary sockets, connect what it returned. 0,
- * or -errno with one sentence in `why`; then everything is as it was.
+ * more of it: opens tell what a relative path starts from, socket() also the ordinary sockets, connect what it returned.
+ * KERNEL_WANT_DATA: those calls that receive tell everything, and its first bytes. 0, or -errno with one sentence in `why`;
+ * then everything is as it was.
  */
 int loader_want(struct loader *loader, uint64_t calls, char *why, size_t why_size);
 /* What is asked for now. */

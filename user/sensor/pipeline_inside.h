@@ -48,7 +48,7 @@ struct pipeline {
 	struct ruleset *ruleset;       /* NULL: they never change */
 	struct ruleset_loaded *loaded; /* at start, until detect has them */
 	struct ruleset_options rule_options;
-	uint64_t calls;              /* that are asked for, or were when it was recorded: bits 1 << enum event_call */
+	uint64_t calls;              /* that are asked for, or were when it was recorded: as loader_want takes them */
 	bool connects_returned;      /* rules see connects when the call returns, not when their outcome is known */
 	struct recording *recording; /* NULL: none is made */
 	struct recording_reader

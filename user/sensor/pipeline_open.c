@@ -231,7 +231,7 @@ static int open_kernel(struct pipeline *pipeline)
 	pipeline->opens_window_ns = settings->opens_window_ms * 1000 * 1000;
 	if (error)
 		log_error("this machine cannot be named: %s", strerror(-error));
-	pipeline->calls = settings->rules.calls | (pipeline->loaded ? rules_wants(pipeline->loaded->rules) : 0);
+	pipeline->calls = settings->rules.calls | (pipeline->loaded ? detect_wants(pipeline->loaded->rules) : 0);
 	error = error ? error : open_policy(pipeline);
 	error = error ? error
 		      : open_loader(pipeline); /* the rights first: without them nothing else is worth starting */

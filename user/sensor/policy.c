@@ -314,7 +314,7 @@ bool policy_asked(const struct policy *policy, const struct record *record)
 	const struct kernel_header *header = record->header;
 	uint64_t kind = 1ull << record_action(header->kind);
 
-	if (header->kind == KERNEL_CONNECT_RETURNED)
+	if (header->kind == KERNEL_CONNECT_RETURNED || header->marks & KERNEL_RULES_ALONE)
 		return false;
 	return !(kind & policy_kinds_by_need() || header->marks & KERNEL_ASKED) || kind & policy->rules->also;
 }

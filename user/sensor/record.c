@@ -19,6 +19,8 @@ struct layout {
 			offsetof(struct kernel_network, result)                                                        \
 	}
 
+_Static_assert(offsetof(struct kernel_received, data) == sizeof(struct kernel_network), "its strings stand in a row");
+
 #define CHANGE_LAYOUT                                                                                                  \
 	{                                                                                                              \
 		sizeof(struct kernel_change), offsetof(struct kernel_change, path), 6,                                 \
@@ -70,7 +72,8 @@ static const struct layout layouts[KERNEL_KINDS_END] = {
 	[KERNEL_MODULE] = DEED_LAYOUT,
 	[KERNEL_USERFAULTFD] = DEED_LAYOUT,
 	[KERNEL_MOUNT] = DEED_LAYOUT,
-	[KERNEL_RECEIVE] = NETWORK_LAYOUT,
+	[KERNEL_RECEIVE] = {sizeof(struct kernel_received), offsetof(struct kernel_received, network.unix_name), 2,
+		offsetof(struct kernel_received, network.result)},
 	[KERNEL_CONNECT_RETURNED] = NETWORK_LAYOUT,
 	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
 };

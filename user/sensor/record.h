@@ -23,6 +23,7 @@ struct record {
 		const struct kernel_exit *exit;
 		const struct kernel_open *open;
 		const struct kernel_network *network;
+		const struct kernel_received *received;
 		const struct kernel_disconnect *disconnect;
 		const struct kernel_socket *socket;
 		const struct kernel_tamper *tamper;

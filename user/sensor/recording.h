@@ -52,7 +52,7 @@ struct recording_host {
 	unsigned int lanes; /* of numbers, of each CPU */
 	uint64_t boot_unix_ns;
 	uint64_t opens_window_ns; /* 0: opens were not collapsed */
-	uint64_t calls;           /* that were asked for when it began: bits 1 << enum event_call */
+	uint64_t calls;           /* that were asked for when it began: as loader_want takes them */
 };
 
 struct recording_tick {
