@@ -267,6 +267,7 @@ struct kernel_exec {
 	__u64 cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
 	__u64 inode;              /* of the executable */
 	__u64 ctime_ns, mtime_ns; /* of it, Unix time; before 1970: 0 */
+	__u64 namespace_ns;       /* when the first process of its pid namespace began, boot time; 0: it has ended */
 	__u32 device;             /* of its file system: major << 20 | minor */
 	__u32 mode;
 	__u16 tty_major, tty_minor; /* both 0: no controlling terminal */
@@ -558,7 +559,7 @@ struct kernel_prefix {
 KERNEL_ASSERT(kernel_string, 4);
 KERNEL_ASSERT(kernel_header, 88);
 KERNEL_ASSERT(kernel_ancestor, 40);
-KERNEL_ASSERT(kernel_exec, 88 + 40 + 40 + 32 + 4 + 8 + 4 + 8 + 16 + 32 + 320);
+KERNEL_ASSERT(kernel_exec, 88 + 40 + 40 + 40 + 4 + 8 + 4 + 8 + 16 + 32 + 320);
 KERNEL_ASSERT(kernel_exec_failed, 104);
 KERNEL_ASSERT(kernel_fork, 88 + 16 + 28 + 4 + 16);
 KERNEL_ASSERT(kernel_exit, 96);

@@ -163,8 +163,13 @@ enum cgroup_subsys_id {
 	pids_cgrp_id = 1001,
 };
 
+struct pid_namespace {
+	struct task_struct *child_reaper;
+};
+
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {

@@ -26,6 +26,16 @@ static __always_inline u32 task_vpid(struct task_struct *task)
 	return pid_number(pid, kernel_get(pid, level) & 31);
 }
 
+/* When the first process of the process's pid namespace began; 0 when that has ended. */
+static __always_inline u64 task_namespace_start(struct task_struct *task)
+{
+	struct pid *pid = kernel_get(task, group_leader, thread_pid);
+	struct upid *own = pid_at(pid, kernel_get(pid, level) & 31);
+	struct task_struct *first = kernel_get(own, ns, child_reaper);
+
+	return first ? kernel_get(first, start_boottime) : 0;
+}
+
 static __always_inline u32 task_group(struct task_struct *task, int type)
 {
 	struct signal_struct *signal = kernel_get(task, signal);
@@ -183,6 +193,7 @@ static __always_inline u32 fill_process(struct scratch *scratch, struct task_str
 	u32 end = sizeof(*exec);
 
 	exec->vpid = task_vpid(task);
+	exec->namespace_ns = task_namespace_start(task);
 	exec->sid = task_group(task, bpf_core_enum_value(enum pid_type, PIDTYPE_SID));
 	exec->pgid = task_group(task, bpf_core_enum_value(enum pid_type, PIDTYPE_PGID));
 	copy_task_name(exec->name, task);

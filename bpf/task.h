@@ -74,10 +74,15 @@ static __always_inline bool task_current(struct kernel_header *header)
 }
 
 /* The number of a pid in the pid namespace of this level, which must be one of its own. */
+static __always_inline struct upid *pid_at(struct pid *pid, u32 level)
+{
+	return (void *)((char *)pid + bpf_core_field_offset(struct pid, numbers) +
+			level * bpf_core_type_size(struct upid));
+}
+
 static __always_inline u32 pid_number(struct pid *pid, u32 level)
 {
-	struct upid *number = (void *)((char *)pid + bpf_core_field_offset(struct pid, numbers) +
-				       level * bpf_core_type_size(struct upid));
+	struct upid *number = pid_at(pid, level);
 
 	return kernel_get(number, nr);
 }

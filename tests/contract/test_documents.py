@@ -33,6 +33,7 @@ FIELDS = {
         network.transport network.type network.direction network.community_id error.code taffrail.file.argument
         taffrail.process.exec_id taffrail.process.script taffrail.process.tty process.real_user.id process.real_group.id
         taffrail.process.login_uid taffrail.process.session_id taffrail.process.executable_ctime taffrail.process.executable_mtime
+        taffrail.process.namespace_start
         taffrail.lost.stage taffrail.lost.first taffrail.lost.last
         container.runtime taffrail.container.sandbox_id taffrail.container.qos taffrail.container.type taffrail.container.source
         taffrail.container.nested_id taffrail.container.user.id taffrail.container.user.group.id taffrail.container.exit_reason

@@ -112,6 +112,39 @@ Test(kernel_process, exec_tells_when_its_file_was_changed_and_written)
 	expect(exec, "taffrail.process.executable_mtime", "2009-02-13T23:31:30.123456789Z");
 }
 
+/* The first process of a new pid namespace, and a second. */
+static int exec_in_a_namespace(void *argument)
+{
+	char *const first[] = {"true", "first", NULL}, *const second[] = {"true", "second", NULL};
+	pid_t child;
+	int status;
+
+	(void)argument;
+	if (unshare(CLONE_NEWPID))
+		return 1;
+	child = fork();
+	if (child == 0) {
+		usleep(20000);
+		if (run("/bin/true", second))
+			_exit(2);
+		execv("/bin/true", first);
+		_exit(3);
+	}
+	return waitpid(child, &status, 0) != child || status;
+}
+
+Test(kernel_process, exec_tells_when_its_pid_namespace_began)
+{
+	struct json_object *first, *second;
+
+	cr_assert_eq(watch(exec_in_a_namespace, NULL), 0);
+	first = one("exec", "process.args.1", "first");
+	second = one("exec", "process.args.1", "second");
+	expect(first, "taffrail.process.namespace_start", at(first, "process.start"));
+	expect(second, "taffrail.process.namespace_start", at(first, "process.start"));
+	cr_assert_str_neq(at(second, "process.start"), at(first, "process.start"));
+}
+
 Test(kernel_process, fork_exec_and_end_are_one_process_each_told_once)
 {
 	cr_assert_eq(watch(exec_true, NULL), 0);

@@ -34,12 +34,15 @@ Test(ecs, an_exec_tells_the_times_of_its_executable)
 	document = document_written(&event);
 	cr_assert_str_empty(document_at(document, "taffrail", "process", "executable_ctime"), "they are not known");
 	json_object_put(document);
+	process.namespace_ns = 1767323045000000000ull;
 	process.ctime_ns = 1767323045120000001ull; /* the mtime stays 0: files of reproducible images have that */
 	document = document_written(&event);
 	cr_assert_str_eq(
 		document_at(document, "taffrail", "process", "executable_ctime"), "2026-01-02T03:04:05.120000001Z");
 	cr_assert_str_eq(
 		document_at(document, "taffrail", "process", "executable_mtime"), "1970-01-01T00:00:00.000000000Z");
+	cr_assert_str_eq(
+		document_at(document, "taffrail", "process", "namespace_start"), "2026-01-02T03:04:05.000000000Z");
 	json_object_put(document);
 }
 

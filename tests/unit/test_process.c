@@ -48,6 +48,7 @@ static const struct event_process *do_exec(struct process_table *table, uint32_t
 	exec->inode = 70;
 	exec->ctime_ns = 80;
 	exec->mtime_ns = 1ull << 60;
+	exec->namespace_ns = 90;
 	memcpy(exec->name, name, strlen(name));
 	exec->executable = add(&exec->header, "/bin/", 5);
 	exec->args = add(&exec->header, "a\0b c\0", 6);
@@ -143,6 +144,7 @@ Test(process, a_child_runs_its_parents_image_until_it_execs)
 	cr_assert(text_equal(child->name, TEXT_LITERAL("sh")));
 	cr_assert_eq(child->args_count, 2);
 	cr_assert(child->inode == 70 && child->ctime_ns == 80 && child->mtime_ns == 1ull << 60);
+	cr_assert_eq(child->namespace_ns, boot_unix_ns + 90);
 	cr_assert_eq(child->pid, 11);
 	cr_assert_eq(child->parent->pid, 10);
 	cr_assert_eq(child->entry_leader->pid, 10);

@@ -14,6 +14,11 @@ enum which {
 	DIGEST,
 	TYPE,
 	PRIVILEGED,
+	HOST_PIDS,
+	HOST_NETWORK,
+	HOST_IPC,
+	START,
+	DURATION,
 	MOUNTS,
 	IP,
 	NAMESPACE,
@@ -161,13 +166,30 @@ static void labels(struct extraction *extraction, const struct field_use *use, s
 		field_give_text(values, field_text_end(&text));
 }
 
-static void privileged(struct extraction *extraction, const struct field_use *use, struct values *values)
+static void rights(struct extraction *extraction, const struct field_use *use, struct values *values)
 {
 	const struct event_spec *spec = spec_of(extraction->event);
 
-	(void)use;
-	if (spec)
-		field_give_boolean(values, spec->privileged);
+	if (!spec)
+		return;
+	switch ((enum which)use->field->which) {
+	case PRIVILEGED: field_give_boolean(values, spec->privileged); break;
+	case HOST_PIDS: field_give_boolean(values, spec->host_namespaces & EVENT_NAMESPACE_PID); break;
+	case HOST_NETWORK: field_give_boolean(values, spec->host_namespaces & EVENT_NAMESPACE_NETWORK); break;
+	case HOST_IPC: field_give_boolean(values, spec->host_namespaces & EVENT_NAMESPACE_IPC); break;
+	default: break;
+	}
+}
+
+/* As Falco has it: a container begins with its pid namespace. */
+static void times(struct extraction *extraction, const struct field_use *use, struct values *values)
+{
+	const struct event *event = extraction->event;
+	uint64_t start_ns = event->container && event->process ? event->process->namespace_ns : 0;
+
+	if (start_ns == 0)
+		return;
+	field_give_number(values, (int64_t)(use->field->which == START ? start_ns : event->time_ns - start_ns));
 }
 
 /* --- mounts ----------------------------------------------------------------------------------------------------------- */
@@ -302,7 +324,7 @@ const struct field field_container[] = {
 	{"container.image.digest", FIELD_TEXT, 0, 0, texts, DIGEST, "the image's digest: sha256:…"},
 	{"container.image.id", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
 	{"container.type", FIELD_TEXT, 0, 0, texts, TYPE, "the runtime: containerd, cri-o, docker, podman; or host"},
-	{"container.privileged", FIELD_BOOLEAN, 0, 0, privileged, PRIVILEGED, "does it run privileged?"},
+	{"container.privileged", FIELD_BOOLEAN, 0, 0, rights, PRIVILEGED, "does it run privileged?"},
 	{"container.mounts", FIELD_TEXT, 0, 0, all_mounts, MOUNTS,
 		"its mounts: source:destination:type:writable:propagation"},
 	{"container.mount", FIELD_TEXT, 0, ARGUMENT_KEY, one_mount, MOUNT, "one mount, by number or source"},
@@ -317,12 +339,13 @@ const struct field field_container[] = {
 	{"container.ip", FIELD_TEXT, 0, 0, texts, IP, "its pod's first address"},
 	{"container.label", FIELD_TEXT, 0, ARGUMENT_DOTTED_KEY, unknown, 0, "not recorded; see k8s.pod.label"},
 	{"container.labels", FIELD_TEXT, 0, 0, unknown, 0, "not recorded; see k8s.pod.labels"},
-	{"container.start_ts", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
-	{"container.duration", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
+	{"container.start_ts", FIELD_NUMBER, 0, 0, times, START,
+		"when the first process of its pid namespace began, Unix time in nanoseconds"},
+	{"container.duration", FIELD_NUMBER, 0, 0, times, DURATION, "nanoseconds since then"},
 	{"container.cni.json", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
-	{"container.host_pid", FIELD_BOOLEAN, 0, 0, unknown, 0, "not recorded"},
-	{"container.host_network", FIELD_BOOLEAN, 0, 0, unknown, 0, "not recorded"},
-	{"container.host_ipc", FIELD_BOOLEAN, 0, 0, unknown, 0, "not recorded"},
+	{"container.host_pid", FIELD_BOOLEAN, 0, 0, rights, HOST_PIDS, "does it share the node's pids?"},
+	{"container.host_network", FIELD_BOOLEAN, 0, 0, rights, HOST_NETWORK, "does it share the node's network?"},
+	{"container.host_ipc", FIELD_BOOLEAN, 0, 0, rights, HOST_IPC, "does it share the node's System V IPC?"},
 	{"container.healthcheck", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
 	{"container.liveness_probe", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},
 	{"container.readiness_probe", FIELD_TEXT, 0, 0, unknown, 0, "not recorded"},

@@ -22,6 +22,8 @@ enum which {
 	CHANGED,
 	WRITTEN,
 	CHANGED_BEFORE,
+	CHANGED_BEFORE_NAMESPACE,
+	NAMESPACE_START,
 	DURATION,
 	START,
 	IS_MEMFD,
@@ -259,6 +261,14 @@ static void own_numbers(struct extraction *extraction, const struct field_use *u
 		if (has_times(process) && process->start_ns)
 			field_give_number(values, (int64_t)(process->start_ns - process->ctime_ns));
 		break;
+	case CHANGED_BEFORE_NAMESPACE:
+		if (has_times(process) && process->namespace_ns)
+			field_give_number(values, (int64_t)(process->namespace_ns - process->ctime_ns));
+		break;
+	case NAMESPACE_START:
+		if (process->namespace_ns)
+			field_give_number(values, (int64_t)process->namespace_ns);
+		break;
 	case START: field_give_number(values, (int64_t)process->start_ns); break;
 	case DURATION:
 		if (process->start_ns)
@@ -430,8 +440,10 @@ const struct field field_process[] = {
 		"when the executable was written last, as its owner may have set it"},
 	{"proc.exe_ino.ctime_duration_proc_start", FIELD_NUMBER, 0, 0, own_numbers, CHANGED_BEFORE,
 		"nanoseconds from that change to the process' start; negative: it came after it"},
-	{"proc.exe_ino.ctime_duration_pidns_start", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
-	{"proc.pidns_init_start_ts", FIELD_NUMBER, 0, 0, unknown, 0, "not recorded"},
+	{"proc.exe_ino.ctime_duration_pidns_start", FIELD_NUMBER, 0, 0, own_numbers, CHANGED_BEFORE_NAMESPACE,
+		"the same to the start of the first process of its pid namespace"},
+	{"proc.pidns_init_start_ts", FIELD_NUMBER, 0, 0, own_numbers, NAMESPACE_START,
+		"when the first process of its pid namespace began, Unix time in nanoseconds"},
 	{"proc.is_exe_from_memfd", FIELD_BOOLEAN, 0, 0, booleans, IS_MEMFD, "is the executable of memory only?"},
 	{"proc.is_exe_upper_layer", FIELD_BOOLEAN, 0, 0, booleans, IS_UPPER, "is it not of the container's image?"},
 	{"proc.is_exe_lower_layer", FIELD_BOOLEAN, 0, 0, booleans, IS_LOWER, "is it of the container's image?"},

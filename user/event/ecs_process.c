@@ -243,6 +243,10 @@ void put_own_process(struct document *document)
 			json_key(json, "executable_mtime");
 			put_time(json, process->mtime_ns);
 		}
+		if (process->namespace_ns) {
+			json_key(json, "namespace_start");
+			put_time(json, process->namespace_ns);
+		}
 		json_key(json, "descriptors");
 		json_array_begin(json);
 		for (size_t i = 0; i < sizeof(process->fd_types); i++)

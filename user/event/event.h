@@ -274,6 +274,7 @@ struct event_process {
 	uint64_t cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
 	uint64_t inode;              /* of the executable … */
 	uint64_t ctime_ns, mtime_ns; /* … and its times, Unix time; both 0: not known */
+	uint64_t namespace_ns;       /* when the first process of its pid namespace began; 0: not known */
 	uint8_t fd_types[3];
 	bool upper, copied_up, memfd, deleted, foreign; /* the executable's file */
 	bool image_known;   /* false: seen as an ancestor only; credentials and arguments are not known */

@@ -184,6 +184,7 @@ static void read_image(struct event_process *view, const Taffrail__V1__Process *
 	view->inode = message->inode;
 	view->ctime_ns = message->ctime_ns;
 	view->mtime_ns = message->mtime_ns;
+	view->namespace_ns = message->namespace_ns;
 	if (message->fd_types.len == sizeof(view->fd_types))
 		memcpy(view->fd_types, message->fd_types.data, sizeof(view->fd_types));
 	view->upper = message->upper;

@@ -247,6 +247,7 @@ static void set_process(Taffrail__V1__Process *message, const struct event_proce
 	message->inode = process->inode;
 	message->ctime_ns = process->ctime_ns;
 	message->mtime_ns = process->mtime_ns;
+	message->namespace_ns = process->namespace_ns;
 	if (process->image_known)
 		message->fd_types = bytes_at(process->fd_types, sizeof(process->fd_types));
 	message->upper = process->upper;
