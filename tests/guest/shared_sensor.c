@@ -2,7 +2,8 @@
 /*
  * What a guest's tests start as their sensor: it lends them the one that init has started, for to load the programs costs
  * an emulated processor many seconds. A test that gives other arguments, or has TAFFRAIL_OWN_SENSOR set, gets a sensor of
- * its own.
+ * its own. Those that ask for calls by need (family_ask) are lent another one, that is asked for all of them and started for
+ * the first of them.
  *
  * Says "ready" as the sensor does, and at SIGTERM copies to stdout what the sensor has written since. To know that all of
  * it is there, a process in a container of its own makes one record for each ring: rings keep their order.
@@ -19,10 +20,19 @@
 #include <unistd.h>
 
 #define SENSOR "/bin/taffrail-sensor"
-#define SENSOR_LOG "/run/sensor.log"
-#define SENSOR_LINES "/run/sensor.ndjson"
+#define FAMILIES_CONFIG "/run/families.yaml"
 
-enum { MARK_SECONDS = 60, SETTLE_MS = 200 };
+enum { MARK_SECONDS = 60, SETTLE_MS = 200, READY_SECONDS = 300 };
+
+struct lent {
+	const char *log, *lines;
+};
+
+static const struct lent init_s = {"/run/sensor.log", "/run/sensor.ndjson"};
+static const struct lent of_families = {"/run/families.log", "/run/families.ndjson"};
+static const char families[] =
+	"record:\n  also: [link, symlink, unlink, rmdir, rename, mkdir, chmod, dup, ptrace, setuid, "
+	"setns, unshare, bpf, module, userfaultfd, mount, receive, socket, open]\n";
 
 static int die(const char *what)
 {
@@ -30,18 +40,24 @@ static int die(const char *what)
 	return EXIT_FAILURE;
 }
 
-static int is_ordinary(int argc, char **argv)
+/* Which one the arguments ask for; NULL: one of its own. */
+static const struct lent *wanted(int argc, char **argv)
 {
 	const char *hooks = getenv("TAFFRAIL_HOOKS");
+	int by_need = getenv("TAFFRAIL_FAMILIES") != NULL;
 	char setting[64];
 
+	if (getenv("TAFFRAIL_OWN_SENSOR"))
+		return NULL;
 	snprintf(setting, sizeof(setting), "hooks=%s", hooks ? hooks : "");
-	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], "--stdout") != 0 && strcmp(argv[i], "--cri") != 0 &&
-			strcmp(argv[i], "/nonexistent/taffrail-test.sock") != 0 && strcmp(argv[i], "--set") != 0 &&
-			strcmp(argv[i], setting) != 0)
-			return 0;
-	return !getenv("TAFFRAIL_OWN_SENSOR");
+	for (int i = 1; i < argc; i++) {
+		if (by_need && strcmp(argv[i], "--config") == 0)
+			i++;
+		else if (strcmp(argv[i], "--stdout") != 0 && strcmp(argv[i], "--no-rules") != 0 &&
+			 strcmp(argv[i], "--set") != 0 && strcmp(argv[i], setting) != 0)
+			return NULL;
+	}
+	return by_need ? &of_families : &init_s;
 }
 
 /* The whole of a small file, or its end, as text. */
@@ -54,6 +70,36 @@ static const char *text_of(const char *path)
 	text[length > 0 ? length : 0] = '\0';
 	close(fd);
 	return text;
+}
+
+static int is_ready(const struct lent *lent)
+{
+	return strstr(text_of(lent->log), "taffrail-sensor: ready") != NULL;
+}
+
+/* Starts the families' one, if this is the first test that wants it: it goes on when this process has ended. */
+static int start_families(void)
+{
+	const char *hooks = getenv("TAFFRAIL_HOOKS");
+	char setting[64];
+	FILE *file = fopen(FAMILIES_CONFIG, "wxe");
+
+	if (!file)
+		return errno == EEXIST ? 0 : -1;
+	fputs(families, file);
+	fclose(file);
+	if (fork() == 0) {
+		snprintf(setting, sizeof(setting), "hooks=%s", hooks ? hooks : "auto");
+		setsid();
+		if (!freopen(of_families.lines, "a", stdout) || !freopen(of_families.log, "a", stderr))
+			_exit(127);
+		execl(SENSOR, SENSOR, "--stdout", "--no-rules", "--config", FAMILIES_CONFIG, "--set", setting,
+			(char *)NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < READY_SECONDS * 10 && !is_ready(&of_families); i++)
+		usleep(100 * 1000);
+	return 0;
 }
 
 /* In a cgroup named like a container's: an open that fails, then the end of a process. */
@@ -116,25 +162,28 @@ static int await_mark(FILE *lines)
 
 int main(int argc, char **argv)
 {
+	const struct lent *lent = wanted(argc, argv);
 	sigset_t signals;
 	FILE *lines;
 	int signal_number;
 	char bytes[65536];
 	size_t length;
 
-	if (!is_ordinary(argc, argv)) {
+	if (!lent) {
 		execv(SENSOR, argv);
 		return die(SENSOR);
 	}
+	if (lent == &of_families && start_families() < 0)
+		return die(FAMILIES_CONFIG);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	lines = fopen(SENSOR_LINES, "r+e");
+	lines = fopen(lent->lines, "r+e");
 	/* Other tests' documents are in nobody's way, but memory is short; the sensor appends. */
 	if (!lines || ftruncate(fileno(lines), 0) < 0)
-		return die(SENSOR_LINES);
-	fputs(text_of(SENSOR_LOG), stderr);
-	if (!strstr(text_of(SENSOR_LOG), "taffrail-sensor: ready"))
+		return die(lent->lines);
+	fputs(text_of(lent->log), stderr);
+	if (!is_ready(lent))
 		return EXIT_FAILURE;
 	sigwait(&signals, &signal_number);
 	if (await_mark(lines) != 0)

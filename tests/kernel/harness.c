@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DOCUMENTS_MAX = 65536, READY_SECONDS = 180, ARGUMENTS_MAX = 16 };
+enum { DOCUMENTS_MAX = 65536, READY_SECONDS = 300, ARGUMENTS_MAX = 16 };
 
 static char group[512];      /* our cgroup, above the containers' */
 static char cgroups[3][640]; /* by enum place: <group>/<64 hex>, twice, and <group>/no-container */
