@@ -108,6 +108,9 @@ DEEDS = {
     "Hidden file in a common folder": ("/d/deed open c+ /tmp/.hidden", "/d/deed open c+ /tmp/.X0-lock"),
     "Folder of programs changed": ("/d/deed open c+ /usr/bin/fresh", "/d/apk open c+ /usr/bin/packaged"),
     "Page of a web server written": ("/d/nginx open c+ /srv/www/shell.php", "/d/nginx open c+ /srv/www/upload.txt"),
+    # --- 80-other-names.yaml
+    "Sensitive file by another name": (("/d/deed open r+ /tmp/notes", ("/bin/ln -s /etc/shadow /tmp/notes",)),
+                                       ("/d/deed open r+ /tmp/names", ("/bin/ln -s /etc/passwd /tmp/names",))),
 }
 
 # Other ways to the same findings.
@@ -146,6 +149,11 @@ FURTHER = [
     Deed("Page of a web server written", "/d/nginx rename /srv/www/upload /srv/www/upload.php",
          ("/bin/mkdir -p /srv/www", "/d/deed open c+ /srv/www/upload")),
     Deed("Command line of a reverse shell", "/bin/sh -c ': >&2; : /dev/tcp/10.0.0.1/4444'"),
+    Deed("Sensitive file by another name", "/d/deed open r+ /proc/self/root/etc/shadow"),
+    Deed("Sensitive file by another name", "/bin/chroot /etc /deed open r+ /shadow", ("/d/deed copy /d/deed /etc/deed",)),
+    Deed("Sensitive file by another name", "/d/deed open a+ /tmp/folder/passwd", ("/bin/ln -s /etc /tmp/folder",)),
+    Deed("Sensitive file by another name", "/d/deed link /etc/shadow /tmp/shadow"),
+    Deed("Sensitive file by another name", "/d/deed open r+ /dev/fd/../../1/environ"),
     Deed("Root of another process opened", "/d/deed open r+ /proc/self/fd/0/../status"),
 ]
 
