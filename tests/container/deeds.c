@@ -207,6 +207,37 @@ static int open_file(char **words)
 	return 0;
 }
 
+/* A new one, with all bits of the mode. */
+static int create_file(char **words)
+{
+	umask(0);
+	return open(words[1], O_WRONLY | O_CREAT | O_CLOEXEC, (mode_t)strtol(words[0], NULL, 8)) < 0;
+}
+
+static int empty_file(char **words)
+{
+	return creat(words[0], 0644) < 0;
+}
+
+/* Once more, by a descriptor that may only name it. */
+static int open_again(char **words)
+{
+	char path[64];
+	char *again[] = {words[0], path, NULL};
+	int fd = open(words[1], O_PATH | O_CLOEXEC);
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return fd < 0 || open_file(again);
+}
+
+/* MODE FOLDER NAME: by a descriptor of the folder. */
+static int open_below(char **words)
+{
+	int folder = open(words[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return openat(folder, words[2], words[0][0] == 'w' ? O_WRONLY : O_RDONLY) < 0;
+}
+
 static int change_mode(char **words)
 {
 	return chmod(words[1], (mode_t)strtol(words[0], NULL, 8)) ? 1 : 0;
@@ -460,6 +491,7 @@ static int change_user(char **words)
 }
 
 static int after(char **words);
+static int in_folder(char **words);
 
 static const struct verb {
 	const char *name;
@@ -475,6 +507,10 @@ static const struct verb {
 	{"by-descriptor", 1, by_descriptor},
 	{"on-terminal", 1, on_terminal},
 	{"open", 2, open_file},
+	{"create", 2, create_file},
+	{"empty", 1, empty_file},
+	{"open-again", 2, open_again},
+	{"open-below", 3, open_below},
 	{"chmod", 2, change_mode},
 	{"mkdir", 1, make_directory},
 	{"unlink", 1, remove_file},
@@ -500,6 +536,7 @@ static const struct verb {
 	{"look-into", 1, look_into},
 	{"setuid", 1, change_user},
 	{"after", 1, after},
+	{"in", 1, in_folder},
 };
 
 /* Any other words are some program's own: whoever is called like it has done its deed by being started. */
@@ -519,6 +556,14 @@ static int run(char **words)
 static int after(char **words)
 {
 	usleep(1000 * (useconds_t)number(words[0]));
+	return run(words + 1);
+}
+
+/* FOLDER VERB ARGUMENT...: of the same process, there. */
+static int in_folder(char **words)
+{
+	if (chdir(words[0]))
+		err(1, "%s", words[0]);
 	return run(words + 1);
 }
 

@@ -154,6 +154,17 @@ FURTHER = [
     Deed("Sensitive file by another name", "/d/deed open a+ /tmp/folder/passwd", ("/bin/ln -s /etc /tmp/folder",)),
     Deed("Sensitive file by another name", "/d/deed link /etc/shadow /tmp/shadow"),
     Deed("Sensitive file by another name", "/d/deed open r+ /dev/fd/../../1/environ"),
+    Deed("Sensitive file by another name", "/d/deed open-again w /proc/sys/kernel/core_pattern"),
+    Deed("Running executable overwritten", "/d/deed open-again w /proc/self/exe"),
+    Deed("Runtime socket called", "/d/deed in /srv call-unix docker.sock"),
+    Deed("Tool for containers or clusters", "/bin/busybox nsenter -t 1 true"),
+    Deed("Setuid bit set", "/d/deed create 4755 /tmp/made-so"),
+    Deed("Polkit exploited", "/tmp/innocent", ("/d/deed copy /d/deed /tmp/pkexec", "/bin/ln -s pkexec /tmp/innocent")),
+    Deed("Log emptied or removed", "/d/deed empty /var/log/messages", ("/bin/mkdir -p /var/log", "/d/deed open c+ /var/log/messages")),
+    Deed("Log emptied or removed", "/d/deed rename /var/log/daemon.log /tmp/daemon.log", ("/bin/mkdir -p /var/log", "/d/deed open c+ /var/log/daemon.log")),
+    Deed("Root of another process opened", "/d/deed open-below r /proc/1/root etc/hostname"),
+    Deed("Root of another process opened", "/d/deed in /proc/1 open r+ root/etc/hostname"),
+    Deed("Root of another process opened", "/d/deed open r+ //proc/1/root/etc/hostname"),
     Deed("Root of another process opened", "/d/deed open r+ /proc/self/fd/0/../status"),
 ]
 
