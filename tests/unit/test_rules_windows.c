@@ -79,6 +79,24 @@ Test(rules_windows, a_threshold_counts_each_value_by_itself)
 	end(&watcher);
 }
 
+Test(rules_windows, a_containers_flood_makes_no_others_count_forgotten)
+{
+	struct watcher watcher = watch(RULE "  threshold: {count: 2, within: 1h, by: process}\n");
+	struct event_container container = test_container;
+	struct event_process process = test_bash;
+	struct event flood = test_connect;
+
+	container.id[0] ^= 1;
+	flood.container = &container;
+	cr_expect_eq(at(&watcher, &test_connect, second_ns, &test_curl), 0);
+	for (uint32_t number = 1; number <= 50000; number++) {
+		memcpy(process.entity, &number, sizeof(number));
+		cr_assert_eq(at(&watcher, &flood, 2 * second_ns + number, &process), 0);
+	}
+	cr_expect_eq(at(&watcher, &test_connect, 3 * second_ns, &test_curl), 1);
+	end(&watcher);
+}
+
 Test(rules_windows, keys_have_a_bound_and_what_is_forgotten_is_counted)
 {
 	struct watcher watcher = watch(RULE "  threshold: {count: 2, within: 1h, by: [proc.pid]}\n");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Each rule with a window has a table of its own, of a fixed size: keys in groups, of which the one that was quiet longest
- * makes room. So one rule's flood of keys takes no other rule's memory.
+ * makes room, of those of the container that has most of the group. So one rule's flood of keys takes no other rule's memory,
+ * and one container's makes no other's forgotten.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@ enum { GROUP = 8, KEY_BYTES = 4096, ANCESTORS_MAX = 256 };
 
 /* What is known of one key: when its last matches were, `times[next]` the oldest. */
 struct window_key {
-	uint64_t hash; /* 0: free */
+	uint64_t hash;  /* 0: free */
+	uint64_t owner; /* the hash of its container's id; 0: the host's */
 	uint64_t last_ns;
 	uint32_t held, next;
 };
@@ -103,25 +105,50 @@ static uint64_t hash_process(const struct event_process *process)
 	return hash_bytes(process->entity, sizeof(process->entity)) | 1;
 }
 
-/* The key of that hash; with `add` it is made, in place of the one of its group that was quiet longest. */
+static uint64_t owner_of(const struct event *event)
+{
+	return event->container ? hash_bytes(event->container->id, sizeof(event->container->id)) | 1 : 0;
+}
+
+/* The key of a group that makes room for one of `owner`: free or over, else the quietest of whoever has most. */
+static struct window_key *make_room(
+	struct rules_evaluator *evaluator, struct window_key *group, uint64_t owner, uint64_t within_ns)
+{
+	uint64_t now_ns = evaluator->extraction.event->time_ns;
+	struct window_key *chosen = group;
+	size_t most = 0;
+
+	for (size_t i = 0; i < GROUP; i++) {
+		size_t has = group[i].owner == owner; /* with the one that is to come */
+
+		if (!group[i].hash || group[i].last_ns + within_ns < now_ns)
+			return &group[i];
+		for (size_t k = 0; k < GROUP; k++)
+			has += group[k].owner == group[i].owner;
+		if (has > most || (has == most && group[i].last_ns < chosen->last_ns))
+			chosen = &group[i];
+		most = has > most ? has : most;
+	}
+	evaluator->counters.windows_full++;
+	return chosen;
+}
+
+/* The key of that hash; with `add` it is made. */
 static struct window_key *find_key(
 	struct rules_evaluator *evaluator, struct window_table *table, uint64_t hash, uint64_t within_ns, bool add)
 {
-	struct window_key *group = &table->keys[(hash >> 3) % (table->key_count / GROUP) * GROUP], *oldest = group;
-	uint64_t now_ns = evaluator->extraction.event->time_ns;
+	struct window_key *group = &table->keys[(hash >> 3) % (table->key_count / GROUP) * GROUP], *key;
+	uint64_t owner;
 
-	for (size_t i = 0; i < GROUP; i++) {
+	for (size_t i = 0; i < GROUP; i++)
 		if (group[i].hash == hash)
 			return &group[i];
-		if (oldest->hash && (!group[i].hash || group[i].last_ns < oldest->last_ns))
-			oldest = &group[i];
-	}
 	if (!add)
 		return NULL;
-	if (oldest->hash && oldest->last_ns + within_ns > now_ns)
-		evaluator->counters.windows_full++;
-	*oldest = (struct window_key){.hash = hash};
-	return oldest;
+	owner = owner_of(evaluator->extraction.event);
+	key = make_room(evaluator, group, owner, within_ns);
+	*key = (struct window_key){.hash = hash, .owner = owner};
+	return key;
 }
 
 /* One match more of a key: is it the last of `count` within the time? Then the count begins anew. */
