@@ -154,6 +154,7 @@ FURTHER = [
     Deed("Sensitive file by another name", "/d/deed open a+ /tmp/folder/passwd", ("/bin/ln -s /etc /tmp/folder",)),
     Deed("Sensitive file by another name", "/d/deed link /etc/shadow /tmp/shadow"),
     Deed("Sensitive file by another name", "/d/deed open r+ /dev/fd/../../1/environ"),
+    Deed("Download run by a shell", f"/bin/sh -c ': | base64 -d | sh #{'|' * 15000}'"),
     Deed("Sensitive file by another name", "/d/deed open-again w /proc/sys/kernel/core_pattern"),
     Deed("Running executable overwritten", "/d/deed open-again w /proc/self/exe"),
     Deed("Runtime socket called", "/d/deed in /srv call-unix docker.sock"),
@@ -263,7 +264,7 @@ def test_deed_is_found_once(outcome, rule):
     assert fields["container.name"] == document["container"]["name"] and "<NA>" not in document["message"].split("container=")[1]
 
 
-@pytest.mark.parametrize("further", FURTHER, ids=lambda further: further.command)
+@pytest.mark.parametrize("further", FURTHER, ids=lambda further: further.command[:80])
 def test_other_ways_are_found_too(outcome, further):
     done, findings = outcome
     nonce, code = done[further]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 from conftest import run
@@ -67,6 +68,18 @@ def test_only_findings_as_falco_prints_them(sensor, container):
     assert set(finding) == {"hostname", "output", "output_fields", "priority", "rule", "source", "tags", "time"}
     assert (finding["rule"], finding["priority"], finding["output"]) == ("A nonce", "Warning", "ran true nonce-2")
     assert finding["time"].endswith("Z") and len(finding["time"]) == len("2026-01-02T03:04:05.123456789Z")
+
+
+def test_expressions_that_are_given_up_are_told_once_and_of_whom(sensor, container):
+    text = rule("Costly", "nonce-9").replace("proc.args contains nonce-9", "proc.args regex '(a|aa)+[bc]'")
+    running, _ = sensor(text)
+    for _ in range(5):
+        container.run("/bin/true", "a" * 200)
+        time.sleep(0.2)
+    assert running.end() == 0
+    told = [one for one in running.documents() if one.get("rule", {}).get("name") == "A rule's regular expression is too costly"]
+    assert [one["container"]["id"] for one in told] == [container.id] * 2  # the first at once, the others at the end
+    assert [one["message"].split()[0] for one in told] == ["1", "4"]
 
 
 def test_no_rules_no_findings(start, container):

@@ -9,7 +9,7 @@
 #include "detect/index.h"
 
 /* What one match may cost: some milliseconds, and as much memory as the groups of a sane expression need. */
-enum { MATCH_LIMIT = 200000, MATCH_DEPTH_LIMIT = 2000, MATCH_HEAP_KIB = 1024 };
+enum { MATCH_LIMIT = 500000, MATCH_DEPTH_LIMIT = 2000, MATCH_HEAP_KIB = 1024 };
 
 static const uint32_t turns_max = UINT32_MAX / 2;
 

@@ -5,9 +5,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "bpf/kernel_event.h"
+
+#define COSTLY_TOLD_NS (60 * 1000000000ull)
 
 struct detect {
 	struct detect_ops ops;
@@ -16,7 +19,10 @@ struct detect {
 	struct rules_evaluator *evaluator;
 	struct suppress *suppress;
 	uint64_t boot_unix_ns;
-	uint64_t regex_limits; /* as far as they were told */
+	/* Regular expressions that were given up: of this evaluator, not told yet, the last one's container, and when they were told. */
+	uint64_t regex_limits, costly, costly_ns, costly_told_ns;
+	uint8_t costly_id[EVENT_CONTAINER_ID_SIZE];
+	bool costly_inside;
 	/* Of the finding that is being made. */
 	const struct event *event;
 	uint64_t cause, now_ns;
@@ -131,39 +137,69 @@ static void on_match(void *context, const struct rules_rule *met)
 	detect->ops.send(detect->ops.context, &finding);
 }
 
+static void note_costly(struct detect *detect, const struct event *event)
+{
+	struct rules_counters counters;
+
+	rules_evaluator_counters(detect->evaluator, &counters);
+	if (counters.regex_limits == detect->regex_limits)
+		return;
+	detect->costly += counters.regex_limits - detect->regex_limits;
+	detect->regex_limits = counters.regex_limits;
+	detect->costly_ns = detect->now_ns;
+	detect->costly_inside = event->container != NULL;
+	if (event->container)
+		memcpy(detect->costly_id, event->container->id, sizeof(detect->costly_id));
+}
+
 void detect_event(struct detect *detect, const struct event *event, uint64_t cause, uint64_t now_ns)
 {
 	detect->event = event;
 	detect->cause = cause;
 	detect->now_ns = now_ns;
 	(void)rules_evaluate(detect->evaluator, event, on_match, detect);
+	note_costly(detect, event);
+}
+
+/* Whoever chooses the arguments may do it thousands of times: once a minute is often enough. */
+static void tell_costly(struct detect *detect, uint64_t now_ns)
+{
+	struct event_container container = {0};
+	char message[200];
+	struct event_rule rule = {
+		.name = TEXT_LITERAL("A rule's regular expression is too costly"),
+		.ruleset = TEXT_LITERAL("taffrail"),
+		.severity = EVENT_ERROR,
+	};
+	struct event event = {.action = EVENT_RULES,
+		.outcome = EVENT_FAILURE,
+		.time_ns = detect->boot_unix_ns + detect->costly_ns,
+		.count = 1,
+		.rule = &rule};
+
+	if (detect->costly == 0 || (detect->costly_told_ns && now_ns - detect->costly_told_ns < COSTLY_TOLD_NS))
+		return;
+	snprintf(message, sizeof(message),
+		"%" PRIu64
+		" matches of regular expressions were given up at their limit and count as not met, the last "
+		"one here: somebody pads his words, or an expression is to be simplified",
+		detect->costly);
+	rule.message = text_of(message);
+	log_limited("%s", message);
+	if (detect->costly_inside) {
+		memcpy(container.id, detect->costly_id, sizeof(container.id));
+		event.container = &container;
+	}
+	detect->costly = 0;
+	detect->costly_told_ns = now_ns;
+	detect->ops.send(detect->ops.context, &event);
 }
 
 void detect_tick(struct detect *detect, uint64_t now_ns, uint64_t boot_unix_ns)
 {
-	struct rules_counters counters;
-
 	detect->boot_unix_ns = boot_unix_ns;
 	suppress_expire(detect->suppress, now_ns);
-	rules_evaluator_counters(detect->evaluator, &counters);
-	if (counters.regex_limits > detect->regex_limits) {
-		const struct event_rule rule = {
-			.name = TEXT_LITERAL("A rule's regular expression is too costly"),
-			.ruleset = TEXT_LITERAL("taffrail"),
-			.message = TEXT_LITERAL("A regular expression was given up at its limit and counts as not met: "
-						"simplify it, or bind its ends"),
-			.severity = EVENT_ERROR,
-		};
-		struct event event = {.action = EVENT_RULES,
-			.outcome = EVENT_FAILURE,
-			.time_ns = boot_unix_ns + detect->now_ns,
-			.count = 1,
-			.rule = &rule};
-
-		log_limited("%.*s", (int)rule.message.length, rule.message.data);
-		detect->regex_limits = counters.regex_limits;
-		detect->ops.send(detect->ops.context, &event);
-	}
+	tell_costly(detect, now_ns);
 }
 
 /* --- the set ------------------------------------------------------------------------------------------------------------ */

@@ -35,7 +35,7 @@ int detect_replace(struct detect *detect, struct rules *rules);
 /* Judges an event that has its names. `cause`: its number, 0: it is not recorded. `now_ns`: boot time. */
 void detect_event(struct detect *detect, const struct event *event, uint64_t cause, uint64_t now_ns);
 
-/* Tells of what was held back long enough, and of rules that have run into a limit. UINT64_MAX: of all. */
+/* Tells of what was held back long enough, and once a minute of rules that have run into a limit. UINT64_MAX: of all. */
 void detect_tick(struct detect *detect, uint64_t now_ns, uint64_t boot_unix_ns);
 
 /* What rules want of the kernel, as loader_want takes it: the calls that they wait for, and the data. NULL is allowed. */
