@@ -29,56 +29,6 @@ struct ruleset {
 	_Atomic(struct ruleset_loaded *) loaded;
 };
 
-/* --- loading ----------------------------------------------------------------------------------------------------------- */
-
-static void add_pack(struct rules_loader *loader)
-{
-	for (const struct pack_file *file = pack_files; file->name; file++)
-		(void)rules_loader_add_text(loader, file->name,
-			(struct text){(const char *)file->begin, (size_t)(file->end - file->begin)});
-}
-
-static void take_report(struct ruleset_loaded *loaded, const struct rules_loader *loader)
-{
-	struct rules_report report;
-
-	rules_loader_report(loader, &report);
-	loaded->errors = report.error_count;
-	loaded->warnings = report.warning_count;
-	for (size_t i = 0; i < report.warning_count; i++)
-		log_debug("%s:%u:%u: %s", report.warnings[i].file, report.warnings[i].line, report.warnings[i].column,
-			report.warnings[i].message);
-	for (size_t i = 0; i < report.error_count; i++)
-		log_error("%s:%u:%u: %s", report.errors[i].file, report.errors[i].line, report.errors[i].column,
-			report.errors[i].message);
-	if (report.error_count > 0)
-		snprintf(loaded->why, sizeof(loaded->why), "%s:%u:%u: %s", report.errors->file, report.errors->line,
-			report.errors->column, report.errors->message);
-}
-
-struct ruleset_loaded *ruleset_load(const struct ruleset_options *options)
-{
-	const struct rules_options how = {.priority = RULES_DEBUG, .all = options->all};
-	struct ruleset_loaded *loaded = calloc(1, sizeof(*loaded));
-	struct rules_loader *loader = NULL;
-
-	if (!loaded || rules_loader_open(&loader) < 0) {
-		free(loaded);
-		return NULL;
-	}
-	for (size_t i = 0; i < options->path_count; i++)
-		(void)rules_loader_add(loader, options->paths[i]);
-	if (options->path_count == 0)
-		add_pack(loader);
-	if (rules_loader_compile(loader, &how, &loaded->rules) < 0)
-		loaded->rules = NULL;
-	take_report(loaded, loader);
-	if (!loaded->rules && loaded->errors == 0)
-		snprintf(loaded->why, sizeof(loaded->why), "there is no memory for them");
-	rules_loader_close(loader);
-	return loaded;
-}
-
 /* --- what files are ---------------------------------------------------------------------------------------------------- */
 
 /* What tells one state of a file from another. */
@@ -128,6 +78,56 @@ static uint64_t fingerprint(const struct ruleset_options *options)
 	for (size_t i = 0; i < options->path_count; i++)
 		sum = sum * 31 + mix_path(options->paths[i]);
 	return sum;
+}
+
+/* --- loading ----------------------------------------------------------------------------------------------------------- */
+
+static void add_pack(struct rules_loader *loader)
+{
+	for (const struct pack_file *file = pack_files; file->name; file++)
+		(void)rules_loader_add_text(loader, file->name,
+			(struct text){(const char *)file->begin, (size_t)(file->end - file->begin)});
+}
+
+static void take_report(struct ruleset_loaded *loaded, const struct rules_loader *loader)
+{
+	struct rules_report report;
+
+	rules_loader_report(loader, &report);
+	loaded->errors = report.error_count;
+	loaded->warnings = report.warning_count;
+	for (size_t i = 0; i < report.warning_count; i++)
+		log_debug("%s:%u:%u: %s", report.warnings[i].file, report.warnings[i].line, report.warnings[i].column,
+			report.warnings[i].message);
+	for (size_t i = 0; i < report.error_count; i++)
+		log_error("%s:%u:%u: %s", report.errors[i].file, report.errors[i].line, report.errors[i].column,
+			report.errors[i].message);
+	if (report.error_count > 0)
+		snprintf(loaded->why, sizeof(loaded->why), "%s:%u:%u: %s", report.errors->file, report.errors->line,
+			report.errors->column, report.errors->message);
+}
+
+struct ruleset_loaded *ruleset_load(const struct ruleset_options *options)
+{
+	const struct rules_options how = {.priority = RULES_DEBUG, .all = options->all};
+	struct ruleset_loaded *loaded = calloc(1, sizeof(*loaded));
+	struct rules_loader *loader = NULL;
+
+	if (!loaded || rules_loader_open(&loader) < 0) {
+		free(loaded);
+		return NULL;
+	}
+	for (size_t i = 0; i < options->path_count; i++)
+		(void)rules_loader_add(loader, options->paths[i]);
+	if (options->path_count == 0)
+		add_pack(loader);
+	if (rules_loader_compile(loader, &how, &loaded->rules) < 0)
+		loaded->rules = NULL;
+	take_report(loaded, loader);
+	if (!loaded->rules && loaded->errors == 0)
+		snprintf(loaded->why, sizeof(loaded->why), "there is no memory for them");
+	rules_loader_close(loader);
+	return loaded;
 }
 
 /* --- the thread -------------------------------------------------------------------------------------------------------- */
