@@ -21,6 +21,14 @@ def rule(name, nonce, output="ran %proc.cmdline"):
 """
 
 
+def has_loaded_programs(pid):
+    folder = f"/proc/{pid}/fd"
+    try:
+        return any("bpf" in os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder))
+    except FileNotFoundError:
+        return False  # one was closed meanwhile
+
+
 @pytest.fixture
 def sensor(start, tmp_path):
     def starter(text, *options):
@@ -141,6 +149,18 @@ def test_a_swapped_link_is_another_set(start, container, tmp_path):
     running.wait_for(lambda: any(LOADED in line for line in running.log))
     container.run("/bin/true", "nonce-7")
     running.wait_for(lambda: findings(running, "two"))
+
+
+def test_what_changes_while_the_sensor_starts_is_loaded(start, container, tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(rule("Before", "nonce-10"))
+    running = start("taffrail-sensor", "--stdout", "--set", "coverage.interval=0", "--rules", str(path))
+    running.wait_for(lambda: has_loaded_programs(running.process.pid))  # which comes after the rules
+    path.write_text(rule("After", "nonce-10"))
+    assert not any(": ready" in line for line in running.log)
+    running.wait_for(lambda: any(LOADED in line for line in running.log))
+    container.run("/bin/true", "nonce-10")
+    running.wait_for(lambda: findings(running, "After"))
 
 
 def test_a_file_with_errors_keeps_the_rules_and_is_an_alarm(sensor, container):

@@ -149,17 +149,19 @@ int pipeline_open_detect(struct pipeline *pipeline)
 		(uint32_t)settings->findings_limit, settings->findings_window_ms * 1000 * 1000};
 	const struct detect_ops ops = {send_finding, pipeline};
 	const struct rules_names names = {.context = pipeline, .user = user_name, .group = group_name};
+	uint64_t files;
 	int error;
 
 	if (!pipeline->loaded)
 		return 0;
+	files = pipeline->loaded->files;
 	error = detect_open(&pipeline->detect, pipeline->loaded->rules, &names, &limit, &ops);
 	if (error)
 		rules_free(pipeline->loaded->rules);
 	free(pipeline->loaded);
 	pipeline->loaded = NULL;
 	if (!error && !pipeline->reader && pipeline->rule_options.path_count > 0)
-		error = ruleset_watch(&pipeline->ruleset, &pipeline->rule_options);
+		error = ruleset_watch(&pipeline->ruleset, &pipeline->rule_options, files);
 	return error ? error : want(pipeline);
 }
 

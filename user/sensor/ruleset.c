@@ -23,6 +23,7 @@ enum { LOOK_MS = 1000 };
 
 struct ruleset {
 	const struct ruleset_options *options;
+	uint64_t files; /* as they were when the rules at start were loaded */
 	pthread_t thread;
 	int call_fd; /* written to: load again, or end */
 	atomic_bool ending, hurried;
@@ -117,6 +118,7 @@ struct ruleset_loaded *ruleset_load(const struct ruleset_options *options)
 		free(loaded);
 		return NULL;
 	}
+	loaded->files = fingerprint(options);
 	for (size_t i = 0; i < options->path_count; i++)
 		(void)rules_loader_add(loader, options->paths[i]);
 	if (options->path_count == 0)
@@ -142,7 +144,7 @@ static void discard(struct ruleset_loaded *loaded)
 static void *run(void *context)
 {
 	struct ruleset *ruleset = context;
-	uint64_t in_use = fingerprint(ruleset->options), seen = in_use;
+	uint64_t in_use = ruleset->files, seen = in_use;
 
 	while (!atomic_load(&ruleset->ending)) {
 		struct pollfd call = {.fd = ruleset->call_fd, .events = POLLIN};
@@ -160,7 +162,7 @@ static void *run(void *context)
 	return NULL;
 }
 
-int ruleset_watch(struct ruleset **out, const struct ruleset_options *options)
+int ruleset_watch(struct ruleset **out, const struct ruleset_options *options, uint64_t files)
 {
 	struct ruleset *ruleset = calloc(1, sizeof(*ruleset));
 	sigset_t all, before;
@@ -169,6 +171,7 @@ int ruleset_watch(struct ruleset **out, const struct ruleset_options *options)
 	if (!ruleset)
 		return -ENOMEM;
 	ruleset->options = options;
+	ruleset->files = files;
 	ruleset->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = ruleset->call_fd < 0 ? errno : 0;
 	if (!error) {

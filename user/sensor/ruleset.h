@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "detect/rules.h"
 
@@ -22,6 +23,7 @@ struct ruleset_options {
 struct ruleset_loaded {
 	struct rules *rules; /* NULL: they cannot be loaded */
 	size_t errors, warnings;
+	uint64_t files; /* what the files were before they were read, as ruleset_watch takes it */
 	char why[512]; /* the first error, or "": FILE:LINE:COLUMN: reason */
 };
 
@@ -30,8 +32,8 @@ struct ruleset_loaded *ruleset_load(const struct ruleset_options *options);
 
 struct ruleset;
 
-/* Starts the thread; `options` must stay. 0 or -errno. */
-int ruleset_watch(struct ruleset **ruleset, const struct ruleset_options *options);
+/* Starts the thread; `options` must stay. `files`: as the rules that are in use were loaded. 0 or -errno. */
+int ruleset_watch(struct ruleset **ruleset, const struct ruleset_options *options, uint64_t files);
 
 /* Load again at once, whether anything has changed or not. Safe in a signal handler. */
 void ruleset_hurry(struct ruleset *ruleset);
