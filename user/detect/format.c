@@ -258,3 +258,54 @@ void rules_output_fields(struct rules_evaluator *evaluator, const struct rules_r
 		each(context, evaluator->rules->program.slots[rule->parts[i].slot - 1].name, &value);
 	}
 }
+
+/* Where a value begins is said when the values do not move any more. */
+static void take_output(void *context, struct text name, const struct rules_value *value)
+{
+	static const enum event_output_type types[] = {
+		[RULES_MISSING] = EVENT_OUTPUT_MISSING,
+		[RULES_TEXT] = EVENT_OUTPUT_TEXT,
+		[RULES_NUMBER] = EVENT_OUTPUT_NUMBER,
+		[RULES_BOOLEAN] = EVENT_OUTPUT_TEXT,
+	};
+	struct rules_outputs *outputs = context;
+	struct event_output *output;
+
+	if (outputs->count == EVENT_OUTPUTS_MAX)
+		return;
+	output = &outputs->items[outputs->count++];
+	*output = (struct event_output){.name = name, .type = types[value->type]};
+	if (value->type == RULES_MISSING)
+		return;
+	if (value->type == RULES_NUMBER) {
+		char digits[24];
+
+		output->value.length = (size_t)snprintf(digits, sizeof(digits), "%" PRId64, value->number);
+		buffer_append(&outputs->values, digits, output->value.length);
+		return;
+	}
+	output->value.length = value->text.length;
+	if (value->text.length > 0)
+		buffer_append(&outputs->values, value->text.data, value->text.length);
+}
+
+void rules_outputs_take(struct rules_outputs *outputs, struct rules_evaluator *evaluator, const struct rules_rule *rule)
+{
+	const char *at;
+
+	buffer_clear(&outputs->values);
+	outputs->count = 0;
+	rules_output_fields(evaluator, rule, take_output, outputs);
+	if (outputs->values.failed)
+		outputs->count = 0;
+	at = outputs->values.data;
+	for (size_t i = 0; i < outputs->count; i++) {
+		outputs->items[i].value.data = at;
+		at += outputs->items[i].value.length;
+	}
+}
+
+void rules_outputs_free(struct rules_outputs *outputs)
+{
+	buffer_free(&outputs->values);
+}

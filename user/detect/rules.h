@@ -167,6 +167,19 @@ struct rules_value {
 /* Inside `matched`: calls `each` for the fields of the rule's output, in their order, each once. */
 void rules_output_fields(struct rules_evaluator *evaluator, const struct rules_rule *rule,
 	void (*each)(void *context, struct text name, const struct rules_value *value), void *context);
+
+/* The same as an event has them. Zeroed at first. */
+struct rules_outputs {
+	struct event_output items[EVENT_OUTPUTS_MAX];
+	size_t count;
+	struct buffer values; /* what the items point into, until the next are taken */
+};
+
+/* Inside `matched`. Without memory for them there are none. */
+void rules_outputs_take(
+	struct rules_outputs *outputs, struct rules_evaluator *evaluator, const struct rules_rule *rule);
+void rules_outputs_free(struct rules_outputs *outputs);
+
 void rules_evaluator_counters(const struct rules_evaluator *evaluator, struct rules_counters *counters);
 /* May be called with NULL. */
 void rules_evaluator_close(struct rules_evaluator *evaluator);

@@ -26,9 +26,8 @@ struct detect {
 	/* Of the finding that is being made. */
 	const struct event *event;
 	uint64_t cause, now_ns;
-	struct buffer message, values;
-	struct event_output outputs[EVENT_OUTPUTS_MAX];
-	size_t output_count;
+	struct buffer message;
+	struct rules_outputs outputs;
 };
 
 /* --- what was held back ------------------------------------------------------------------------------------------------ */
@@ -64,46 +63,6 @@ static void tell_held(void *context, const struct suppress_held *held)
 
 /* --- findings ----------------------------------------------------------------------------------------------------------- */
 
-/* Where a value begins is said when the values do not move any more. */
-static void take_output(void *context, struct text name, const struct rules_value *value)
-{
-	static const enum event_output_type types[] = {
-		[RULES_MISSING] = EVENT_OUTPUT_MISSING,
-		[RULES_TEXT] = EVENT_OUTPUT_TEXT,
-		[RULES_NUMBER] = EVENT_OUTPUT_NUMBER,
-		[RULES_BOOLEAN] = EVENT_OUTPUT_TEXT,
-	};
-	struct detect *detect = context;
-	struct event_output *output;
-
-	if (detect->output_count == EVENT_OUTPUTS_MAX)
-		return;
-	output = &detect->outputs[detect->output_count++];
-	*output = (struct event_output){.name = name, .type = types[value->type]};
-	if (value->type == RULES_MISSING)
-		return;
-	if (value->type == RULES_NUMBER) {
-		char digits[24];
-
-		output->value.length = (size_t)snprintf(digits, sizeof(digits), "%" PRId64, value->number);
-		buffer_append(&detect->values, digits, output->value.length);
-		return;
-	}
-	output->value.length = value->text.length;
-	if (value->text.length > 0)
-		buffer_append(&detect->values, value->text.data, value->text.length);
-}
-
-static void settle_outputs(struct detect *detect)
-{
-	const char *at = detect->values.data;
-
-	for (size_t i = 0; i < detect->output_count; i++) {
-		detect->outputs[i].value.data = at;
-		at += detect->outputs[i].value.length;
-	}
-}
-
 static void on_match(void *context, const struct rules_rule *met)
 {
 	struct detect *detect = context;
@@ -123,16 +82,12 @@ static void on_match(void *context, const struct rules_rule *met)
 		    &rule.suppressed))
 		return;
 	buffer_clear(&detect->message);
-	buffer_clear(&detect->values);
-	detect->output_count = 0;
 	rules_output(detect->evaluator, met, &detect->message);
-	rules_output_fields(detect->evaluator, met, take_output, detect);
-	if (detect->message.failed || detect->values.failed) /* for want of memory: the finding itself is told */
-		detect->output_count = 0;
-	settle_outputs(detect);
+	rules_outputs_take(&detect->outputs, detect->evaluator, met);
+	/* For want of memory there is none: the finding itself is told. */
 	rule.message = (struct text){detect->message.data, detect->message.failed ? 0 : detect->message.length};
-	rule.outputs = detect->outputs;
-	rule.output_count = detect->output_count;
+	rule.outputs = detect->outputs.items;
+	rule.output_count = detect->outputs.count;
 	finding.rule = &rule;
 	detect->ops.send(detect->ops.context, &finding);
 }
@@ -258,6 +213,6 @@ void detect_close(struct detect *detect)
 	rules_evaluator_close(detect->evaluator);
 	rules_free(detect->rules);
 	buffer_free(&detect->message);
-	buffer_free(&detect->values);
+	rules_outputs_free(&detect->outputs);
 	free(detect);
 }
