@@ -219,4 +219,6 @@ def test_rules_over_what_a_collector_has(tmp_path, start, container):
     done = finding_lines(tmp_path, data)
     assert done.returncode == 0, done.stderr
     assert len([line for line in done.stdout.splitlines() if line.endswith(f"Notice made {made}")]) == 1, done.stdout
+    finding = json.loads(finding_lines(tmp_path, data, "--json").stdout)
+    assert finding["output_fields"] == {"fd.name": str(made)}
     assert re.search(r"^1 findings in \d+ events$", done.stderr, re.M)

@@ -26,6 +26,7 @@ struct run {
 	struct rules_evaluator *evaluator;
 	const struct event *event;
 	struct buffer out;
+	struct rules_outputs outputs;
 	uint64_t events, findings;
 	bool damaged;
 };
@@ -46,7 +47,10 @@ static void print_finding(void *context, const struct rules_rule *met)
 
 	run->findings++;
 	rules_output(run->evaluator, met, &message);
+	rules_outputs_take(&run->outputs, run->evaluator, met);
 	rule.message = (struct text){message.data, message.length};
+	rule.outputs = run->outputs.items;
+	rule.output_count = run->outputs.count;
 	finding.rule = &rule;
 	if (run->test->json)
 		falco_write(&run->out, &finding);
@@ -79,8 +83,12 @@ static void judge_frame(struct run *run, const char *path, const struct segment_
 		return;
 	}
 	for (size_t i = 0; i < events.count; i++) {
-		/* Older events are another frame's; and what is an alert already is no event of its own. */
-		if (events.events[i].sequence < frame->first || events.events[i].rule)
+		/*
+		 * Older events are another frame's; what is an alert already is no event of its own, and what the runtime
+		 * did on its way into a container is none that a sensor judges.
+		 */
+		if (events.events[i].sequence < frame->first || events.events[i].rule ||
+			events.events[i].runtime_setup)
 			continue;
 		judge_event(run, &events.events[i]);
 	}
@@ -141,6 +149,7 @@ static int judge_store(const struct rules_test *test, bool directory)
 	fprintf(stderr, "%" PRIu64 " findings in %" PRIu64 " events\n", run.findings, run.events);
 	rules_evaluator_close(run.evaluator);
 	buffer_free(&run.out);
+	rules_outputs_free(&run.outputs);
 	return run.damaged ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
