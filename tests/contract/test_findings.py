@@ -173,6 +173,21 @@ def test_a_file_with_errors_keeps_the_rules_and_is_an_alarm(sensor, container):
     running.wait_for(lambda: findings(running, "Old"))
 
 
+def test_an_empty_folder_is_no_set_of_rules(start, container, tmp_path):
+    folder = tmp_path / "rules.d"
+    folder.mkdir()
+    for how in ("--stdout", "--check"):
+        done = run("taffrail-sensor", how, "--rules", str(folder))
+        assert done.returncode == 1 and "not one rule" in done.stderr, done.stderr
+    (folder / "rules.yaml").write_text(rule("Old", "nonce-11"))
+    running = start("taffrail-sensor", "--stdout", "--set", "coverage.interval=0", "--rules", str(folder))
+    running.ready()
+    (folder / "rules.yaml").unlink()
+    running.wait_for(lambda: [one for one in running.documents() if one["event"]["action"] == "rules_refused"])
+    container.run("/bin/true", "nonce-11")
+    running.wait_for(lambda: findings(running, "Old"))
+
+
 def test_rules_with_errors_at_the_start(tmp_path):
     path = tmp_path / "rules.yaml"
     path.write_text(rule("New", "nonce").replace("proc.args", "proc.nosuch"))

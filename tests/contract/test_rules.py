@@ -126,6 +126,17 @@ def test_a_file_that_is_not_there_is_an_error(files):
     assert done.stdout.startswith(f"{files / 'none.yaml'}:1:1: error: cannot be read: No such file")
 
 
+def test_what_is_no_file_is_an_error_and_not_waited_for(files):
+    folder = files / "rules.d"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.yaml")
+    (folder / "zero.yaml").symlink_to("/dev/zero")
+    (folder / "folder.yaml").mkdir()
+    done = check(folder)
+    assert done.returncode == 1
+    assert [line.split(": ")[1:] for line in done.stdout.splitlines()[:3]] == [["error", "is no file"]] * 3
+
+
 def test_control_characters_do_not_reach_the_terminal(files):
     (files / "evil.yaml").write_bytes(b'- rule: "a\\x1b[31mb"\n  nosuch: 1\n')
     done = check(files / "evil.yaml")

@@ -118,6 +118,16 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* A pipe or a device among the files would be waited for, or be read for ever. */
+static int add_member(struct rules_loader *loader, const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+		return sources_refuse(&loader->sources, path, "is no file");
+	return add_file(loader, path);
+}
+
 static int add_directory(struct rules_loader *loader, const char *path)
 {
 	struct dirent **entries;
@@ -129,7 +139,7 @@ static int add_directory(struct rules_loader *loader, const char *path)
 	for (int i = 0; i < count; i++) {
 		if (snprintf(name, sizeof(name), "%s/%s", path, entries[i]->d_name) >= (int)sizeof(name))
 			result = sources_refuse(&loader->sources, path, "has a path that is too long");
-		else if (add_file(loader, name) < 0)
+		else if (add_member(loader, name) < 0)
 			result = -EINVAL;
 		free(entries[i]);
 	}

@@ -60,7 +60,12 @@ static int load_rules(struct check *check, const struct settings *settings)
 	if (settings->no_rules)
 		return 0;
 	check->loaded = ruleset_load(&options);
-	return !check->loaded ? -ENOMEM : check->loaded->rules ? 0 : -EINVAL;
+	if (!check->loaded)
+		return -ENOMEM;
+	if (check->loaded->rules)
+		return 0;
+	log_error("the rules cannot be loaded (errors: %zu): %s", check->loaded->errors, check->loaded->why);
+	return -EINVAL;
 }
 
 /* --- coverage --------------------------------------------------------------------------------------------------------- */

@@ -66,8 +66,9 @@ static void tell_refused(struct pipeline *pipeline, const struct ruleset_loaded 
 		.count = 1,
 		.rule = &rule};
 
-	snprintf(message, sizeof(message), "The rules of before stay, for the new ones have %zu errors: %s",
-		loaded->errors, loaded->why);
+	snprintf(message, sizeof(message),
+		"The rules of before stay, for the new ones cannot be loaded (errors: %zu): %s", loaded->errors,
+		loaded->why);
 	rule.message = text_of(message);
 	log_error("%s", message);
 	pipeline_send(pipeline, &event);
@@ -138,7 +139,7 @@ int pipeline_load_rules(struct pipeline *pipeline)
 		return -ENOMEM;
 	if (pipeline->loaded->rules)
 		return 0;
-	log_error("the rules cannot be loaded, %zu errors: %s", pipeline->loaded->errors, pipeline->loaded->why);
+	log_error("the rules cannot be loaded (errors: %zu): %s", pipeline->loaded->errors, pipeline->loaded->why);
 	return -EINVAL;
 }
 

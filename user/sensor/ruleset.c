@@ -113,6 +113,7 @@ struct ruleset_loaded *ruleset_load(const struct ruleset_options *options)
 	const struct rules_options how = {.priority = RULES_DEBUG, .all = options->all};
 	struct ruleset_loaded *loaded = calloc(1, sizeof(*loaded));
 	struct rules_loader *loader = NULL;
+	bool empty = false;
 
 	if (!loaded || rules_loader_open(&loader) < 0) {
 		free(loaded);
@@ -125,8 +126,17 @@ struct ruleset_loaded *ruleset_load(const struct ruleset_options *options)
 		add_pack(loader);
 	if (rules_loader_compile(loader, &how, &loaded->rules) < 0)
 		loaded->rules = NULL;
+	if (loaded->rules && rules_count(loaded->rules) == 0) {
+		/* An empty folder is a mistake, or a volume that is not there yet: who wants none says so. */
+		rules_free(loaded->rules);
+		loaded->rules = NULL;
+		empty = true;
+	}
 	take_report(loaded, loader);
-	if (!loaded->rules && loaded->errors == 0)
+	if (empty)
+		snprintf(
+			loaded->why, sizeof(loaded->why), "there is not one rule in them (--no-rules: none is wanted)");
+	else if (!loaded->rules && loaded->errors == 0)
 		snprintf(loaded->why, sizeof(loaded->why), "there is no memory for them");
 	rules_loader_close(loader);
 	return loaded;
