@@ -17,7 +17,7 @@ TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 # What a user's file adds, as deploy/rules/README.md shows it.
 INDICATORS = """
 - list: taffrail_malicious_addresses
-  items: [203.0.113.66]
+  items: [203.0.113.66, 127.66.66.66]
   override: {{items: append}}
 - list: taffrail_malicious_networks
   items: [198.51.100.0/24]
@@ -154,6 +154,8 @@ FURTHER = [
     Deed("Sensitive file by another name", "/d/deed open a+ /tmp/folder/passwd", ("/bin/ln -s /etc /tmp/folder",)),
     Deed("Sensitive file by another name", "/d/deed link /etc/shadow /tmp/shadow"),
     Deed("Sensitive file by another name", "/d/deed open r+ /dev/fd/../../1/environ"),
+    Deed("Malicious address", "/d/deed call-many 127.66.66.66 53 1"),  # it is refused
+    Deed("Cloud metadata service called", "/d/deed send ::ffff:169.254.169.254 80"),
     Deed("Download run by a shell", f"/bin/sh -c ': | base64 -d | sh #{'|' * 15000}'"),
     Deed("Sensitive file by another name", "/d/deed open-again w /proc/sys/kernel/core_pattern"),
     Deed("Running executable overwritten", "/d/deed open-again w /proc/self/exe"),
