@@ -286,6 +286,12 @@ static int mount_there(char **words)
 	return 0;
 }
 
+static int move_mount_there(char **words)
+{
+	(void)!syscall(429, AT_FDCWD, words[0], AT_FDCWD, words[1], 0); /* move_mount */
+	return 0;
+}
+
 /* --- sockets ------------------------------------------------------------------------------------------------------------ */
 
 static socklen_t address_of(struct sockaddr_storage *address, const char *ip, const char *port)
@@ -519,6 +525,7 @@ static const struct verb {
 	{"symlink", 2, link_soft},
 	{"by-handle", 1, by_handle},
 	{"mount", 3, mount_there},
+	{"move-mount", 2, move_mount_there},
 	{"call", 2, call},
 	{"call-many", 3, call_many},
 	{"call-datagram", 2, call_datagram},

@@ -159,6 +159,7 @@ FURTHER = [
     Deed("Download run by a shell", f"/bin/sh -c ': | base64 -d | sh #{'|' * 15000}'"),
     Deed("Sensitive file by another name", "/d/deed open-again w /proc/sys/kernel/core_pattern"),
     Deed("Running executable overwritten", "/d/deed open-again w /proc/self/exe"),
+    Deed("Device or control file system mounted", "/d/deed move-mount /srv /mnt"),
     Deed("Runtime socket called", "/d/deed in /srv call-unix docker.sock"),
     Deed("Tool for containers or clusters", "/bin/busybox nsenter -t 1 true"),
     Deed("Setuid bit set", "/d/deed create 4755 /tmp/made-so"),
