@@ -97,6 +97,8 @@ DEEDS = {
     "Package manager": ("/d/apt-get install -y curl", "/d/apt-get --version"),
     "Package manager of a language": ("/d/pip install something", "/d/npm start"),
     "Program that was not in the image": (("/tmp/dropped", ("/d/deed copy /d/deed /tmp/dropped",)), "/d/deed"),
+    "Program started by the loader": (("/tmp/ld-musl-x86_64.so.1 /tmp/dropped", ("/d/deed copy /d/deed /tmp/ld-musl-x86_64.so.1",)),
+                                      ("/tmp/ld-linux.so.2 --verify /bin/true", ("/d/deed copy /d/deed /tmp/ld-linux.so.2",))),
     "Program in a folder for passing files": ("/run/passing/deed", "/d/deed"),
     "Hidden program": ("/d/.hidden", "/d/.local/bin/tool"),
     # --- 70-files.yaml
