@@ -244,7 +244,7 @@ Test(receive, full_disk_ends_the_stream_and_room_lets_it_go_on)
 		wire_bytes_free(bytes);
 	}
 	assert_refused(&room, &sensor, GRPC_UNAVAILABLE, "stored");
-	turn_for(&room, 5);
+	until(&room, store_synced(room.store, host_id, epoch) > 0);
 	open_sensor(&room, &sensor);
 	acked = sensor.stored;
 	cr_assert(acked >= 1 && acked < 8, "%d", (int)acked);
