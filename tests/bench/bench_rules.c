@@ -173,8 +173,7 @@ static struct rules *make_rules(unsigned int count)
 {
 	static const char *const conditions[] = {
 		"evt.type in (execve, execveat) and container.id != host and proc.name in (tool%u, other%u)",
-		"evt.type in (open, openat, openat2) and evt.is_open_write=true and fd.name startswith "
-		"/opt/app%u/lib%u",
+		"evt.type in (open, openat, openat2) and evt.is_open_write=true and fd.name startswith /opt/a%u/lib%u",
 		"evt.type in (open, openat, openat2) and evt.is_open_read=true and fd.name endswith /secret%u.key%u",
 		"evt.type in (execve, execveat) and proc.cmdline contains \"--attack%u-%u\" and not proc.pname=sshd",
 		"evt.type=connect and fd.sport = 1%u and proc.name != allowed%u",

@@ -87,8 +87,7 @@ static void judge_frame(struct run *run, const char *path, const struct segment_
 		 * Older events are another frame's; what is an alert already is no event of its own, and what the runtime
 		 * did on its way into a container is none that a sensor judges.
 		 */
-		if (events.events[i].sequence < frame->first || events.events[i].rule ||
-			events.events[i].runtime_setup)
+		if (events.events[i].sequence < frame->first || events.events[i].rule || events.events[i].runtime_setup)
 			continue;
 		judge_event(run, &events.events[i]);
 	}

@@ -312,8 +312,9 @@ static int resolve_check(struct program *program, struct sources *sources, struc
 	if (!can_compare(slot, check.relation))
 		return sources_error(sources, expression->place, "%.*s cannot be compared by %s",
 			SOURCE_WORDS(slot->name), expression_operator_name(check.relation));
-	if (check.right && (program->slots[check.right - 1].type != slot->type || check.relation == OPERATOR_REGEX ||
-				   check.relation == OPERATOR_BCONTAINS || check.relation == OPERATOR_BSTARTSWITH))
+	if (expression->right &&
+		(program->slots[check.right - 1].type != slot->type || check.relation == OPERATOR_REGEX ||
+			check.relation == OPERATOR_BCONTAINS || check.relation == OPERATOR_BSTARTSWITH))
 		return sources_error(sources, expression->right->place, "%.*s cannot be compared with this",
 			SOURCE_WORDS(slot->name));
 	error = check_types(sources, slot, expression, report);

@@ -24,7 +24,7 @@ struct ruleset_loaded {
 	struct rules *rules; /* NULL: they cannot be loaded */
 	size_t errors, warnings;
 	uint64_t files; /* what the files were before they were read, as ruleset_watch takes it */
-	char why[512]; /* the first error, or "": FILE:LINE:COLUMN: reason */
+	char why[512];  /* the first error, or "": FILE:LINE:COLUMN: reason */
 };
 
 /* Loads at once. The caller's to free: rules_free, free. NULL without memory. */
