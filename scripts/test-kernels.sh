@@ -7,7 +7,7 @@
 #                      KERNEL/MODE: in this mode alone
 #   --mode MODE        only with these hooks: tracepoint or function (default: both, but 5.10 has the first alone), or auto
 #   --filter PATTERN   only these tests, as Criterion names them: 'kernel_file/*'
-#   --quick            without the races, the flood and what starts a sensor for every test: a third of the time
+#   --quick            without the races, the flood and what starts a sensor of its own: a third of the time
 #   --jobs N           so many guests at a time (1); one takes one processor
 #   --run COMMAND      run this shell command in each guest instead of the tests, and show the console
 #   --arch ARCH        amd64 or arm64; default: this machine's
@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
 	--arch) arch=$2 && shift ;;
 	--limit) limit=$2 && shift ;;
 	--jobs) jobs=$2 && shift ;;
-	--quick) filter=(--filter '!(bypass_race|flood|kernel_policy)/*') ;;
+	--quick) filter=(--filter '!(bypass_race|flood|kernel_policy|family_*)/*') ;;
 	--tap) tap=$2 && shift ;;
 	-*) die "there is no option $1: see the head of scripts/test-kernels.sh" ;;
 	*) kernels+=("$1") ;;

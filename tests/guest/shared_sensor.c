@@ -2,8 +2,9 @@
 /*
  * What a guest's tests start as their sensor: it lends them the one that init has started, for to load the programs costs
  * an emulated processor many seconds. A test that gives other arguments, or has TAFFRAIL_OWN_SENSOR set, gets a sensor of
- * its own. Those that ask for calls by need (family_ask) are lent another one, that is asked for all of them and started for
- * the first of them.
+ * its own. Those that ask for calls by need (family_ask) are lent another one, that is asked for all of them. It is started
+ * for the first of them and ended for the next test that wants the ordinary one: where the kernel passes over a program
+ * that it finds at work on that CPU already, two sensors that watch each other make that much more likely.
  *
  * Says "ready" as the sensor does, and at SIGTERM copies to stdout what the sensor has written since. To know that all of
  * it is there, a process in a container of its own makes one record for each ring: rings keep their order.
@@ -21,6 +22,7 @@
 
 #define SENSOR "/bin/taffrail-sensor"
 #define FAMILIES_CONFIG "/run/families.yaml"
+#define FAMILIES_PID "/run/families.pid"
 
 enum { MARK_SECONDS = 60, SETTLE_MS = 200, READY_SECONDS = 300 };
 
@@ -77,6 +79,28 @@ static int is_ready(const struct lent *lent)
 	return strstr(text_of(lent->log), "taffrail-sensor: ready") != NULL;
 }
 
+static void end_families(void)
+{
+	pid_t sensor = (pid_t)atoi(text_of(FAMILIES_PID));
+
+	if (sensor > 0)
+		kill(sensor, SIGKILL);
+	unlink(FAMILIES_PID);
+	unlink(FAMILIES_CONFIG);
+	unlink(of_families.log);
+	unlink(of_families.lines);
+}
+
+static void note_pid(void)
+{
+	FILE *file = fopen(FAMILIES_PID, "we");
+
+	if (!file)
+		_exit(127);
+	fprintf(file, "%d", (int)getpid());
+	fclose(file);
+}
+
 /* Starts the families' one, if this is the first test that wants it: it goes on when this process has ended. */
 static int start_families(void)
 {
@@ -91,6 +115,7 @@ static int start_families(void)
 	if (fork() == 0) {
 		snprintf(setting, sizeof(setting), "hooks=%s", hooks ? hooks : "auto");
 		setsid();
+		note_pid();
 		if (!freopen(of_families.lines, "a", stdout) || !freopen(of_families.log, "a", stderr))
 			_exit(127);
 		execl(SENSOR, SENSOR, "--stdout", "--no-rules", "--config", FAMILIES_CONFIG, "--set", setting,
@@ -173,7 +198,9 @@ int main(int argc, char **argv)
 		execv(SENSOR, argv);
 		return die(SENSOR);
 	}
-	if (lent == &of_families && start_families() < 0)
+	if (lent == &init_s)
+		end_families();
+	else if (start_families() < 0)
 		return die(FAMILIES_CONFIG);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);

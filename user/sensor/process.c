@@ -248,7 +248,7 @@ static void fill_credentials(struct event_process *view, const struct kernel_exe
 	view->cap_ambient = exec->cap_ambient;
 }
 
-static int fill_from_exec(struct image *image, const struct record *record, uint64_t boot_unix_ns)
+static int fill_from_exec(struct image *image, const struct record *record)
 {
 	const struct kernel_exec *exec = record->exec;
 	struct event_process *view = &image->view;
@@ -260,7 +260,8 @@ static int fill_from_exec(struct image *image, const struct record *record, uint
 	view->inode = exec->inode;
 	view->ctime_ns = exec->ctime_ns;
 	view->mtime_ns = exec->mtime_ns;
-	view->namespace_ns = exec->namespace_ns ? boot_unix_ns + exec->namespace_ns : 0;
+	/* By its own start: what boot time is in Unix time is not told alike twice. */
+	view->namespace_ns = exec->namespace_ns ? view->start_ns + exec->namespace_ns - exec->header.start_ns : 0;
 	view->tty_major = exec->tty_major;
 	view->tty_minor = exec->tty_minor;
 	memcpy(view->fd_types, exec->fd_types, sizeof(view->fd_types));
@@ -304,7 +305,7 @@ static struct image *apply_exec(struct process_table *table, const struct record
 
 	if (!image)
 		return NULL;
-	if (fill_from_exec(image, record, boot_unix_ns) < 0 ||
+	if (fill_from_exec(image, record) < 0 ||
 		(!process && !(process = add(table, header->tgid, header->start_ns)))) {
 		image->references = 1;
 		image_release(image);
