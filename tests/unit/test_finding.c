@@ -15,7 +15,8 @@ static const struct text tags[] = {TEXT_STATIC("container"), TEXT_STATIC("mitre_
 	TEXT_STATIC("T1059.004"), TEXT_STATIC("T105"), TEXT_STATIC("T1059.4")};
 static struct event_output outputs[] = {{TEXT_STATIC("proc.cmdline"), TEXT_STATIC("sh \"-c\" \xff"), EVENT_OUTPUT_TEXT},
 	{TEXT_STATIC("proc.pid"), TEXT_STATIC("42"), EVENT_OUTPUT_NUMBER},
-	{TEXT_STATIC("fd.name"), TEXT_STATIC(""), EVENT_OUTPUT_MISSING}};
+	{TEXT_STATIC("fd.name"), TEXT_STATIC(""), EVENT_OUTPUT_MISSING},
+	{TEXT_STATIC("container.privileged"), TEXT_STATIC("true"), EVENT_OUTPUT_BOOLEAN}};
 static struct event_rule rule = {
 	.name = TEXT_STATIC("Shell in a server"),
 	.description = TEXT_STATIC("A server starts no shell."),
@@ -55,7 +56,8 @@ Test(finding, as_a_document)
 	cr_assert_str_eq(document_at(document, "taffrail", "rule", "priority"), "Warning");
 	cr_assert_str_eq(document_at(document, "taffrail", "rule", "suppressed"), "7");
 	cr_assert_str_eq(document_at(document, "taffrail", "rule", "output_fields"),
-		"{ \"proc.cmdline\": \"sh \\\"-c\\\" \\\\xff\", \"proc.pid\": 42, \"fd.name\": null }");
+		"{ \"proc.cmdline\": \"sh \\\"-c\\\" \\\\xff\", \"proc.pid\": 42, \"fd.name\": null, "
+		"\"container.privileged\": true }");
 	cr_assert(strstr(document_at(document, "taffrail", "escaped", NULL), "taffrail.rule.output_fields"));
 	cr_assert_str_eq(document_at(document, "container", "name", NULL), "main");
 	json_object_put(document);
@@ -94,7 +96,8 @@ Test(finding, as_falco_prints_it)
 	cr_assert_str_eq(out.data,
 		"{\"hostname\":\"node-1\",\"output\":\"a shell: sh\",\"output_fields\":{\"proc.cmdline\":\"sh "
 		"\\\"-c\\\" \\\\xff\","
-		"\"proc.pid\":42,\"fd.name\":null},\"priority\":\"Warning\",\"rule\":\"Shell in a "
+		"\"proc.pid\":42,\"fd.name\":null,\"container.privileged\":true},\"priority\":\"Warning\",\"rule\":"
+		"\"Shell in a "
 		"server\",\"source\":\"syscall\","
 		"\"tags\":[\"container\",\"mitre_execution\",\"T1059\",\"T1059.004\",\"T105\",\"T1059.4\"],"
 		"\"time\":\"2026-01-02T03:04:05.123456789Z\"}");
@@ -175,6 +178,8 @@ Test(finding, a_number_that_is_none_is_refused)
 		cr_assert_eq(on_the_wire(&event, &events), 0, "'%s' was refused", right[i]);
 		wire_free(&events);
 	}
+	outputs[3].value = TEXT_LITERAL("yes");
+	cr_assert_eq(on_the_wire(&event, &events), -EBADMSG);
 }
 
 Test(finding, techniques)

@@ -266,7 +266,7 @@ static void take_output(void *context, struct text name, const struct rules_valu
 		[RULES_MISSING] = EVENT_OUTPUT_MISSING,
 		[RULES_TEXT] = EVENT_OUTPUT_TEXT,
 		[RULES_NUMBER] = EVENT_OUTPUT_NUMBER,
-		[RULES_BOOLEAN] = EVENT_OUTPUT_TEXT,
+		[RULES_BOOLEAN] = EVENT_OUTPUT_BOOLEAN,
 	};
 	struct rules_outputs *outputs = context;
 	struct event_output *output;

@@ -71,7 +71,8 @@ void put_output_fields(struct json *json, const struct event_rule *rule, const c
 		if (json_key_text(json, output->name))
 			*escaped = "taffrail.rule.output_fields";
 		switch (output->type) {
-		case EVENT_OUTPUT_NUMBER: json_raw(json, output->value.data, output->value.length); break;
+		case EVENT_OUTPUT_NUMBER:
+		case EVENT_OUTPUT_BOOLEAN: json_raw(json, output->value.data, output->value.length); break;
 		case EVENT_OUTPUT_MISSING: json_raw(json, "null", sizeof("null") - 1); break;
 		case EVENT_OUTPUT_TEXT:
 			if (json_string(json, output->value))

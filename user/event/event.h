@@ -391,12 +391,17 @@ enum event_severity {
 	EVENT_DEBUG = 7,
 };
 
-enum event_output_type { EVENT_OUTPUT_TEXT = 0, EVENT_OUTPUT_NUMBER = 1, EVENT_OUTPUT_MISSING = 2 };
+enum event_output_type {
+	EVENT_OUTPUT_TEXT = 0,
+	EVENT_OUTPUT_NUMBER = 1,
+	EVENT_OUTPUT_MISSING = 2,
+	EVENT_OUTPUT_BOOLEAN = 3,
+};
 
 /* A field that a rule's output names, and what it was. */
 struct event_output {
 	struct text name;  /* "proc.cmdline" */
-	struct text value; /* a number in decimal digits; empty if it is missing */
+	struct text value; /* a number in decimal digits; "true" or "false"; empty if it is missing */
 	enum event_output_type type;
 };
 

@@ -75,6 +75,9 @@ static bool read_output(struct event_output *output, const Taffrail__V1__Output 
 	case TAFFRAIL__V1__OUTPUT_TYPE__OUTPUT_TEXT:
 	case TAFFRAIL__V1__OUTPUT_TYPE__OUTPUT_MISSING: return true;
 	case TAFFRAIL__V1__OUTPUT_TYPE__OUTPUT_NUMBER: return is_number(output->value);
+	case TAFFRAIL__V1__OUTPUT_TYPE__OUTPUT_BOOLEAN:
+		return text_equal(output->value, TEXT_LITERAL("true")) ||
+		       text_equal(output->value, TEXT_LITERAL("false"));
 	default: return false;
 	}
 }
