@@ -31,7 +31,7 @@ static struct {
 	size_t published_count;
 	/* The runtime's. */
 	int status_calls, runs_until; /* so many calls of ContainerStatus say that it runs */
-	bool gone, verbose_fails;
+	bool gone, verbose_fails, created;
 } world;
 
 static uint8_t own[EVENT_CONTAINER_ID_SIZE], pod[EVENT_CONTAINER_ID_SIZE];
@@ -63,6 +63,7 @@ static void on_status(struct grpc_stream *stream, void *data, const uint8_t *byt
 
 	(void)data;
 	runtime__v1__container_status_request__free_unpacked(request, NULL);
+	container.created = world.created;
 	container.exited = ++world.status_calls > world.runs_until;
 	if (!known)
 		runtime_not_found(stream);
@@ -247,6 +248,7 @@ Test(lookup, a_bundle_is_first_and_a_runtime_has_the_last_word, .init = open_run
 /* A runtime lists a container that it has not started yet, and its names are whole then but for those of its users. */
 Test(lookup, the_users_of_what_was_listed_before_its_bundle_was_made, .init = open_runtime, .fini = close_world)
 {
+	world.created = true;
 	lookup_expect(world.lookup, own);
 	run(1, 100);
 	cr_assert_eq(world.status_calls, 1);
@@ -256,6 +258,14 @@ Test(lookup, the_users_of_what_was_listed_before_its_bundle_was_made, .init = op
 	lookup_ask(world.lookup, own);
 	expect_names(last(CONTAINER_COMPLETE));
 	EXPECT(last(CONTAINER_COMPLETE)->users, "7:shop\n");
+}
+
+/* Its bundle is gone, or never was where this looks: somebody may have its events as pending. */
+Test(lookup, what_has_started_is_told_without_its_users, .init = open_runtime, .fini = close_world)
+{
+	lookup_expect(world.lookup, own);
+	run(1, 2000);
+	expect_names(last(CONTAINER_COMPLETE));
 }
 
 Test(lookup, without_a_runtime_a_bundles_names_are_all, .init = open_world, .fini = close_world)

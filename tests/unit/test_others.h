@@ -71,7 +71,7 @@ static inline struct runtime_pod pod_of(uint32_t number, struct texts *words)
 static inline struct runtime_container container_of(uint32_t number, struct texts *words)
 {
 	write_texts(words, number);
-	return (struct runtime_container){words->id, words->pod_id, "main", number < others->ended};
+	return (struct runtime_container){words->id, words->pod_id, "main", .exited = number < others->ended};
 }
 
 /* Does the runtime know the pod that this is the id of? */

@@ -25,7 +25,7 @@ struct runtime_pod {
 /* One of its containers: it runs, privileged, or was killed. */
 struct runtime_container {
 	const char *id, *pod_id, *name;
-	bool exited;
+	bool created, exited; /* else it runs */
 };
 
 /* Also where no test is: in another process, which must not run on as one that has failed. */
@@ -158,6 +158,8 @@ static inline void runtime_send_status(
 	status.id = runtime_word(container->id);
 	status.metadata = &metadata;
 	status.state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_RUNNING;
+	if (container->created)
+		status.state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_CREATED;
 	if (container->exited) {
 		status.state = RUNTIME__V1__CONTAINER_STATE__CONTAINER_EXITED;
 		status.exit_code = 137;

@@ -145,7 +145,7 @@ void subject_publish(struct subject *subject)
 /* Before it runs its bundle or its files may not be there yet, with the names of its users: its first event asks again. */
 static bool may_have_users(const struct subject *subject)
 {
-	return !subject->met && subject->users.length == 0;
+	return !subject->met && (subject->files || subject->created) && subject->users.length == 0;
 }
 
 void subject_take_names(struct subject *subject, const struct event_container *view, enum container_standing standing)
@@ -203,6 +203,7 @@ void subject_take_status(struct subject *subject, const struct cri *cri, const s
 	struct event_spec spec;
 
 	names_container(container, before, &view);
+	subject->created = container->state == CRI_CONTAINER_CREATED;
 	view.runtime = text_of(cri_name(cri));
 	memcpy(view.id, subject->id, sizeof(view.id));
 	if (view.spec) {

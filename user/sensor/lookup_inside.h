@@ -27,6 +27,7 @@ struct subject {
 	bool is_sandbox, has_sandbox_id;
 	bool asked, in_backlog, is_waiting, unpublished;
 	bool met;                 /* somebody has asked for it once: it runs, or did */
+	bool created;             /* a runtime said so: it had not started then */
 	bool alone;               /* no CRI can know it */
 	bool terse;               /* the runtime fails to give a verbose status of it */
 	uint32_t host_namespaces; /* of a sandbox: what its containers have of the host, by the CRI */
