@@ -8,7 +8,7 @@ import time
 import pytest
 from conftest import PAUSE, SLOW, Documents, get, named
 
-COUNT = int(os.environ.get("TAFFRAIL_CONTAINERS", "200" if SLOW == 1 else "40"))  # that come and go
+COUNT = int(os.environ.get("TAFFRAIL_CONTAINERS", "100" if SLOW == 1 else "40"))  # that come and go
 
 
 def test_first_exec_of_the_first_container_is_named(sensor, pods):
