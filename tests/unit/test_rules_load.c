@@ -537,12 +537,13 @@ Test(rules_load, brackets_hold_all_but_blanks_and_quotes)
 	cr_expect_str_eq(met(RULE("a", "container.mount.dest[/a(b),c]=N/A")), "a");
 }
 
-static void append_lines(struct buffer *yaml, const char *format, int count)
+/* `before`, a number from 0, `after`: so many times. */
+static void append_numbered(struct buffer *yaml, const char *before, const char *after, int count)
 {
 	char line[64];
 
 	for (int i = 0; i < count; i++)
-		buffer_append(yaml, line, (size_t)snprintf(line, sizeof(line), format, i, i));
+		buffer_append(yaml, line, (size_t)snprintf(line, sizeof(line), "%s%d%s", before, i, after));
 }
 
 /* What is long takes its time, but not the square of it. */
@@ -553,7 +554,7 @@ Test(rules_load, what_is_long_is_read_in_time, .timeout = 20)
 	struct rules *rules;
 
 	buffer_append(&yaml, RULE("a", "proc.name=curl"), strlen(RULE("a", "proc.name=curl")));
-	append_lines(&yaml, "  k%d: 1\n", 300000);
+	append_numbered(&yaml, "  k", ": 1\n", 300000);
 	buffer_append(&yaml, "", 1);
 	rules = test_load(yaml.data, NULL, &said);
 	cr_expect(rules && strstr(said, "6:3: warning: the key `k0` is not known"));
@@ -561,8 +562,8 @@ Test(rules_load, what_is_long_is_read_in_time, .timeout = 20)
 
 	buffer_clear(&yaml);
 	buffer_append(&yaml, "- list: l\n  items:\n", 19);
-	append_lines(&yaml, "  - &a%d x%d\n", 200000);
-	append_lines(&yaml, "  - *a%d\n", 200000);
+	append_numbered(&yaml, "  - &a", " x\n", 200000);
+	append_numbered(&yaml, "  - *a", "\n", 200000);
 	buffer_append(&yaml, RULE("a", "proc.name in (l)"), strlen(RULE("a", "proc.name in (l)")) + 1);
 	rules = test_load(yaml.data, NULL, &said);
 	cr_expect(rules, "%s", said);
@@ -570,7 +571,7 @@ Test(rules_load, what_is_long_is_read_in_time, .timeout = 20)
 
 	buffer_clear(&yaml);
 	buffer_append(&yaml, RULE("a", "proc.name=curl") "  tags: [", strlen(RULE("a", "proc.name=curl")) + 9);
-	append_lines(&yaml, "t%d, ", 300000);
+	append_numbered(&yaml, "t", ", ", 300000);
 	buffer_append(&yaml, "t]\n", 4);
 	cr_expect_null(test_load(yaml.data, NULL, &said));
 	cr_expect(strstr(said, "6:9: error: a rule has at most 1000 `tags`"), "%s", said);
