@@ -562,7 +562,7 @@ Test(rules_load, what_is_long_is_read_in_time, .timeout = 20)
 
 	buffer_clear(&yaml);
 	buffer_append(&yaml, "- list: l\n  items:\n", 19);
-	append_numbered(&yaml, "  - &a", " x\n", 200000);
+	append_numbered(&yaml, "  - &a", " the-same\n", 200000);
 	append_numbered(&yaml, "  - *a", "\n", 200000);
 	buffer_append(&yaml, RULE("a", "proc.name in (l)"), strlen(RULE("a", "proc.name in (l)")) + 1);
 	rules = test_load(yaml.data, NULL, &said);

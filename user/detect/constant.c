@@ -199,9 +199,11 @@ int constant_make_set(struct program *program, struct check *check)
 		return -ENOMEM;
 	check->set_mask = size - 1;
 	for (size_t i = 0; i < check->constant_count; i++) {
-		size_t at = check->constants[i].hash & check->set_mask;
+		const struct constant *constant = &check->constants[i];
+		size_t at = constant->hash & check->set_mask;
 
-		while (check->set[at])
+		/* A word that is there already would make the way longer for all of its kind. */
+		while (check->set[at] && !text_equal(check->constants[check->set[at] - 1].text, constant->text))
 			at = (at + 1) & check->set_mask;
 		check->set[at] = (uint32_t)i + 1;
 	}
