@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench-read FOLDER [findings] < DOCUMENTS: what came of bench-load, as one line of JSON: how many of its execs, how many
- * twice, how long after their own time they arrived (or the findings about them), how many opens of FOLDER's files, and
+ * twice, how long after their own time they arrived (or what the rule Bench found of them), how many opens of FOLDER's files, and
  * how many records were declared lost.
  */
 #include <errno.h>
@@ -50,11 +50,11 @@ static unsigned long long number_behind(const char *line, const char *key, unsig
 static void take(const char *line, const char *folder, bool findings, uint64_t arrived_ns)
 {
 	if (strstr(line, "\"action\":\"exec\"")) {
-		bool finding = strstr(line, "\"kind\":\"alert\"");
+		bool alert = strstr(line, "\"kind\":\"alert\""), finding = alert && strstr(line, "\"Bench\"");
 		const char *nonce = strstr(line, "taffrail-nonce-");
 		unsigned long number = nonce ? strtoul(nonce + strlen("taffrail-nonce-"), NULL, 10) : EXECS_MAX;
 
-		if (number >= EXECS_MAX || finding != findings)
+		if (number >= EXECS_MAX || (findings ? !finding : alert))
 			return;
 		if (seen[number]++) {
 			twice++;
