@@ -386,23 +386,6 @@ struct json_object *one(const char *action, const char *path, const char *value)
 	return found;
 }
 
-const char *at(struct json_object *document, const char *path)
-{
-	char part[128];
-
-	while (document && *path) {
-		size_t length = strcspn(path, ".");
-
-		snprintf(part, sizeof(part), "%.*s", (int)length, path);
-		path += length + (path[length] == '.');
-		if (json_object_is_type(document, json_type_array))
-			document = json_object_array_get_idx(document, strtoul(part, NULL, 10));
-		else if (!json_object_object_get_ex(document, part, &document))
-			document = NULL;
-	}
-	return document ? json_object_get_string(document) : "";
-}
-
 void expect(struct json_object *document, const char *path, const char *value)
 {
 	cr_assert_str_eq(at(document, path), value, "%s is \"%s\", not \"%s\", in\n%s", path, at(document, path), value,

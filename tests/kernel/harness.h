@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "tests/documents.h"
+
 enum watch_mode { WATCH_V2, WATCH_V1, WATCH_OUTSIDE };
 
 /* Words that the sensor is given beside --stdout: at most 16, up to NULL. Before watch. */
@@ -75,9 +77,6 @@ size_t documents(const char *action, struct json_object **found, size_t room);
 struct json_object *one(const char *action, const char *path, const char *value);
 /* How many documents with this action have `value` at `path`. */
 size_t count(const char *action, const char *path, const char *value);
-
-/* The value at a dotted path ("process.parent.name", "event.category.0") as text; "" where there is none. */
-const char *at(struct json_object *document, const char *path);
 
 /* Fails the test unless the value at `path` is `value` ("" means absent). */
 void expect(struct json_object *document, const char *path, const char *value);

@@ -11,24 +11,7 @@
 #include "event/line.h"
 #include "event/names.h"
 #include "test_document.h"
-
-/* The value at a dotted path; a number is an index. */
-static const char *at(struct json_object *document, const char *path)
-{
-	char part[64];
-
-	while (document && *path) {
-		size_t length = strcspn(path, ".");
-
-		snprintf(part, sizeof(part), "%.*s", (int)length, path);
-		path += length + (path[length] == '.');
-		if (json_object_is_type(document, json_type_array))
-			document = json_object_array_get_idx(document, strtoul(part, NULL, 10));
-		else if (!json_object_object_get_ex(document, part, &document))
-			document = NULL;
-	}
-	return document ? json_object_get_string(document) : "";
-}
+#include "tests/documents.h"
 
 struct expected {
 	const char *path, *value;
