@@ -28,7 +28,7 @@ int rules_evaluator_open(struct rules_evaluator **evaluator, const struct rules 
 		.cut = &made->counters.cut};
 	made->nodes = calloc(rules->program.node_count, sizeof(*made->nodes));
 	made->slots = calloc(rules->program.slot_count + 1, sizeof(*made->slots));
-	made->candidates = calloc(rules->call_rules_max / 64 + 1, sizeof(*made->candidates));
+	made->candidates = calloc(2 * (rules->call_rules_max / 64 + 1), sizeof(*made->candidates));
 	made->match = pcre2_match_data_create(1, NULL);
 	made->limits = pcre2_match_context_create(NULL);
 	if (windows_open(&made->windows, rules) < 0 || !made->extraction.room || !made->nodes || !made->slots ||
@@ -122,33 +122,59 @@ static void begin(struct rules_evaluator *evaluator, const struct event *event)
 	memset(evaluator->slots, 0, program->slot_count * sizeof(*evaluator->slots));
 }
 
-/* Sets the bits of the rules that the event can meet. */
-static void choose(struct rules_evaluator *evaluator, const struct index *index)
+/* The rules, a bit each, whose gates are open. False: there are none. */
+static bool pass_gates(struct rules_evaluator *evaluator, const struct index *index, uint64_t *open)
 {
-	const struct slot *slots = evaluator->rules->program.slots;
+	uint64_t any = 0;
 
-	memcpy(evaluator->candidates, index->always, index->words * sizeof(*index->always));
-	for (size_t i = 0; i < index->table_count; i++) {
-		const struct index_table *table = &index->tables[i];
-		const struct values *values = evaluator_values(evaluator, table->slot);
-		struct slot_state *state = &evaluator->slots[table->slot];
+	memcpy(open, index->all, index->words * sizeof(*open));
+	for (size_t i = 0; i < index->gate_count; i++) {
+		const struct index_gate *gate = &index->gates[i];
+		uint64_t closing = 0;
 
-		if (!values->known)
+		for (size_t word = 0; word < index->words; word++)
+			closing |= open[word] & ~gate->others[word];
+		if (!closing || holds(evaluator, gate->node))
 			continue;
-		for (size_t k = 0; k < values->count; k++) {
-			const struct value *value = values_at(values, k);
-			uint64_t hash = 0;
-
-			if (table->kind == INDEX_WHOLE) {
-				hash = constant_hash(slots[table->slot].type, value);
-				if (values->count == 1) {
-					state->hash = hash;
-					state->hash_turn = evaluator->turn;
-				}
-			}
-			index_look(table, slots[table->slot].type, value, hash, evaluator->candidates);
-		}
+		for (size_t word = 0; word < index->words; word++)
+			open[word] &= gate->others[word];
 	}
+	for (size_t word = 0; word < index->words; word++)
+		any |= open[word];
+	return any;
+}
+
+/* Sets the bits of the rules that the event can meet. False: there are none. */
+static bool choose(struct rules_evaluator *evaluator, const struct index *index)
+{
+	uint64_t *chosen = evaluator->candidates, *open = evaluator->candidates + index->words, any = 0;
+	struct index_look look;
+
+	if (!pass_gates(evaluator, index, open))
+		return false;
+	look.index = index;
+	look.text_count = look.hit_count = 0;
+	look.full = false;
+	memcpy(chosen, index->always, index->words * sizeof(*chosen));
+	for (uint32_t i = 0; i < index->field_count; i++) {
+		const struct index_field *field = &index->fields[i];
+		const struct values *values;
+		uint64_t left = 0;
+
+		for (size_t word = 0; word < index->words; word++)
+			left |= field->rules[word] & open[word] & ~chosen[word];
+		if (!left)
+			continue;
+		values = evaluator_values(evaluator, field->slot);
+		for (size_t k = 0; values->known && k < values->count; k++)
+			index_look(&look, i, evaluator->rules->program.slots[field->slot].type, values_at(values, k),
+				chosen);
+	}
+	for (size_t word = 0; word < index->words; word++) {
+		chosen[word] = look.full ? open[word] : chosen[word] & open[word];
+		any |= chosen[word];
+	}
+	return any;
 }
 
 /* The rules of a call that the event meets: the first, or all. */
@@ -158,7 +184,8 @@ static size_t match(struct rules_evaluator *evaluator, const struct call_program
 	const struct rules *rules = evaluator->rules;
 	size_t count = 0;
 
-	choose(evaluator, call->index);
+	if (!choose(evaluator, call->index))
+		return 0;
 	for (size_t word = 0; word < call->index->words; word++)
 		for (uint64_t left = evaluator->candidates[word]; left; left &= left - 1) {
 			size_t position = 64 * word + (size_t)__builtin_ctzll(left);

@@ -22,7 +22,7 @@ struct rules_evaluator {
 	uint32_t turn;   /* numbers the events; what carries another is of an event before */
 	uint32_t *nodes; /* of each node: twice the turn, and 1 if it is true */
 	struct slot_state *slots;
-	uint64_t *candidates; /* rules of a call, a bit each */
+	uint64_t *candidates; /* rules of a call, a bit each, and once more while they are chosen */
 	struct pcre2_real_match_data_8 *match;
 	struct pcre2_real_match_context_8 *limits;
 	struct windows *windows;

@@ -1,29 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event/event.h"
 
-static const struct {
-	struct text name;
-	enum event_category category;
-} actions[EVENT_ACTIONS_END] = {
-#define ACTION(action, number, text, category) [EVENT_##action] = {{(text), sizeof(text) - 1}, EVENT_##category},
+static const struct text actions[EVENT_ACTIONS_END] = {
+#define ACTION(action, number, text, category) [EVENT_##action] = {(text), sizeof(text) - 1},
 	EVENT_ACTIONS(ACTION)
 #undef ACTION
 };
 
 const char *event_action_name(enum event_action action)
 {
-	return action > 0 && action < EVENT_ACTIONS_END ? actions[action].name.data : NULL;
-}
-
-enum event_category event_action_category(enum event_action action)
-{
-	return action > 0 && action < EVENT_ACTIONS_END ? actions[action].category : EVENT_HEALTH;
+	return action > 0 && action < EVENT_ACTIONS_END ? actions[action].data : NULL;
 }
 
 enum event_action event_action_find(struct text name)
 {
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (actions[action].name.length > 0 && text_equal(actions[action].name, name))
+		if (actions[action].length > 0 && text_equal(actions[action], name))
 			return action;
 	return 0;
 }

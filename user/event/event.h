@@ -503,7 +503,25 @@ const char *event_promise_state_name(enum event_promise_state state);
 
 /* "exec", "fork", …; NULL for a number that is none. */
 const char *event_action_name(enum event_action action);
-enum event_category event_action_category(enum event_action action);
+/* EVENT_HEALTH for a number that is none. Inline: each event is asked by many. */
+static inline enum event_category event_action_category(enum event_action action)
+{
+	static const uint8_t categories[EVENT_ACTIONS_END] = {
+#define ACTION(name, number, text, category) [number] = EVENT_##category,
+		[0] = EVENT_HEALTH, EVENT_ACTIONS(ACTION)
+#undef ACTION
+	};
+
+	return (unsigned int)action < EVENT_ACTIONS_END ? (enum event_category)categories[action] : EVENT_HEALTH;
+}
+
+/* The actions of a category: bits 1 << enum event_action. */
+static inline uint64_t event_category_actions(enum event_category category)
+{
+#define ACTION(name, number, text, of) | (uint64_t)(EVENT_##of == category) << number
+	return 0 EVENT_ACTIONS(ACTION);
+#undef ACTION
+}
 /* "execve", "openat", …; NULL for a number that is none. */
 const char *event_call_name(enum event_call call);
 /* The call of that name, or EVENT_CALL_NONE. */

@@ -54,12 +54,7 @@ uint64_t policy_kinds(void)
 
 uint64_t policy_kinds_by_need(void)
 {
-	uint64_t kinds = 1ull << EVENT_RECEIVE;
-
-	for (int action = 1; action < EVENT_ACTIONS_END; action++)
-		if (event_action_category(action) == EVENT_CHANGE || event_action_category(action) == EVENT_DEED)
-			kinds |= 1ull << action;
-	return kinds;
+	return 1ull << EVENT_RECEIVE | event_category_actions(EVENT_CHANGE) | event_category_actions(EVENT_DEED);
 }
 
 static int take_kind(
