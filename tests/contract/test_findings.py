@@ -88,6 +88,7 @@ def test_expressions_that_are_given_up_are_told_once_and_of_whom(sensor, contain
     told = [one for one in running.documents() if one.get("rule", {}).get("name") == "A rule's regular expression is too costly"]
     assert [one["container"]["id"] for one in told] == [container.id] * 2  # the first at once, the others at the end
     assert [one["message"].split()[0] for one in told] == ["1", "4"]
+    assert all(one["message"].endswith('for the rule "Costly"') for one in told)
 
 
 def test_no_rules_no_findings(start, container):
@@ -264,3 +265,11 @@ def test_what_is_received_is_judged_where_a_rule_asks_and_kept_nowhere(sensor, c
     assert len(received()) == 2 and found["Class file"]["message"] == "from 127.0.0.1 by tcp"
     assert found["Quoted"]["taffrail"]["rule"]["output_fields"] == {"evt.buffer": "QUOTED \\xff\0"}
     assert not any("SECRET" in json.dumps(one) for one in running.documents())
+
+
+def test_check_says_where_data_is_watched(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(rule("Words", "x").replace("evt.type in (execve, execveat)", "evt.type = recvfrom and evt.buffer contains secret"))
+    done = run("taffrail-sensor", "--check", "--json", "--rules", str(path))
+    assert json.loads(done.stdout)["calls"] == [{"call": "recvfrom", "record": False, "rules": 1, "data": True, "first": "Words"}]
+    assert "  recvfrom      with its data 1 rule: Words\n" in run("taffrail-sensor", "--check", "--rules", str(path)).stdout

@@ -182,6 +182,8 @@ Test(rules_output, regex_has_limits)
 	cr_expect_eq(rules_evaluate(matches.evaluator, &event, test_matched, &matches), 0);
 	rules_evaluator_counters(matches.evaluator, &counters);
 	cr_expect_eq(counters.regex_limits, 1);
+	cr_assert_not_null(counters.regex_rule);
+	cr_expect(text_equal(counters.regex_rule->name, TEXT_LITERAL("r")));
 	rules_evaluator_close(matches.evaluator);
 	rules_free(rules);
 }

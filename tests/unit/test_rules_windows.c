@@ -111,6 +111,8 @@ Test(rules_windows, keys_have_a_bound_and_what_is_forgotten_is_counted)
 	}
 	rules_evaluator_counters(watcher.evaluator, &counters);
 	cr_expect_geq(counters.windows_full, 50000 - 1024);
+	cr_assert_not_null(counters.windows_rule);
+	cr_expect_eq(counters.windows_rule->number, 0);
 	/* The last ones are still there. */
 	for (uint32_t pid = 49991; pid <= 50000; pid++) {
 		struct event_process process = test_curl;

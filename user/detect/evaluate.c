@@ -177,6 +177,15 @@ static bool choose(struct rules_evaluator *evaluator, const struct index *index)
 	return any;
 }
 
+/* What went wrong since `before` was for this rule. */
+static void blame(struct rules_counters *counters, const struct rules_counters *before, const struct rules_rule *rule)
+{
+	if (counters->regex_limits > before->regex_limits)
+		counters->regex_rule = rule;
+	if (counters->windows_full > before->windows_full)
+		counters->windows_rule = rule;
+}
+
 /* The rules of a call that the event meets: the first, or all. */
 static size_t match(struct rules_evaluator *evaluator, const struct call_program *call,
 	void (*matched)(void *context, const struct rules_rule *rule), void *context)
@@ -189,12 +198,15 @@ static size_t match(struct rules_evaluator *evaluator, const struct call_program
 	for (size_t word = 0; word < call->index->words; word++)
 		for (uint64_t left = evaluator->candidates[word]; left; left &= left - 1) {
 			size_t position = 64 * word + (size_t)__builtin_ctzll(left);
-			const struct rule *rule = &rules->rules[call->rules[position]];
+			const struct rules_rule *rule = &rules->rules[call->rules[position]].public;
+			const struct rules_counters before = evaluator->counters;
+			bool met = holds(evaluator, call->nodes[position]) && windows_pass(evaluator, rule->number);
 
-			if (!holds(evaluator, call->nodes[position]) || !windows_pass(evaluator, rule->public.number))
+			blame(&evaluator->counters, &before, rule);
+			if (!met)
 				continue;
 			count++;
-			matched(context, &rule->public);
+			matched(context, rule);
 			if (!rules->all)
 				return count;
 		}
@@ -215,8 +227,13 @@ size_t rules_evaluate(struct rules_evaluator *evaluator, const struct event *eve
 	if (call->count > 0)
 		count = match(evaluator, call, matched, context);
 	/* Afterwards: an event is not its own predecessor. */
-	for (size_t i = 0; i < call->after_count; i++)
+	for (size_t i = 0; i < call->after_count; i++) {
+		const struct rules_rule *rule = &evaluator->rules->rules[call->after_rules[i]].public;
+		const struct rules_counters before = evaluator->counters;
+
 		if (holds(evaluator, call->after_nodes[i]))
-			windows_note(evaluator, call->after_rules[i]);
+			windows_note(evaluator, rule->number);
+		blame(&evaluator->counters, &before, rule);
+	}
 	return count;
 }

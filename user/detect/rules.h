@@ -140,6 +140,8 @@ struct rules_counters {
 	uint64_t regex_limits; /* matches that were given up at PCRE2's limits: they count as no match */
 	uint64_t cut;          /* values that were cut because an event's room was full */
 	uint64_t windows_full; /* keys that a threshold or sequence forgot for want of room */
+	/* The rules that the last of these were for; NULL: there was none. */
+	const struct rules_rule *regex_rule, *windows_rule;
 };
 
 struct rules_evaluator;

@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+#include "bpf/kernel_event.h"
+#include "sensor/detect.h"
+
 /* Who wants a call. */
 struct want {
 	bool record;
@@ -12,7 +15,7 @@ struct want {
 
 uint64_t check_calls_wanted(const struct policy_rules *record, const struct rules *rules)
 {
-	return record->calls | (rules ? rules_wants(rules) : 0);
+	return record->calls | (rules ? detect_wants(rules) : 0);
 }
 
 /* Calls that are told anyway are nobody's need; of sockets the ordinary ones are. */
@@ -21,6 +24,12 @@ static bool is_by_need(enum event_call call)
 	uint64_t kinds = policy_kinds_by_need() | 1ull << EVENT_SOCKET;
 
 	return kinds >> event_call_action(call) & 1;
+}
+
+/* Does somebody want what was received, too? */
+static bool with_data(enum event_call call, uint64_t wanted)
+{
+	return wanted & KERNEL_WANT_DATA && event_call_action(call) == EVENT_RECEIVE;
 }
 
 static struct want who_wants(enum event_call call, const struct policy_rules *record, const struct rules *rules)
@@ -56,6 +65,10 @@ void check_calls_json(struct json *json, const struct policy_rules *record, cons
 		json_boolean(json, want.record);
 		json_key(json, "rules");
 		json_unsigned(json, want.rules);
+		if (with_data(call, wanted)) {
+			json_key(json, "data");
+			json_boolean(json, true);
+		}
 		json_key(json, "first");
 		(void)json_string(json, want.first);
 		json_object_end(json);
@@ -76,7 +89,8 @@ void check_calls_print(const struct policy_rules *record, const struct rules *ru
 		if (!(wanted >> call & 1) || !is_by_need(call))
 			continue;
 		want = who_wants(call, record, rules);
-		printf("  %-14s%s", event_call_name(call), want.record ? "record " : "");
+		printf("  %-14s%s%s", event_call_name(call), with_data(call, wanted) ? "with its data " : "",
+			want.record ? "record " : "");
 		if (want.rules > 0)
 			printf("%zu %s: %.*s", want.rules, want.rules == 1 ? "rule" : "rules, the first",
 				(int)(want.first.length < 40 ? want.first.length : 40), want.first.data);

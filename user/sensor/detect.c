@@ -10,7 +10,17 @@
 #include "base/log.h"
 #include "bpf/kernel_event.h"
 
-#define COSTLY_TOLD_NS (60 * 1000000000ull)
+#define TROUBLE_TOLD_NS (60 * 1000000000ull)
+
+/* What went wrong while rules were asked, and is told now and then. */
+struct trouble {
+	uint64_t counted; /* by this evaluator */
+	uint64_t waiting; /* not told yet */
+	uint64_t last_ns, told_ns;
+	char rule[128]; /* that the last one was for */
+	uint8_t container_id[EVENT_CONTAINER_ID_SIZE];
+	bool inside; /* in a container */
+};
 
 struct detect {
 	struct detect_ops ops;
@@ -19,10 +29,7 @@ struct detect {
 	struct rules_evaluator *evaluator;
 	struct suppress *suppress;
 	uint64_t boot_unix_ns;
-	/* Regular expressions that were given up: of this evaluator, not told yet, the last one's container, and when they were told. */
-	uint64_t regex_limits, costly, costly_ns, costly_told_ns;
-	uint8_t costly_id[EVENT_CONTAINER_ID_SIZE];
-	bool costly_inside;
+	struct trouble costly, forgotten; /* expressions that were given up; what windows had no room for */
 	/* Of the finding that is being made. */
 	const struct event *event;
 	uint64_t cause, now_ns;
@@ -92,69 +99,86 @@ static void on_match(void *context, const struct rules_rule *met)
 	detect->ops.send(detect->ops.context, &finding);
 }
 
-static void note_costly(struct detect *detect, const struct event *event)
+static void note_trouble(
+	struct detect *detect, struct trouble *trouble, uint64_t counted, const struct rules_rule *rule)
 {
-	struct rules_counters counters;
+	const struct event_container *container = detect->event->container;
 
-	rules_evaluator_counters(detect->evaluator, &counters);
-	if (counters.regex_limits == detect->regex_limits)
+	if (counted == trouble->counted)
 		return;
-	detect->costly += counters.regex_limits - detect->regex_limits;
-	detect->regex_limits = counters.regex_limits;
-	detect->costly_ns = detect->now_ns;
-	detect->costly_inside = event->container != NULL;
-	if (event->container)
-		memcpy(detect->costly_id, event->container->id, sizeof(detect->costly_id));
+	trouble->waiting += counted - trouble->counted;
+	trouble->counted = counted;
+	trouble->last_ns = detect->now_ns;
+	snprintf(trouble->rule, sizeof(trouble->rule), "%.*s", (int)(rule ? rule->name.length : 0),
+		rule ? rule->name.data : "");
+	trouble->inside = container != NULL;
+	if (container)
+		memcpy(trouble->container_id, container->id, sizeof(trouble->container_id));
 }
 
 void detect_event(struct detect *detect, const struct event *event, uint64_t cause, uint64_t now_ns)
 {
+	struct rules_counters counters;
+
 	detect->event = event;
 	detect->cause = cause;
 	detect->now_ns = now_ns;
 	(void)rules_evaluate(detect->evaluator, event, on_match, detect);
-	note_costly(detect, event);
+	rules_evaluator_counters(detect->evaluator, &counters);
+	note_trouble(detect, &detect->costly, counters.regex_limits, counters.regex_rule);
+	note_trouble(detect, &detect->forgotten, counters.windows_full, counters.windows_rule);
 }
 
-/* Whoever chooses the arguments may do it thousands of times: once a minute is often enough. */
-static void tell_costly(struct detect *detect, uint64_t now_ns)
+/*
+ * Whoever chooses the arguments may do it thousands of times: once a minute is often enough. `what`, with its number, and
+ * the last rule's name.
+ */
+static void tell_trouble(
+	struct detect *detect, struct trouble *trouble, uint64_t now_ns, const char *name, const char *what)
 {
 	struct event_container container = {0};
-	char message[200];
+	char message[480];
 	struct event_rule rule = {
-		.name = TEXT_LITERAL("A rule's regular expression is too costly"),
+		.name = text_of(name),
 		.ruleset = TEXT_LITERAL("taffrail"),
 		.severity = EVENT_ERROR,
 	};
 	struct event event = {.action = EVENT_RULES,
 		.outcome = EVENT_FAILURE,
-		.time_ns = detect->boot_unix_ns + detect->costly_ns,
+		.time_ns = detect->boot_unix_ns + trouble->last_ns,
 		.count = 1,
 		.rule = &rule};
 
-	if (detect->costly == 0 || (detect->costly_told_ns && now_ns - detect->costly_told_ns < COSTLY_TOLD_NS))
+	if (trouble->waiting == 0 || (trouble->told_ns && now_ns - trouble->told_ns < TROUBLE_TOLD_NS))
 		return;
-	snprintf(message, sizeof(message),
-		"%" PRIu64
-		" matches of regular expressions were given up at their limit and count as not met, the last "
-		"one here: somebody pads his words, or an expression is to be simplified",
-		detect->costly);
+	snprintf(message, sizeof(message), "%" PRIu64 " %s; the last one was for the rule \"%s\"", trouble->waiting,
+		what, trouble->rule);
 	rule.message = text_of(message);
 	log_limited("%s", message);
-	if (detect->costly_inside) {
-		memcpy(container.id, detect->costly_id, sizeof(container.id));
+	if (trouble->inside) {
+		memcpy(container.id, trouble->container_id, sizeof(container.id));
 		event.container = &container;
 	}
-	detect->costly = 0;
-	detect->costly_told_ns = now_ns;
+	trouble->waiting = 0;
+	trouble->told_ns = now_ns;
 	detect->ops.send(detect->ops.context, &event);
+}
+
+static void tell_troubles(struct detect *detect, uint64_t now_ns)
+{
+	tell_trouble(detect, &detect->costly, now_ns, "A rule's regular expression is too costly",
+		"matches of regular expressions were given up at their limit and count as not met: somebody pads his "
+		"words, or an expression is to be simplified");
+	tell_trouble(detect, &detect->forgotten, now_ns, "A rule's window is full",
+		"keys of thresholds and sequences were forgotten for want of room, and what they had counted is "
+		"gone: somebody makes many of them, or `by` takes too many values");
 }
 
 void detect_tick(struct detect *detect, uint64_t now_ns, uint64_t boot_unix_ns)
 {
 	detect->boot_unix_ns = boot_unix_ns;
 	suppress_expire(detect->suppress, now_ns);
-	tell_costly(detect, now_ns);
+	tell_troubles(detect, now_ns);
 }
 
 /* --- the set ------------------------------------------------------------------------------------------------------------ */
@@ -169,7 +193,7 @@ int detect_replace(struct detect *detect, struct rules *rules)
 	rules_free(detect->rules);
 	detect->evaluator = evaluator;
 	detect->rules = rules;
-	detect->regex_limits = 0;
+	detect->costly.counted = detect->forgotten.counted = 0;
 	return 0;
 }
 
