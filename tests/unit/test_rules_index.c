@@ -159,3 +159,37 @@ Test(rules_index, leads_to_every_rule_that_an_event_meets)
 	}
 	cr_assert_gt(both, SETS * EVENTS * PAIRS / 50, "the conditions are hardly ever true");
 }
+
+/* Sets of values that are no texts: which of them share a place differs from run to run. */
+Test(rules_index, sets_hold_each_number_and_address)
+{
+	struct buffer yaml = {0};
+	struct rules *rules;
+	const char *said;
+	char word[64];
+
+	buffer_append(&yaml, "", 0);
+	for (int kind = 0; kind < 2; kind++) {
+		const char *head = kind == 0 ? "- rule: ports\n  desc: d\n  priority: info\n  output: o\n"
+					       "  condition: evt.type = connect and fd.sport in (1"
+					     : "- rule: hosts\n  desc: d\n  priority: info\n  output: o\n"
+					       "  condition: evt.type = connect and fd.sip in (10.0.0.1";
+
+		buffer_append(&yaml, head, strlen(head));
+		for (unsigned int i = 2; i <= 250; i++)
+			buffer_append(&yaml, word,
+				(size_t)snprintf(word, sizeof(word), kind == 0 ? ", %u" : ", 10.0.0.%u", i));
+		buffer_append(&yaml, ")\n", 2);
+	}
+	buffer_append(&yaml, "", 1);
+	rules = test_load(yaml.data, &(struct rules_options){.priority = RULES_DEBUG, .all = true}, &said);
+	cr_assert(rules, "%s", said);
+	for (unsigned int i = 0; i <= 255; i++) {
+		struct event event = test_connect;
+
+		event.network.destination = (struct event_address)ADDRESS4(10, 0, 0, (uint8_t)i, (uint16_t)i);
+		cr_expect_eq(test_match(rules, &event).count, i >= 1 && i <= 250 ? 2 : 0, "%u", i);
+	}
+	rules_free(rules);
+	buffer_free(&yaml);
+}
