@@ -130,7 +130,10 @@ $(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
 
 $(B)/bin/bench-calls: $(B)/tests/bench/bench_calls.o
+# Linked statically: a program that opens no libraries, so that all opens of a flood are those that it counts.
 $(B)/bin/bench-load: $(B)/tests/bench/bench_load.o
+	@mkdir -p $(@D)
+	$(CC) -static $^ -o $@
 $(B)/bin/bench-read: $(B)/tests/bench/bench_read.o
 # FALCO_RULES: files to measure with, beside the rules that the bench makes.
 $(B)/bin/bench-rules: $(B)/tests/bench/bench_rules.o $(SHARED_O) $(PROTO_O)
