@@ -32,7 +32,7 @@ CLANG := clang
 comma := ,
 BPFTOOL := /usr/sbin/bpftool
 
-PACKAGES := libbpf libelf zlib libprotobuf-c libnghttp2 libevent libevent_openssl libevent_pthreads openssl libzstd sqlite3 yaml-0.1 json-c libpcre2-8
+PACKAGES := libbpf libelf zlib libprotobuf-c libnghttp2 libevent libevent_openssl libevent_pthreads openssl libzstd sqlite3 yaml-0.1 json-c libpcre2-8 libpcap
 CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration \
 	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -I$(B)/proto -Iuser -MMD -MP
 LDFLAGS := -pthread -Wl,--as-needed

@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 
 # package, or package=command where another package may bring the same command (a vendor's node, docker's containerd).
 BUILD=(make gcc libc6-dev clang bpftool pkg-config python3 libbpf-dev libelf-dev zlib1g-dev protobuf-c-compiler libprotobuf-c-dev
-	libnghttp2-dev libevent-dev libssl-dev libzstd-dev libsqlite3-dev libyaml-dev libjson-c-dev libpcre2-dev)
+	libnghttp2-dev libevent-dev libssl-dev libzstd-dev libsqlite3-dev libyaml-dev libjson-c-dev libpcre2-dev
+	libpcap-dev)
 # A container runtime without a registry: images are packed from busybox, pods are asked for over the CRI by Python.
 RUN=(containerd=containerd runc=runc containernetworking-plugins busybox-static iproute2 procps python3 python3-grpcio
 	python3-protobuf protobuf-compiler protobuf-compiler-grpc)

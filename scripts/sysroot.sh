@@ -15,7 +15,7 @@ arch=$1 folder=$2
 [ ! -d "$folder" ] || exit 0
 
 libraries=(libbpf-dev libelf-dev zlib1g-dev libprotobuf-c-dev libnghttp2-dev libevent-dev libssl-dev libzstd-dev libsqlite3-dev
-	libyaml-dev libjson-c-dev libpcre2-dev libcriterion-dev)
+	libyaml-dev libjson-c-dev libpcre2-dev libpcap-dev libcriterion-dev)
 # Of tests/guest/programs.
 programs=(coreutils dash mount procps iproute2 bpftool)
 

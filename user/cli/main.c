@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/version.h"
+#include "cli/p2p.h"
 #include "cli/rules.h"
 #include "cli/watch.h"
 
@@ -16,11 +17,13 @@ static const struct command {
 } commands[] = {
 	{"watch", "show events as they happen", watch_run},
 	{"rules", "check rules, and show what they compile to", rules_run},
+	{"p2p", "find peer-to-peer traffic in a capture", p2p_run},
 };
 
 static void print_help(void)
 {
-	printf("taffrail - looks at what a collector knows, and at rules\n\nUsage: taffrail COMMAND [OPTIONS]\n\n");
+	printf("taffrail - looks at what a collector knows, at rules, and at captures\n\nUsage: taffrail COMMAND "
+	       "[OPTIONS]\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	printf("\n  --help     print this help; taffrail COMMAND --help tells more\n"

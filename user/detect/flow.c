@@ -157,18 +157,24 @@ static struct flow_id id_of(uint8_t transport, const struct event_address *one, 
 	return id;
 }
 
-/* Puts every entry in and takes it out again: the chains are there then, and no flow that is added later needs memory. */
+/*
+ * Lets the chains grow to what `capacity` entries want: no flow that is added later needs memory then. Only one entry is
+ * touched, for the table is empty and counts itself full.
+ */
 static int reserve(struct flow_table *table)
 {
-	size_t count = 0;
+	struct flow_entry *entry = entry_at(table, 0);
 	int error = 0;
 
-	while (count < table->capacity && !error) {
-		error = table_insert(&table->table, &entry_at(table, count)->node, count);
-		count += !error;
+	for (size_t count = 0; count < table->capacity && !error; count = table->table.chain_count) {
+		table->table.count = count;
+		error = table_insert(&table->table, &entry->node, 0);
+		if (!error)
+			table_remove(&table->table, &entry->node);
+		if (table->table.chain_count <= count)
+			break; /* it serves on, slower */
 	}
-	while (count > 0)
-		table_remove(&table->table, &entry_at(table, --count)->node);
+	table->table.count = 0;
 	return error;
 }
 

@@ -238,9 +238,11 @@ void p2p_flow(struct p2p *p2p, struct flow *flow, uint64_t now_ns)
 {
 	struct p2p_endpoint *endpoint;
 
-	if (p2p->first_ns == 0)
-		p2p->first_ns = flow->start_ns;
-	if (!is_behaviour(p2p, flow))
+	if (p2p->first_ns == 0 && (!flow->inbound || flow->packets_out > 0))
+		p2p->first_ns = flow->inbound ? now_ns : flow->start_ns;
+	/* Who only knocks does not connect. */
+	if (!is_behaviour(p2p, flow) ||
+		(flow->inbound && flow->transport == IPPROTO_TCP && flow->state != FLOW_ESTABLISHED))
 		return;
 	endpoint = endpoint_of(p2p, flow, true);
 	endpoint->last_ns = now_ns;
@@ -294,6 +296,8 @@ void p2p_message(struct p2p *p2p, struct flow *flow, const struct flow_message *
 
 	if (message->payload.length == 0 || (message->number >= FLOW_MESSAGES && !dns))
 		return;
+	if (p2p->first_ns == 0 && message->out)
+		p2p->first_ns = message->time_ns;
 	kind = payload_look(&message->payload);
 	if (kind == PAYLOAD_UNKNOWN) {
 		note_random(p2p, flow, message);

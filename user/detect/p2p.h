@@ -127,7 +127,7 @@ struct p2p_report {
 	enum p2p_verdict verdict;
 	enum payload_family family; /* FAMILY_NONE where the verdict is none */
 	unsigned int score;         /* 0 to 100 */
-	uint64_t first_ns;          /* of the first flow; 0: there was none */
+	uint64_t first_ns;          /* of the first flow that it opened, or packet that it sent; 0: there was none */
 	uint64_t decided_ns;        /* when this verdict was reached; 0 where it is none */
 	struct p2p_reason_report reasons[P2P_REASONS];
 	size_t reason_count;
