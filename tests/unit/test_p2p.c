@@ -58,6 +58,35 @@ Test(p2p, a_handshake_in_the_third_message)
 	expect(&judged, P2P_CONFIRMED, FAMILY_BITTORRENT);
 }
 
+/* libtorrent: the handshake of who connects is hidden, the answer behind the two keys is not. */
+Test(p2p, half_a_handshake_behind_two_keys)
+{
+	char key[300];
+	struct judged judged;
+	struct flow flow;
+
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] = (char)(i * 37 + 11);
+	for (int opened = 0; opened <= 1; opened++) {
+		judged_open(&judged);
+		flow = connected(&judged, 1, 6881);
+		flow.inbound = !opened;
+		flow_says_bytes(&judged, &flow, opened, 0, key, sizeof(key));
+		flow_says_bytes(&judged, &flow, !opened, 0, key, sizeof(key));
+		cr_assert_eq(judged_report(&judged)->verdict, P2P_NONE);
+		flow_says(&judged, &flow, !opened, 1, HANDSHAKE);
+		expect(&judged, P2P_CONFIRMED, FAMILY_BITTORRENT);
+	}
+	/* A stranger who says it behind the keys of a service proves nothing. */
+	judged_open(&judged);
+	flow = connected(&judged, 1, 6881);
+	flow.inbound = true;
+	flow_says_bytes(&judged, &flow, false, 0, key, sizeof(key));
+	flow_says_bytes(&judged, &flow, true, 0, key, sizeof(key));
+	flow_says(&judged, &flow, false, 1, HANDSHAKE);
+	expect(&judged, P2P_NONE, FAMILY_NONE);
+}
+
 /* What strangers send proves nothing, unless it is answered. */
 Test(p2p, strangers_words_prove_nothing)
 {
@@ -98,7 +127,7 @@ Test(p2p, trackers)
 	flow_says(&judged, &flow, false, 0,
 		"\0\0\0\0\x01\x02\x03\x05"
 		"connecti");
-	cr_assert_eq(judged_report(&judged)->verdict, P2P_NONE);
+	cr_assert_eq(judged_report(&judged)->verdict, P2P_SUSPECTED);
 	flow_says(&judged, &flow, false, 1,
 		"\0\0\0\0\x01\x02\x03\x04"
 		"connecti");
@@ -118,7 +147,7 @@ Test(p2p, the_distributed_hash_table)
 	judged_open(&judged);
 	flow = flow_to(&judged, IPPROTO_UDP, 6881, end_at("198.18", 1, 6881));
 	flow_says(&judged, &flow, true, 0, DHT_QUERY);
-	cr_assert_eq(judged_report(&judged)->verdict, P2P_NONE);
+	cr_assert_eq(judged_report(&judged)->verdict, P2P_SUSPECTED);
 	flow_says(&judged, &flow, false, 0, DHT_ANSWER);
 	expect(&judged, P2P_CONFIRMED, FAMILY_BITTORRENT);
 

@@ -72,6 +72,7 @@ Test(payload, bittorrent_peers)
 		UDP(BT_HANDSHAKE, "\x01\x02\x12\x34\0\0\0\x01\0\0\0\x02\0\x10\0\0\0\x02\0\x01\0\x08" ZERO8 HANDSHAKE),
 		UDP(BT_UTP_SYN, "\x41\0\x12\x34\0\0\0\x01\0\0\0\0\0\x10\0\0\0\x01\0\0"),
 		UDP(BT_UTP_SYN, "\x41\x02\x12\x34\0\0\0\x01\0\0\0\0\0\x10\0\0\0\x01\0\0\0\x08" ZERO8),
+		UDP(BT_UTP_SYN, "\x41\0\xce\xa5\x7f\xbe\x41\x83\0\0\0\0\0\0\0\0\xe4\xd9\0\0"), /* libtorrent's */
 		UDP(BT_UTP_STATE, "\x21\0\x12\x34\0\0\0\x01\0\0\0\x02\0\x10\0\0\x7a\x11\0\x01"),
 		UDP(UNKNOWN, "\x42\0\x12\x34\0\0\0\x01\0\0\0\0\0\x10\0\0\0\x01\0\0"),     /* version 2 */
 		UDP(UNKNOWN, "\x41\0\x12\x34\0\0\0\x01\0\0\0\x09\0\x10\0\0\0\x01\0\0"),   /* has measured */

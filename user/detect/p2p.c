@@ -15,7 +15,7 @@
 
 _Static_assert(PAYLOAD_KINDS_END <= 64, "a flow's notes have a bit for each kind");
 
-enum { PORT_DNS = 53, PORT_MDNS = 5353, NAMED_SECONDS = 3600 };
+enum { PORT_DNS = 53, PORT_MDNS = 5353, NAMED_SECONDS = 3600, BOTH_RANDOM = 3 };
 
 int p2p_open(struct p2p **p2p, const struct p2p_thresholds *thresholds, const struct flow_ranges *inside)
 {
@@ -122,9 +122,18 @@ static bool proves(size_t row, const struct flow *flow, uint64_t sent, uint64_t 
 static void note_proofs(struct p2p *p2p, struct flow *flow, const struct flow_message *message, enum payload_kind kind)
 {
 	struct flow_notes *notes = &flow->notes;
+	const uint64_t handshake = BIT(BT_HANDSHAKE) | BIT(BT_HANDSHAKE_INSIDE);
 	uint64_t sent = notes->sent, received = notes->received;
 
 	*(message->out ? &notes->sent : &notes->received) |= 1ull << kind;
+	/*
+	 * Behind two keys (Message Stream Encryption, plain text chosen) libtorrent's first handshake is hidden and the answer
+	 * is not: the keys show that both ends agree. A stranger's words behind keys of a service's own do not count.
+	 */
+	if ((1ull << kind & handshake) && notes->random == BOTH_RANDOM && (message->out || !flow->inbound)) {
+		notes->sent |= BIT(BT_HANDSHAKE);
+		notes->received |= BIT(BT_HANDSHAKE);
+	}
 	for (size_t i = 0; i < sizeof(proofs) / sizeof(proofs[0]); i++)
 		if (proves(i, flow, notes->sent, notes->received) && !proves(i, flow, sent, received))
 			note(p2p, proofs[i].reason, flow, message->time_ns);
@@ -275,11 +284,10 @@ static void note_random(struct p2p *p2p, struct flow *flow, const struct flow_me
 {
 	uint8_t bit = message->out ? 1 : 2;
 
-	if (message->number > 0 || (flow->notes.random & bit) || !is_behaviour(p2p, flow) ||
-		!payload_looks_mse(&message->payload))
+	if (message->number > 0 || (flow->notes.random & bit) || !payload_looks_mse(&message->payload))
 		return;
 	flow->notes.random |= bit;
-	if (flow->notes.random != 3)
+	if (flow->notes.random != BOTH_RANDOM || !is_behaviour(p2p, flow))
 		return;
 	if (message->time_ns - p2p->random_ns > p2p->thresholds->window_ns)
 		p2p->random_flows = 0;

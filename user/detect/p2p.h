@@ -19,7 +19,7 @@
  * Each reason, its family, and the points that it gives, once, however often it is met.
  *   EVIDENCE(NAME, FAMILY, points, "what")
  * A message that crosses a connection, or that is answered, is an exchange and weighs more than one into the blue, which a
- * scanner's probe may be: nmap's and zmap's lists have DHT pings.
+ * scanner's probe may be: its lists have DHT pings, and no queries. A query or connect that nobody answers is a suspicion.
  */
 #define P2P_EVIDENCE(EVIDENCE)                                                                                         \
 	EVIDENCE(HANDSHAKES, BITTORRENT, 90, "BitTorrent handshakes exchanged with peers")                             \
@@ -27,9 +27,9 @@
 	EVIDENCE(EXTENSION, BITTORRENT, 60, "BitTorrent extension handshakes or peer exchange")                        \
 	EVIDENCE(TRACKER_HTTP, BITTORRENT, 80, "announces or scrapes to HTTP trackers")                                \
 	EVIDENCE(TRACKER_UDP, BITTORRENT, 85, "UDP trackers that answered")                                            \
-	EVIDENCE(TRACKER_TRIED, BITTORRENT, 45, "connects to UDP trackers without an answer")                          \
+	EVIDENCE(TRACKER_TRIED, BITTORRENT, 50, "connects to UDP trackers without an answer")                          \
 	EVIDENCE(DHT, BITTORRENT, 80, "DHT nodes that answered queries")                                               \
-	EVIDENCE(DHT_TRIED, BITTORRENT, 30, "DHT queries without an answer")                                           \
+	EVIDENCE(DHT_TRIED, BITTORRENT, 50, "DHT queries without an answer")                                           \
 	EVIDENCE(DHT_PING, BITTORRENT, 15, "DHT pings")                                                                \
 	EVIDENCE(DHT_NODE, BITTORRENT, 60, "DHT queries of others that it answers")                                    \
 	EVIDENCE(UTP, BITTORRENT, 75, "uTP connections")                                                               \

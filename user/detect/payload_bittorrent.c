@@ -44,18 +44,18 @@ bool payload_utp_read(const uint8_t *bytes, size_t length, struct payload_utp *u
 	return true;
 }
 
-/* The messages without data of a beginning: who connects has got nothing yet, so its time difference is none. */
+/*
+ * The messages without data of a beginning. Who connects has got nothing yet, so its time difference is none; libtorrent's
+ * has a window of none as well, libutp's has one.
+ */
 static enum payload_kind look_utp(const struct payload *payload)
 {
-	uint32_t window;
 	struct payload_utp utp;
 
-	if (!payload_utp_read(payload->bytes, payload->length, &utp) || utp.data != payload->whole)
+	if (!payload_utp_read(payload->bytes, payload->length, &utp) || utp.data != payload->whole ||
+		payload_u32(payload->bytes + 12) > UTP_WINDOW_MAX)
 		return PAYLOAD_UNKNOWN;
-	window = payload_u32(payload->bytes + 12);
-	if (window > UTP_WINDOW_MAX)
-		return PAYLOAD_UNKNOWN;
-	if (utp.type == UTP_SYN && window > 0 && payload_u32(payload->bytes + 8) == 0)
+	if (utp.type == UTP_SYN && payload_u32(payload->bytes + 8) == 0)
 		return PAYLOAD_BT_UTP_SYN;
 	return utp.type == UTP_STATE ? PAYLOAD_BT_UTP_STATE : PAYLOAD_UNKNOWN;
 }
