@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deps.sh [build|run|test|lint|kernels|cluster|arm64]...    installs the Debian packages that are missing; without a word,
-# all but cluster and arm64.
+# deps.sh [build|run|test|lint|kernels|cluster|p2p|arm64]...    installs the Debian packages that are missing; without a
+# word, all but cluster, p2p and arm64.
 # Ends at once, without root and without a network, when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,6 +20,8 @@ LINT=(git clang-format clang-tidy cppcheck shellcheck)
 KERNELS=(qemu-system-x86=qemu-system-x86_64 binutils cpio kmod python3 xz-utils zstd debian-archive-keyring)
 # A Kubernetes for make test-cluster, beside Go 1.24 or newer, which Debian 12 has not.
 CLUSTER=("${TEST[@]}" util-linux openssl)
+# Clients and a tracker, for make test TESTS=p2p.
+P2P=("${TEST[@]}" util-linux tcpdump aria2 transmission-cli python3-libtorrent opentracker)
 # The cross build; its libraries are fetched by sysroot.sh and not installed.
 ARM64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm=qemu-system-aarch64)
 
@@ -38,8 +40,9 @@ for set in "$@"; do
 	lint) wanted+=("${LINT[@]}") ;;
 	kernels) wanted+=("${KERNELS[@]}") ;;
 	cluster) wanted+=("${CLUSTER[@]}") ;;
+	p2p) wanted+=("${P2P[@]}") ;;
 	arm64) wanted+=("${ARM64[@]}") ;;
-	*) die "no set of packages is called '$set': build, run, test, lint, kernels, cluster or arm64" ;;
+	*) die "no set of packages is called '$set': build, run, test, lint, kernels, cluster, p2p or arm64" ;;
 	esac
 done
 
@@ -66,13 +69,13 @@ case "${ID:-} ${VERSION_CODENAME:-}" in
 *) echo "deps.sh: made for Debian 12, this is ${PRETTY_NAME:-unknown}: going on with the same package names" >&2 ;;
 esac
 
-# containerd must not be started by its package: the tests and the demonstration start one of their own. Debian's way to
+# containerd and opentracker must not be started by their packages: the tests and the demonstration start their own. Debian's way to
 # say so is policy-rc.d; where the machine has one already, that one decides.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap 'rm -f $policy' EXIT
 	trap 'exit 1' INT TERM
-	printf '#!/bin/sh\ncase $1 in containerd*) exit 101 ;; esac\nexit 0\n' >$policy
+	printf '#!/bin/sh\ncase $1 in containerd* | opentracker*) exit 101 ;; esac\nexit 0\n' >$policy
 	chmod 755 $policy
 fi
 

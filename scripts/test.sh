@@ -10,6 +10,7 @@
 #                                                       emulated, less the slowest
 #   runtimes   the container suite on containerd 1.7 and 2, fetched; only when asked for
 #   cluster    pytest: a real Kubernetes, built here; only when it is asked for, for it takes minutes
+#   p2p        pytest: real BitTorrent clients in a network of their own; only when asked for
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
 # One test of a suite by name: see tests/README.md.
@@ -28,13 +29,14 @@ fi
 for suite in $suites; do
 	case $suite in
 	unit | fuzz | house | guests) ;;
-	kernel | container | interop | contract | runtimes | cluster) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
+	kernel | container | interop | contract | runtimes | cluster | p2p) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
 	*) die "no suite is called '$suite'" ;;
 	esac
 done
 
 deps=(build test)
 case " $suites " in *" cluster "*) deps+=(cluster) ;; esac
+case " $suites " in *" p2p "*) deps+=(p2p) ;; esac
 scripts/deps.sh "${deps[@]}" || exit 1
 logs=$build/test
 as_owner mkdir -p "$logs"
@@ -180,6 +182,7 @@ for suite in $suites; do
 	kernel) criterion kernel 900 -j1 ;;
 	container) pytest container 1200 ;;
 	contract) pytest contract 900 ;;
+	p2p) pytest p2p 600 ;;
 	interop | fuzz | house | guests | runtimes | cluster) $suite ;;
 	esac
 done

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real clients, a real tracker, a real file: captured on the switch, judged by taffrail p2p."""
+import datetime
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+from conftest import run
+
+PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer.py")
+TRACKER, SEED = 1, 2
+SECONDS = 15  # from its first packet to the verdict
+
+
+class Swarm:
+    def __init__(self, network, tracked=True):
+        self.network, self.folder = network, network.folder
+        self.capture = self.folder / "capture.pcap"
+        (self.folder / "seed").mkdir()
+        (self.folder / "seed" / "data").write_bytes(os.urandom(4 << 20))
+        self.torrent = self.folder / "data.torrent"
+        trackers = ["-t", "http://198.18.0.1:6969/announce", "-t", "udp://198.18.0.1:6969/announce"] if tracked else []
+        subprocess.run(["transmission-create", "-o", self.torrent, *trackers, self.folder / "seed" / "data"], check=True,
+                       stdout=subprocess.DEVNULL, env=dict(os.environ, HOME=str(self.folder)))
+        self.tcpdump = network.start(0, "tcpdump", "-i", "switch", "-U", "-w", self.capture, "-s", "128")
+        if tracked:
+            self.track()
+
+    def track(self):
+        tracker = shutil.which("opentracker") or os.environ.get("TAFFRAIL_OPENTRACKER")
+        if not tracker:
+            pytest.skip("opentracker is not installed")
+        import libtorrent
+        (self.folder / "tracker").mkdir()
+        os.chmod(self.folder, 0o755)
+        os.chmod(self.folder / "tracker", 0o777)
+        known = self.folder / "tracker" / "known"
+        known.write_text(f"{libtorrent.torrent_info(str(self.torrent)).info_hash()}\n")
+        self.network.host(TRACKER)
+        self.network.start(TRACKER, tracker, "-i", "198.18.0.1", "-p", "6969", "-P", "6969", "-d", self.folder / "tracker", "-w", "known",
+                           cwd=self.folder / "tracker")
+
+    def aria2(self, number, *options, seed=False):
+        self.network.host(number)
+        folder = self.folder / ("seed" if seed else f"aria2-{number}")
+        self.network.start(number, "aria2c", "--seed-time=10", "--check-integrity=true", f"--dir={folder}", *options, self.torrent)
+
+    def transmission(self, number, *options):
+        self.network.host(number)
+        self.network.start(number, "transmission-cli", "-w", self.folder / f"transmission-{number}", *options, self.torrent)
+
+    def libtorrent(self, number, *settings, seed=False):
+        self.network.host(number)
+        folder = self.folder / ("seed" if seed else f"libtorrent-{number}")
+        self.network.start(number, "/usr/bin/python3", PEER, self.torrent, folder, *settings)
+
+    def judge(self, wait=20):
+        time.sleep(wait)
+        self.tcpdump.terminate()
+        self.tcpdump.wait(10)
+        result = run("taffrail", "p2p", "--pcap", self.capture, "--json", timeout=60)
+        assert result.returncode == 0, result.stderr
+        documents = [json.loads(line) for line in result.stdout.splitlines()]
+        return {int(document["host"]["ip"].split(".")[-1]): document for document in documents if "." in document["host"]["ip"]}
+
+
+def seconds(document):
+    first, decided = (datetime.datetime.fromisoformat(document[key][:26]) for key in ("first_packet", "decided"))
+    return (decided - first).total_seconds()
+
+
+def show(documents):
+    for number, document in documents.items():
+        print(number, document["verdict"], document["family"], document["score"], document["decided"] and seconds(document))
+        for reason in document["reasons"]:
+            print("   ", reason)
+
+
+def expect(documents, numbers, verdicts=("confirmed",)):
+    show(documents)
+    for number in numbers:
+        document = documents[number]
+        assert document["verdict"] in verdicts and document["family"] == "bittorrent", number
+        assert seconds(document) <= SECONDS, number
+
+
+def test_default_clients_with_a_tracker(network):
+    swarm = Swarm(network)
+    swarm.aria2(SEED, seed=True)
+    swarm.aria2(3)
+    swarm.transmission(4)
+    swarm.libtorrent(5)
+    expect(swarm.judge(), (2, 3, 4, 5))
+
+
+def test_encryption_forced(network):
+    swarm = Swarm(network)
+    forced = ("--bt-force-encryption=true",)
+    swarm.aria2(SEED, *forced, seed=True)
+    swarm.aria2(3, *forced)
+    swarm.transmission(4, "--encryption-required")
+    swarm.libtorrent(5, "out_enc_policy=0", "in_enc_policy=0", "allowed_enc_level=2")
+    expect(swarm.judge(), (2, 3, 4, 5))
+
+
+def test_without_utp(network):
+    swarm = Swarm(network)
+    swarm.aria2(SEED, seed=True)
+    swarm.libtorrent(5, "enable_outgoing_utp=false", "enable_incoming_utp=false", "enable_dht=false", "enable_lsd=false")
+    expect(swarm.judge(), (2, 5))
+
+
+def test_only_the_dht(network):
+    """No tracker, no local discovery: the one way to find another is a node that both know."""
+    swarm = Swarm(network, tracked=False)
+    quiet = ("enable_lsd=false", "listen_interfaces=0.0.0.0:6881", "dht_bootstrap_nodes=", "dht_restrict_routing_ips=false")
+    swarm.libtorrent(SEED, *quiet, seed=True)
+    network.wait_for_udp(SEED, 6881)
+    swarm.libtorrent(3, *quiet, "dht_node=198.18.0.2:6881")
+    swarm.libtorrent(4, *quiet, "dht_node=198.18.0.2:6881")
+    expect(swarm.judge(), (2, 3, 4))
+
+
+def test_peers_alone(network):
+    """Two that know each other, and nothing else is on: a uTP handshake in clear, then one over TCP."""
+    swarm = Swarm(network, tracked=False)
+    quiet = ("enable_lsd=false", "enable_dht=false", "listen_interfaces=0.0.0.0:6881")
+    swarm.libtorrent(SEED, *quiet, seed=True)
+    network.wait_for_udp(SEED, 6881)
+    swarm.libtorrent(3, *quiet, "peer=198.18.0.2:6881")
+    swarm.libtorrent(4, *quiet, "peer=198.18.0.2:6881", "enable_outgoing_utp=false", "enable_incoming_utp=false")
+    expect(swarm.judge(), (3, 4))
