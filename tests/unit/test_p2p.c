@@ -187,6 +187,42 @@ Test(p2p, utp_is_told_by_its_answer)
 	expect(&judged, P2P_CONFIRMED, FAMILY_BITTORRENT);
 }
 
+/* Ids one apart, and what one sent last is acknowledged: the beginning is not needed. */
+Test(p2p, utp_in_the_middle)
+{
+	static const char data[] = "\x01\0\x12\x35\0\0\0\x01\0\0\0\x02\0\x10\0\0\x10\x01\x7a\x11some data";
+	static const char state[] = "\x21\0\x12\x34\0\0\0\x01\0\0\0\x02\0\x10\0\0\x7a\x12\x10\x01";
+	static const char far[] = "\x21\0\x12\x34\0\0\0\x01\0\0\0\x02\0\x10\0\0\x0a\x12\x20\x01";
+	static const char stranger[] = "\x21\0\x12\x37\0\0\0\x01\0\0\0\x02\0\x10\0\0\x7a\x12\x10\x01";
+	struct judged judged;
+	struct flow flow;
+
+	judged_open(&judged);
+	flow = flow_to(&judged, IPPROTO_UDP, 51413, end_at("198.18", 1, 51413));
+	flow_says(&judged, &flow, true, 0, data);
+	flow_says(&judged, &flow, true, 1, state); /* of the same end */
+	flow_says(&judged, &flow, true, 2, data);
+	flow_says(&judged, &flow, false, 0, far);
+	flow_says(&judged, &flow, true, 3, data);
+	flow_says(&judged, &flow, false, 1, stranger);
+	cr_assert_eq(judged_report(&judged)->verdict, P2P_NONE);
+	flow_says(&judged, &flow, true, 3, data);
+	flow_says(&judged, &flow, false, 2, state);
+	expect(&judged, P2P_CONFIRMED, FAMILY_BITTORRENT);
+}
+
+Test(p2p, pieces_in_the_middle)
+{
+	struct judged judged;
+	struct flow flow;
+
+	judged_open(&judged);
+	flow = connected(&judged, 1, 51413);
+	flow.partial = true;
+	flow_says(&judged, &flow, true, 0, "\0\0\0\x0d\x06\0\0\0\x07\0\x01\x40\0\0\0\x40\0");
+	expect(&judged, P2P_CONFIRMED, FAMILY_BITTORRENT);
+}
+
 /* Inside ranges silence behaviour, and no evidence: local service discovery is multicast. */
 Test(p2p, evidence_counts_inside)
 {

@@ -66,6 +66,10 @@ Test(payload, bittorrent_peers)
 		TCP(BT_EXTENSION, "\0\0\0\x50\x14\0d1:ei0e1:md11:ut_metadatai3e6:ut_pexi1ee"),
 		TCP(BT_EXTENSION, "\0\0\0\x40\x14\x01"
 				  "d5:added6:abcdef7:added.f1:x"),
+		TCP(BT_PIECE, "\0\0\0\x0d\x06\0\0\0\x07\0\0\x40\0\0\0\x40\0"),
+		TCP(UNKNOWN, "\0\0\0\x0d\x06\0\0\0\x07\0\0\x40\x01\0\0\x40\0"),
+		TCP(BT_PIECE, "\0\0\x40\x09\x07\0\0\0\x07\0\0\x80\0data"),
+		TCP(UNKNOWN, "\0\0\x40\x09\x08\0\0\0\x07\0\0\x80\0data"),
 		TCP(UNKNOWN, "\0\0\0\x50\x15\0d1:ei0e1:md11:ut_metadatai3e6:ut_pexi1ee"),
 		/* uTP data, sequence 2, and the handshake behind its 20 bytes; then behind an extension, too */
 		UDP(BT_HANDSHAKE, "\x01\0\x12\x34\0\0\0\x01\0\0\0\x02\0\x10\0\0\0\x02\0\x01" HANDSHAKE ZERO8),
@@ -93,6 +97,10 @@ Test(payload, bittorrent_trackers)
 		TCP(BT_TRACKER_HTTP, "GET /0123456789abcdef0123456789abcdef/announce?info_hash=%12"),
 		TCP(BT_TRACKER_HTTP, "GET /scrape?info_hash=%12%34 HTTP/1.1"),
 		TCP(BT_TRACKER_HTTP, "GET /announce.php?passkey=0123&info_hash=%12%34 HTTP/1.1"),
+		TCP(BT_TRACKER_HTTP, "GET /announce.php?passkey=0123456789abcdef0123456789abcdef&info_"),
+		TCP(BT_TRACKER_HTTP, "GET /0123456789abcdef0123456789abcdef0123456789ab/announce?info"),
+		TCP(HTTP, "GET /0123456789abcdef0123456789abcdef0123456789ab/announce?item"),
+		TCP(HTTP, "GET /0123456789abcdef0123456789abcdef0123456789abcd/announce?"),
 		TCP(HTTP, "GET /announce HTTP/1.1\r\nHost: x\r\nReferer: ?info_hash=x\r\n"),
 		TCP(HTTP, "GET /announcements?page=2 HTTP/1.1\r\n"),
 		TCP(HTTP, "GET /search?info_hash=12 HTTP/1.1\r\n"),

@@ -30,6 +30,7 @@ struct flow_notes {
 	uint32_t transaction;    /* of the connect to a UDP tracker */
 	uint16_t utp_connection, utp_sequence;
 	uint16_t utp_received_connection, utp_received_sequence;
+	uint8_t utp;    /* bits: a message of this direction, out or in, had uTP's header */
 	uint8_t random; /* bits: the first message of this direction looks random */
 	bool counted;   /* it is among the endpoints */
 };

@@ -15,7 +15,7 @@
 
 _Static_assert(PAYLOAD_KINDS_END <= 64, "a flow's notes have a bit for each kind");
 
-enum { PORT_DNS = 53, PORT_MDNS = 5353, NAMED_SECONDS = 3600, BOTH_RANDOM = 3 };
+enum { PORT_DNS = 53, PORT_MDNS = 5353, NAMED_SECONDS = 3600, BOTH_RANDOM = 3, UTP_NEAR = 8 };
 
 int p2p_open(struct p2p **p2p, const struct p2p_thresholds *thresholds, const struct flow_ranges *inside)
 {
@@ -87,6 +87,7 @@ static const struct {
 	{P2P_HANDSHAKE, BIT(BT_HANDSHAKE) | BIT(BT_HANDSHAKE_INSIDE), BIT(BT_HANDSHAKE) | BIT(BT_HANDSHAKE_INSIDE),
 		true},
 	{P2P_EXTENSION, BIT(BT_EXTENSION), BIT(BT_EXTENSION), true},
+	{P2P_PIECES, BIT(BT_PIECE), BIT(BT_PIECE), true},
 	{P2P_TRACKER_HTTP, BIT(BT_TRACKER_HTTP), 0, false},
 	{P2P_TRACKER_TRIED, BIT(BT_TRACKER_CONNECT), 0, false},
 	{P2P_DHT, BIT(BT_DHT_QUERY), BIT(BT_DHT_ANSWER), false},
@@ -155,30 +156,36 @@ static void note_tracker(struct p2p *p2p, struct flow *flow, const struct flow_m
 }
 
 /*
- * uTP (BEP 29): a connect is answered by a STATE with its connection's id and sequence number, 32 bits that agree. Either end
- * may have opened it: what comes in counts when it is answered.
+ * uTP (BEP 29): a connect is answered by a STATE with its connection's id and sequence number. What follows has ids that are
+ * one apart, and each acknowledges about what the other sent last: so it is told where the beginning was not seen. Either way
+ * 30 bits or so agree; who opened it does not matter, for both ends take part.
  */
 static void note_utp(struct p2p *p2p, struct flow *flow, const struct flow_message *message, enum payload_kind kind)
 {
-	const uint64_t state = BIT(BT_UTP_STATE);
 	struct flow_notes *notes = &flow->notes;
+	uint8_t mine = message->out ? 1 : 2;
+	uint16_t connection = message->out ? notes->utp_received_connection : notes->utp_connection;
+	uint16_t sequence = message->out ? notes->utp_received_sequence : notes->utp_sequence;
+	bool syn = (message->out ? notes->received : notes->sent) & BIT(BT_UTP_SYN), agrees;
 	struct payload_utp utp;
 
-	if (!payload_utp_read(message->payload.bytes, message->payload.length, &utp))
+	if (((notes->sent | notes->received) & BIT(BT_UTP_STATE)) ||
+		!payload_utp_read(message->payload.bytes, message->payload.length, &utp))
 		return;
-	if (kind == PAYLOAD_BT_UTP_SYN) {
-		*(message->out ? &notes->utp_connection : &notes->utp_received_connection) = utp.connection;
-		*(message->out ? &notes->utp_sequence : &notes->utp_received_sequence) = utp.sequence;
+	agrees = syn ? kind == PAYLOAD_BT_UTP_STATE && utp.connection == connection && utp.acknowledged == sequence
+		     : (uint16_t)(utp.connection - connection + 1) <= 2 && utp.connection != connection &&
+				 (uint16_t)(utp.acknowledged - sequence + UTP_NEAR) <= 2 * UTP_NEAR;
+	if ((notes->utp & ~mine) && agrees) {
+		*(message->out ? &notes->sent : &notes->received) |= BIT(BT_UTP_STATE);
+		note(p2p, P2P_UTP, flow, message->time_ns);
 		return;
 	}
-	if (message->out ? !(notes->received & BIT(BT_UTP_SYN)) || (notes->sent & state) ||
-				   utp.connection != notes->utp_received_connection ||
-				   utp.acknowledged != notes->utp_received_sequence
-			 : !(notes->sent & BIT(BT_UTP_SYN)) || (notes->received & state) ||
-				   utp.connection != notes->utp_connection || utp.acknowledged != notes->utp_sequence)
+	/* A connect stays what is to be answered. */
+	if ((message->out ? notes->sent : notes->received) & BIT(BT_UTP_SYN) && kind != PAYLOAD_BT_UTP_SYN)
 		return;
-	*(message->out ? &notes->sent : &notes->received) |= state;
-	note(p2p, P2P_UTP, flow, message->time_ns);
+	notes->utp |= mine;
+	*(message->out ? &notes->utp_connection : &notes->utp_received_connection) = utp.connection;
+	*(message->out ? &notes->utp_sequence : &notes->utp_received_sequence) = utp.sequence;
 }
 
 /* --- names ---------------------------------------------------------------------------------------------------------------- */
@@ -295,6 +302,11 @@ static void note_random(struct p2p *p2p, struct flow *flow, const struct flow_me
 	p2p->random_ns = message->time_ns;
 }
 
+static bool is_utp(enum payload_kind kind)
+{
+	return kind == PAYLOAD_BT_UTP_SYN || kind == PAYLOAD_BT_UTP_STATE || kind == PAYLOAD_BT_HANDSHAKE;
+}
+
 void p2p_message(struct p2p *p2p, struct flow *flow, const struct flow_message *message)
 {
 	static const uint64_t alike = BIT(STUN) | BIT(DTLS) | BIT(WIREGUARD) | BIT(MEMBERLIST);
@@ -307,20 +319,16 @@ void p2p_message(struct p2p *p2p, struct flow *flow, const struct flow_message *
 	if (p2p->first_ns == 0 && message->out)
 		p2p->first_ns = message->time_ns;
 	kind = payload_look(&message->payload);
-	if (kind == PAYLOAD_UNKNOWN) {
-		note_random(p2p, flow, message);
-		return;
-	}
-	if (kind == PAYLOAD_DNS)
-		note_dns(p2p, flow, message);
-	else if (kind == PAYLOAD_BT_UTP_STATE)
+	if (message->payload.transport == IPPROTO_UDP && (kind == PAYLOAD_UNKNOWN || is_utp(kind)))
 		note_utp(p2p, flow, message, kind);
+	if (kind == PAYLOAD_UNKNOWN)
+		note_random(p2p, flow, message);
+	else if (kind == PAYLOAD_DNS)
+		note_dns(p2p, flow, message);
 	else if (kind == PAYLOAD_BT_TRACKER_ANSWER)
 		note_tracker(p2p, flow, message, kind);
-	else
+	else if (kind != PAYLOAD_BT_UTP_STATE)
 		note_proofs(p2p, flow, message, kind);
-	if (kind == PAYLOAD_BT_UTP_SYN)
-		note_utp(p2p, flow, message, kind);
 	if (kind == PAYLOAD_BT_TRACKER_CONNECT)
 		note_tracker(p2p, flow, message, kind);
 	if (1ull << kind & alike && is_behaviour(p2p, flow)) {

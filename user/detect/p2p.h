@@ -25,6 +25,7 @@
 	EVIDENCE(HANDSHAKES, BITTORRENT, 90, "BitTorrent handshakes exchanged with peers")                             \
 	EVIDENCE(HANDSHAKE, BITTORRENT, 50, "BitTorrent handshakes in one direction")                                  \
 	EVIDENCE(EXTENSION, BITTORRENT, 60, "BitTorrent extension handshakes or peer exchange")                        \
+	EVIDENCE(PIECES, BITTORRENT, 75, "connections with BitTorrent's requests for pieces, or pieces")               \
 	EVIDENCE(TRACKER_HTTP, BITTORRENT, 80, "announces or scrapes to HTTP trackers")                                \
 	EVIDENCE(TRACKER_UDP, BITTORRENT, 85, "UDP trackers that answered")                                            \
 	EVIDENCE(TRACKER_TRIED, BITTORRENT, 50, "connects to UDP trackers without an answer")                          \

@@ -45,6 +45,7 @@ const char *payload_family_name(enum payload_family family);
 	KIND(BT_HANDSHAKE, BITTORRENT, "peer handshake")                                                               \
 	KIND(BT_HANDSHAKE_INSIDE, BITTORRENT, "peer handshake behind other bytes")                                     \
 	KIND(BT_EXTENSION, BITTORRENT, "extension handshake or peer exchange")                                         \
+	KIND(BT_PIECE, BITTORRENT, "request for a piece, or a piece")                                                  \
 	KIND(BT_TRACKER_HTTP, BITTORRENT, "announce or scrape to an HTTP tracker")                                     \
 	KIND(BT_TRACKER_CONNECT, BITTORRENT, "connect to a UDP tracker")                                               \
 	KIND(BT_TRACKER_ANSWER, BITTORRENT, "a UDP tracker's answer to a connect")                                     \

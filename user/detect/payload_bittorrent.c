@@ -102,21 +102,38 @@ static size_t path_end(const struct payload *payload)
 	return end ? (size_t)(end - payload->bytes) : payload->length;
 }
 
-/* BEP 3 and 48: GET /announce?info_hash=…; trackers of closed groups have a key in the path, before or behind the word. */
+/* The sample ends within "…/announce?info_hash=": what is there of it is at least one byte. */
+static bool ends_in_hash(const struct payload *path)
+{
+	static const char word[] = "/announce?", hash[] = "info_hash=";
+	const uint8_t *at = path->length ? memmem(path->bytes, path->length, word, sizeof(word) - 1) : NULL;
+	size_t left;
+
+	if (!at)
+		return false;
+	at += sizeof(word) - 1;
+	left = path->length - (size_t)(at - path->bytes);
+	return left > 0 && left < sizeof(hash) && memcmp(at, hash, left) == 0;
+}
+
+/*
+ * BEP 3 and 48: GET /announce?info_hash=…; trackers of closed groups have a key in the path, before or behind the word, which
+ * can push the hash out of the sample.
+ */
 static enum payload_kind look_http(const struct payload *payload)
 {
+	static const char *const words[] = {
+		"?info_hash=", "&info_hash=", "?peer_id=", "&peer_id=", "?passkey=", "?authkey="};
 	struct payload path = *payload;
-	bool tracker;
 
 	if (!payload_has(payload, 0, "GET /"))
 		return PAYLOAD_UNKNOWN;
 	path.length = path_end(payload);
-	tracker = payload_holds(&path, "/announce") || payload_holds(&path, "/scrape");
-	if (tracker && (payload_holds(&path, "?info_hash=") || payload_holds(&path, "&info_hash=") ||
-			       payload_holds(&path, "?peer_id=") || payload_holds(&path, "&peer_id=")))
-		return PAYLOAD_BT_TRACKER_HTTP;
-	/* A long key can push the hash out of the sample: info_has… is at least begun. */
-	if (tracker && path.length == payload->length && payload_holds(&path, "?info_h"))
+	if (payload_holds(&path, "/announce") || payload_holds(&path, "/scrape"))
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+			if (payload_holds_bytes(&path, words[i], strlen(words[i])))
+				return PAYLOAD_BT_TRACKER_HTTP;
+	if (path.length == payload->length && ends_in_hash(&path))
 		return PAYLOAD_BT_TRACKER_HTTP;
 	if (path.length >= 8 && memcmp(path.bytes + path.length - 8, ".torrent", 8) == 0)
 		return PAYLOAD_BT_METAINFO;
@@ -139,6 +156,18 @@ static bool is_extension(const struct payload *payload)
 	return payload_has(payload, 6, "d5:added") || payload_has(payload, 6, "d8:msg_typei");
 }
 
+/*
+ * BEP 3: a request (6) for a block, or the block (7): of 16 KiB, at a multiple of that. They are seen where a connection's
+ * beginning was not.
+ */
+static bool is_piece(const struct payload *payload)
+{
+	if (payload_has(payload, 0, "\0\0\0\x0d\x06"))
+		return payload_has(payload, 13, "\0\0\x40\0") && payload_u32(payload->bytes + 9) % 16384 == 0;
+	return payload_has(payload, 0, "\0\0\x40\x09\x07") && payload->length >= 13 &&
+	       payload_u32(payload->bytes + 9) % 16384 == 0;
+}
+
 static enum payload_kind look_tcp(const struct payload *payload)
 {
 	enum payload_kind kind = look_http(payload);
@@ -149,6 +178,8 @@ static enum payload_kind look_tcp(const struct payload *payload)
 		return PAYLOAD_BT_HANDSHAKE;
 	if (is_extension(payload))
 		return PAYLOAD_BT_EXTENSION;
+	if (is_piece(payload))
+		return PAYLOAD_BT_PIECE;
 	/* A message of Message Stream Encryption can run into the handshake, where plain text was chosen. */
 	return payload_holds(payload, HANDSHAKE) ? PAYLOAD_BT_HANDSHAKE_INSIDE : PAYLOAD_UNKNOWN;
 }

@@ -72,7 +72,7 @@ static bool name_add(struct payload_name *name, const uint8_t *bytes, size_t len
  */
 static bool read_name(struct reader *reader, struct payload_name *name)
 {
-	size_t at = reader->at, before = reader->at;
+	size_t at = reader->at, before = at;
 	bool jumped = false;
 
 	*name = (struct payload_name){0};
