@@ -58,6 +58,11 @@ def test_local_says_who_is_judged(judge):
     assert judge(pcap(timed(exchange())), "--local", "10.0.0.0/8") == {}
 
 
+def test_what_was_said_before_the_first_flow_counts(judge):
+    documents = judge(pcap(timed(exchange() + [udp(OTHER, ("198.18.0.9", 9), b"x")])))
+    assert documents["198.18.0.2"]["verdict"] == "confirmed" and "198.18.0.9" not in documents
+
+
 def test_nothing_found_is_said_too(judge):
     document = judge(pcap(timed(Connection(ONE, OTHER).say(True, b"GET / HTTP/1.1\r\n\r\n").segments)))["198.18.0.1"]
     assert document["verdict"] == "none" and document["family"] is None and document["decided"] is None

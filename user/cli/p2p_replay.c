@@ -43,6 +43,7 @@ struct judged {
 	struct judged *next;
 	struct event_address address;
 	struct p2p *p2p;
+	bool opened; /* a flow, or it is one of the local ones: it is reported */
 };
 
 struct p2p_replay {
@@ -103,11 +104,11 @@ static bool is_nobody(const struct event_address *address)
 	return memcmp(address->bytes, zero, sizeof(zero)) == 0 || flow_address_is_many(address);
 }
 
-static struct p2p *add_judged(struct p2p_replay *replay, const struct event_address *address, uint64_t hash)
+static struct judged *add_judged(struct p2p_replay *replay, const struct event_address *address, uint64_t hash)
 {
-	struct judged *judged;
+	struct judged *judged = table_count(&replay->judged) < P2P_REPLAY_ADDRESSES ? calloc(1, sizeof(*judged)) : NULL;
 
-	if (table_count(&replay->judged) >= P2P_REPLAY_ADDRESSES || !(judged = calloc(1, sizeof(*judged)))) {
+	if (!judged) {
 		replay->not_judged++;
 		return NULL;
 	}
@@ -122,21 +123,31 @@ static struct p2p *add_judged(struct p2p_replay *replay, const struct event_addr
 	}
 	*replay->last = judged;
 	replay->last = &judged->next;
-	return judged->p2p;
+	return judged;
 }
 
-/* The detector of that end of a flow; NULL: it is not judged. */
+/*
+ * The detector of that end of a flow; NULL: it is not judged. Who only answers may still open a flow later: what it said until
+ * then counts, as long as half the room is free.
+ */
 static struct p2p *detector_of(struct p2p_replay *replay, const struct flow *view)
 {
 	const struct event_address *address = &view->local;
 	uint64_t hash = hash_bytes(address->bytes, sizeof(address->bytes));
 	struct table_node *node = table_find(&replay->judged, hash, is_judged, address);
+	struct judged *judged = node ? table_entry(node, struct judged, node) : NULL;
 
-	if (node)
-		return table_entry(node, struct judged, node)->p2p;
-	if (replay->local ? !flow_ranges_hold(replay->local, address) : view->inbound || is_nobody(address))
-		return NULL;
-	return add_judged(replay, address, hash);
+	if (!judged) {
+		if (replay->local ? !flow_ranges_hold(replay->local, address) : is_nobody(address))
+			return NULL;
+		if (!replay->local && view->inbound &&
+			(view->packets_out == 0 || table_count(&replay->judged) >= P2P_REPLAY_ADDRESSES / 2))
+			return NULL;
+		judged = add_judged(replay, address, hash);
+	}
+	if (judged && (replay->local || !view->inbound))
+		judged->opened = true;
+	return judged ? judged->p2p : NULL;
 }
 
 void p2p_replay_report(struct p2p_replay *replay,
@@ -144,7 +155,8 @@ void p2p_replay_report(struct p2p_replay *replay,
 	void *context)
 {
 	for (struct judged *judged = replay->first; judged; judged = judged->next)
-		each(context, &judged->address, p2p_report_get(judged->p2p, replay->now_ns));
+		if (judged->opened)
+			each(context, &judged->address, p2p_report_get(judged->p2p, replay->now_ns));
 }
 
 void p2p_replay_counters(const struct p2p_replay *replay, struct p2p_replay_counters *counters)
