@@ -2,6 +2,7 @@
 #include "cli/p2p.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,8 @@ static int run(const struct p2p_command *command)
 	char why[CAPTURE_WHY];
 	int code = EXIT_FAILURE;
 
+	/* What a detector may need is far more than most of them do: as pages of their own they come when they are touched. */
+	mallopt(M_MMAP_THRESHOLD, 16 * 1024);
 	if (capture_open(&capture, command->path, why) < 0)
 		return options_wrong("%s: %s", command->path, why);
 	p2p_thresholds_default(&thresholds);
