@@ -21,7 +21,8 @@ KERNELS=(qemu-system-x86=qemu-system-x86_64 binutils cpio kmod python3 xz-utils 
 # A Kubernetes for make test-cluster, beside Go 1.24 or newer, which Debian 12 has not.
 CLUSTER=("${TEST[@]}" util-linux openssl)
 # Clients and a tracker, for make test TESTS=p2p.
-P2P=("${TEST[@]}" util-linux tcpdump aria2 transmission-cli python3-libtorrent opentracker)
+P2P=("${TEST[@]}" util-linux tcpdump aria2 transmission-cli python3-libtorrent opentracker rtorrent
+	syncthing serf nmap)
 # The cross build; its libraries are fetched by sysroot.sh and not installed.
 ARM64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm=qemu-system-aarch64)
 

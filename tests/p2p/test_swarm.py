@@ -96,6 +96,55 @@ def test_default_clients_with_a_tracker(network):
     expect(swarm.judge(), (2, 3, 4, 5))
 
 
+@pytest.mark.skipif(not shutil.which("rtorrent"), reason="rtorrent is not installed")
+def test_rtorrent(network):
+    swarm = Swarm(network)
+    swarm.aria2(SEED, seed=True)
+    (network.folder / "rtorrent").mkdir()
+    network.host(3)
+    network.start(3, "rtorrent", "-n", "-o", "system.daemon.set=true", "-d", network.folder / "rtorrent", swarm.torrent)
+    expect(swarm.judge(), (2, 3))
+
+
+@pytest.mark.skipif(not shutil.which("syncthing"), reason="syncthing is not installed")
+def test_syncthing_is_not_bittorrent(network):
+    capture = network.folder / "capture.pcap"
+    network.start(0, "tcpdump", "-i", "switch", "-U", "-w", capture, "-s", "128")
+    for number in (2, 3):
+        network.host(number)
+        network.start(number, "syncthing", "serve", "--no-browser", "--no-restart", "--no-upgrade", "--home",
+                      network.folder / f"syncthing-{number}")
+    time.sleep(20)
+    result = run("taffrail", "p2p", "--pcap", capture, "--json", timeout=60)
+    documents = {document["host"]["ip"]: document for document in map(json.loads, result.stdout.splitlines())}
+    for number in (2, 3):
+        document = documents[f"198.18.0.{number}"]
+        assert document["family"] == "syncthing" and document["verdict"] == "confirmed", document
+
+
+@pytest.mark.skipif(not shutil.which("serf"), reason="serf is not installed")
+@pytest.mark.skipif(not shutil.which("nmap"), reason="nmap is not installed")
+def test_gossip_and_a_scanner(network):
+    """A cluster of serf's agents, and who scans it over TCP and UDP with probes of its list, those of peers among them."""
+    capture = network.folder / "capture.pcap"
+    network.start(0, "tcpdump", "-i", "switch", "-U", "-w", capture, "-s", "128")
+    agents = range(2, 14)
+    for number in agents:
+        network.host(number)
+        network.start(number, "serf", "agent", f"-node=n{number}", f"-bind=198.18.0.{number}",
+                      *([] if number == 2 else ["-retry-join=198.18.0.2", "-retry-interval=1s"]))
+    network.host(20)
+    network.start(20, "nmap", "-n", "-Pn", "-sS", "-sU", "-p", "T:1-200,6881-6889,7946,U:53,123,3478,6881,6969,7946,51413", "--max-retries", "1",
+                  "-T4", "198.18.0.2-30")
+    time.sleep(20)
+    result = run("taffrail", "p2p", "--pcap", capture, "--json", timeout=60)
+    documents = {document["host"]["ip"]: document for document in map(json.loads, result.stdout.splitlines())}
+    for number in (*agents, 20):
+        document = documents[f"198.18.0.{number}"]
+        print(number, document)
+        assert document["verdict"] == "none", document
+
+
 def test_encryption_forced(network):
     swarm = Swarm(network)
     forced = ("--bt-force-encryption=true",)
