@@ -24,7 +24,7 @@
 #define FAMILIES_CONFIG "/run/families.yaml"
 #define FAMILIES_PID "/run/families.pid"
 
-enum { MARK_SECONDS = 60, SETTLE_MS = 200, READY_SECONDS = 300 };
+enum { MARK_SECONDS = 60, MARK_AGAIN_MS = 3000, MARK_LOOK_MS = 50, SETTLE_MS = 200, READY_SECONDS = 300 };
 
 struct lent {
 	const char *log, *lines;
@@ -175,9 +175,11 @@ static int await_mark(FILE *lines)
 	snprintf(cgroup, sizeof(cgroup), "%s/%s", root, id);
 	if (mkdir(cgroup, 0755) < 0)
 		return die(cgroup);
-	waitpid(make_mark(cgroup), &status, 0);
-	while (status == 0 && !marked && time(NULL) - start < MARK_SECONDS) {
-		usleep(50 * 1000);
+	/* Now and then another one: the kernel may pass over what tells of a mark, as of anything. */
+	for (int looks = 0; status == 0 && !marked && time(NULL) - start < MARK_SECONDS; looks++) {
+		if (looks % (MARK_AGAIN_MS / MARK_LOOK_MS) == 0)
+			waitpid(make_mark(cgroup), &status, 0);
+		usleep(MARK_LOOK_MS * 1000);
 		marked = is_marked(lines, from, id);
 	}
 	rmdir(cgroup);

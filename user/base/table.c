@@ -136,7 +136,7 @@ uint64_t hash_bytes(const void *bytes, size_t length)
 	if (left >= 8) {
 		first = word_at(next);
 		second = word_at(next + left - 8);
-	} else {
+	} else if (left > 0) {
 		memcpy(&first, next, left);
 	}
 	hash = fold(first ^ secret, second ^ hash);
