@@ -35,7 +35,7 @@ static void put_check(struct buffer *yaml)
 	static const char *const relations[] = {
 		"=", "startswith", "endswith", "contains", "glob", "in", "icontains", "!="};
 	const char *relation = relations[below(8)];
-	char words[128], one[WORD_MAX + 1], other[WORD_MAX + 1];
+	char words[128] = "", one[WORD_MAX + 1] = "", other[WORD_MAX + 1] = "";
 
 	put_word(one, WORD_MAX, strcmp(relation, "glob") == 0 ? "ab/*?ab[]" : "ab/ab");
 	put_word(other, WORD_MAX, "ab/");
@@ -70,7 +70,7 @@ static void put_condition(struct buffer *yaml, unsigned int depth)
 
 static void put_rule(struct buffer *yaml, unsigned int number, const char *condition)
 {
-	char words[4096];
+	char words[4096] = "";
 	int length = snprintf(words, sizeof(words),
 		"- rule: r%u\n  desc: d\n  priority: info\n  output: o\n  condition: >\n    evt.type = openat and %s "
 		"(%s)\n",
@@ -166,7 +166,7 @@ Test(rules_index, sets_hold_each_number_and_address)
 	struct buffer yaml = {0};
 	struct rules *rules;
 	const char *said;
-	char word[64];
+	char word[64] = "";
 
 	buffer_append(&yaml, "", 0);
 	for (int kind = 0; kind < 2; kind++) {
