@@ -12,7 +12,7 @@
 #   cluster    pytest: a real Kubernetes, built here; only when it is asked for, for it takes minutes
 #   p2p        pytest: real BitTorrent clients in a network of their own; only when asked for
 #
-# SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit, container and contract then.
+# SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit and container then.
 # One test of a suite by name: see tests/README.md.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -20,7 +20,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 suites=${*:-}
 if [ -n "${SAN:-}" ]; then
-	suites=${suites:-unit container contract}
+	suites=${suites:-unit container}
 	build=build/san
 else
 	suites=${suites:-unit kernel container interop contract fuzz house guests}
