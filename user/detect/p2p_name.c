@@ -21,7 +21,6 @@ static const struct {
 	{"open.stealth.si", P2P_BITTORRENT_NAMES},
 	{"exodus.desync.com", P2P_BITTORRENT_NAMES},
 	{"explodie.org", P2P_BITTORRENT_NAMES},
-	{"bttracker.debian.org", P2P_BITTORRENT_NAMES},
 	{"torrent.ubuntu.com", P2P_BITTORRENT_NAMES},
 	{"bootstrap.libp2p.io", P2P_IPFS_NAMES},
 	{"_p2p._udp.local", P2P_IPFS_NAMES},
