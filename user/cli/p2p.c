@@ -177,7 +177,8 @@ static int judge(const struct p2p_command *command, struct capture *capture, str
 		log_error("out of memory");
 		code = EXIT_FAILURE;
 	}
-	fwrite(printer.out.data, 1, printer.out.length, stdout);
+	if (printer.out.length > 0)
+		fwrite(printer.out.data, 1, printer.out.length, stdout);
 	if (fflush(stdout) != 0 && errno != EPIPE) {
 		log_error("stdout: %s", strerror(errno));
 		code = EXIT_FAILURE;
