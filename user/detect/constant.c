@@ -184,14 +184,13 @@ uint64_t constant_hash(enum field_type type, const struct value *value)
 	return hash_bytes(&value->number, sizeof(value->number));
 }
 
-static bool is_same(enum field_type type, const struct constant *one, const struct constant *other)
+struct text constant_key(enum field_type type, const struct constant *constant)
 {
 	if (type == FIELD_TEXT)
-		return text_equal(one->text, other->text);
+		return constant->text;
 	if (type == FIELD_ADDRESS)
-		return one->address.family == other->address.family &&
-		       memcmp(one->address.bytes, other->address.bytes, field_address_size(&one->address)) == 0;
-	return one->number == other->number;
+		return (struct text){(const char *)constant->address.bytes, field_address_size(&constant->address)};
+	return (struct text){(const char *)&constant->number, sizeof(constant->number)};
 }
 
 int constant_make_set(struct program *program, struct check *check)
@@ -213,7 +212,8 @@ int constant_make_set(struct program *program, struct check *check)
 		size_t at = constant->hash & check->set_mask;
 
 		/* A word that is there already would make the way longer for all of its kind. */
-		while (check->set[at] && !is_same(type, &check->constants[check->set[at] - 1], constant))
+		while (check->set[at] && !text_equal(constant_key(type, &check->constants[check->set[at] - 1]),
+						 constant_key(type, constant)))
 			at = (at + 1) & check->set_mask;
 		check->set[at] = (uint32_t)i + 1;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "detect/index.h"
 
-struct text index_value_key(enum field_type type, const struct value *value)
+/* What is looked for of a value: as constant_key. */
+static struct text value_key(enum field_type type, const struct value *value)
 {
 	if (type == FIELD_TEXT)
 		return value->text;
@@ -181,7 +182,7 @@ void index_look(
 	struct index_look *look, uint32_t field, enum field_type type, const struct value *value, uint64_t *rules)
 {
 	size_t first = look->hit_count;
-	struct text key = index_value_key(type, value);
+	struct text key = value_key(type, value);
 
 	if (type == FIELD_TEXT) {
 		look_once(look, field, key, rules);

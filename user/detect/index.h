@@ -14,7 +14,7 @@
 
 #include "detect/program.h"
 
-enum index_kind { INDEX_VALUE, INDEX_WHOLE, INDEX_PREFIX, INDEX_SUFFIX, INDEX_PIECE, INDEX_KINDS };
+enum index_kind { INDEX_VALUE, INDEX_WHOLE, INDEX_PREFIX, INDEX_SUFFIX, INDEX_PIECE };
 
 enum { INDEX_PIECE_SIZE = 4, INDEX_END_SIZE = 8, INDEX_GATES_MAX = 12, INDEX_HITS_MAX = 64, INDEX_TEXTS_MAX = 8 };
 
@@ -74,9 +74,6 @@ struct index_look {
 /* Sets the bits of the rules that wait for a word in this value of a field. */
 void index_look(
 	struct index_look *look, uint32_t field, enum field_type type, const struct value *value, uint64_t *rules);
-
-/* What is looked for of a value: a text, or the bytes of another one. */
-struct text index_value_key(enum field_type type, const struct value *value);
 
 /* The hash by which a word is found. */
 uint64_t index_word_hash(enum index_kind kind, struct text text);

@@ -8,14 +8,11 @@
 enum {
 	GATE_RULES = 3,   /* that must have a gate in common */
 	GATE_COST = 3,    /* of a check, at most */
-	FIELD_RULES = 1,  /* a field that leads to fewer costs more than it saves */
 	FILTER_BITS = 16, /* for each word */
 	FILTER_BITS_MIN = 2048,
 };
 
 static const uint64_t cost_never = UINT64_MAX / 2;
-
-enum step { COUNT, ASK, POST };
 
 struct builder {
 	struct program *program;
@@ -25,7 +22,6 @@ struct builder {
 	uint32_t *fields; /* of each slot the same, by any of its checks */
 	uint32_t *seen;   /* of each node: the rule and 1 for which it was seen last; rules share nodes */
 	uint64_t *costs;  /* of each node: cost_of and 1; 0: not known yet */
-	size_t *counts;   /* of each of the index's fields: rules that it leads to */
 };
 
 static uint64_t *take_bits(struct builder *builder)
@@ -36,11 +32,6 @@ static uint64_t *take_bits(struct builder *builder)
 static void set_bit(uint64_t *bits, size_t number)
 {
 	bits[number / 64] |= 1ull << number % 64;
-}
-
-static bool has_bit(const uint64_t *bits, size_t number)
-{
-	return bits[number / 64] >> number % 64 & 1;
 }
 
 /* --- gates ---------------------------------------------------------------------------------------------------------------- */
@@ -150,7 +141,6 @@ static bool word_of(const struct program *program, const struct check *check, co
 	struct text *word, enum index_kind *kind)
 {
 	enum field_type type = program->slots[check->slot].type;
-	struct value value = {0};
 
 	*word = constant->text;
 	switch (check->relation) {
@@ -158,11 +148,7 @@ static bool word_of(const struct program *program, const struct check *check, co
 	case OPERATOR_IN:
 	case OPERATOR_INTERSECTS:
 		*kind = type == FIELD_TEXT ? INDEX_WHOLE : INDEX_VALUE;
-		if (type == FIELD_ADDRESS)
-			*word = (struct text){
-				(const char *)constant->address.bytes, field_address_size(&constant->address)};
-		else if (type == FIELD_NUMBER)
-			*word = (struct text){(const char *)&constant->number, sizeof(value.number)};
+		*word = constant_key(type, constant);
 		return true;
 	case OPERATOR_STARTSWITH: *kind = INDEX_PREFIX; return word->length > 0;
 	case OPERATOR_ENDSWITH: *kind = INDEX_SUFFIX; return word->length > 0;
@@ -285,33 +271,27 @@ static int64_t find_field(struct builder *builder, uint32_t slot)
 	return (int64_t)index->field_count - 1;
 }
 
-static struct index_word *find_word(const struct index *index, enum index_kind kind, struct text text, uint64_t hash)
+static bool is_word(const struct table_node *node, const void *key)
 {
-	const struct table_node *node;
+	const struct index_word *word = table_entry(node, const struct index_word, node), *wanted = key;
 
-	for (node = index->table.chains ? index->table.chains[hash & (index->table.chain_count - 1)] : NULL; node;
-		node = node->next) {
-		struct index_word *word = table_entry(node, struct index_word, node);
-
-		if (node->hash == hash && word->kind == kind && text_equal(word->text, text))
-			return word;
-	}
-	return NULL;
+	return word->kind == wanted->kind && text_equal(word->text, wanted->text);
 }
 
 static struct index_word *add_word(struct builder *builder, enum index_kind kind, struct text text)
 {
 	struct index *index = builder->index;
 	uint64_t hash = index_word_hash(kind, text);
-	struct index_word *word = find_word(index, kind, text, hash);
+	const struct index_word wanted = {.text = text, .kind = kind};
+	struct table_node *node = table_find(&index->table, hash, is_word, &wanted);
+	struct index_word *word;
 
-	if (word)
-		return word;
+	if (node)
+		return table_entry(node, struct index_word, node);
 	word = arena_take(builder->program->arena, sizeof(*word));
 	if (!word)
 		return NULL;
-	word->text = text;
-	word->kind = kind;
+	*word = wanted;
 	if (table_insert(&index->table, &word->node, hash) < 0)
 		return NULL;
 	if (kind == INDEX_PREFIX)
@@ -346,11 +326,8 @@ static int post(struct builder *builder, const struct check *check, uint32_t fie
 	return 0;
 }
 
-/*
- * Goes to all that leads to the node of a rule, by what the step says: counts the rule, asks whether its fields are worth
- * it (-EAGAIN if one is not), or makes their words lead to it.
- */
-static int lead(struct builder *builder, enum step step, uint32_t number, uint32_t rule)
+/* Makes the words lead to a rule by which its node can be found. 0 or -ENOMEM. */
+static int lead(struct builder *builder, uint32_t number, uint32_t rule)
 {
 	const struct node *node = &builder->program->nodes[number];
 	const struct check *check;
@@ -361,43 +338,32 @@ static int lead(struct builder *builder, enum step step, uint32_t number, uint32
 		return 0;
 	builder->seen[number] = rule + 1;
 	if (node->kind == NODE_AND)
-		return lead(builder, step, cheapest_child(builder, node), rule);
+		return lead(builder, cheapest_child(builder, node), rule);
 	if (node->kind == NODE_OR) {
 		for (uint32_t i = 0; i < node->count && !error; i++)
-			error = lead(builder, step, node->children[i], rule);
+			error = lead(builder, node->children[i], rule);
 		return error;
 	}
 	check = &builder->program->checks[node->children[0]];
 	field = find_field(builder, check->slot);
-	if (field < 0)
-		return -ENOMEM;
-	if (step == POST)
-		return post(builder, check, (uint32_t)field, rule);
-	builder->counts[field] += step == COUNT;
-	return step == COUNT || builder->counts[field] >= FIELD_RULES ? 0 : -EAGAIN;
+	return field < 0 ? -ENOMEM : post(builder, check, (uint32_t)field, rule);
 }
 
 static int make_words(struct builder *builder)
 {
 	const struct call_program *call = builder->call;
-	uint64_t *always = builder->index->always;
 	int error = 0;
 
 	for (size_t i = 0; i < call->count; i++)
 		count_uses(builder, call->nodes[i], (uint32_t)i);
-	for (enum step step = COUNT; step <= POST; step++) {
-		memset(builder->seen, 0, builder->program->node_count * sizeof(*builder->seen));
-		for (size_t i = 0; i < call->count; i++) {
-			if (step == COUNT && cost_of(builder, call->nodes[i]) >= cost_never)
-				set_bit(always, i);
-			error = has_bit(always, i) ? 0 : lead(builder, step, call->nodes[i], (uint32_t)i);
-			if (error == -EAGAIN)
-				set_bit(always, i);
-			else if (error)
-				return error;
-		}
+	memset(builder->seen, 0, builder->program->node_count * sizeof(*builder->seen));
+	for (size_t i = 0; i < call->count && !error; i++) {
+		if (cost_of(builder, call->nodes[i]) >= cost_never)
+			set_bit(builder->index->always, i);
+		else
+			error = lead(builder, call->nodes[i], (uint32_t)i);
 	}
-	return 0;
+	return error;
 }
 
 static int make_filter(struct builder *builder)
@@ -445,14 +411,12 @@ int index_build(struct program *program, struct call_program *call)
 		return -ENOMEM;
 	builder.uses = calloc(program->check_count + 1, sizeof(*builder.uses));
 	builder.fields = calloc(program->slot_count + 1, sizeof(*builder.fields));
-	builder.counts = calloc(program->slot_count + 1, sizeof(*builder.counts));
 	builder.seen = calloc(program->node_count, sizeof(*builder.seen));
 	builder.costs = calloc(program->node_count, sizeof(*builder.costs));
-	if (builder.uses && builder.fields && builder.counts && builder.seen && builder.costs)
+	if (builder.uses && builder.fields && builder.seen && builder.costs)
 		error = build(&builder);
 	free(builder.uses);
 	free(builder.fields);
-	free(builder.counts);
 	free(builder.seen);
 	free(builder.costs);
 	return error;

@@ -130,6 +130,8 @@ int constant_read(struct program *program, struct sources *sources, const struct
 	enum expression_operator relation, const struct expression_word *word, struct constant *constant);
 /* Fills check->set where it pays. 0 or -ENOMEM. */
 int constant_make_set(struct program *program, struct check *check);
+/* What tells constants of this type apart: a text, or the bytes of a number or an address. Of networks it is not all. */
+struct text constant_key(enum field_type type, const struct constant *constant);
 /* The hash of a value of this type. */
 uint64_t constant_hash(enum field_type type, const struct value *value);
 
