@@ -102,6 +102,14 @@ struct inode___numbers {
 	u32 i_ctime_nsec, i_mtime_nsec;
 };
 
+/*
+ * 8520e224f547 ("bpf, cgroups: Fix cgroup v2 fallback on v1/v2 mixed mode", 5.15): before, a word that is a pointer where its
+ * two low bits are clear; else the cgroup of a socket is not known, or is the root.
+ */
+struct sock_cgroup_data___word {
+	u64 val;
+};
+
 /* A namespace's type: since 6.18 in the namespace itself, before that in its operations. */
 struct proc_ns_operations___type {
 	int type;
@@ -200,6 +208,19 @@ static __always_inline u64 compat_file_references(struct file *file)
 	if (bpf_core_field_exists(ref->f_ref))
 		return kernel_get(ref, f_ref.refcnt.counter) + 1;
 	return kernel_get(count, f_count.counter);
+}
+
+/* The v2 cgroup that a socket was made in, or NULL. */
+static __always_inline struct cgroup *compat_socket_cgroup(struct sock *sk)
+{
+	struct sock_cgroup_data *data = (void *)((char *)sk + bpf_core_field_offset(struct sock, sk_cgrp_data));
+	struct sock_cgroup_data___word *word = (void *)data;
+	u64 value;
+
+	if (bpf_core_field_exists(data->cgroup))
+		return kernel_get(data, cgroup);
+	value = kernel_get(word, val);
+	return value & 3 ? NULL : (struct cgroup *)value;
 }
 
 #endif

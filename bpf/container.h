@@ -119,6 +119,33 @@ static __noinline __attribute__((unused)) bool container_of_v1(
 	return container_of_cgroup(cgroup, CONTAINER_HIERARCHY(kernel_read(cgroup, root, hierarchy_id)), container);
 }
 
+/*
+ * The container of the v2 cgroup that a socket was made in, whoever runs now. A socket that was made in v1 cgroups alone has
+ * none.
+ */
+static __noinline __attribute__((unused)) bool container_of_socket(struct sock *sk, struct container *container)
+{
+	struct cgroup *cgroup = compat_socket_cgroup(sk);
+	struct kernfs_node *node = cgroup ? kernel_get(cgroup, kn) : NULL;
+	u64 key = node ? kernel_get(node, id) : 0;
+	struct container_entry *entry;
+
+	if (!key || outside_cgroups[key % OUTSIDE_WORDS] == key)
+		return false;
+	entry = bpf_map_lookup_elem(&containers, &key);
+	if (!entry) {
+		container_learn((u64)node, key);
+		entry = bpf_map_lookup_elem(&containers, &key);
+	}
+	if (!entry || !entry->found)
+		return false;
+	__builtin_memcpy(container->id, entry->id, sizeof(container->id));
+	container->cgroup_id = key;
+	container->flags = KERNEL_IN_CONTAINER;
+	container->marks = entry->found & CONTAINER_NESTED ? KERNEL_IN_NESTED : 0;
+	return true;
+}
+
 /* Is the process a member of another container than its cgroups say, or than none? Then `container` becomes that one. */
 static __noinline __attribute__((unused)) bool container_left(struct task_struct *task, struct container *container)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* UDP: the first datagram of each socket to each peer. */
+#include "bpf/flow.h"
 #include "bpf/policy.h"
 #include "bpf/raw.h"
 #include "bpf/socket.h"
@@ -38,7 +39,11 @@ static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_ne
 	u8 one = 1;
 
 	/* Most of what a machine sends is no container's: that is told by less than whether the peer is new. */
-	if (!task_untimed(&send->header) || bpf_map_lookup_elem(&peers, &peer))
+	if (!task_untimed(&send->header))
+		return 1;
+	if (send->tuple.protocol == IPPROTO_UDP && !flow_asked(key, send))
+		return 1;
+	if (bpf_map_lookup_elem(&peers, &peer))
 		return 1;
 	send->header.time_ns = bpf_ktime_get_boot_ns();
 	/* Of two threads that send to one new peer at a time, one tells. */
@@ -144,9 +149,11 @@ int datagram_egress(struct __sk_buff *packet)
 		return 1;
 	if (raw_is(sk->type, sk->protocol))
 		raw_sent(packet, (u64)sk);
-	if (sk->protocol != IPPROTO_UDP)
-		return 1;
 	key = (u64)sk;
+	if (sk->protocol == IPPROTO_TCP)
+		flow_tcp_packet(packet, key, FLOW_OUT);
+	if (sk->protocol != IPPROTO_UDP || !flow_datagram_packet(packet, key, FLOW_OUT))
+		return 1;
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	if (entry && entry->flags & SOCKET_SENDS && packet_source(packet, &entry->tuple))
 		datagram_tell(entry);

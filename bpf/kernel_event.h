@@ -53,7 +53,9 @@
 	KIND(USERFAULTFD, 32, "userfaultfd", KERNEL_RING_CRITICAL)                                                     \
 	KIND(MOUNT, 33, "mount", KERNEL_RING_CRITICAL)                                                                 \
 	KIND(RECEIVE, 34, "receive", KERNEL_RING_BULK)                                                                 \
-	KIND(CONNECT_RETURNED, 35, "connection_attempted", KERNEL_RING_CRITICAL)
+	KIND(CONNECT_RETURNED, 35, "connection_attempted", KERNEL_RING_CRITICAL)                                       \
+	KIND(FLOW, 36, "flow", KERNEL_RING_BULK)                                                                       \
+	KIND(SAMPLE, 37, "sample", KERNEL_RING_BULK)
 
 enum kernel_ring {
 	KERNEL_RING_CRITICAL = 0, /* what must never be lost */
@@ -150,8 +152,11 @@ enum {
 	KERNEL_ARGS_MAX = 32768,       /* longest argument block carried */
 	KERNEL_ENVIRONMENT_MAX = 8192,
 	KERNEL_ANCESTORS = 8,
-	KERNEL_UNIX_NAME_MAX = 108, /* sun_path */
-	KERNEL_DATA_MAX = 80,       /* bytes of what was received */
+	KERNEL_UNIX_NAME_MAX = 108,     /* sun_path */
+	KERNEL_DATA_MAX = 80,           /* bytes of what was received */
+	KERNEL_SAMPLE_BYTES = 64,       /* first bytes of a message that are sampled … */
+	KERNEL_SAMPLE_NAME_BYTES = 512, /* … and on the port of DNS */
+	KERNEL_PORT_NAMES = 53,
 	KERNEL_RECORD_MAX = 65536,
 	KERNEL_LOSS_KINDS = 64, /* room of the loss counters, indexed by kind */
 	KERNEL_LANES = 4,       /* lanes of numbers that a CPU has before Linux 5.17; after it, one */
@@ -409,11 +414,43 @@ struct kernel_disconnect {
 	__u64 connection;
 	__u64 established_ns; /* 0: before the sensor's start */
 	__u64 bytes_sent, bytes_received;
-	__s32 error;   /* sk_err: 0, or ECONNRESET, ETIMEDOUT, … */
-	__u8 accepted; /* this process's side is the server */
+	__u64 packets_sent, packets_received; /* the kernel counts 32 bits of them; 0: not known */
+	__s32 error;                          /* sk_err: 0, or ECONNRESET, ETIMEDOUT, … */
+	__u8 accepted;                        /* this process's side is the server */
 	__u8 zero[3];
 	struct kernel_tuple tuple;
 	__u32 zero2;
+};
+
+/*
+ * FLOW: how far a flow has come, all numbers from its start on: at intervals, and at the end of those that no DISCONNECT
+ * ends (datagrams; a connection that nobody accepted, which has no process). Bytes are payload.
+ */
+struct kernel_flow {
+	struct kernel_header header; /* of who connected, bound or sent first */
+	__u64 connection;            /* as kernel_network has it; of datagrams a number of the flow's own */
+	__u64 start_ns, last_ns;     /* first and last packet; of TCP: established, and now. start_ns 0: not known */
+	__u64 bytes_sent, bytes_received;
+	__u64 packets_sent, packets_received;
+	struct kernel_tuple tuple;
+	__s32 error;  /* of TCP, at its end */
+	__u8 inbound; /* the remote end opened it */
+	__u8 final;
+	__u8 zero[6];
+};
+
+/* SAMPLE: the first bytes of one of a flow's first messages. It may come before the ACCEPT of its connection. */
+struct kernel_sample {
+	struct kernel_header header;
+	__u64 connection; /* as kernel_flow has it */
+	__u64 start_ns;   /* of the flow */
+	struct kernel_tuple tuple;
+	__u32 whole; /* bytes that the message had */
+	__u8 out;    /* this side sent it */
+	__u8 number; /* of its direction, from 0; more than 255 are 255 */
+	__u8 inbound;
+	__u8 zero;
+	struct kernel_string data;
 };
 
 /*
@@ -549,6 +586,12 @@ struct kernel_policy {
 	__u64 plain;    /* rules without paths and modes */
 };
 
+/* The key of the trie of networks whose flows are not sampled. IPv4 is ::ffff:a.b.c.d, its prefixes are longer by 96. */
+struct kernel_network_prefix {
+	__u32 bits;
+	struct kernel_address address;
+};
+
 /* The key of the trie of path prefixes; its value are the rules that have this prefix, or one of which it is a part. */
 struct kernel_prefix {
 	__u32 bits;
@@ -567,7 +610,9 @@ KERNEL_ASSERT(kernel_open, 88 + 32 + 8 + 4 + 12);
 KERNEL_ASSERT(kernel_tuple, 44);
 KERNEL_ASSERT(kernel_network, 88 + 16 + 44 + 4 + 8);
 KERNEL_ASSERT(kernel_received, 160 + 8);
-KERNEL_ASSERT(kernel_disconnect, 88 + 40 + 44 + 4);
+KERNEL_ASSERT(kernel_disconnect, 88 + 56 + 44 + 4);
+KERNEL_ASSERT(kernel_flow, 88 + 56 + 44 + 12);
+KERNEL_ASSERT(kernel_sample, 88 + 16 + 44 + 12);
 KERNEL_ASSERT(kernel_change, 88 + 16 + 8 + 24);
 KERNEL_ASSERT(kernel_deed, 88 + 8 + 16 + 12 + 24 + 16 + 44);
 _Static_assert(KERNEL_CALLS_END < 64, "a set of calls is a word, with a bit for KERNEL_WANT_DATA");
@@ -579,5 +624,6 @@ KERNEL_ASSERT(kernel_counters, 8 * (2 + 64 + 64 + 1));
 KERNEL_ASSERT(kernel_repeats, 8 * KERNEL_REPEAT_WORDS);
 KERNEL_ASSERT(kernel_policy, 8 * (KERNEL_KINDS_END + 3 + 3));
 KERNEL_ASSERT(kernel_prefix, 4 + 256);
+KERNEL_ASSERT(kernel_network_prefix, 4 + 16);
 
 #endif

@@ -292,6 +292,11 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	const void *key; /* NULL at the end */
+};
+
 /* --- sockets ------------------------------------------------------------------------------------------------------- */
 struct in6_addr {
 	struct {
@@ -335,6 +340,8 @@ struct inet_sock {
 
 struct tcp_sock {
 	u64 bytes_sent, bytes_received, bytes_retrans;
+	u32 segs_in, segs_out;
+	u32 rcv_nxt, snd_nxt;
 };
 
 struct sockaddr_un {

@@ -9,6 +9,7 @@
  */
 #include "bpf/address.h"
 #include "bpf/call.h"
+#include "bpf/flow.h"
 #include "bpf/policy.h"
 #include "bpf/raw.h"
 #include "bpf/socket.h"
@@ -21,8 +22,6 @@ enum {
 	STATE_SYN_RECEIVED = 3,
 	STATE_CLOSE = 7,
 	STATE_LISTEN = 10,
-
-	SOCK_DONE_BIT = 1 << 1, /* enum sock_flags: a FIN has come (tcp_fin) */
 };
 
 /* --- records -------------------------------------------------------------------------------------------------------- */
@@ -68,7 +67,7 @@ static __noinline void send_outcome(struct socket_entry *entry, u64 key, struct 
 static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock *sk)
 {
 	struct kernel_disconnect end = {};
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	struct tcp_counts counts;
 
 	if (!flags_take(&entry->flags, SOCKET_ESTABLISHED))
 		return;
@@ -77,11 +76,11 @@ static __noinline void send_end(struct socket_entry *entry, u64 key, struct sock
 		return;
 	end.connection = key;
 	end.established_ns = entry->established_ns;
-	end.bytes_sent = kernel_get(tcp, bytes_sent) - kernel_get(tcp, bytes_retrans);
-	end.bytes_received = kernel_get(tcp, bytes_received);
-	/* A FIN counts as a byte. */
-	if (end.bytes_received && kernel_get(sk, __sk_common.skc_flags) & SOCK_DONE_BIT)
-		end.bytes_received--;
+	tcp_count(sk, &counts);
+	end.bytes_sent = counts.bytes_sent;
+	end.bytes_received = counts.bytes_received;
+	end.packets_sent = counts.packets_sent;
+	end.packets_received = counts.packets_received;
 	end.error = kernel_get(sk, sk_err);
 	end.accepted = !!(entry->flags & SOCKET_ACCEPTED);
 	end.tuple = entry->tuple;
@@ -98,6 +97,8 @@ static __always_inline int connect_begins(u64 key, struct kernel_network *begin)
 		return 1;
 	begin->header.flags |= uring_flag(key);
 	begin->connection = key;
+	if (begin->tuple.protocol == IPPROTO_UDP)
+		flow_socket_begins(key, &begin->header);
 	entry = bpf_map_lookup_elem(&sockets, &key);
 	if (entry) /* a datagram that is still held back goes where it was sent to (IPv6, MSG_MORE) */
 		datagram_tell(entry);
@@ -173,6 +174,42 @@ struct {
 	__type(value, u8);
 } listening SEC(".maps");
 
+/* What has been seen of an established connection is what the socket has: sampling begins behind it. */
+static __always_inline void connection_begins(struct socket_entry *entry, struct sock *sk)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	entry->established_ns = bpf_ktime_get_boot_ns();
+	entry->watch.next[FLOW_IN] = kernel_get(tcp, rcv_nxt);
+	entry->watch.next[FLOW_OUT] = kernel_get(tcp, snd_nxt);
+	flow_begin(&entry->watch, &entry->owner, &entry->tuple);
+}
+
+/*
+ * A connection that came to a socket of a container's: data may be there before anybody accepts it, in whatever context. Its
+ * container is told by the cgroup of the socket, which is that of the listener's; whose process it is, by the accept.
+ */
+static __noinline void connection_arrives(u64 key)
+{
+	struct sock *sk = socket_plain(key);
+	struct container container = {};
+	struct socket_entry *entry;
+
+	if (!container_of_socket(sk, &container) && !trace_host)
+		return;
+	entry = entry_new(key, KERNEL_FLOW);
+	if (!entry)
+		return;
+	entry->owner.flags = container.flags | KERNEL_NO_PROCESS;
+	entry->owner.marks = container.marks;
+	entry->owner.cgroup_id = container.cgroup_id;
+	__builtin_memcpy(entry->owner.container_id, container.id, sizeof(container.id));
+	read_tuple(&entry->tuple, sk);
+	entry->watch.inbound = 1;
+	connection_begins(entry, sk);
+	flags_begin(&entry->flags, SOCKET_ARRIVED);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(network_state, struct sock *sk, int before, int after)
 {
@@ -192,19 +229,25 @@ int BPF_PROG(network_state, struct sock *sk, int before, int after)
 	if (after != STATE_ESTABLISHED && after != STATE_CLOSE)
 		return 0;
 	entry = bpf_map_lookup_elem(&sockets, &key);
-	if (!entry)
-		return 0;
 	if (after == STATE_ESTABLISHED) {
-		if (!(entry->flags & SOCKET_BEGUN))
+		if (!entry || !(entry->flags & SOCKET_BEGUN)) {
+			if (before == STATE_SYN_RECEIVED)
+				connection_arrives(key);
 			return 0;
+		}
 		read_connecting(&entry->tuple, sk, entry);
-		entry->established_ns = bpf_ktime_get_boot_ns();
+		connection_begins(entry, sk);
 		flags_set(&entry->flags, SOCKET_ESTABLISHED);
 		send_outcome(entry, key, sk, 0, false);
+	} else if (!entry) {
+		return 0;
 	} else if (entry->flags & SOCKET_BEGUN) {
 		connect_failed(entry, key, sk);
 	} else if (entry->flags & SOCKET_ESTABLISHED) {
 		send_end(entry, key, sk);
+		bpf_map_delete_elem(&sockets, &key);
+	} else if (flags_take(&entry->flags, SOCKET_ARRIVED)) {
+		flow_tcp_tell(entry, key, true);
 		bpf_map_delete_elem(&sockets, &key);
 	}
 	return 0;
@@ -217,9 +260,12 @@ int network_release(struct bpf_sock *sk)
 	u64 key = (u64)sk;
 	struct socket_entry *entry = bpf_map_lookup_elem(&sockets, &key);
 
+	if (entry)
+		datagram_tell(entry);
+	if (sk->protocol == IPPROTO_UDP)
+		flow_socket_ends(key);
 	if (!entry)
 		return 1;
-	datagram_tell(entry);
 	if (sk->protocol != IPPROTO_TCP || sk->state == STATE_CLOSE) {
 		/* A call whose return was not seen as this socket's: on arm64 a tracer can change the descriptor unseen. */
 		send_outcome(entry, key, socket_plain(key), 0, true);
@@ -255,7 +301,13 @@ int network_list(struct bpf_iter__task_file *iterator)
 	key = (u64)sk;
 	if (sk && kernel_get(sk, __sk_common.skc_family) == AF_PACKET)
 		packet_socket_seen = 1;
-	if (!sk || kernel_get(sk, sk_protocol) != IPPROTO_TCP || bpf_map_lookup_elem(&sockets, &key))
+	if (sk && kernel_get(sk, sk_protocol) == IPPROTO_UDP && is_inet(sk)) {
+		struct kernel_header owner = {};
+
+		task_fill(&owner, task, &container);
+		flow_socket_begins(key, &owner);
+	}
+	if (!sk || kernel_get(sk, sk_protocol) != IPPROTO_TCP || !is_inet(sk) || bpf_map_lookup_elem(&sockets, &key))
 		return 0;
 	state = kernel_get(sk, __sk_common.skc_state);
 	if (state == STATE_CLOSE || state == STATE_LISTEN || state == STATE_SYN_SENT || state == STATE_SYN_RECEIVED)
@@ -266,6 +318,7 @@ int network_list(struct bpf_iter__task_file *iterator)
 	task_fill(&entry->owner, task, &container);
 	read_tuple(&entry->tuple, sk);
 	flags_set(&entry->flags, SOCKET_ESTABLISHED | (is_server(&entry->tuple) ? SOCKET_ACCEPTED : 0));
+	entry->watch.told = flow_seconds;
 	return 0;
 }
 
@@ -441,10 +494,18 @@ __hidden __noinline void network_accepted(const struct call *call)
 	if (end <= KERNEL_RECORD_MAX && !policy_leaves_out(&call->header, KERNEL_ACCEPT))
 		ring_send(&network->header, KERNEL_ACCEPT, KERNEL_RING_CRITICAL, end);
 	if (network->connection) {
-		entry = entry_new(key, KERNEL_DISCONNECT);
+		/* What its first bytes were may have been told; from here on they are this process's. */
+		bool arrived = entry && flags_take(&entry->flags, SOCKET_ARRIVED);
+
+		if (!arrived)
+			entry = entry_new(key, KERNEL_DISCONNECT);
 		if (entry) {
 			entry->owner = call->header;
 			entry->tuple = network->tuple;
+			if (!arrived) {
+				entry->watch.inbound = 1;
+				connection_begins(entry, sk);
+			}
 			entry->established_ns = network->header.time_ns;
 			flags_set(&entry->flags, SOCKET_ESTABLISHED | SOCKET_ACCEPTED);
 			/* It may have ended before it was accepted: then no state comes any more. */

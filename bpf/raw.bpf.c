@@ -22,8 +22,6 @@ enum {
 	NETLINK_NETFILTER = 12,
 
 	IPV4_PROTOCOL = 9, /* offset in the IP header */
-	IPV6_NEXT_HEADER = 6,
-	IPV6_HEADER = 40,
 };
 
 /* --- sockets ---------------------------------------------------------------------------------------------------------- */
@@ -93,13 +91,13 @@ static __always_inline bool read_v6(struct __sk_buff *packet, struct kernel_tupl
 {
 	u8 protocol = 0;
 
-	if (bpf_skb_load_bytes(packet, IPV6_NEXT_HEADER, &protocol, 1) < 0 ||
+	if (bpf_skb_load_bytes(packet, IPV6_NEXT, &protocol, 1) < 0 ||
 		bpf_skb_load_bytes(packet, IPV6_SOURCE, tuple->local.bytes, 16) < 0 ||
 		bpf_skb_load_bytes(packet, IPV6_DESTINATION, tuple->remote.bytes, 16) < 0)
 		return false;
 	tuple->family = AF_INET6;
 	tuple->protocol = protocol;
-	*header = IPV6_HEADER;
+	*header = IPV6_HEADER_SIZE;
 	return true;
 }
 

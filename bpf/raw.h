@@ -14,6 +14,8 @@ enum {
 	IPV4_DESTINATION = 16,
 	IPV6_SOURCE = 8,
 	IPV6_DESTINATION = 24,
+	IPV6_NEXT = 6,
+	IPV6_HEADER_SIZE = 40,
 };
 
 /* A peer that a socket has sent to. The cookie, not the address: it is never used again. */

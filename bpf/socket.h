@@ -9,6 +9,7 @@
 #define TAFFRAIL_SOCKET_H
 
 #include "bpf/atomic.h"
+#include "bpf/flow.h"
 #include "bpf/kernel_event.h"
 #include "bpf/kernel_types.h"
 #include "bpf/ring.h"
@@ -24,6 +25,7 @@ enum {
 	SOCKET_ESTABLISHED = FLAG(3), /* DISCONNECT will follow */
 	SOCKET_ACCEPTED = FLAG(4),
 	SOCKET_SENDS = FLAG(5),    /* a datagram is on its way whose source address is not known yet */
+	SOCKET_ARRIVED = FLAG(7),  /* from outside, and nobody has accepted it yet */
 	SOCKET_LEFT_OUT = FLAG(6), /* CONNECT was left out, and counted: CONNECT_DONE will not be told either */
 };
 
@@ -33,6 +35,7 @@ struct socket_entry {
 	u64 flags;
 	u64 established_ns;
 	struct kernel_tuple tuple; /* of a connect or a datagram: the remote end */
+	struct flow_watch watch;   /* of a connection, from when it is established */
 };
 
 /* By the socket's address in the kernel; sock_release and the end of a connection take entries away. */
@@ -57,8 +60,30 @@ static __always_inline struct socket_entry *entry_new(u64 key, u32 kind)
 	if (bpf_map_update_elem(&sockets, &key, &no_entry, BPF_ANY) == 0)
 		entry = bpf_map_lookup_elem(&sockets, &key);
 	if (!entry)
-		ring_unsent(kind, KERNEL_RING_CRITICAL);
+		ring_unsent(kind, kind == KERNEL_FLOW ? KERNEL_RING_BULK : KERNEL_RING_CRITICAL);
 	return entry;
+}
+
+/* --- what the kernel counts of a connection ------------------------------------------------------------------------------ */
+
+enum { SOCK_DONE_BIT = 1 << 1 }; /* enum sock_flags: a FIN has come (tcp_fin) */
+
+struct tcp_counts {
+	u64 bytes_sent, bytes_received; /* payload */
+	u64 packets_sent, packets_received;
+};
+
+static __always_inline void tcp_count(struct sock *sk, struct tcp_counts *counts)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	counts->bytes_sent = kernel_get(tcp, bytes_sent) - kernel_get(tcp, bytes_retrans);
+	counts->bytes_received = kernel_get(tcp, bytes_received);
+	/* A FIN counts as a byte. */
+	if (counts->bytes_received && kernel_get(sk, __sk_common.skc_flags) & SOCK_DONE_BIT)
+		counts->bytes_received--;
+	counts->packets_sent = kernel_get(tcp, segs_out);
+	counts->packets_received = kernel_get(tcp, segs_in);
 }
 
 /* --- addresses ------------------------------------------------------------------------------------------------------ */
@@ -98,6 +123,13 @@ static __always_inline void read_tuple(struct kernel_tuple *tuple, struct sock *
 	}
 	*(u32 *)tuple->local.bytes = kernel_get(sk, __sk_common.skc_rcv_saddr);
 	*(u32 *)tuple->remote.bytes = kernel_get(sk, __sk_common.skc_daddr);
+}
+
+static __always_inline bool is_inet(struct sock *sk)
+{
+	u16 family = kernel_get(sk, __sk_common.skc_family);
+
+	return family == AF_INET || family == AF_INET6;
 }
 
 /* Which end is the server is not kept anywhere: it is taken to be the one with the smaller port. */
