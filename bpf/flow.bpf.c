@@ -161,6 +161,15 @@ struct sampled {
 	u32 out;
 };
 
+/* Is it the beginning of a TLS ClientHello (RFC 8446, 5.1)? The name of the server stands in it, behind much else. */
+static __always_inline bool is_hello(struct __sk_buff *packet, const struct sampled *message)
+{
+	u8 start[6] = {};
+
+	return bpf_skb_load_bytes(packet, message->at, start, sizeof(start)) == 0 && start[0] == 22 && start[1] == 3 &&
+	       start[5] == 1;
+}
+
 /*
  * Sends the message's first bytes and takes it from what is left to be sampled. `left` is kept by whoever runs: of two that
  * run at a time on a flow both may take the same one, and a message more is sampled.
@@ -173,6 +182,8 @@ static __noinline void sample_send(struct __sk_buff *packet, const struct sample
 	u32 length = message->size < most ? message->size : most;
 	struct kernel_sample *sample;
 
+	if (tuple->protocol == IPPROTO_TCP && out != watch->inbound && !watch->number[out] && is_hello(packet, message))
+		length = message->size < KERNEL_SAMPLE_NAME_BYTES ? message->size : KERNEL_SAMPLE_NAME_BYTES;
 	watch->left[out]--;
 	if (!scratch) {
 		ring_unsent(KERNEL_SAMPLE, KERNEL_RING_BULK);
@@ -400,8 +411,9 @@ static __always_inline u32 datagrams_of(struct __sk_buff *packet)
 	return segments ? segments : 1;
 }
 
-__hidden __noinline bool flow_datagram_packet(struct __sk_buff *packet, u64 socket, u32 out)
+__hidden __noinline bool flow_datagram_packet(struct __sk_buff *packet, u64 socket, u32 how)
 {
+	u32 out = how & FLOW_OUT;
 	struct flow_socket *of = bpf_map_lookup_elem(&flow_sockets, &socket);
 	struct kernel_tuple tuple = {};
 	struct sampled message = {.out = out};
@@ -418,7 +430,7 @@ __hidden __noinline bool flow_datagram_packet(struct __sk_buff *packet, u64 sock
 	key_set(&key, socket, of, &tuple);
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (!flow)
-		flow = flow_new(of, &key, &of->owner, &tuple, !out);
+		flow = flow_new(of, &key, &of->owner, &tuple, how == FLOW_IN);
 	if (!flow)
 		return true;
 	if (!flow->packets[FLOW_IN] && !flow->packets[FLOW_OUT]) /* before it the source may not have been known */
@@ -457,7 +469,8 @@ int flow_ingress(struct __sk_buff *packet)
 	if (sk->protocol == IPPROTO_TCP)
 		flow_tcp_packet(packet, (u64)sk, FLOW_IN);
 	else if (sk->protocol == IPPROTO_UDP)
-		flow_datagram_packet(packet, (u64)sk, FLOW_IN);
+		flow_datagram_packet(
+			packet, (u64)sk, FLOW_IN | (sk->state == BPF_TCP_ESTABLISHED ? FLOW_CONNECTED : 0));
 	return 1;
 }
 

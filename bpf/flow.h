@@ -21,6 +21,7 @@ enum {
 
 	FLOW_IN = 0, /* indices by direction */
 	FLOW_OUT = 1,
+	FLOW_CONNECTED = 2, /* beside it: the socket of datagrams has a peer, so it is the one that opened the flow */
 };
 
 /* Set by the loader. */

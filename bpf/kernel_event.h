@@ -155,7 +155,7 @@ enum {
 	KERNEL_UNIX_NAME_MAX = 108,     /* sun_path */
 	KERNEL_DATA_MAX = 80,           /* bytes of what was received */
 	KERNEL_SAMPLE_BYTES = 64,       /* first bytes of a message that are sampled … */
-	KERNEL_SAMPLE_NAME_BYTES = 512, /* … and on the port of DNS */
+	KERNEL_SAMPLE_NAME_BYTES = 512, /* … on the port of DNS, and of a TLS ClientHello */
 	KERNEL_PORT_NAMES = 53,
 	KERNEL_RECORD_MAX = 65536,
 	KERNEL_LOSS_KINDS = 64, /* room of the loss counters, indexed by kind */

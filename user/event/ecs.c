@@ -117,6 +117,14 @@ static void put_types(struct json *json, const struct event *event)
 		json_literal(json, "connection");
 		json_literal(json, "end");
 		break;
+	case EVENT_FLOW:
+		json_literal(json, "connection");
+		put_name(json, event->network.going_on ? "info" : "end");
+		break;
+	case EVENT_DNS:
+		json_literal(json, "protocol");
+		json_literal(json, "info");
+		break;
 	default: json_literal(json, "info"); break;
 	}
 	json_array_end(json);
@@ -195,10 +203,12 @@ static void put_event(struct document *document)
 	json_literal(json, "taffrail");
 	json_key(json, "dataset");
 	put_name(json, datasets[category]);
-	if (event->action == EVENT_DISCONNECT && event->network.duration_ns) {
+	if ((event->action == EVENT_DISCONNECT || event->action == EVENT_FLOW) && event->network.duration_ns) {
 		json_key(json, "duration");
 		json_unsigned(json, event->network.duration_ns);
 	}
+	if (event->action == EVENT_FLOW)
+		put_period(json, event->time_ns - event->network.duration_ns, event->time_ns);
 	if (event->action == EVENT_LOST)
 		put_period(json, event->lost.start_ns, event->lost.end_ns);
 	if (event->action == EVENT_FILTERED)
@@ -297,6 +307,8 @@ static void put_own(struct document *document)
 		((event->action == EVENT_SEND || event->action == EVENT_RECEIVE) &&
 			(event->network.type == SOCK_RAW || event->network.family == AF_PACKET)))
 		put_own_socket(document);
+	if (event_action_category(event->action) == EVENT_NETWORK && event_flow_state_name(event->network.state))
+		put_own_flow(document);
 	/* Of what everybody does the usual call says no more than the action. */
 	if (event_call_name(event->call) &&
 		(is_by_need(event->action) || event->call != event_call_usual(event->action))) {

@@ -52,6 +52,12 @@ void put_file(struct document *document)
 	json_object_end(json);
 }
 
+/* Does it tell how much went each way? */
+static bool is_counted(const struct event *event)
+{
+	return event->action == EVENT_DISCONNECT || event->action == EVENT_FLOW;
+}
+
 static void put_end(struct document *document, const struct event_network *network, const struct event_address *address)
 {
 	struct json *json = &document->json;
@@ -82,9 +88,57 @@ static void put_end(struct document *document, const struct event_network *netwo
 		}
 		put_text(document, "address", "destination.address", name);
 	}
-	if (document->event->action == EVENT_DISCONNECT) {
+	if (server)
+		put_text(document, "domain", "destination.domain", network->domain);
+	if (is_counted(document->event)) {
+		uint64_t packets = server ? network->destination_packets : network->source_packets;
+
 		json_key(json, "bytes");
 		json_unsigned(json, server ? network->destination_bytes : network->source_bytes);
+		if (network->source_packets || network->destination_packets) {
+			json_key(json, "packets");
+			json_unsigned(json, packets);
+		}
+	}
+}
+
+/* What DNS answered, and the server's name that TLS asked for. */
+static void put_names(struct document *document, const struct event_network *network)
+{
+	const struct event_dns *dns = network->dns;
+	struct json *json = &document->json;
+	char room[16], text[INET6_ADDRSTRLEN];
+
+	if (dns) {
+		json_key(json, "dns");
+		json_object_begin(json);
+		json_key(json, "type");
+		json_literal(json, "answer");
+		json_key(json, "question");
+		json_object_begin(json);
+		put_text(document, "name", "dns.question.name", dns->question);
+		json_key(json, "type");
+		put_name(json, name_of_dns_type(dns->type, room));
+		json_object_end(json);
+		json_key(json, "response_code");
+		put_name(json, name_of_dns_response(dns->response_code, room));
+		json_key(json, "resolved_ip");
+		json_array_begin(json);
+		for (size_t i = 0; i < dns->address_count; i++) {
+			inet_ntop(dns->addresses[i].family, dns->addresses[i].bytes, text, sizeof(text));
+			put_name(json, text);
+		}
+		json_array_end(json);
+		json_object_end(json);
+	}
+	if (network->server_name.length > 0) {
+		json_key(json, "tls");
+		json_object_begin(json);
+		json_key(json, "client");
+		json_object_begin(json);
+		put_text(document, "server_name", "tls.client.server_name", network->server_name);
+		json_object_end(json);
+		json_object_end(json);
 	}
 }
 
@@ -117,11 +171,20 @@ void put_network(struct document *document, const struct event_network *network)
 		json_key(json, "community_id");
 		json_plain(json, id, sizeof(id));
 	}
-	if (document->event->action == EVENT_DISCONNECT) {
+	if (document->event->action == EVENT_DNS) {
+		json_key(json, "protocol");
+		json_literal(json, "dns");
+	}
+	if (is_counted(document->event)) {
 		json_key(json, "bytes");
 		json_unsigned(json, network->source_bytes + network->destination_bytes);
+		if (network->source_packets || network->destination_packets) {
+			json_key(json, "packets");
+			json_unsigned(json, network->source_packets + network->destination_packets);
+		}
 	}
 	json_optional_end(json, mark);
+	put_names(document, network);
 }
 
 void put_own_file(struct document *document)
@@ -145,6 +208,17 @@ void put_own_file(struct document *document)
 	put_true(json, "upper_layer", file->upper);
 	put_true(json, "copied_up", file->copied_up);
 	put_true(json, "unsure", file->unsure);
+	json_object_end(json);
+}
+
+void put_own_flow(struct document *document)
+{
+	struct json *json = &document->json;
+
+	json_key(json, "flow");
+	json_object_begin(json);
+	json_key(json, "state");
+	put_name(json, event_flow_state_name(document->event->network.state));
 	json_object_end(json);
 }
 

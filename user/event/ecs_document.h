@@ -66,6 +66,7 @@ void put_own_coverage(struct document *document);
 void put_own_filtered(struct document *document);
 void put_own_attribution(struct document *document);
 void put_own_socket(struct document *document);
+void put_own_flow(struct document *document);
 /* With the evidence. */
 void put_own_rule(struct document *document);
 

@@ -148,6 +148,20 @@ const char *event_promise_state_name(enum event_promise_state state)
 	return (unsigned int)state < sizeof(names) / sizeof(names[0]) ? names[state] : NULL;
 }
 
+const char *event_flow_state_name(enum event_flow_state state)
+{
+	static const char *const names[EVENT_FLOW_STATES_END] = {
+		[EVENT_FLOW_OPEN] = "open",
+		[EVENT_FLOW_SYN_SENT] = "syn_sent",
+		[EVENT_FLOW_ESTABLISHED] = "established",
+		[EVENT_FLOW_REFUSED] = "refused",
+		[EVENT_FLOW_TIMED_OUT] = "timed_out",
+		[EVENT_FLOW_FAILED] = "failed",
+	};
+
+	return (unsigned int)state < EVENT_FLOW_STATES_END ? names[state] : NULL;
+}
+
 const char *event_cut_name(uint32_t bit)
 {
 	switch (bit) {

@@ -60,7 +60,9 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(MOUNT, 35, "mount", DEED)                                                                               \
 	ACTION(RECEIVE, 36, "receive", NETWORK)                                                                        \
 	ACTION(RULES, 37, "rules_refused", HEALTH)                                                                     \
-	ACTION(SUPPRESSED, 38, "findings_suppressed", HEALTH)
+	ACTION(SUPPRESSED, 38, "findings_suppressed", HEALTH)                                                          \
+	ACTION(FLOW, 39, "flow", NETWORK)                                                                              \
+	ACTION(DNS, 40, "dns", NETWORK)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
 enum event_category {
@@ -91,7 +93,8 @@ enum event_outcome { EVENT_SUCCESS = 0, EVENT_FAILURE = 1, EVENT_UNKNOWN = 2 };
 	CUT(FILE_PATH, 4, "file.path")                                                                                 \
 	CUT(FILE_ARGUMENT, 5, "taffrail.file.argument")                                                                \
 	CUT(ANCESTORS, 6, "process.parent")                                                                            \
-	CUT(TARGET_PATH, 7, "file.target_path")
+	CUT(TARGET_PATH, 7, "file.target_path")                                                                        \
+	CUT(RESOLVED_IP, 8, "dns.resolved_ip")
 
 enum event_cut {
 #define CUT(name, bit, text) EVENT_CUT_##name = 1u << (bit),
@@ -258,6 +261,30 @@ struct event_address {
 	uint32_t port;     /* host order; of 16 bits but for vsock */
 };
 
+/* How far a flow has come. The numbers are on the wire. */
+enum event_flow_state {
+	EVENT_FLOW_NONE = 0,     /* nothing is said of it */
+	EVENT_FLOW_OPEN = 1,     /* datagrams, which have no states */
+	EVENT_FLOW_SYN_SENT = 2, /* no answer yet */
+	EVENT_FLOW_ESTABLISHED = 3,
+	EVENT_FLOW_REFUSED = 4,   /* by a reset, or by a router's word that nobody is there */
+	EVENT_FLOW_TIMED_OUT = 5, /* nobody answered */
+	EVENT_FLOW_FAILED = 6,    /* before a packet left */
+	EVENT_FLOW_STATES_END,
+};
+
+enum { EVENT_RESOLVED_MAX = 64 };
+
+/* A DNS answer. */
+struct event_dns {
+	struct text question;
+	uint16_t type;                         /* of the question: 1 A, 28 AAAA, … */
+	uint8_t response_code;                 /* RFC 1035, 4.1.1 */
+	const struct event_address *addresses; /* of its A and AAAA records, without ports */
+	size_t address_count;                  /* at most EVENT_RESOLVED_MAX */
+	bool cut;                              /* there were more; in event.truncated too */
+};
+
 struct event_network {
 	struct event_address source, destination; /* client, server */
 	struct text unix_name;                    /* of the server's socket; an abstract name starts with a NUL byte */
@@ -265,9 +292,15 @@ struct event_network {
 	uint32_t protocol;                        /* IPPROTO_*; of a packet socket an Ethernet type, big endian */
 	uint16_t type;                            /* SOCK_* */
 	bool ingress;
-	uint64_t source_bytes, destination_bytes; /* payload each end sent; disconnect only */
-	uint64_t duration_ns;                     /* disconnect only, 0: not known */
-	uint32_t interface;                       /* packet sockets: index of the network device; 0: none */
+	uint64_t source_bytes, destination_bytes;     /* payload each end sent; disconnect and flow only */
+	uint64_t source_packets, destination_packets; /* the same; 0: not known */
+	uint64_t duration_ns;                         /* disconnect and flow only, 0: not known */
+	enum event_flow_state state;
+	bool going_on;      /* FLOW: it has not ended */
+	struct text domain; /* the name that the container had resolved to the server's address, or that TLS named */
+	struct text server_name;     /* that a TLS client asked for */
+	const struct event_dns *dns; /* DNS */
+	uint32_t interface;          /* packet sockets: index of the network device; 0: none */
 	/* RECEIVE, and never outside the sensor: */
 	struct text data; /* the first bytes of what came, where rules ask for them */
 	bool connected;   /* it came by a socket that has a peer … */
@@ -433,6 +466,8 @@ struct event {
 /* "seen", "missed", "unsupported"; NULL for a number that is none. */
 const char *event_promise_state_name(enum event_promise_state state);
 
+/* "open", "syn_sent", …; NULL for EVENT_FLOW_NONE and a number that is none. */
+const char *event_flow_state_name(enum event_flow_state state);
 /* "exec", "fork", …; NULL for a number that is none. */
 const char *event_action_name(enum event_action action);
 /* EVENT_HEALTH for a number that is none. Inline: each event is asked by many. */

@@ -230,10 +230,32 @@ static void put_network(struct line *line, const struct event *event)
 		put(line, " \xe2\x86\x92 ");
 	}
 	put_address(line, &network->destination, ports);
-	if (event->action == EVENT_DISCONNECT)
+	if (network->domain.length > 0) {
+		put(line, " (");
+		put_text(line, network->domain);
+		put(line, ")");
+	}
+	if (event->action == EVENT_DISCONNECT || event->action == EVENT_FLOW)
 		put_format(line, " %llu B \xe2\x86\x92, %llu B \xe2\x86\x90, %.3f s",
 			(unsigned long long)network->source_bytes, (unsigned long long)network->destination_bytes,
 			(double)network->duration_ns / 1e9);
+}
+
+/* What was asked, and what came of it. */
+static void put_dns(struct line *line, const struct event_dns *dns)
+{
+	char room[16], text[INET6_ADDRSTRLEN];
+
+	put_text(line, dns->question);
+	put(line, " ");
+	put(line, name_of_dns_type(dns->type, room));
+	put(line, " ");
+	put(line, name_of_dns_response(dns->response_code, room));
+	for (size_t i = 0; i < dns->address_count; i++) {
+		inet_ntop(dns->addresses[i].family, dns->addresses[i].bytes, text, sizeof(text));
+		put(line, " ");
+		put(line, text);
+	}
 }
 
 static void put_flag(void *context, const char *name)
@@ -470,7 +492,9 @@ static void put_what(struct line *line, const struct event *event)
 	case EVENT_ATTRIBUTION: put_attribution(line, &event->attribution); break;
 	case EVENT_FORK: break;
 	default:
-		if (event_action_category(event->action) == EVENT_NETWORK)
+		if (event->action == EVENT_DNS && event->network.dns)
+			put_dns(line, event->network.dns);
+		else if (event_action_category(event->action) == EVENT_NETWORK)
 			put_network(line, event);
 		else if (event_action_category(event->action) == EVENT_CHANGE)
 			put_change(line, event);
@@ -525,6 +549,8 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 		[EVENT_ATTRIBUTION] = "names",
 		[EVENT_RULES] = "rules",
 		[EVENT_SUPPRESSED] = "held back",
+		[EVENT_FLOW] = "flow",
+		[EVENT_DNS] = "dns",
 	};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;

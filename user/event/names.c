@@ -257,6 +257,30 @@ const char *name_of_socket_protocol(int family, int protocol, char *room)
 	return number_in(room, "%d", protocol);
 }
 
+/* IANA: Domain Name System (DNS) Parameters. */
+const char *name_of_dns_type(uint16_t type, char *room)
+{
+	static const struct {
+		uint16_t type;
+		const char *name;
+	} types[] = {{1, "A"}, {2, "NS"}, {5, "CNAME"}, {6, "SOA"}, {10, "NULL"}, {12, "PTR"}, {15, "MX"}, {16, "TXT"},
+		{28, "AAAA"}, {33, "SRV"}, {35, "NAPTR"}, {43, "DS"}, {46, "RRSIG"}, {48, "DNSKEY"}, {64, "SVCB"},
+		{65, "HTTPS"}, {251, "IXFR"}, {252, "AXFR"}, {255, "ANY"}, {257, "CAA"}};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (types[i].type == type)
+			return types[i].name;
+	return number_in(room, "TYPE%d", type);
+}
+
+const char *name_of_dns_response(uint8_t code, char *room)
+{
+	static const char *const codes[] = {"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED",
+		"YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE"};
+
+	return code < sizeof(codes) / sizeof(codes[0]) ? codes[code] : number_in(room, "RCODE%d", code);
+}
+
 const char *name_of_descriptor(uint8_t type)
 {
 	static const char *const names[] = {

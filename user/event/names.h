@@ -36,6 +36,10 @@ const char *name_of_file_type(uint32_t mode);
 /* "tcp", "udp", "unix", …; NULL for what has no name here. */
 const char *name_of_transport(int family, int protocol);
 
+/* "A", "AAAA", …, or "TYPE4711" (RFC 3597); "NOERROR", "NXDOMAIN", …, or "RCODE11": of DNS; in `room` (at least 16 bytes). */
+const char *name_of_dns_type(uint16_t type, char *room);
+const char *name_of_dns_response(uint8_t code, char *room);
+
 /* Does a protocol of AF_INET and AF_INET6 have ports? */
 bool name_has_ports(int protocol);
 

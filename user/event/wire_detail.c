@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files, networks and deeds on the wire. A path that is the same twice travels once. */
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -62,6 +63,23 @@ static Taffrail__V1__Address *set_address(Taffrail__V1__Address *message, const 
 	return message;
 }
 
+static Taffrail__V1__Dns *set_dns(struct wire_detail *detail, const struct event_dns *dns)
+{
+	Taffrail__V1__Dns *to = &detail->dns;
+
+	taffrail__v1__dns__init(to);
+	to->question = bytes_of(dns->question);
+	to->type = dns->type;
+	to->response_code = dns->response_code;
+	to->address = detail->resolved;
+	for (; to->n_address < dns->address_count && to->n_address < EVENT_RESOLVED_MAX; to->n_address++) {
+		const struct event_address *address = &dns->addresses[to->n_address];
+
+		detail->resolved[to->n_address] = bytes_at(address->bytes, address->family == AF_INET6 ? 16 : 4);
+	}
+	return to;
+}
+
 static Taffrail__V1__Network *set_network(struct wire_detail *detail, const struct event_network *network)
 {
 	Taffrail__V1__Network *to = &detail->network;
@@ -78,6 +96,14 @@ static Taffrail__V1__Network *set_network(struct wire_detail *detail, const stru
 	to->destination_bytes = network->destination_bytes;
 	to->duration_ns = network->duration_ns;
 	to->interface = network->interface;
+	to->source_packets = network->source_packets;
+	to->destination_packets = network->destination_packets;
+	to->state = (Taffrail__V1__FlowState)network->state;
+	to->going_on = network->going_on;
+	to->domain = bytes_of(network->domain);
+	to->server_name = bytes_of(network->server_name);
+	if (network->dns)
+		to->dns = set_dns(detail, network->dns);
 	return to;
 }
 
@@ -167,13 +193,41 @@ static bool read_address(struct event_address *address, const Taffrail__V1__Addr
 	return true;
 }
 
-bool wire_read_network(struct event_network *network, const Taffrail__V1__Network *message)
+static int read_dns(struct wire_arena *arena, struct event_network *network, const Taffrail__V1__Dns *message)
+{
+	struct event_dns *dns = wire_arena_zeroed(arena, 1, sizeof(*dns));
+	struct event_address *addresses;
+
+	if (message->n_address > EVENT_RESOLVED_MAX || message->type > UINT16_MAX || message->response_code > UINT8_MAX)
+		return -EBADMSG;
+	addresses = wire_arena_zeroed(arena, message->n_address + 1, sizeof(*addresses));
+	if (!dns || !addresses)
+		return -ENOMEM;
+	dns->question = text_of_bytes(message->question);
+	dns->type = (uint16_t)message->type;
+	dns->response_code = (uint8_t)message->response_code;
+	for (size_t i = 0; i < message->n_address; i++) {
+		const ProtobufCBinaryData *from = &message->address[i];
+
+		if (from->len != 4 && from->len != 16)
+			return -EBADMSG;
+		addresses[i].family = from->len == 4 ? AF_INET : AF_INET6;
+		memcpy(addresses[i].bytes, from->data, from->len);
+	}
+	dns->addresses = addresses;
+	dns->address_count = message->n_address;
+	network->dns = dns;
+	return 0;
+}
+
+int wire_read_network(struct wire_arena *arena, struct event_network *network, const Taffrail__V1__Network *message)
 {
 	bool vsock = message->family == AF_VSOCK;
 
 	if (!read_address(&network->source, message->source, vsock) ||
-		!read_address(&network->destination, message->destination, vsock))
-		return false;
+		!read_address(&network->destination, message->destination, vsock) ||
+		(unsigned int)message->state >= EVENT_FLOW_STATES_END)
+		return -EBADMSG;
 	network->unix_name = text_of_bytes(message->unix_name);
 	network->family = (uint16_t)message->family;
 	network->protocol = (uint16_t)message->protocol;
@@ -183,5 +237,11 @@ bool wire_read_network(struct event_network *network, const Taffrail__V1__Networ
 	network->destination_bytes = message->destination_bytes;
 	network->duration_ns = message->duration_ns;
 	network->interface = message->interface;
-	return true;
+	network->source_packets = message->source_packets;
+	network->destination_packets = message->destination_packets;
+	network->state = (enum event_flow_state)message->state;
+	network->going_on = message->going_on;
+	network->domain = text_of_bytes(message->domain);
+	network->server_name = text_of_bytes(message->server_name);
+	return message->dns ? read_dns(arena, network, message->dns) : 0;
 }

@@ -66,6 +66,8 @@ struct wire_detail {
 	Taffrail__V1__Deed deed;
 	Taffrail__V1__Network network;
 	Taffrail__V1__Address source, destination;
+	Taffrail__V1__Dns dns;
+	ProtobufCBinaryData resolved[EVENT_RESOLVED_MAX];
 };
 
 void wire_set_file(Taffrail__V1__Event *message, struct wire_detail *detail, const struct event_file *file);
@@ -77,8 +79,8 @@ void wire_read_file(struct event_file *file, const Taffrail__V1__File *message);
 void wire_read_change(struct event_change *change, const Taffrail__V1__Change *message);
 /* All but its socket. */
 void wire_read_deed(struct event_deed *deed, const Taffrail__V1__Deed *message);
-/* False if an address has bytes or a port that none has. */
-bool wire_read_network(struct event_network *network, const Taffrail__V1__Network *message);
+/* 0, -ENOMEM, or -EBADMSG: an address has bytes or a port that none has, a state is none, or DNS's answers are too many. */
+int wire_read_network(struct wire_arena *arena, struct event_network *network, const Taffrail__V1__Network *message);
 
 /* --- health (wire_health.c) ------------------------------------------------------------------------------------------- */
 

@@ -240,9 +240,11 @@ static int read_process(struct reader *reader, const Taffrail__V1__Process *mess
 
 static int read_network(struct reader *reader, struct event_network *network, const Taffrail__V1__Network *message)
 {
-	if (!wire_read_network(network, message))
-		return refuse(reader, "an address has bytes or a port that none has");
-	return 0;
+	int error = wire_read_network(reader->arena, network, message);
+
+	if (error == -EBADMSG)
+		return refuse(reader, "an address has bytes or a port that none has, or a flow cannot be one");
+	return error;
 }
 
 static int read_deed(struct reader *reader, struct event_deed *deed, const Taffrail__V1__Deed *message)
@@ -320,7 +322,8 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 		return message->action == TAFFRAIL__V1__ACTION__ACTION_OPEN ||
 		       message->action == TAFFRAIL__V1__ACTION__ACTION_EXEC;
 	case TAFFRAIL__V1__EVENT__DETAIL_NETWORK:
-		return event_action_category((enum event_action)message->action) == EVENT_NETWORK;
+		return event_action_category((enum event_action)message->action) == EVENT_NETWORK &&
+		       !message->network->dns == (message->action != TAFFRAIL__V1__ACTION__ACTION_DNS);
 	case TAFFRAIL__V1__EVENT__DETAIL_END: return message->action == TAFFRAIL__V1__ACTION__ACTION_END;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
 	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return message->action == TAFFRAIL__V1__ACTION__ACTION_COVERAGE;

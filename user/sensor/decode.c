@@ -243,6 +243,24 @@ static struct text socket_name(struct text name)
 	return name;
 }
 
+/* What an outcome says of how far a TCP connection came, where nothing that follows will. */
+static enum event_flow_state state_of_failure(const struct event *event)
+{
+	if (event->outcome == EVENT_UNKNOWN)
+		return EVENT_FLOW_SYN_SENT;
+	if (event->outcome == EVENT_SUCCESS)
+		return EVENT_FLOW_NONE;
+	switch (event->error) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENOPROTOOPT: return EVENT_FLOW_REFUSED;
+	case ETIMEDOUT: return EVENT_FLOW_TIMED_OUT;
+	default: return EVENT_FLOW_FAILED;
+	}
+}
+
 static void decode_network(const struct record *record, struct event *event)
 {
 	const struct kernel_network *from = record->network;
@@ -291,6 +309,9 @@ static void decode_network(const struct record *record, struct event *event)
 		break;
 	default: event->action = EVENT_SEND; break;
 	}
+	if (event->action == EVENT_CONNECT && from->tuple.protocol == IPPROTO_TCP &&
+		(from->tuple.family == AF_INET || from->tuple.family == AF_INET6))
+		network->state = state_of_failure(event);
 }
 
 static void decode_disconnect(const struct record *record, struct event *event)
@@ -303,8 +324,41 @@ static void decode_disconnect(const struct record *record, struct event *event)
 	set_ends(network, &from->tuple, from->accepted);
 	network->source_bytes = from->accepted ? from->bytes_received : from->bytes_sent;
 	network->destination_bytes = from->accepted ? from->bytes_sent : from->bytes_received;
+	network->source_packets = from->accepted ? from->packets_received : from->packets_sent;
+	network->destination_packets = from->accepted ? from->packets_sent : from->packets_received;
+	network->state = EVENT_FLOW_ESTABLISHED;
 	if (from->established_ns && from->header.time_ns > from->established_ns)
 		network->duration_ns = from->header.time_ns - from->established_ns;
+}
+
+/* Its time is that of its last packet, so that it ends there and not when that was noticed. */
+static void decode_flow(const struct record *record, uint64_t boot_unix_ns, struct event *event)
+{
+	const struct kernel_flow *from = record->flow;
+	struct event_network *network = &event->network;
+
+	event->action = EVENT_FLOW;
+	event->runtime_setup = false; /* as above */
+	event->time_ns = boot_unix_ns + from->last_ns;
+	event->error = from->error < 0 ? -from->error : from->error;
+	set_ends(network, &from->tuple, from->inbound);
+	network->source_bytes = from->inbound ? from->bytes_received : from->bytes_sent;
+	network->destination_bytes = from->inbound ? from->bytes_sent : from->bytes_received;
+	network->source_packets = from->inbound ? from->packets_received : from->packets_sent;
+	network->destination_packets = from->inbound ? from->packets_sent : from->packets_received;
+	network->state = from->tuple.protocol == IPPROTO_TCP ? EVENT_FLOW_ESTABLISHED : EVENT_FLOW_OPEN;
+	network->going_on = !from->final;
+	if (from->start_ns && from->last_ns > from->start_ns)
+		network->duration_ns = from->last_ns - from->start_ns;
+}
+
+/* What it says is the caller's to add. */
+static void decode_sample(const struct record *record, struct event *event)
+{
+	const struct kernel_sample *from = record->sample;
+
+	event->action = EVENT_DNS;
+	set_ends(&event->network, &from->tuple, from->inbound);
 }
 
 static void decode_socket(const struct record *record, struct event *event)
@@ -440,6 +494,8 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	case KERNEL_RECEIVE:
 	case KERNEL_CONNECT_RETURNED: decode_network(record, event); break;
 	case KERNEL_DISCONNECT: decode_disconnect(record, event); break;
+	case KERNEL_FLOW: decode_flow(record, boot_unix_ns, event); break;
+	case KERNEL_SAMPLE: decode_sample(record, event); break;
 	case KERNEL_SOCKET: decode_socket(record, event); break;
 	case KERNEL_TAMPER: event->action = EVENT_TAMPER; break;
 	case KERNEL_CGROUP_LEFT: decode_cgroup_left(record, event); break;

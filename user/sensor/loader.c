@@ -16,9 +16,11 @@
 #include <bpf/libbpf.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "sensor/attach.h"
 #include "sensor/hierarchy.h"
+#include "sensor/loader_flow.h"
 #include "sensor/loader_object.h"
 
 enum {
@@ -41,8 +43,9 @@ struct loader {
 	struct taffrail_bpf *skeleton; /* the object's */
 	struct ring rings[KERNEL_RINGS];
 	struct attach *attach;
-	bool canary;       /* between expect and leave */
-	__u32 sensor_tgid; /* as the programs know this process */
+	bool canary;                       /* between expect and leave */
+	__u32 sensor_tgid;                 /* as the programs know this process */
+	uint64_t sweep_ns, sweep_every_ns; /* when idle flows are looked for next */
 	int wait_fd, cgroup_fd;
 	unsigned int cpus;
 };
@@ -265,30 +268,6 @@ static ssize_t give_listed(struct buffer *bytes, loader_callback *callback, void
 	return count;
 }
 
-/* Runs an iterator to its end for what it does, not for what it tells. 0 or -errno. */
-static int run_iterator(struct bpf_program *program)
-{
-	struct bpf_link *link = bpf_program__attach_iter(program, NULL);
-	char nothing[64];
-	ssize_t length = -1;
-	int fd, error = 0;
-
-	if (!link)
-		return -errno;
-	fd = bpf_iter_create(bpf_link__fd(link));
-	if (fd < 0)
-		error = -errno;
-	while (!error && length != 0) {
-		length = read(fd, nothing, sizeof(nothing));
-		if (length < 0 && errno != EAGAIN && errno != EINTR)
-			error = -errno;
-	}
-	if (fd >= 0)
-		close(fd);
-	bpf_link__destroy(link);
-	return error;
-}
-
 ssize_t loader_processes(struct loader *loader, loader_callback *callback, void *context)
 {
 	struct bpf_link *link = bpf_program__attach_iter(loader->skeleton->progs.process_list, NULL);
@@ -325,6 +304,16 @@ ssize_t loader_processes(struct loader *loader, loader_callback *callback, void 
 	bpf_link__destroy(link);
 	buffer_free(&bytes);
 	return error ? error : count;
+}
+
+void loader_flows(struct loader *loader, uint64_t now_ns)
+{
+	bool sweep = now_ns >= loader->sweep_ns;
+
+	if (sweep)
+		loader->sweep_ns = now_ns + loader->sweep_every_ns;
+	if (loader_flow_tick(loader->skeleton, now_ns, sweep) < 0)
+		log_limited("flows that are idle cannot be ended");
 }
 
 /* --- the sensor itself ---------------------------------------------------------------------------------------------- */
@@ -432,6 +421,7 @@ static void set_options(
 		skeleton->rodata->policy = *options->policy;
 	if (options->prefix_count > 0)
 		bpf_map__set_max_entries(skeleton->maps.policy_paths, (__u32)options->prefix_count);
+	loader_flow_options(skeleton, &options->flows);
 	bpf_map__set_max_entries(skeleton->maps.critical, (__u32)ring_size(options->critical_bytes, 8u << 20));
 	bpf_map__set_max_entries(skeleton->maps.bulk, (__u32)ring_size(options->bulk_bytes, 16u << 20));
 	bpf_map__set_max_entries(skeleton->maps.scratches, bpf_map__max_entries(skeleton->maps.scratches) * cpus);
@@ -510,16 +500,18 @@ static int load(struct loader *loader, const struct loader_options *options, cha
 /* Before the programs are attached: so not one record sees a part of it. */
 static int set_prefixes(struct loader *loader, const struct loader_options *options, char *why, size_t why_size)
 {
-	int fd = bpf_map__fd(loader->skeleton->maps.policy_paths);
+	int fd = bpf_map__fd(loader->skeleton->maps.policy_paths), error;
 
 	for (size_t i = 0; i < options->prefix_count; i++)
 		if (bpf_map_update_elem(fd, &options->prefixes[i], &options->prefix_rules[i], BPF_ANY) < 0) {
-			int error = -errno;
-
+			error = -errno;
 			snprintf(why, why_size, "the paths that are not recorded cannot be set: %s", strerror(-error));
 			return error;
 		}
-	return 0;
+	error = loader_flow_ranges(loader->skeleton, &options->flows);
+	if (error)
+		snprintf(why, why_size, "the networks that are not sampled cannot be set: %s", strerror(-error));
+	return error;
 }
 
 enum loader_mode loader_mode(const char *word)
@@ -542,6 +534,7 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	libbpf_set_print(print_quietly);
 	loader->wait_fd = loader->cgroup_fd = -1;
 	loader->cpus = (unsigned int)cpus;
+	loader->sweep_every_ns = (options->flows.idle_s / 4 + 1) * 1000000000ull;
 	error = attach_open(&loader->attach);
 	if (error)
 		snprintf(why, why_size, "no memory");
@@ -561,11 +554,13 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	if (!error)
 		error = set_prefixes(loader, options, why, why_size);
 	if (!error)
+		error = loader_flow_tick(loader->skeleton, clock_boottime_ns(), false);
+	if (!error)
 		error = attach_all(loader->attach, loader->skeleton->obj, loader->cgroup_fd,
 			&loader->skeleton->bss->syscall_spares, why, why_size);
 	if (!error)
 		error = loader_want(loader, options->calls, why, why_size);
-	if (!error && run_iterator(loader->skeleton->progs.network_list) < 0)
+	if (!error && loader_iterate(loader->skeleton->progs.network_list, -1) < 0)
 		log_warning("connections that are open already cannot be listed: their ends will not be told");
 	if (error) {
 		loader_close(loader);

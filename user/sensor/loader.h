@@ -27,6 +27,17 @@ enum loader_mode {
 /* By the word of the configuration; NULL and any other: LOADER_AUTO. */
 enum loader_mode loader_mode(const char *word);
 
+enum { LOADER_FLOW_IDLE_S = 60 };
+
+/* Flows, and the first bytes of their messages. All zero: flows are told at their end, nothing is sampled. */
+struct loader_flow_options {
+	uint32_t interval_s; /* a flow that goes on is told so often; 0: at its end alone */
+	uint32_t idle_s;     /* without a packet for so long, a flow of datagrams has ended; 0: LOADER_FLOW_IDLE_S */
+	bool samples;
+	const struct kernel_network_prefix *ranges; /* flows to these are not sampled, but of DNS. At most 64 */
+	size_t range_count;
+};
+
 struct loader_options {
 	bool host;        /* also tasks outside containers */
 	bool environment; /* exec records carry the environment */
@@ -38,6 +49,7 @@ struct loader_options {
 	const uint64_t *prefix_rules;         /* … and the rules of each */
 	size_t prefix_count;
 	uint64_t calls; /* as loader_want takes them */
+	struct loader_flow_options flows;
 	const char
 		*host_root; /* where the host's file system is mounted, with its cgroups; NULL or "": / (hierarchy.h) */
 };
@@ -84,6 +96,9 @@ int loader_wait_fd(const struct loader *loader);
  * for them every 10 to 20 ms. After waiting: loader_sleep(false).
  */
 bool loader_sleep(struct loader *loader, bool asleep);
+
+/* Tells the programs the time (boot time), of which they take the seconds, and now and then ends flows that are idle. */
+void loader_flows(struct loader *loader, uint64_t now_ns);
 
 /* How many CPUs the kernel may number. */
 unsigned int loader_cpus(const struct loader *loader);

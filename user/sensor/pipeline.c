@@ -5,6 +5,7 @@
  *	pipeline_take_record  a record leaves its ring, is checked, and its number noted
  *	                      → process: which image did it
  *	                      → connection: two records of a connect become one
+ *	                      → flows: which name it goes to; first bytes end here
  *	                      → repeat: an end waits for its opens
  *	name_record           → container: which container; without names yet, it waits in the container's queue
  *	send_record           → decode: the event's own fields → policy: is it recorded? → encoder
@@ -76,6 +77,19 @@ static void send_start(struct pipeline *pipeline, const struct event *exec)
 	pipeline_send(pipeline, &event);
 }
 
+/* What is known of a network event beside its own record. */
+static void add_flow(struct pipeline *pipeline, const struct record *record, struct event *event)
+{
+	if (event_action_category(event->action) != EVENT_NETWORK)
+		return;
+	flows_describe(pipeline->flows, record, pipeline->now_ns, &event->network);
+	if (event->action != EVENT_DNS)
+		return;
+	event->network.dns = flows_answer(pipeline->flows, record);
+	if (event->network.dns && event->network.dns->cut)
+		event->truncated |= EVENT_CUT_RESOLVED_IP;
+}
+
 /* Decode and send: the end of the way. `names` may be less than everything while `pending`. */
 static void send_record(struct pipeline *pipeline, const struct record *record, const struct event_process *image,
 	const struct event_container *names, bool pending)
@@ -86,6 +100,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 
 	decode_event(record, pipeline->boot_unix_ns, &pipeline->scratch, &event);
 	event.process = image;
+	add_flow(pipeline, record, &event);
 	if (image && image->setup && event_action_category(event.action) != EVENT_NETWORK)
 		event.runtime_setup = true;
 	event.container = names;
@@ -250,6 +265,7 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		/* Its fork or exec was sent before it, into the other ring; so was what its cgroup is named like. */
 		if (pipeline->loader &&
 			(!process_knows(pipeline->processes, record.header) ||
+				!flows_knows(pipeline->flows, record.header) ||
 				(record.header->marks & KERNEL_IN_NESTED && !nested_find(pipeline->nested, &record))))
 			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
 	}
@@ -278,8 +294,11 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 
 		if (policy_stops(pipeline->policy, KERNEL_DISCONNECT, record.header))
 			connection_forget(pipeline->connections, &record);
+		(void)flows_take(pipeline->flows, &record, image, pipeline->boot_unix_ns, pipeline->now_ns);
 		if (held)
 			return 0;
+	} else if (!flows_take(pipeline->flows, &record, image, pipeline->boot_unix_ns, pipeline->now_ns)) {
+		return 0;
 	}
 	name_record(pipeline, &record, image);
 	if (record.header->kind == KERNEL_OPEN && record.open->repeat && pipeline->repeats)
@@ -395,6 +414,7 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 	/* The counters first: in a replay they are good until the next frame is read, as the counts of repeats are. */
 	loss_declare(pipeline->loss, counters, pipeline->now_ns, final, report_loss, pipeline);
 	connection_expire(pipeline->connections, final ? UINT64_MAX : pipeline->now_ns);
+	flows_expire(pipeline->flows, pipeline->now_ns);
 	if (pipeline->repeats && final)
 		repeat_finish(pipeline->repeats, pipeline->now_ns);
 	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
@@ -413,6 +433,7 @@ static void tick(struct pipeline *pipeline, bool final)
 		pipeline->boot_unix_ns = clock_unix_offset_ns();
 		pipeline->next_clock_check_ns = pipeline->now_ns + clock_check_ns;
 	}
+	loader_flows(pipeline->loader, pipeline->now_ns);
 	if (loader_counters(pipeline->loader, pipeline->counters, (size_t)pipeline->cpus * pipeline->lanes) == 0 &&
 		read_rings(pipeline))
 		counters = pipeline->counters;

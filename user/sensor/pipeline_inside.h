@@ -13,6 +13,7 @@
 #include "sensor/coverage.h"
 #include "sensor/detect.h"
 #include "sensor/encode.h"
+#include "sensor/flows.h"
 #include "sensor/host.h"
 #include "sensor/life.h"
 #include "sensor/loader.h"
@@ -34,6 +35,7 @@ struct pipeline {
 	struct loss *loss;
 	struct process_table *processes;
 	struct connection_table *connections;
+	struct flows *flows;
 	struct repeat_table *repeats; /* NULL: opens are not collapsed */
 	struct container_table *containers;
 	struct nested_table *nested;

@@ -114,6 +114,7 @@ static int open_tables(struct pipeline *pipeline)
 {
 	const struct repeat_ops repeats = {take_repeats, pipeline_send_held, process_hold, process_release, pipeline};
 	const struct connection_ops connections = {process_hold, process_release, pipeline_send_held, pipeline};
+	const struct flows_ops flows = {process_hold, process_release};
 	const struct container_ops containers = {ask_for_names, pipeline_send_waiting, pipeline, container_named,
 		container_forgotten, pipeline_send_named};
 	const struct life_ops life = {ask_for_end, pipeline_send_end, process_hold, process_release, pipeline};
@@ -121,6 +122,8 @@ static int open_tables(struct pipeline *pipeline)
 
 	if (!error)
 		error = connection_open(&pipeline->connections, &connections);
+	if (!error)
+		error = flows_open(&pipeline->flows, &flows);
 	if (!error)
 		error = container_open(&pipeline->containers, &containers);
 	if (!error)
@@ -151,6 +154,11 @@ static int open_loader(struct pipeline *pipeline)
 		.prefix_rules = prefix_rules,
 		.prefix_count = prefix_count,
 		.calls = pipeline->calls,
+		.flows = {.interval_s = (uint32_t)(settings->flows_interval_ms / 1000),
+			.idle_s = (uint32_t)(settings->flows_idle_ms / 1000),
+			.samples = settings->samples,
+			.ranges = settings->unsampled.ranges,
+			.range_count = settings->unsampled.count},
 	};
 	char why[512];
 	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));
@@ -317,6 +325,7 @@ void pipeline_close(struct pipeline *pipeline)
 	life_close(pipeline->life);
 	nested_close(pipeline->nested);
 	connection_close(pipeline->connections);
+	flows_close(pipeline->flows);
 	repeat_close(pipeline->repeats);
 	pipeline_close_detect(pipeline);
 	encode_close(pipeline->encoder);

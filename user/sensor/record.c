@@ -75,6 +75,8 @@ static const struct layout layouts[KERNEL_KINDS_END] = {
 	[KERNEL_RECEIVE] = {sizeof(struct kernel_received), offsetof(struct kernel_received, network.unix_name), 2,
 		offsetof(struct kernel_received, network.result)},
 	[KERNEL_CONNECT_RETURNED] = NETWORK_LAYOUT,
+	[KERNEL_FLOW] = {sizeof(struct kernel_flow), 0, 0, offsetof(struct kernel_flow, error)},
+	[KERNEL_SAMPLE] = {sizeof(struct kernel_sample), offsetof(struct kernel_sample, data), 1, 0},
 	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
 };
 
@@ -177,6 +179,8 @@ enum event_action record_action(enum kernel_kind kind)
 	case KERNEL_USERFAULTFD: return EVENT_USERFAULTFD;
 	case KERNEL_MOUNT: return EVENT_MOUNT;
 	case KERNEL_RECEIVE: return EVENT_RECEIVE;
+	case KERNEL_FLOW: return EVENT_FLOW;
+	case KERNEL_SAMPLE: return EVENT_DNS;
 	case KERNEL_NESTED:
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;

@@ -31,6 +31,8 @@ struct record {
 		const struct kernel_nested *nested;
 		const struct kernel_change *change;
 		const struct kernel_deed *deed;
+		const struct kernel_flow *flow;
+		const struct kernel_sample *sample;
 	};
 };
 
@@ -43,7 +45,10 @@ int record_check(struct record *record, const void *bytes, size_t length, const 
 /* A string of a checked record. */
 struct text record_text(const struct record *record, struct kernel_string string);
 
-/* The action of the events that come of a kind; 0 for PROCESS and NESTED, of which none comes. */
+/*
+ * The action of the events that come of a kind; 0 for PROCESS and NESTED, of which none comes. Of a SAMPLE comes one where it
+ * is of a DNS answer alone.
+ */
 enum event_action record_action(enum kernel_kind kind);
 
 #endif

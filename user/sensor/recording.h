@@ -25,7 +25,7 @@
 #include "event/event.h"
 
 enum {
-	RECORDING_VERSION = 4,
+	RECORDING_VERSION = 5,
 	RECORDING_CPUS_MAX = 8192,
 	RECORDING_FRAME_MAX = 1 << 22, /* bytes of content */
 };

@@ -7,7 +7,7 @@
 #include "base/options.h"
 #include "grpc/address.h"
 
-enum { KEYS = 40 }; /* room */
+enum { KEYS = 48 }; /* room */
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -36,6 +36,14 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"rings.bulk", CONFIG_SIZE, &settings->bulk_bytes, ring_min, ring_max, "size of the bulk ring"},
 		{"opens.window", CONFIG_DURATION, &settings->opens_window_ms, 0, 60000,
 			"equal opens are one count for so long; 0: each is told"},
+		{"flows.interval", CONFIG_DURATION, &settings->flows_interval_ms, 0, 86400000,
+			"how often a flow that goes on is told; 0: at its end alone"},
+		{"flows.idle", CONFIG_DURATION, &settings->flows_idle_ms, 1000, 3600000,
+			"without a packet for so long a flow of datagrams has ended"},
+		{"samples.take", CONFIG_BOOL, &settings->samples, 0, 0,
+			"take the first bytes of flows' first messages"},
+		{"samples.leave_out", CONFIG_LIST, &settings->unsampled_words, 0, 0,
+			"networks to which only DNS is sampled; none: there are none"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
 		{"coverage.interval", CONFIG_DURATION, &settings->coverage_interval_ms, 0, 86400000,
@@ -94,6 +102,7 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 			 "reader went away, corrupt recording, --check misses something; 2 wrong usage.",
 	};
 	struct grpc_address address;
+	const char *wrong;
 	char why[256];
 	int code;
 
@@ -103,10 +112,18 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		.coverage_interval_ms = 600000,
 		.drain_ms = 5000,
 		.opens_window_ms = 1000,
+		.flows_interval_ms = 300000,
+		.flows_idle_ms = 60000,
+		.samples = true,
 		.findings_limit = 100,
 		.findings_window_ms = 60000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
+	wrong = unsampled_read(&settings->unsampled, &settings->unsampled_words);
+	if (code < 0 && wrong)
+		code = options_wrong(
+			"samples.leave_out \"%s\": it takes at most %d networks (10.0.0.0/8) and addresses, or none",
+			wrong, FLOW_RANGES_MAX);
 	if (code < 0 && policy_rules_read(&settings->rules, &settings->record) < 0)
 		code = 2;
 	if (code < 0 && settings->stdout_lines && settings->collector)

@@ -8,6 +8,7 @@
 
 #include "base/config.h"
 #include "sensor/policy_rules.h"
+#include "sensor/unsampled.h"
 
 struct settings {
 	bool stdout_lines;                   /* --stdout: ECS JSON lines, no collector */
@@ -25,6 +26,11 @@ struct settings {
 	char *cluster;                       /* cluster.name */
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */
 	uint64_t opens_window_ms;            /* opens.window: equal opens are one count for so long; 0: each is told */
+	uint64_t flows_interval_ms;          /* flows.interval: a flow that goes on is told so often; 0: it is not */
+	uint64_t flows_idle_ms;              /* flows.idle: silence that ends a flow of datagrams */
+	bool samples;                        /* samples.take: first bytes of flows */
+	struct config_list unsampled_words;  /* samples.leave_out: networks that are not sampled, as it was said … */
+	struct unsampled unsampled;          /* … and as it was understood */
 	uint64_t stream_bytes;               /* stream.memory: batches that the collector has not acknowledged */
 	uint64_t coverage_interval_ms;       /* coverage.interval: between two canaries; 0: only at start */
 	bool check, json;                    /* --check: only try whether everything is seen; --json: tell it as JSON */
