@@ -323,7 +323,7 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 		       message->action == TAFFRAIL__V1__ACTION__ACTION_EXEC;
 	case TAFFRAIL__V1__EVENT__DETAIL_NETWORK:
 		return event_action_category((enum event_action)message->action) == EVENT_NETWORK &&
-		       !message->network->dns == (message->action != TAFFRAIL__V1__ACTION__ACTION_DNS);
+		       (!message->network->dns || message->action == TAFFRAIL__V1__ACTION__ACTION_DNS);
 	case TAFFRAIL__V1__EVENT__DETAIL_END: return message->action == TAFFRAIL__V1__ACTION__ACTION_END;
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
 	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return message->action == TAFFRAIL__V1__ACTION__ACTION_COVERAGE;

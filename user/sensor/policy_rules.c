@@ -72,7 +72,7 @@ static int take_kind(
 	if (!(policy_kinds() >> action & 1))
 		return config_refuse(tree, node,
 			"kinds takes kinds of events (exec, fork, end, open, connect, accept, listen, send, "
-			"disconnect, or "
+			"disconnect, socket, flow, dns, or "
 			"as event.action calls them), not \"%.200s\"",
 			word);
 	rule->kinds |= 1ull << action;
