@@ -180,13 +180,17 @@ static __noinline void sample_send(struct __sk_buff *packet, const struct sample
 	struct scratch *scratch = scratch_take();
 	u32 out = message->out & 1, most = watch->names ? KERNEL_SAMPLE_NAME_BYTES : KERNEL_SAMPLE_BYTES;
 	u32 length = message->size < most ? message->size : most;
+	bool answer = !out && !watch->inbound && tuple->remote_port_be == bpf_htons(KERNEL_PORT_NAMES);
 	struct kernel_sample *sample;
 
 	if (tuple->protocol == IPPROTO_TCP && out != watch->inbound && !watch->number[out] && is_hello(packet, message))
 		length = message->size < KERNEL_SAMPLE_NAME_BYTES ? message->size : KERNEL_SAMPLE_NAME_BYTES;
 	watch->left[out]--;
 	if (!scratch) {
-		ring_unsent(KERNEL_SAMPLE, KERNEL_RING_BULK);
+		if (answer)
+			ring_unsent(KERNEL_ANSWER, KERNEL_RING_CRITICAL);
+		else
+			ring_unsent(KERNEL_SAMPLE, KERNEL_RING_BULK);
 		return;
 	}
 	sample = (void *)scratch->record;
@@ -206,7 +210,10 @@ static __noinline void sample_send(struct __sk_buff *packet, const struct sample
 	length = ((length - 1) & (KERNEL_SAMPLE_NAME_BYTES - 1)) + 1;
 	if (bpf_skb_load_bytes(packet, message->at, scratch->record + sizeof(*sample), length) == 0) {
 		string_note(&sample->data, sizeof(*sample), length);
-		ring_send(&sample->header, KERNEL_SAMPLE, KERNEL_RING_BULK, sizeof(*sample) + length);
+		if (answer)
+			ring_send(&sample->header, KERNEL_ANSWER, KERNEL_RING_CRITICAL, sizeof(*sample) + length);
+		else
+			ring_send(&sample->header, KERNEL_SAMPLE, KERNEL_RING_BULK, sizeof(*sample) + length);
 	}
 	scratch_give(scratch);
 }

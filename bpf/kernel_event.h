@@ -55,7 +55,8 @@
 	KIND(RECEIVE, 34, "receive", KERNEL_RING_BULK)                                                                 \
 	KIND(CONNECT_RETURNED, 35, "connection_attempted", KERNEL_RING_CRITICAL)                                       \
 	KIND(FLOW, 36, "flow", KERNEL_RING_BULK)                                                                       \
-	KIND(SAMPLE, 37, "sample", KERNEL_RING_BULK)
+	KIND(SAMPLE, 37, "sample", KERNEL_RING_BULK)                                                                   \
+	KIND(ANSWER, 38, "dns", KERNEL_RING_CRITICAL)
 
 enum kernel_ring {
 	KERNEL_RING_CRITICAL = 0, /* what must never be lost */
@@ -439,7 +440,11 @@ struct kernel_flow {
 	__u8 zero[6];
 };
 
-/* SAMPLE: the first bytes of one of a flow's first messages. It may come before the ACCEPT of its connection. */
+/*
+ * SAMPLE: the first bytes of one of a flow's first messages. It may come before the ACCEPT of its connection.
+ * ANSWER: the same of what came from a server of names that this side had opened the flow to: it must be read before the
+ * connects that follow it, so it takes their ring.
+ */
 struct kernel_sample {
 	struct kernel_header header;
 	__u64 connection; /* as kernel_flow has it */

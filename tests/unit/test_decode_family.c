@@ -298,7 +298,7 @@ Test(decode_family, every_kind_decodes_when_it_is_empty_and_its_strings_are_chec
 			      : kind <= KERNEL_MOUNT   ? sizeof(struct kernel_deed)
 			      : kind == KERNEL_RECEIVE ? sizeof(struct kernel_received)
 			      : kind == KERNEL_FLOW    ? sizeof(struct kernel_flow)
-			      : kind == KERNEL_SAMPLE  ? sizeof(struct kernel_sample)
+			      : kind >= KERNEL_SAMPLE  ? sizeof(struct kernel_sample)
 						       : sizeof(struct kernel_network);
 
 		change = start((enum kernel_kind)kind, 255, size);

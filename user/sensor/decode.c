@@ -495,7 +495,8 @@ void decode_event(const struct record *record, uint64_t boot_unix_ns, struct buf
 	case KERNEL_CONNECT_RETURNED: decode_network(record, event); break;
 	case KERNEL_DISCONNECT: decode_disconnect(record, event); break;
 	case KERNEL_FLOW: decode_flow(record, boot_unix_ns, event); break;
-	case KERNEL_SAMPLE: decode_sample(record, event); break;
+	case KERNEL_SAMPLE:
+	case KERNEL_ANSWER: decode_sample(record, event); break;
 	case KERNEL_SOCKET: decode_socket(record, event); break;
 	case KERNEL_TAMPER: event->action = EVENT_TAMPER; break;
 	case KERNEL_CGROUP_LEFT: decode_cgroup_left(record, event); break;

@@ -353,6 +353,11 @@ static void take_flow(
 		put_aside(flows, entry);
 }
 
+static bool is_sample(const struct kernel_header *header)
+{
+	return header->kind == KERNEL_SAMPLE || header->kind == KERNEL_ANSWER;
+}
+
 bool flows_take(struct flows *flows, const struct record *record, const struct event_process *image,
 	uint64_t boot_unix_ns, uint64_t now_ns)
 {
@@ -367,7 +372,7 @@ bool flows_take(struct flows *flows, const struct record *record, const struct e
 		from.id = record->network->connection;
 		from.start_ns = boot_unix_ns + record->header->time_ns;
 		take_network(flows, record->network, &from);
-		return record->header->kind != KERNEL_SAMPLE;
+		return !is_sample(record->header);
 	case KERNEL_DISCONNECT:
 		from.tuple = &record->disconnect->tuple;
 		from.id = record->disconnect->connection;
@@ -381,18 +386,19 @@ bool flows_take(struct flows *flows, const struct record *record, const struct e
 		from.inbound = record->flow->inbound;
 		break;
 	case KERNEL_SAMPLE:
+	case KERNEL_ANSWER:
 		from.tuple = &record->sample->tuple;
 		from.id = record->sample->connection;
 		start_ns = record->sample->start_ns;
 		from.inbound = record->sample->inbound;
 		break;
-	default: return record->header->kind != KERNEL_SAMPLE;
+	default: return !is_sample(record->header);
 	}
 	if (!from.id || !is_inet(from.tuple))
-		return record->header->kind != KERNEL_SAMPLE;
+		return !is_sample(record->header);
 	from.start_ns = start_ns ? boot_unix_ns + start_ns : 0;
 	from.state = from.tuple->protocol == IPPROTO_TCP ? FLOW_ESTABLISHED : FLOW_OPEN;
-	if (record->header->kind == KERNEL_SAMPLE) {
+	if (is_sample(record->header)) {
 		struct flows_entry *entry = find_or_begin(flows, &from);
 
 		return entry && flows_take_sample(flows, entry, record, boot_unix_ns, now_ns);
@@ -415,7 +421,8 @@ static uint64_t id_of(const struct kernel_header *header)
 	case KERNEL_ACCEPT: return record.network->connection;
 	case KERNEL_DISCONNECT: return record.disconnect->connection;
 	case KERNEL_FLOW: return record.flow->connection;
-	case KERNEL_SAMPLE: return record.sample->connection;
+	case KERNEL_SAMPLE:
+	case KERNEL_ANSWER: return record.sample->connection;
 	default: return 0;
 	}
 }

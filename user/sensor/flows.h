@@ -51,14 +51,14 @@ int flows_open(struct flows **flows, const struct flows_ops *ops);
 void flows_watch(struct flows *flows, const struct flows_watcher *watcher);
 
 /*
- * Takes CONNECT, CONNECT_DONE, ACCEPT, DISCONNECT, FLOW and SAMPLE records, in the order in which they came; others say
- * nothing. `image` may be NULL. `now_ns` is boot time. False: no event comes of the record, which is a SAMPLE without an answer
+ * Takes CONNECT, CONNECT_DONE, ACCEPT, DISCONNECT, FLOW, SAMPLE and ANSWER records, in the order in which they came; others say
+ * nothing. `image` may be NULL. `now_ns` is boot time. False: no event comes of the record, which is a sample without an answer
  * of DNS.
  */
 bool flows_take(struct flows *flows, const struct record *record, const struct event_process *image,
 	uint64_t boot_unix_ns, uint64_t now_ns);
 
-/* The answer of DNS that a SAMPLE has, good until the next call of any function, or NULL. */
+/* The answer of DNS that a SAMPLE or ANSWER has, good until the next call of any function, or NULL. */
 const struct event_dns *flows_answer(struct flows *flows, const struct record *record);
 
 /* Adds to an event of a record what is known of its flow: domain and server_name. They are good until the next flows_take. */

@@ -77,6 +77,7 @@ static const struct layout layouts[KERNEL_KINDS_END] = {
 	[KERNEL_CONNECT_RETURNED] = NETWORK_LAYOUT,
 	[KERNEL_FLOW] = {sizeof(struct kernel_flow), 0, 0, offsetof(struct kernel_flow, error)},
 	[KERNEL_SAMPLE] = {sizeof(struct kernel_sample), offsetof(struct kernel_sample, data), 1, 0},
+	[KERNEL_ANSWER] = {sizeof(struct kernel_sample), offsetof(struct kernel_sample, data), 1, 0},
 	[KERNEL_PROCESS] = {sizeof(struct kernel_exec), offsetof(struct kernel_exec, executable), 8, 0},
 };
 
@@ -180,7 +181,8 @@ enum event_action record_action(enum kernel_kind kind)
 	case KERNEL_MOUNT: return EVENT_MOUNT;
 	case KERNEL_RECEIVE: return EVENT_RECEIVE;
 	case KERNEL_FLOW: return EVENT_FLOW;
-	case KERNEL_SAMPLE: return EVENT_DNS;
+	case KERNEL_SAMPLE:
+	case KERNEL_ANSWER: return EVENT_DNS;
 	case KERNEL_NESTED:
 	case KERNEL_PROCESS:
 	case KERNEL_KINDS_END: break;

@@ -32,7 +32,7 @@ struct record {
 		const struct kernel_change *change;
 		const struct kernel_deed *deed;
 		const struct kernel_flow *flow;
-		const struct kernel_sample *sample;
+		const struct kernel_sample *sample; /* also ANSWER */
 	};
 };
 
@@ -46,7 +46,7 @@ int record_check(struct record *record, const void *bytes, size_t length, const 
 struct text record_text(const struct record *record, struct kernel_string string);
 
 /*
- * The action of the events that come of a kind; 0 for PROCESS and NESTED, of which none comes. Of a SAMPLE comes one where it
+ * The action of the events that come of a kind; 0 for PROCESS and NESTED, of which none comes. Of a SAMPLE or ANSWER comes one where it
  * is of a DNS answer alone.
  */
 enum event_action record_action(enum kernel_kind kind);
