@@ -7,6 +7,7 @@
  * full counts a loss for each packet that it turns away.
  */
 #include "bpf/flow.h"
+#include "bpf/loop.h"
 #include "bpf/raw.h"
 #include "bpf/ring.h"
 #include "bpf/socket.h"
@@ -92,6 +93,7 @@ static __noinline u32 transport_of_v6(struct __sk_buff *packet, u32 protocol)
 
 	if (bpf_skb_load_bytes(packet, IPV6_NEXT, &next, 1) < 0)
 		return 0;
+#pragma unroll
 	for (u32 i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
 		u8 start[2] = {};
 
@@ -389,6 +391,21 @@ __hidden __noinline bool flow_asked(u64 socket, const struct kernel_network *sen
 	return true;
 }
 
+/* One flow after the other, from the last on. */
+static long flow_socket_step(u32 index, void *data)
+{
+	struct flow_key *key = data, before;
+	struct flow_entry *flow = bpf_map_lookup_elem(&flows, key);
+
+	(void)index;
+	if (!flow)
+		return 1;
+	before = flow->before;
+	datagram_flow_tell(flow, key);
+	*key = before;
+	return 0;
+}
+
 __hidden __noinline void flow_socket_ends(u64 socket)
 {
 	struct flow_socket *of = bpf_map_lookup_elem(&flow_sockets, &socket);
@@ -397,16 +414,7 @@ __hidden __noinline void flow_socket_ends(u64 socket)
 	if (!of)
 		return;
 	key = of->last;
-	for (u32 i = 0; i < FLOW_CHAIN_MAX; i++) {
-		struct flow_entry *flow = bpf_map_lookup_elem(&flows, &key);
-		struct flow_key before;
-
-		if (!flow)
-			break;
-		before = flow->before;
-		datagram_flow_tell(flow, &key);
-		key = before;
-	}
+	loop(FLOW_CHAIN_MAX, flow_socket_step, &key);
 	bpf_map_delete_elem(&flow_sockets, &socket);
 }
 

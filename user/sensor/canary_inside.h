@@ -91,6 +91,8 @@ int deed_uring_connect(struct canary_place *place, struct canary_deed *deed, int
 int deed_uring_accept(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_send(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_send_nothing(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_flow(struct canary_place *place, struct canary_deed *deed, int variant);
+int deed_words(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_unix_listen(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_unix_connect(struct canary_place *place, struct canary_deed *deed, int variant);
 int deed_unix_accept(struct canary_place *place, struct canary_deed *deed, int variant);

@@ -288,6 +288,52 @@ int deed_send_nothing(struct canary_place *place, struct canary_deed *deed, int 
 	return send_with(deed, variant, MSG_MORE);
 }
 
+/* Two datagrams there, an answer back: what is sampled of them is `text`, what they were in all is counted. */
+int deed_flow(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	union address address, from;
+	socklen_t length, from_length = sizeof(from);
+	int to = bound(variant, SOCK_DGRAM), client, error = 0;
+
+	if (to < 0)
+		return to;
+	expect_loopback(deed, variant);
+	deed->remote_port_be = port_of(to);
+	deed_text(deed, "%s", place->nonce);
+	length = loopback(&address, variant, deed->remote_port_be);
+	client = socket(variant, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (client < 0 || sendto(client, deed->text, deed->text_length, 0, &address.any, length) < 0 ||
+		sendto(client, deed->text, deed->text_length, 0, &address.any, length) < 0)
+		error = -errno;
+	wait_for(to, POLLIN);
+	if (!error && (recvfrom(to, deed->path, sizeof(deed->path), 0, &from.any, &from_length) < 0 ||
+			      sendto(to, deed->text, deed->text_length, 0, &from.any, from_length) < 0))
+		error = -errno;
+	if (client >= 0) {
+		wait_for(client, POLLIN);
+		close(client);
+	}
+	close(to);
+	return error;
+}
+
+/* What goes over a connection to the listener before it, and back. */
+int deed_words(struct canary_place *place, struct canary_deed *deed, int variant)
+{
+	int i = index_of(variant);
+
+	if (place->servers[i] < 0)
+		return -place->before->error;
+	expect_loopback(deed, variant);
+	deed->local_port_be = port_of(place->clients[i]);
+	deed->remote_port_be = port_of(place->listeners[i]);
+	deed_text(deed, "%s", place->nonce);
+	if (send(place->clients[i], deed->text, deed->text_length, MSG_NOSIGNAL) < 0)
+		return -errno;
+	wait_for(place->servers[i], POLLIN);
+	return 0;
+}
+
 /* --- unix ------------------------------------------------------------------------------------------------------------- */
 
 /* The abstract name of this canary, which deed->text becomes; returns the address's length. */

@@ -166,6 +166,38 @@ static const char *ended_differs(const struct record *record, const struct canar
 		       : canary_other;
 }
 
+static const char *flow_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_flow *flow = record->flow;
+
+	if (flow->tuple.family != deed->family || flow->tuple.remote_port_be != deed->remote_port_be || flow->inbound)
+		return canary_other;
+	if (flow->packets_sent != 2 || flow->packets_received != 1)
+		return "number of packets";
+	return flow->bytes_sent == 2 * deed->text_length && flow->bytes_received == deed->text_length ? NULL : "size";
+}
+
+/* The same bytes, seen as they came in: the first message of either side. */
+static const char *sample_differs(const struct record *record, const struct canary_deed *deed)
+{
+	const struct kernel_sample *sample = record->sample;
+
+	if (sample->tuple.family != deed->family || sample->tuple.remote_port_be != deed->remote_port_be ||
+		sample->number > 0)
+		return canary_other;
+	return text_of_deed(record, sample->data, deed) ? NULL : "content";
+}
+
+static const char *came_differs(const struct record *record, const struct canary_deed *deed)
+{
+	return record->sample->out ? canary_other : sample_differs(record, deed);
+}
+
+static const char *words_differ(const struct record *record, const struct canary_deed *deed)
+{
+	return record->sample->out ? sample_differs(record, deed) : canary_other;
+}
+
 static const char *unix_differs(const struct record *record, const struct canary_deed *deed)
 {
 	if (record->network->tuple.family != AF_UNIX || !text_of_deed(record, record->network->unix_name, deed))
@@ -277,6 +309,7 @@ const struct canary_row canary_rows[] = {
 	{"TCP connect over IPv4", {"connect over IPv4"}, deed_connect, AF_INET, KERNEL_CONNECT, remote_differs},
 	{"outcome of a TCP connect", {"TCP connect"}, deed_same, 0, KERNEL_CONNECT_DONE, connected_differs},
 	{"TCP accept", {"accept"}, deed_accept, AF_INET, KERNEL_ACCEPT, accepted_differs},
+	{"first bytes over TCP", {"the source of a UDP send"}, deed_words, AF_INET, KERNEL_SAMPLE, words_differ},
 	{"TCP disconnect", {"disconnect"}, deed_disconnect, AF_INET, KERNEL_DISCONNECT, ended_differs},
 	{"TCP listen over IPv6", {"listen"}, deed_listen, AF_INET6, KERNEL_LISTEN, local_differs},
 	{"TCP connect over IPv6", {"connect over IPv6"}, deed_connect, AF_INET6, KERNEL_CONNECT, remote_differs},
@@ -291,6 +324,9 @@ const struct canary_row canary_rows[] = {
 	{"UDP send over IPv6", {"UDP send over IPv6"}, deed_send, AF_INET6, KERNEL_SEND, sent_differs},
 	{"source of a UDP send", {"the source of a UDP send"}, deed_send, AF_INET, KERNEL_SEND, sent_differs},
 	{"UDP send without a packet", {"the end of a socket"}, deed_send_nothing, AF_INET, KERNEL_SEND, remote_differs},
+	{"flow", {"flow"}, deed_flow, AF_INET, KERNEL_FLOW, flow_differs},
+	{"flow over IPv6", {"flow"}, deed_flow, AF_INET6, KERNEL_FLOW, flow_differs},
+	{"dns", {"dns"}, deed_same, 0, KERNEL_SAMPLE, came_differs},
 	{"raw socket", {"socket"}, deed_raw, 0, KERNEL_SOCKET, socket_differs},
 	{"raw send", {"the source of a UDP send"}, deed_raw_send, 0, KERNEL_SEND, raw_sent_differs},
 	{"packet socket", {"socket"}, deed_packet, 0, KERNEL_SOCKET, socket_differs},
