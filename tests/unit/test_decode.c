@@ -335,6 +335,63 @@ Test(decode, a_disconnect_counts_each_ends_bytes_at_its_end)
 	}
 }
 
+Test(decode, a_flow_ends_with_its_last_packet)
+{
+	for (int inbound = 0; inbound < 2; inbound++) {
+		struct kernel_flow *record = start(KERNEL_FLOW, sizeof(*record));
+
+		record->tuple.family = AF_INET;
+		record->tuple.protocol = IPPROTO_UDP;
+		record->tuple.local_port_be = htons(1);
+		record->tuple.remote_port_be = htons(2);
+		record->start_ns = 400;
+		record->last_ns = 1000; /* what the helper expects of every event */
+		record->bytes_sent = 100;
+		record->bytes_received = 7;
+		record->packets_sent = 10;
+		record->packets_received = 3;
+		record->inbound = (uint8_t)inbound;
+		decode();
+		cr_assert_eq(event.action, EVENT_FLOW);
+		cr_assert_eq(event.network.source.port, inbound ? 2 : 1);
+		cr_assert_eq(event.network.source_bytes, inbound ? 7 : 100);
+		cr_assert_eq(event.network.destination_packets, inbound ? 10 : 3);
+		cr_assert_eq(event.network.duration_ns, 600);
+		cr_assert_eq(event.network.state, EVENT_FLOW_OPEN);
+		cr_assert(event.network.going_on);
+		record->final = 1;
+		record->start_ns = 1001;
+		decode();
+		cr_assert_not(event.network.going_on);
+		cr_assert_eq(event.network.duration_ns, 0, "an end before its start");
+	}
+}
+
+Test(decode, how_far_a_connect_came)
+{
+	static const struct {
+		int result;
+		enum event_flow_state state;
+	} ways[] = {{0, EVENT_FLOW_NONE}, {-ECONNREFUSED, EVENT_FLOW_REFUSED}, {-EHOSTUNREACH, EVENT_FLOW_REFUSED},
+		{-ETIMEDOUT, EVENT_FLOW_TIMED_OUT}, {-EPERM, EVENT_FLOW_FAILED}};
+	struct kernel_network *record = start(KERNEL_CONNECT_DONE, sizeof(*record));
+
+	record->tuple.family = AF_INET;
+	record->tuple.protocol = IPPROTO_TCP;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		record->result = ways[i].result;
+		decode();
+		cr_assert_eq(event.network.state, ways[i].state, "%d", ways[i].result);
+	}
+	record->result = 0;
+	record->result_unknown = 1;
+	decode();
+	cr_assert_eq(event.network.state, EVENT_FLOW_SYN_SENT);
+	record->tuple.protocol = IPPROTO_UDP;
+	decode();
+	cr_assert_eq(event.network.state, EVENT_FLOW_NONE, "datagrams have no states");
+}
+
 Test(decode, a_socket_tells_what_it_is)
 {
 	struct kernel_socket *record = start(KERNEL_SOCKET, sizeof(*record));

@@ -220,6 +220,66 @@ Test(ecs, disconnect)
 	document_check(&event, 4725);
 }
 
+Test(ecs, flow)
+{
+	struct event event = network_event(EVENT_FLOW, "10.97.0.12", 40112, "203.0.113.7", 443);
+	struct json_object *document;
+
+	event.network.protocol = IPPROTO_UDP;
+	event.network.source_bytes = 412;
+	event.network.destination_bytes = 88211;
+	event.network.source_packets = 4;
+	event.network.destination_packets = 70;
+	event.network.duration_ns = 120000000;
+	event.network.state = EVENT_FLOW_OPEN;
+	event.network.domain = TEXT_LITERAL("www.example.test");
+	document = document_written(&event);
+	cr_assert_str_eq(document_at(document, "event", "action", NULL), "flow");
+	cr_assert_str_eq(document_at(document, "event", "type", NULL), "[ \"connection\", \"end\" ]");
+	cr_assert_str_eq(document_at(document, "event", "start", NULL), "2026-01-02T03:04:05.003456789Z");
+	cr_assert_str_eq(document_at(document, "event", "end", NULL), "2026-01-02T03:04:05.123456789Z");
+	cr_assert_str_eq(document_at(document, "event", "duration", NULL), "120000000");
+	cr_assert_str_eq(document_at(document, "source", "packets", NULL), "4");
+	cr_assert_str_eq(document_at(document, "destination", "packets", NULL), "70");
+	cr_assert_str_eq(document_at(document, "destination", "domain", NULL), "www.example.test");
+	cr_assert_str_eq(document_at(document, "network", "bytes", NULL), "88623");
+	cr_assert_str_eq(document_at(document, "network", "packets", NULL), "74");
+	cr_assert_str_eq(document_at(document, "taffrail", "flow", "state"), "open");
+	json_object_put(document);
+	event.network.going_on = true;
+	document = document_written(&event);
+	cr_assert_str_eq(document_at(document, "event", "type", NULL), "[ \"connection\", \"info\" ]");
+	json_object_put(document);
+}
+
+Test(ecs, dns)
+{
+	static const struct event_address addresses[] = {{AF_INET, {203, 0, 113, 7}, 0}, {AF_INET6, {[15] = 1}, 0}};
+	struct event_dns dns = {
+		.question = TEXT_LITERAL("www.example.test"), .type = 28, .addresses = addresses, .address_count = 2};
+	struct event event = network_event(EVENT_DNS, "10.97.0.12", 40112, "10.96.0.10", 53);
+	struct json_object *document;
+
+	event.network.dns = &dns;
+	event.truncated = EVENT_CUT_RESOLVED_IP;
+	document = document_written(&event);
+	cr_assert_str_eq(document_at(document, "event", "type", NULL), "[ \"protocol\", \"info\" ]");
+	cr_assert_str_eq(document_at(document, "network", "protocol", NULL), "dns");
+	cr_assert_str_eq(document_at(document, "dns", "type", NULL), "answer");
+	cr_assert_str_eq(document_at(document, "dns", "question", "name"), "www.example.test");
+	cr_assert_str_eq(document_at(document, "dns", "question", "type"), "AAAA");
+	cr_assert_str_eq(document_at(document, "dns", "response_code", NULL), "NOERROR");
+	cr_assert_str_eq(document_at(document, "dns", "resolved_ip", NULL), "[ \"203.0.113.7\", \"::1\" ]");
+	cr_assert_str_eq(document_at(document, "taffrail", "truncated", NULL), "[ \"dns.resolved_ip\" ]");
+	json_object_put(document);
+	dns = (struct event_dns){.question = TEXT_LITERAL("x"), .type = 4711, .response_code = 250};
+	document = document_written(&event);
+	cr_assert_str_eq(document_at(document, "dns", "question", "type"), "TYPE4711");
+	cr_assert_str_eq(document_at(document, "dns", "response_code", NULL), "RCODE250");
+	cr_assert_str_eq(document_at(document, "dns", "resolved_ip", NULL), "[ ]");
+	json_object_put(document);
+}
+
 Test(ecs, events_lost)
 {
 	struct event event = {.action = EVENT_LOST, .time_ns = DOCUMENT_TIME, .count = 1, .host = &document_host};

@@ -189,6 +189,14 @@ static void make_deed(struct event_deed *deed)
 			.destination = {AF_INET, {11}, 80}}};
 }
 
+static const struct event_address dns_addresses[] = {
+	{AF_INET, {203, 0, 113, 7}, 0}, {AF_INET6, {0x20, 1, 0xd, 0xb8, [15] = 1}, 0}};
+static const struct event_dns dns_answer = {.question = {"www.\xff.test", 10},
+	.type = 28,
+	.response_code = 3,
+	.addresses = dns_addresses,
+	.address_count = 2};
+
 /* One event of each kind, sequences 5, 6, … */
 static size_t make_events(struct event events[EVENTS_MAX])
 {
@@ -226,7 +234,14 @@ static size_t make_events(struct event events[EVENTS_MAX])
 				.source_bytes = 10,
 				.destination_bytes = 1ull << 40,
 				.duration_ns = 99,
-				.interface = 3};
+				.interface = 3,
+				.source_packets = 5,
+				.destination_packets = 1ull << 33,
+				.state = EVENT_FLOW_TIMED_OUT,
+				.going_on = action == EVENT_FLOW,
+				.domain = TEXT_LITERAL("www.example.test"),
+				.server_name = TEXT_LITERAL("shop.example.test"),
+				.dns = action == EVENT_DNS ? &dns_answer : NULL};
 			break;
 		case EVENT_FILE:
 			event->file = (struct event_file){.path = TEXT_LITERAL("/a\xff"),

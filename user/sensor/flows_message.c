@@ -71,13 +71,23 @@ void flows_flush_early(struct flows *flows, struct flows_entry *entry)
 
 /* --- names in messages ------------------------------------------------------------------------------------------------------ */
 
+/* Is it an answer, and whole? One that ends too early though nothing was left out of it is none. */
+static bool is_answer(struct flows *flows, const struct payload *payload)
+{
+	struct payload_dns *answer = &flows->answer;
+
+	if (!payload_dns_read(payload, answer) || !answer->answer || answer->question.length == 0)
+		return false;
+	return !answer->cut || payload->whole > payload->length || answer->address_count == PAYLOAD_ANSWERS_MAX;
+}
+
 /* Over TCP a message has its length before it (RFC 7766, 8); some write that by itself, and it comes apart from the message. */
 static bool read_answer(struct flows *flows, const struct payload *payload)
 {
 	struct payload joined = *payload;
 
-	if (payload_dns_read(payload, &flows->answer))
-		return flows->answer.answer && flows->answer.question.length > 0;
+	if (is_answer(flows, payload))
+		return true;
 	if (payload->transport != IPPROTO_TCP || payload->length > FLOW_SAMPLE_NAME_BYTES ||
 		payload->whole > UINT16_MAX)
 		return false;
@@ -87,7 +97,7 @@ static bool read_answer(struct flows *flows, const struct payload *payload)
 	joined.bytes = flows->joined;
 	joined.length += FLOWS_LENGTH;
 	joined.whole += FLOWS_LENGTH;
-	return payload_dns_read(&joined, &flows->answer) && flows->answer.answer && flows->answer.question.length > 0;
+	return is_answer(flows, &joined);
 }
 
 const struct event_dns *flows_answer(struct flows *flows, const struct record *record)
