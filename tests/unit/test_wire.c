@@ -8,6 +8,7 @@
 
 #include "event/ecs.h"
 #include "event/wire.h"
+#include "test_wire.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 static const struct event_host host = {.id = TEXT_STATIC("4c4c4544004b"),
@@ -189,14 +190,6 @@ static void make_deed(struct event_deed *deed)
 			.destination = {AF_INET, {11}, 80}}};
 }
 
-static const struct event_address dns_addresses[] = {
-	{AF_INET, {203, 0, 113, 7}, 0}, {AF_INET6, {0x20, 1, 0xd, 0xb8, [15] = 1}, 0}};
-static const struct event_dns dns_answer = {.question = {"www.\xff.test", 10},
-	.type = 28,
-	.response_code = 3,
-	.addresses = dns_addresses,
-	.address_count = 2};
-
 /* One event of each kind, sequences 5, 6, … */
 static size_t make_events(struct event events[EVENTS_MAX])
 {
@@ -224,25 +217,7 @@ static size_t make_events(struct event events[EVENTS_MAX])
 		event->result = -action;
 		event->descriptor = action - 2;
 		switch (event_action_category(action)) {
-		case EVENT_NETWORK:
-			event->network = (struct event_network){.family = AF_INET6,
-				.protocol = IPPROTO_TCP,
-				.type = SOCK_STREAM,
-				.source = {AF_INET6, {0xfd, 1}, 1234},
-				.destination = {AF_INET6, {0xfd, 2}, 80},
-				.ingress = true,
-				.source_bytes = 10,
-				.destination_bytes = 1ull << 40,
-				.duration_ns = 99,
-				.interface = 3,
-				.source_packets = 5,
-				.destination_packets = 1ull << 33,
-				.state = EVENT_FLOW_TIMED_OUT,
-				.going_on = action == EVENT_FLOW,
-				.domain = TEXT_LITERAL("www.example.test"),
-				.server_name = TEXT_LITERAL("shop.example.test"),
-				.dns = action == EVENT_DNS ? &dns_answer : NULL};
-			break;
+		case EVENT_NETWORK: make_network(event, action); break;
 		case EVENT_FILE:
 			event->file = (struct event_file){.path = TEXT_LITERAL("/a\xff"),
 				.argument = TEXT_LITERAL("a\xff"),
