@@ -265,10 +265,12 @@ def test_a_detached_program_is_an_alarm_and_what_it_served_is_missed(start):
 
 
 @pytest.mark.parametrize("attach_type, lost", [
-    (1, {"source of a UDP send", "UDP send over IPv4", "UDP send over IPv6", "raw send"}),  # BPF_CGROUP_INET_EGRESS
-    (34, {"UDP send without a packet"}),  # BPF_CGROUP_INET_SOCK_RELEASE
+    (0, {"flow", "flow over IPv6", "dns"}),  # BPF_CGROUP_INET_INGRESS
+    (1, {"source of a UDP send", "UDP send over IPv4", "UDP send over IPv6", "raw send", "first bytes over TCP", "flow",
+         "flow over IPv6"}),  # BPF_CGROUP_INET_EGRESS
+    (34, {"UDP send without a packet", "flow", "flow over IPv6"}),  # BPF_CGROUP_INET_SOCK_RELEASE
     (50, {"unix send"}),  # BPF_CGROUP_UNIX_SENDMSG
-], ids=["egress", "release", "unix"])
+], ids=["ingress", "egress", "release", "unix"])
 @once
 def test_what_a_detached_program_served_is_missed(start, attach_type, lost):
     running = sensor(start, "--set", "coverage.interval=1s")

@@ -30,7 +30,8 @@ FIELDS = {
         process.parent.entity_id process.parent.name process.parent.executable process.parent.command_line
         process.entry_leader.entity_id process.entry_leader.name process.entry_leader.entry_meta.type file.path file.name
         file.directory file.extension file.inode file.mode file.type source.ip destination.ip source.address destination.address
-        network.transport network.type network.direction network.community_id error.code taffrail.file.argument
+        network.transport network.type network.direction network.community_id network.protocol error.code
+        destination.domain tls.client.server_name dns.type dns.question.name dns.question.type dns.response_code taffrail.flow.state taffrail.file.argument
         taffrail.process.exec_id taffrail.process.script taffrail.process.tty process.real_user.id process.real_group.id
         taffrail.process.login_uid taffrail.process.session_id taffrail.process.executable_ctime taffrail.process.executable_mtime
         taffrail.process.namespace_start
@@ -40,13 +41,13 @@ FIELDS = {
         taffrail.workload.kind taffrail.workload.name taffrail.cgroup.path taffrail.cgroup.actor.name taffrail.cgroup.other_id taffrail.call taffrail.file.named""",
     NUMBER: """event.sequence event.duration process.pid process.vpid process.args_count process.exit_code process.parent.pid
         process.entry_leader.pid process.tty.char_device.major process.tty.char_device.minor source.port destination.port source.bytes
-        destination.bytes network.bytes taffrail.count taffrail.process.exit_signal taffrail.lost.count taffrail.lost.cpu
+        destination.bytes network.bytes source.packets destination.packets network.packets taffrail.count taffrail.process.exit_signal taffrail.lost.count taffrail.lost.cpu
         taffrail.container.attempt taffrail.container.exit_code taffrail.cgroup.actor.pid taffrail.attribution.pending
         taffrail.attribution.completed_late taffrail.attribution.never taffrail.attribution.unnamed""",
     TEXTS: """event.category event.type container.image.tag container.image.hash.all orchestrator.resource.ip process.args
         taffrail.file.flags taffrail.truncated taffrail.escaped taffrail.process.descriptors taffrail.lost.kinds process.env_vars
         process.thread.capabilities.effective process.thread.capabilities.permitted
-        orchestrator.resource.annotation taffrail.container.args taffrail.container.capabilities""",
+        orchestrator.resource.annotation dns.resolved_ip taffrail.container.args taffrail.container.capabilities""",
     FLAG: """taffrail.pending taffrail.file.foreign taffrail.file.deleted taffrail.file.upper_layer taffrail.file.copied_up
         taffrail.file.unsure taffrail.process.deleted taffrail.process.memfd taffrail.process.upper_layer taffrail.process.copied_up
         taffrail.process.foreign taffrail.runtime_setup taffrail.left_cgroup taffrail.container.mounts_cut""",
@@ -68,6 +69,8 @@ WORDS = {  # event.action: event.category, the possible event.types, dataset
     "listen": ("network", [["info"]]),
     "send": ("network", [["connection", "start"]]),
     "disconnect_received": ("network", [["connection", "end"]]),
+    "flow": ("network", [["connection", "end"], ["connection", "info"]]),
+    "dns": ("network", [["protocol", "info"]]),
 }
 OF_CONTAINERS = {  # event.action: event.category, event.type
     "container_started": (["host"], ["start"]),
@@ -575,8 +578,11 @@ def test_tcp_from_listen_to_disconnect(python, family, address, kind):
     ends = happening.of("disconnect_received")
     assert sorted(document["network"]["direction"] for document in ends) == ["egress", "ingress"]
     for document in ends:
+        packets = [document[end].pop("packets") for end in ("source", "destination")]
         assert document["source"] == {"ip": address, "port": source["port"], "bytes": 1000}
         assert document["destination"] == {"ip": address, "port": port, "bytes": 30000}
+        assert min(packets) >= 2 and document["network"]["packets"] == sum(packets)
+        assert document["taffrail"]["flow"]["state"] == "established"
         assert document["network"]["bytes"] == 31000
         assert document["event"]["duration"] >= 200_000_000
 

@@ -267,9 +267,8 @@ int watch_run(int argc, char **argv)
 		{"namespace", "NAME", "namespace", "only events of this namespace; may be repeated"},
 		{"kind", "KIND", "kind",
 			"only events of this kind; may be repeated: exec, fork,\nend, open, connection_attempted, "
-			"connection_accepted,\nlisten, send, disconnect_received, socket,\nflow, dns, "
-			"container_started, "
-			"container_stopped, cgroup_left,\nevents_lost"},
+			"connection_accepted,\nlisten, send, disconnect_received, socket, flow, "
+			"dns,\ncontainer_started, container_stopped, cgroup_left,\nevents_lost"},
 		{"json", NULL, "json", "ECS JSON, one document a line"},
 		{0},
 	};

@@ -122,13 +122,15 @@ static void put_names(struct document *document, const struct event_network *net
 		json_object_end(json);
 		json_key(json, "response_code");
 		put_name(json, name_of_dns_response(dns->response_code, room));
-		json_key(json, "resolved_ip");
-		json_array_begin(json);
-		for (size_t i = 0; i < dns->address_count; i++) {
-			inet_ntop(dns->addresses[i].family, dns->addresses[i].bytes, text, sizeof(text));
-			put_name(json, text);
+		if (dns->address_count > 0) {
+			json_key(json, "resolved_ip");
+			json_array_begin(json);
+			for (size_t i = 0; i < dns->address_count; i++) {
+				inet_ntop(dns->addresses[i].family, dns->addresses[i].bytes, text, sizeof(text));
+				put_name(json, text);
+			}
+			json_array_end(json);
 		}
-		json_array_end(json);
 		json_object_end(json);
 	}
 	if (network->server_name.length > 0) {
