@@ -38,11 +38,13 @@ static __always_inline int datagram_begins(u64 key, u64 cookie, struct kernel_ne
 	bool bound = local[0] || local[1];
 	u8 one = 1;
 
-	/* Most of what a machine sends is no container's: that is told by less than whether the peer is new. */
+	/* A flow that goes on is the shortest way; most of what a machine sends is no container's, and found out next. */
+	if (send->tuple.protocol == IPPROTO_UDP && flow_known(key, send))
+		return 1;
 	if (!task_untimed(&send->header))
 		return 1;
-	if (send->tuple.protocol == IPPROTO_UDP && !flow_asked(key, send))
-		return 1;
+	if (send->tuple.protocol == IPPROTO_UDP)
+		flow_asked(key, send);
 	if (bpf_map_lookup_elem(&peers, &peer))
 		return 1;
 	send->header.time_ns = bpf_ktime_get_boot_ns();

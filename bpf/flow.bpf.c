@@ -120,38 +120,78 @@ static __always_inline u32 transport_of(struct __sk_buff *packet, u32 protocol)
 	return (first & 15) * 4;
 }
 
+/* The headers of a datagram, as they stand one behind the other where nothing is between them. */
+struct datagram_v4 {
+	u8 version, service[7], hops, protocol, sum[2];
+	__be32 source, destination;
+	u16 ports[2] __attribute__((aligned(4)));
+};
+
+struct datagram_v6 {
+	u8 version[6], next, hops;
+	struct kernel_address source, destination;
+	u16 ports[2] __attribute__((aligned(4)));
+};
+
+/* A word of two ports, the source's first; not by an index, of which clang makes arithmetic that the verifier refuses. */
+static __always_inline void ports_set(struct kernel_tuple *tuple, u32 ports, u32 out)
+{
+	u16 first = ports & 0xffff, second = ports >> 16; /* all machines that run this are little-endian */
+
+	tuple->local_port_be = out ? first : second;
+	tuple->remote_port_be = out ? second : first;
+}
+
 /* Both ends of a datagram, `local` being the socket's. Returns where its payload begins; 0: it cannot be read. */
+static __always_inline u32 datagram_ends_v4(struct __sk_buff *packet, struct kernel_tuple *tuple, u32 out)
+{
+	struct datagram_v4 header;
+	u32 at = sizeof(header) - sizeof(header.ports);
+
+	if (bpf_skb_load_bytes(packet, 0, &header, sizeof(header)) < 0)
+		return 0;
+	if ((header.version & 15) * 4 != at) { /* there are options */
+		at = (header.version & 15) * 4;
+		if (bpf_skb_load_bytes(packet, at, header.ports, sizeof(header.ports)) < 0)
+			return 0;
+	}
+	tuple->family = AF_INET;
+	*(u32 *)tuple->local.bytes = out ? header.source : header.destination;
+	*(u32 *)tuple->remote.bytes = out ? header.destination : header.source;
+	ports_set(tuple, *(u32 *)header.ports, out);
+	return at + UDP_HEADER;
+}
+
+static __always_inline u32 datagram_ends_v6(struct __sk_buff *packet, struct kernel_tuple *tuple, u32 out)
+{
+	struct datagram_v6 header;
+	u32 at = IPV6_HEADER_SIZE;
+
+	if (bpf_skb_load_bytes(packet, 0, &header, sizeof(header)) < 0)
+		return 0;
+	if (header.next != IPPROTO_UDP) {
+		at = transport_of_v6(packet, IPPROTO_UDP);
+		if (!at || bpf_skb_load_bytes(packet, at, header.ports, sizeof(header.ports)) < 0)
+			return 0;
+	}
+	tuple->family = AF_INET6;
+	if (out) {
+		tuple->local = header.source;
+		tuple->remote = header.destination;
+	} else {
+		tuple->local = header.destination;
+		tuple->remote = header.source;
+	}
+	ports_set(tuple, *(u32 *)header.ports, out);
+	return at + UDP_HEADER;
+}
+
 static __noinline u32 datagram_ends(struct __sk_buff *packet, struct kernel_tuple *tuple, u32 out)
 {
-	bool v4 = packet->protocol == bpf_htons(ETHERTYPE_IPV4);
-	u32 at = transport_of(packet, IPPROTO_UDP);
-	struct kernel_address ends[2] = {}; /* source, destination */
-	u16 ports[2] = {};
-
-	if (!at || bpf_skb_load_bytes(packet, at, ports, sizeof(ports)) < 0)
-		return 0;
-	if (v4) {
-		if (bpf_skb_load_bytes(packet, IPV4_SOURCE, ends[0].bytes, 4) < 0 ||
-			bpf_skb_load_bytes(packet, IPV4_DESTINATION, ends[1].bytes, 4) < 0)
-			return 0;
-	} else if (bpf_skb_load_bytes(packet, IPV6_SOURCE, ends, sizeof(ends)) < 0) {
-		return 0;
-	}
-	tuple->family = v4 ? AF_INET : AF_INET6;
 	tuple->protocol = IPPROTO_UDP;
 	tuple->type = SOCK_DGRAM;
-	if (out) {
-		tuple->local = ends[0];
-		tuple->remote = ends[1];
-		tuple->local_port_be = ports[0];
-		tuple->remote_port_be = ports[1];
-	} else {
-		tuple->local = ends[1];
-		tuple->remote = ends[0];
-		tuple->local_port_be = ports[1];
-		tuple->remote_port_be = ports[0];
-	}
-	return at + UDP_HEADER;
+	return packet->protocol == bpf_htons(ETHERTYPE_IPV4) ? datagram_ends_v4(packet, tuple, out)
+							     : datagram_ends_v6(packet, tuple, out);
 }
 
 /* --- samples ------------------------------------------------------------------------------------------------------------ */
@@ -372,23 +412,33 @@ __hidden __noinline void flow_socket_begins(u64 socket, const struct kernel_head
 	flow_socket_of(socket, owner);
 }
 
-__hidden __noinline bool flow_asked(u64 socket, const struct kernel_network *send)
+__hidden __noinline bool flow_known(u64 socket, const struct kernel_network *send)
+{
+	struct flow_socket *of = bpf_map_lookup_elem(&flow_sockets, &socket);
+	struct flow_entry *flow;
+	struct flow_key key;
+
+	if (!of)
+		return false;
+	key_set(&key, socket, of, &send->tuple);
+	flow = bpf_map_lookup_elem(&flows, &key);
+	return flow && flow->asked;
+}
+
+__hidden __noinline void flow_asked(u64 socket, const struct kernel_network *send)
 {
 	struct flow_socket *of = flow_socket_of(socket, &send->header);
 	struct flow_entry *flow;
 	struct flow_key key;
 
 	if (!of)
-		return true;
+		return;
 	key_set(&key, socket, of, &send->tuple);
 	flow = bpf_map_lookup_elem(&flows, &key);
-	if (flow && flow->asked)
-		return false;
 	if (!flow)
 		flow = flow_new(of, &key, &send->header, &send->tuple, false);
 	if (flow)
 		flow->asked = 1;
-	return true;
 }
 
 /* One flow after the other, from the last on. */

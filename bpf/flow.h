@@ -108,10 +108,10 @@ bool flow_datagram_packet(struct __sk_buff *packet, u64 socket, u32 out);
 
 /* A socket of datagrams is connected, bound or sends first: its flows are the header's process's. */
 void flow_socket_begins(u64 socket, const struct kernel_header *owner);
-/*
- * It sends to a peer by its address: `send` has the process and the peer. False: so it did before, and its flow goes on.
- */
-bool flow_asked(u64 socket, const struct kernel_network *send);
+/* It sends to a peer by its address. Did it do so before, and its flow goes on? Of `send` the peer alone is looked at. */
+bool flow_known(u64 socket, const struct kernel_network *send);
+/* Then it is known; `send` has the process too. */
+void flow_asked(u64 socket, const struct kernel_network *send);
 /* It is closed. */
 void flow_socket_ends(u64 socket);
 
