@@ -36,7 +36,8 @@ int loader_flow_tick(struct taffrail_bpf *skeleton, uint64_t now_ns, bool sweep)
 int loader_iterate(const struct bpf_program *program, int map_fd)
 {
 	union bpf_iter_link_info over = {.map.map_fd = (__u32)map_fd};
-	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &over, .link_info_len = sizeof(over));
+	const struct bpf_iter_attach_opts options = {
+		.sz = sizeof(options), .link_info = &over, .link_info_len = sizeof(over)};
 	struct bpf_link *link = bpf_program__attach_iter(program, map_fd >= 0 ? &options : NULL);
 	char nothing[64];
 	ssize_t length = -1;
