@@ -22,6 +22,7 @@ struct flow flow_flip(const struct flow *flow)
 	flipped.packets_in = flow->packets_out;
 	flipped.name = (struct text){0};
 	flipped.notes = (struct flow_notes){0};
+	flipped.marks = (struct flow_marks){0};
 	return flipped;
 }
 

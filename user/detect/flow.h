@@ -35,6 +35,14 @@ struct flow_notes {
 	bool counted;   /* it is among the endpoints */
 };
 
+/* What the other outbound detectors remember of a flow (outbound.h); all zero at its beginning, and nobody else's. */
+struct flow_marks {
+	uint64_t bytes_out, bytes_in; /* that were counted */
+	bool begun;                   /* it was counted among what was opened */
+	bool answered, failed;
+	bool named; /* its name was looked at */
+};
+
 /* One end's view: `local` is the end that is judged. */
 struct flow {
 	uint64_t start_ns, last_ns; /* Unix time */
@@ -47,6 +55,7 @@ struct flow {
 	uint64_t packets_out, packets_in;
 	struct text name; /* that the local end had resolved to the remote's address; empty: none, or not known */
 	struct flow_notes notes;
+	struct flow_marks marks;
 };
 
 /* A message whose first bytes were sampled; its bytes are good during the call only. */
@@ -57,7 +66,7 @@ struct flow_message {
 	struct payload payload;
 };
 
-/* The same flow from its other end; the notes are empty. */
+/* The same flow from its other end; the notes and marks are empty. */
 struct flow flow_flip(const struct flow *flow);
 
 bool flow_address_equal(const struct event_address *a, const struct event_address *b); /* without the ports */

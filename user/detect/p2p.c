@@ -55,6 +55,7 @@ static void note_text(struct p2p *p2p, enum p2p_reason reason, const char *sampl
 		evidence->sample_count = 0;
 	}
 	p2p->fresh = p2p->fresh || evidence->count == 0;
+	p2p->noted++;
 	evidence->count++;
 	evidence->last_ns = now_ns;
 	for (size_t i = 0; i < evidence->sample_count; i++)
@@ -190,29 +191,36 @@ static void note_utp(struct p2p *p2p, struct flow *flow, const struct flow_messa
 
 /* --- names ---------------------------------------------------------------------------------------------------------------- */
 
-static void note_dns(struct p2p *p2p, const struct flow *flow, const struct flow_message *message)
+void p2p_dns(struct p2p *p2p, const struct payload_dns *dns, bool out, bool serves, uint64_t now_ns)
 {
 	const struct event_address none = {0};
 	enum p2p_reason reason;
-	struct payload_dns dns;
 	uint64_t *when;
 
-	if (!payload_dns_read(&message->payload, &dns))
-		return;
-	if (message->out && dns.answer && flow->local.port == PORT_DNS)
+	if (out && dns->answer && serves)
 		p2p->serves_names = true;
-	if (message->out && !dns.answer && message->number < FLOW_MESSAGES && p2p_name_reason(&dns.question, &reason)) {
-		utf8_defuse(dns.question.text, dns.question.length);
-		note_text(p2p, reason, dns.question.text, message->time_ns);
+	if (out && !dns->answer && p2p_name_reason(&dns->question, &reason)) {
+		struct payload_name name = dns->question;
+
+		utf8_defuse(name.text, name.length);
+		note_text(p2p, reason, name.text, now_ns);
 	}
-	if (message->out || !dns.answer)
-		return;
-	for (size_t i = 0; i < dns.address_count; i++) {
-		when = flow_table_find(p2p->named, 0, &dns.addresses[i], &none);
+	for (size_t i = 0; !out && dns->answer && i < dns->address_count; i++) {
+		when = flow_table_find(p2p->named, 0, &dns->addresses[i], &none);
 		if (!when)
-			when = flow_table_add(p2p->named, 0, &dns.addresses[i], &none);
-		*when = message->time_ns;
+			when = flow_table_add(p2p->named, 0, &dns->addresses[i], &none);
+		*when = now_ns;
 	}
+}
+
+static void note_dns(struct p2p *p2p, const struct flow *flow, const struct flow_message *message)
+{
+	struct payload_dns dns;
+
+	/* Of one socket that asks on and on the first questions count: see FLOW_MESSAGES. */
+	if (payload_dns_read(&message->payload, &dns) &&
+		(dns.answer || !message->out || message->number < FLOW_MESSAGES))
+		p2p_dns(p2p, &dns, message->out, flow->local.port == PORT_DNS, message->time_ns);
 }
 
 static bool is_named(struct p2p *p2p, const struct flow *flow, uint64_t now_ns)
@@ -309,16 +317,19 @@ static bool is_utp(enum payload_kind kind)
 
 void p2p_message(struct p2p *p2p, struct flow *flow, const struct flow_message *message)
 {
+	p2p_message_of(p2p, flow, message, payload_look(&message->payload));
+}
+
+void p2p_message_of(struct p2p *p2p, struct flow *flow, const struct flow_message *message, enum payload_kind kind)
+{
 	static const uint64_t alike = BIT(STUN) | BIT(DTLS) | BIT(WIREGUARD) | BIT(MEMBERLIST);
 	bool dns = flow->remote.port == PORT_DNS || flow->local.port == PORT_DNS || flow->remote.port == PORT_MDNS;
-	enum payload_kind kind;
 	struct p2p_endpoint *endpoint;
 
 	if (message->payload.length == 0 || (message->number >= FLOW_MESSAGES && !dns))
 		return;
 	if (p2p->first_ns == 0 && message->out)
 		p2p->first_ns = message->time_ns;
-	kind = payload_look(&message->payload);
 	if (message->payload.transport == IPPROTO_UDP && (kind == PAYLOAD_UNKNOWN || is_utp(kind)))
 		note_utp(p2p, flow, message, kind);
 	if (kind == PAYLOAD_UNKNOWN)
@@ -338,6 +349,21 @@ void p2p_message(struct p2p *p2p, struct flow *flow, const struct flow_message *
 	}
 	if (p2p->fresh || message->time_ns - p2p->judged_ns >= p2p->thresholds->judge_ns)
 		p2p_judge(p2p, message->time_ns);
+}
+
+void p2p_command(struct p2p *p2p, enum p2p_reason reason, const char *sample, uint64_t now_ns)
+{
+	note_text(p2p, reason, sample, now_ns);
+}
+
+uint64_t p2p_noted(const struct p2p *p2p)
+{
+	return p2p->noted;
+}
+
+const struct p2p_report *p2p_report_last(const struct p2p *p2p)
+{
+	return &p2p->report;
 }
 
 const struct p2p_report *p2p_report_get(struct p2p *p2p, uint64_t now_ns)

@@ -37,21 +37,28 @@
 	EVIDENCE(UTP_TRIED, BITTORRENT, 20, "uTP connects without an answer")                                          \
 	EVIDENCE(LSD, BITTORRENT, 80, "BitTorrent local service discovery")                                            \
 	EVIDENCE(METAINFO, BITTORRENT, 10, "downloads of .torrent files")                                              \
+	EVIDENCE(TORRENT_COMMAND, BITTORRENT, 35, "commands with a magnet link or a .torrent file")                    \
+	EVIDENCE(BITTORRENT_PROGRAM, BITTORRENT, 30, "starts of a program that is a BitTorrent client")                \
 	EVIDENCE(BITTORRENT_NAMES, BITTORRENT, 25, "asked for names of BitTorrent's routers and trackers")             \
 	EVIDENCE(EDONKEY, EDONKEY, 75, "eDonkey hellos")                                                               \
 	EVIDENCE(KAD, EDONKEY, 75, "Kad nodes that answered")                                                          \
 	EVIDENCE(KAD_TRIED, EDONKEY, 30, "Kad queries without an answer")                                              \
+	EVIDENCE(EDONKEY_PROGRAM, EDONKEY, 30, "starts of a program that is an eDonkey client")                        \
+	EVIDENCE(GNUTELLA_PROGRAM, GNUTELLA, 30, "starts of a program that is a Gnutella client")                      \
 	EVIDENCE(GNUTELLA, GNUTELLA, 75, "Gnutella handshakes")                                                        \
 	EVIDENCE(LIBP2P, IPFS, 75, "libp2p handshakes")                                                                \
+	EVIDENCE(IPFS_PROGRAM, IPFS, 30, "starts of a program that is an IPFS node")                                   \
 	EVIDENCE(IPFS_NAMES, IPFS, 40, "asked for names of IPFS's bootstrap nodes, or for its nodes nearby")           \
 	EVIDENCE(SYNCTHING_DISCOVERY, SYNCTHING, 80, "Syncthing's local discovery")                                    \
 	EVIDENCE(SYNCTHING_HELLO, SYNCTHING, 75, "Syncthing hellos")                                                   \
+	EVIDENCE(SYNCTHING_PROGRAM, SYNCTHING, 30, "starts of Syncthing")                                              \
 	EVIDENCE(SYNCTHING_NAMES, SYNCTHING, 45, "asked for names of Syncthing's discovery and relays")                \
 	EVIDENCE(BITCOIN, BLOCKCHAIN, 80, "version messages of the Bitcoin family")                                    \
 	EVIDENCE(MONERO, BLOCKCHAIN, 80, "levin messages of the Monero family")                                        \
 	EVIDENCE(ETHEREUM_NODES, BLOCKCHAIN, 70, "Ethereum nodes that answered in discovery")                          \
 	EVIDENCE(ETHEREUM_TRIED, BLOCKCHAIN, 30, "Ethereum discovery without an answer")                               \
 	EVIDENCE(ETHEREUM_RLPX, BLOCKCHAIN, 25, "Ethereum RLPx authentications")                                       \
+	EVIDENCE(CHAIN_PROGRAM, BLOCKCHAIN, 30, "starts of a program that is a node of a block chain")                 \
 	EVIDENCE(CHAIN_NAMES, BLOCKCHAIN, 40, "asked for names of block chains' seeds")
 
 /*
@@ -145,6 +152,18 @@ int p2p_open(struct p2p **p2p, const struct p2p_thresholds *thresholds, const st
 void p2p_flow(struct p2p *p2p, struct flow *flow, uint64_t now_ns);
 /* A message of a flow that p2p_flow has told. The same number may come again, with more of its bytes. */
 void p2p_message(struct p2p *p2p, struct flow *flow, const struct flow_message *message);
+/* The same of who has looked at the payload already: `kind` is what payload_look says. */
+void p2p_message_of(struct p2p *p2p, struct flow *flow, const struct flow_message *message, enum payload_kind kind);
+/*
+ * A DNS message that p2p_message has not seen. `out`: the judged end sent it; `serves`: from its port 53.
+ */
+void p2p_dns(struct p2p *p2p, const struct payload_dns *dns, bool out, bool serves, uint64_t now_ns);
+/* What a command says, of which only its reader knows: a reason by a command or a program. */
+void p2p_command(struct p2p *p2p, enum p2p_reason reason, const char *sample, uint64_t now_ns);
+/* How much evidence was met so far, however often the same. */
+uint64_t p2p_noted(const struct p2p *p2p);
+/* The report as it was made last; nothing is judged. */
+const struct p2p_report *p2p_report_last(const struct p2p *p2p);
 /* Judges as of now; the report is the detector's, and good until it is told something else. */
 const struct p2p_report *p2p_report_get(struct p2p *p2p, uint64_t now_ns);
 /* May be called with NULL. */

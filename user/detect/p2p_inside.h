@@ -31,6 +31,7 @@ struct p2p {
 	struct p2p_evidence evidence[P2P_EVIDENCE_END];
 	uint32_t random_flows;
 	uint64_t random_ns;
+	uint64_t noted;    /* evidence, however often the same */
 	bool serves_names; /* it answers DNS questions */
 	bool fresh;        /* there is evidence of a kind that was not judged */
 	uint64_t first_ns, judged_ns;

@@ -62,7 +62,8 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(RULES, 37, "rules_refused", HEALTH)                                                                     \
 	ACTION(SUPPRESSED, 38, "findings_suppressed", HEALTH)                                                          \
 	ACTION(FLOW, 39, "flow", NETWORK)                                                                              \
-	ACTION(DNS, 40, "dns", NETWORK)
+	ACTION(DNS, 40, "dns", NETWORK)                                                                        \
+	ACTION(VERDICT, 41, "traffic_judged", NETWORK)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
 enum event_category {
@@ -372,6 +373,43 @@ struct event_output {
 
 enum { EVENT_TAGS_MAX = 64, EVENT_OUTPUTS_MAX = 64 };
 
+enum {
+	EVENT_REASONS_MAX = 64,
+	EVENT_SAMPLES_MAX = 8,
+	EVENT_PEERS_MAX = 16,
+	EVENT_TOUCHED_MAX = 32,
+};
+
+/* Why a detector says what it says. */
+struct event_reason {
+	uint32_t points;
+	struct text what;           /* with its number: "3 DHT nodes …" */
+	const struct text *samples; /* "udp 198.51.100.7:6881" */
+	size_t sample_count;        /* at most EVENT_SAMPLES_MAX */
+};
+
+/* A file that the judged program opened. */
+struct event_touched {
+	struct text path;
+	bool written;
+};
+
+/* What a detector of behaviour has found, beside its rule. */
+struct event_detector {
+	struct text key;     /* "p2p", "mining", … */
+	struct text verdict; /* "suspected", "confirmed" */
+	struct text family;  /* of peers: "bittorrent", …; empty: none */
+	uint32_t score;      /* 0 to 100 */
+	const struct event_reason *reasons;
+	size_t reason_count; /* at most EVENT_REASONS_MAX */
+	const struct text *peers; /* some of the other ends */
+	size_t peer_count;        /* at most EVENT_PEERS_MAX */
+	const struct event_touched *files; /* the newest first */
+	size_t file_count;                 /* at most EVENT_TOUCHED_MAX */
+	uint64_t bytes_out, bytes_in; /* payload to and from the outside, since first_ns */
+	uint64_t first_ns;            /* Unix time: the first flow that it opened; 0: none yet */
+};
+
 /* A rule that an event has met: that makes an alert of it. */
 struct event_rule {
 	struct text name, description, ruleset;
@@ -385,6 +423,9 @@ struct event_rule {
 	size_t output_count;
 	uint64_t cause;      /* sequence of the event that met it; 0: that was not recorded */
 	uint64_t suppressed; /* such findings in this container that were held back since the last one that was told */
+	/* Of detectors of behaviour, which have a priority, too; NULL: it is none of theirs. */
+	const struct event_detector *detector;
+	bool allowed; /* the workload may: it is recorded, and no alert */
 };
 
 /* What is told of a container's life, beside its names. */

@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The states, one for each container and program: what is fed finds its own, which grows as there is something to remember. */
+#include "detect/outbound.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "detect/outbound_inside.h"
+#include "detect/p2p_inside.h"
+
+enum { SCAN_AFTER = 16 /* flows that are opened before scans are looked for */, PORT_MDNS = 5353 };
+
+#define QUIET_NS (10 * 1000000000ull) /* after the last flow all connects have failed that will */
+
+int outbound_open(struct outbound **outbound, const struct outbound_settings *settings, const struct outbound_ops *ops)
+{
+	struct outbound *made = calloc(1, sizeof(*made));
+
+	*outbound = made;
+	if (!made)
+		return -ENOMEM;
+	made->settings = settings;
+	made->ops = *ops;
+	table_init(&made->states);
+	TAILQ_INIT(&made->active);
+	TAILQ_INIT(&made->idle);
+	TAILQ_INIT(&made->detectors);
+	return 0;
+}
+
+/* --- states --------------------------------------------------------------------------------------------------------------- */
+
+static void close_peers(struct outbound_state *state)
+{
+	if (!state->p2p)
+		return;
+	TAILQ_REMOVE(&state->outbound->detectors, state, next_p2p);
+	state->outbound->counters.detectors--;
+	p2p_close(state->p2p);
+	state->p2p = NULL;
+}
+
+static void close_state(struct outbound_state *state)
+{
+	struct outbound *outbound = state->outbound;
+
+	outbound_tell_held(state);
+	close_peers(state);
+	if (state->active)
+		TAILQ_REMOVE(&outbound->active, state, next);
+	else
+		TAILQ_REMOVE(&outbound->idle, state, next);
+	*(state->active ? &outbound->counters.active : &outbound->counters.idle) -= 1;
+	table_remove(&outbound->states, &state->node);
+	if (outbound->last == state)
+		outbound->last = NULL;
+	if (outbound->ops.release)
+		outbound->ops.release(outbound->ops.context, state->process);
+	free(state->files);
+	free(state->scan);
+	beacon_close(state->beacon);
+	free(state->tunnel);
+	free(state->board);
+	free(state);
+}
+
+void outbound_close(struct outbound *outbound)
+{
+	struct outbound_state *state;
+
+	if (!outbound)
+		return;
+	while ((state = TAILQ_FIRST(&outbound->active)) || (state = TAILQ_FIRST(&outbound->idle)))
+		close_state(state);
+	table_free(&outbound->states);
+	free(outbound);
+}
+
+void outbound_forget(struct outbound *outbound, const uint8_t container_id[EVENT_CONTAINER_ID_SIZE])
+{
+	struct table_node *node;
+
+	table_for_each(&outbound->states, node) {
+		struct outbound_state *state = table_entry(node, struct outbound_state, node);
+
+		if (state->inside && memcmp(state->container_id, container_id, EVENT_CONTAINER_ID_SIZE) == 0)
+			close_state(state);
+	}
+}
+
+static struct text program_of(const struct event_process *process)
+{
+	return process->executable.length > 0 ? process->executable : process->name;
+}
+
+static bool is_state(const struct table_node *node, const void *key)
+{
+	const struct outbound_state *state = table_entry(node, struct outbound_state, node);
+	const struct outbound_who *who = key;
+
+	return state->inside == (who->container_id != NULL) &&
+	       (!state->inside || memcmp(state->container_id, who->container_id, EVENT_CONTAINER_ID_SIZE) == 0) &&
+	       text_equal(state->executable, program_of(who->process));
+}
+
+static uint64_t hash_of(const struct outbound_who *who)
+{
+	struct text program = program_of(who->process);
+	uint64_t hash = hash_bytes(program.data, program.length);
+
+	return who->container_id ? hash ^ hash_bytes(who->container_id, EVENT_CONTAINER_ID_SIZE) : hash;
+}
+
+static void hold(struct outbound_state *state, const struct event_process *process)
+{
+	const struct outbound_ops *ops = &state->outbound->ops;
+
+	if (state->process == process)
+		return;
+	if (ops->hold)
+		ops->hold(ops->context, process);
+	if (state->process && ops->release)
+		ops->release(ops->context, state->process);
+	state->process = process;
+	state->executable = (struct text){state->text, state->executable.length};
+}
+
+static struct outbound_state *add_state(struct outbound *outbound, const struct outbound_who *who, uint64_t hash)
+{
+	struct text program = program_of(who->process);
+	struct outbound_state *state = calloc(1, sizeof(*state) + program.length);
+
+	if (outbound->counters.idle >= outbound->settings->values[OUTBOUND_SET_IDLE]) {
+		close_state(TAILQ_FIRST(&outbound->idle));
+		outbound->counters.idle_pushed_out++;
+	}
+	if (!state || table_insert(&outbound->states, &state->node, hash) < 0) {
+		free(state);
+		outbound->counters.without_memory++;
+		return NULL;
+	}
+	state->outbound = outbound;
+	if (program.length > 0)
+		memcpy(state->text, program.data, program.length);
+	state->executable = (struct text){state->text, program.length};
+	state->inside = who->container_id != NULL;
+	if (state->inside)
+		memcpy(state->container_id, who->container_id, EVENT_CONTAINER_ID_SIZE);
+	hold(state, who->process);
+	TAILQ_INSERT_TAIL(&outbound->idle, state, next);
+	outbound->counters.idle++;
+	return state;
+}
+
+/* The state, which counts as used now; NULL: there is none and none is to be made, or no memory. */
+static struct outbound_state *state_of(struct outbound *outbound, const struct outbound_who *who, bool add)
+{
+	struct outbound_state *state = outbound->last;
+	struct table_node *node;
+	uint64_t hash;
+
+	/* The same image as before is held, so that no other has its place in memory. */
+	if (!state || state->process != who->process || state->inside != (who->container_id != NULL) ||
+		(state->inside && memcmp(state->container_id, who->container_id, EVENT_CONTAINER_ID_SIZE) != 0)) {
+		hash = hash_of(who);
+		node = table_find(&outbound->states, hash, is_state, who);
+		state = node  ? table_entry(node, struct outbound_state, node)
+			: add ? add_state(outbound, who, hash)
+			      : NULL;
+	}
+	if (!state)
+		return NULL;
+	if (state->active && TAILQ_NEXT(state, next)) {
+		TAILQ_REMOVE(&outbound->active, state, next);
+		TAILQ_INSERT_TAIL(&outbound->active, state, next);
+	} else if (!state->active && TAILQ_NEXT(state, next)) {
+		TAILQ_REMOVE(&outbound->idle, state, next);
+		TAILQ_INSERT_TAIL(&outbound->idle, state, next);
+	}
+	if (state->p2p && TAILQ_NEXT(state, next_p2p)) {
+		TAILQ_REMOVE(&outbound->detectors, state, next_p2p);
+		TAILQ_INSERT_TAIL(&outbound->detectors, state, next_p2p);
+	}
+	outbound->last = state;
+	return state;
+}
+
+static void activate(struct outbound_state *state)
+{
+	struct outbound *outbound = state->outbound;
+
+	if (state->active)
+		return;
+	if (outbound->counters.active >= outbound->settings->values[OUTBOUND_SET_ACTIVE]) {
+		close_state(TAILQ_FIRST(&outbound->active));
+		outbound->counters.active_pushed_out++;
+	}
+	TAILQ_REMOVE(&outbound->idle, state, next);
+	TAILQ_INSERT_TAIL(&outbound->active, state, next);
+	outbound->counters.idle--;
+	outbound->counters.active++;
+	state->active = true;
+}
+
+/* --- peers ---------------------------------------------------------------------------------------------------------------- */
+
+static void note_commands(struct outbound_state *state)
+{
+	static const struct {
+		uint32_t bit;
+		enum p2p_reason reason;
+	} reasons[] = {
+		{COMMAND_TORRENT, P2P_TORRENT_COMMAND},
+		{COMMAND_BITTORRENT, P2P_BITTORRENT_PROGRAM},
+		{COMMAND_IPFS, P2P_IPFS_PROGRAM},
+		{COMMAND_SYNCTHING, P2P_SYNCTHING_PROGRAM},
+		{COMMAND_CHAIN, P2P_CHAIN_PROGRAM},
+		{COMMAND_EDONKEY, P2P_EDONKEY_PROGRAM},
+		{COMMAND_GNUTELLA, P2P_GNUTELLA_PROGRAM},
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (state->commands & reasons[i].bit)
+			p2p_command(state->p2p, reasons[i].reason, state->command, state->command_ns);
+}
+
+/* A detector of peers, which is told what was kept until now. */
+static void open_peers(struct outbound_state *state)
+{
+	struct outbound *outbound = state->outbound;
+
+	if (state->p2p || outbound->settings->off[OUTBOUND_P2P])
+		return;
+	activate(state);
+	if (outbound->counters.detectors >= outbound->settings->values[OUTBOUND_SET_DETECTORS]) {
+		close_peers(TAILQ_FIRST(&outbound->detectors));
+		outbound->counters.detectors_pushed_out++;
+	}
+	if (p2p_open(&state->p2p, &outbound->settings->p2p, &outbound->settings->inside) < 0) {
+		outbound->counters.without_memory++;
+		return;
+	}
+	TAILQ_INSERT_TAIL(&outbound->detectors, state, next_p2p);
+	outbound->counters.detectors++;
+	for (size_t i = 0; i < state->early_count; i++) {
+		const struct outbound_early *early = &state->early[i];
+		struct flow flow = {.start_ns = state->first_ns ? state->first_ns : early->last_ns,
+			.last_ns = early->last_ns,
+			.local = {.family = early->remote.family},
+			.remote = early->remote,
+			.transport = early->transport,
+			.state = early->state,
+			.packets_in = early->answered,
+			.name = early->named ? TEXT_LITERAL("?") : (struct text){0}};
+
+		p2p_flow(state->p2p, &flow, early->last_ns);
+	}
+	state->early_count = 0;
+	note_commands(state);
+}
+
+/* Of the first ends outside only this is kept: most programs have no more. */
+static void note_early(struct outbound_state *state, const struct flow *flow, uint64_t now_ns)
+{
+	struct outbound_early *early = NULL;
+	uint64_t after = outbound_setting(state, OUTBOUND_SET_AFTER_ENDS);
+
+	for (size_t i = 0; i < state->early_count && !early; i++)
+		if (state->early[i].transport == flow->transport && state->early[i].remote.port == flow->remote.port &&
+			flow_address_equal(&state->early[i].remote, &flow->remote))
+			early = &state->early[i];
+	if (!early && state->early_count >= after) {
+		open_peers(state);
+		return;
+	}
+	if (!early)
+		early = &state->early[state->early_count++];
+	*early = (struct outbound_early){.remote = flow->remote,
+		.last_ns = now_ns,
+		.transport = flow->transport,
+		.state = flow->state,
+		.answered = flow->packets_in > 0,
+		.named = flow->name.length > 0};
+}
+
+static void peers_flow(struct outbound_state *state, struct flow *flow, bool outside, uint64_t now_ns)
+{
+	if (!state->p2p && outside && !flow->inbound && !flow->partial) {
+		if (state->commands & COMMAND_PEERS)
+			open_peers(state);
+		if (!state->p2p)
+			note_early(state, flow, now_ns);
+	}
+	if (!state->p2p)
+		return;
+	state->p2p_ns = now_ns;
+	p2p_flow(state->p2p, flow, now_ns);
+}
+
+/* Is it worth a detector of peers? Its words are, and what may be words of theirs that are hidden. */
+static bool says_peers(const struct flow *flow, const struct flow_message *message, enum payload_kind kind)
+{
+	const struct payload *payload = &message->payload;
+	struct payload_utp utp;
+
+	if (payload_kind_family(kind) != FAMILY_NONE)
+		return message->out || !flow->inbound || kind != PAYLOAD_BT_UTP_STATE;
+	if (kind != PAYLOAD_UNKNOWN || (flow->inbound && !message->out))
+		return false;
+	return payload->transport == IPPROTO_UDP ? payload_utp_read(payload->bytes, payload->length, &utp)
+						 : message->number == 0 && payload_looks_mse(payload);
+}
+
+/* --- what is fed ---------------------------------------------------------------------------------------------------------- */
+
+void outbound_exec(struct outbound *outbound, const struct outbound_who *who, uint64_t now_ns)
+{
+	struct outbound_state *state = state_of(outbound, who, true);
+	char sample[P2P_SAMPLE_TEXT];
+	uint32_t commands;
+
+	if (!state)
+		return;
+	commands = outbound_command_read(who->process, sample);
+	hold(state, who->process);
+	if (!commands)
+		return;
+	state->commands |= commands;
+	state->command_ns = now_ns;
+	memcpy(state->command, sample, sizeof(sample));
+	if (state->p2p && commands & COMMAND_PEERS)
+		note_commands(state);
+	if (commands & COMMAND_POOL)
+		outbound_meet(state, OUTBOUND_MINER_COMMAND, sample, now_ns);
+	if (commands & COMMAND_MINER)
+		outbound_meet(state, OUTBOUND_MINER_PROGRAM, sample, now_ns);
+	if (commands & COMMAND_TOR)
+		outbound_meet(state, OUTBOUND_TOR_PROGRAM, sample, now_ns);
+	outbound_judge(state, now_ns);
+}
+
+/* What every program opens says nothing of it. */
+static bool is_worth_keeping(struct text path)
+{
+	static const struct text beginnings[] = {TEXT_STATIC("/usr/"), TEXT_STATIC("/lib"), TEXT_STATIC("/proc/"),
+		TEXT_STATIC("/sys/"), TEXT_STATIC("/dev/"), TEXT_STATIC("/etc/ld."), TEXT_STATIC("/etc/ssl/"),
+		TEXT_STATIC("/etc/nsswitch.conf"), TEXT_STATIC("/etc/host"), TEXT_STATIC("/etc/resolv.conf"),
+		TEXT_STATIC("/etc/localtime"), TEXT_STATIC("/etc/gai.conf"), TEXT_STATIC("/bin/"),
+		TEXT_STATIC("/sbin/")};
+
+	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+		if (text_starts_with(path, beginnings[i]))
+			return false;
+	return path.length > 1;
+}
+
+void outbound_file(
+	struct outbound *outbound, const struct outbound_who *who, struct text path, bool written, uint64_t now_ns)
+{
+	struct outbound_state *state = is_worth_keeping(path) ? state_of(outbound, who, false) : NULL;
+	struct outbound_file *files, *oldest;
+	uint64_t hash;
+	size_t skip;
+
+	if (!state)
+		return;
+	if (!state->files)
+		state->files = calloc(1, sizeof(*state->files));
+	if (!state->files) {
+		outbound->counters.without_memory++;
+		return;
+	}
+	hash = hash_bytes(path.data, path.length) | 1;
+	files = written ? state->files->written : state->files->opened;
+	oldest = files;
+	for (size_t i = 0; i < OUTBOUND_FILES; i++) {
+		if (files[i].hash == hash) {
+			files[i].last_ns = now_ns;
+			return;
+		}
+		if (files[i].last_ns < oldest->last_ns)
+			oldest = &files[i];
+	}
+	skip = path.length < OUTBOUND_FILE_TEXT ? 0 : path.length - (OUTBOUND_FILE_TEXT - 1);
+	oldest->hash = hash;
+	oldest->last_ns = now_ns;
+	memcpy(oldest->path, path.data + skip, path.length - skip);
+	oldest->path[path.length - skip] = '\0';
+}
+
+static void take_name(struct outbound_state *state, const char *name, uint64_t now_ns)
+{
+	if (state->serves_names || name[0] == '\0')
+		return;
+	mining_name(state, name, now_ns);
+	tor_name(state, name, now_ns);
+}
+
+/* The name by which the flow's end was found, once. */
+static void take_flow_name(struct outbound_state *state, struct flow *flow, uint64_t now_ns)
+{
+	char name[PAYLOAD_NAME_MAX + 1];
+
+	if (flow->marks.named || flow->name.length == 0 || flow->name.length >= sizeof(name))
+		return;
+	flow->marks.named = true;
+	memcpy(name, flow->name.data, flow->name.length);
+	name[flow->name.length] = '\0';
+	take_name(state, name, now_ns);
+}
+
+/* Counts what a flow has carried since it was told last. */
+static uint64_t take_bytes(struct outbound_state *state, struct flow *flow)
+{
+	uint64_t out = flow->bytes_out > flow->marks.bytes_out ? flow->bytes_out - flow->marks.bytes_out : 0;
+	uint64_t in = flow->bytes_in > flow->marks.bytes_in ? flow->bytes_in - flow->marks.bytes_in : 0;
+
+	flow->marks.bytes_out += out;
+	flow->marks.bytes_in += in;
+	state->bytes_out += out;
+	state->bytes_in += in;
+	return out;
+}
+
+static void opened_flow(struct outbound_state *state, struct flow *flow, bool outside, uint64_t now_ns)
+{
+	bool begun = !flow->marks.begun && !flow->partial, answered, failed;
+	uint64_t bytes;
+
+	activate(state);
+	if (state->first_ns == 0)
+		state->first_ns = flow->start_ns;
+	flow->marks.begun = true;
+	answered = flow->state == FLOW_ESTABLISHED || flow->packets_in > 0;
+	failed = flow->state == FLOW_REFUSED || flow->state == FLOW_TIMED_OUT;
+	if (begun && state->opened < SCAN_AFTER && ++state->opened == SCAN_AFTER) {
+		state->scan = scan_open();
+		state->outbound->counters.without_memory += !state->scan;
+	}
+	if (state->scan && !flow->partial &&
+		(begun || answered != flow->marks.answered || failed != flow->marks.failed))
+		scan_flow(state, flow, begun, now_ns);
+	flow->marks.answered = answered;
+	flow->marks.failed = failed;
+	take_flow_name(state, flow, now_ns);
+	if (begun || flow->state == FLOW_ESTABLISHED) {
+		mining_flow(state, flow, now_ns);
+		tor_flow(state, flow, now_ns);
+	}
+	if (!outside)
+		return;
+	bytes = take_bytes(state, flow);
+	if (!state->beacon && begun) {
+		state->beacon = beacon_open();
+		state->outbound->counters.without_memory += !state->beacon;
+	}
+	if (state->beacon)
+		beacon_flow(state, flow, begun, bytes, now_ns);
+	if (bytes > 0)
+		egress_bytes(state, flow, bytes, now_ns);
+}
+
+void outbound_flow(struct outbound *outbound, const struct outbound_who *who, struct flow *flow, uint64_t now_ns)
+{
+	struct outbound_state *state;
+	bool outside;
+	uint64_t bytes;
+
+	if (flow->remote.family != AF_INET && flow->remote.family != AF_INET6)
+		return;
+	state = state_of(outbound, who, true);
+	if (!state)
+		return;
+	outside = !flow_address_is_many(&flow->remote) && !flow_ranges_hold(&outbound->settings->inside, &flow->remote);
+	outbound->flow = flow;
+	if (!flow->inbound)
+		hold(state, who->process);
+	peers_flow(state, flow, outside, now_ns);
+	if (!flow->inbound) {
+		opened_flow(state, flow, outside, now_ns);
+	} else if (outside) {
+		bytes = take_bytes(state, flow);
+		if (bytes > 0)
+			egress_bytes(state, flow, bytes, now_ns);
+	}
+	outbound_judge(state, now_ns);
+	outbound->flow = NULL;
+}
+
+static void take_dns(
+	struct outbound_state *state, const struct payload_dns *dns, bool out, bool serves, uint64_t now_ns)
+{
+	enum p2p_reason reason;
+
+	if (out && dns->answer && serves)
+		state->serves_names = true;
+	if (out && !dns->answer) {
+		if (!state->p2p && !state->serves_names && p2p_name_reason(&dns->question, &reason))
+			open_peers(state);
+		take_name(state, dns->question.text, now_ns);
+	}
+	if (!state->serves_names && out != dns->answer)
+		tunnel_dns(state, dns, out, now_ns);
+}
+
+void outbound_message(struct outbound *outbound, const struct outbound_who *who, struct flow *flow,
+	const struct flow_message *message)
+{
+	struct outbound_state *state = message->payload.length > 0 ? state_of(outbound, who, true) : NULL;
+	enum payload_kind kind;
+	struct payload_name name;
+	struct payload_dns dns;
+
+	if (!state)
+		return;
+	kind = payload_look(&message->payload);
+	outbound->flow = flow;
+	if (kind == PAYLOAD_DNS && payload_dns_read(&message->payload, &dns))
+		take_dns(state, &dns, message->out, flow->local.port == PORT_DNS, message->time_ns);
+	if (!state->p2p && says_peers(flow, message, kind))
+		open_peers(state);
+	if (state->p2p) {
+		state->p2p_ns = message->time_ns;
+		p2p_message_of(state->p2p, flow, message, kind);
+	}
+	if (kind == PAYLOAD_TLS && message->out && payload_tls_read(&message->payload, &name))
+		take_name(state, name.text, message->time_ns);
+	mining_message(state, flow, message, kind);
+	tor_message(state, flow, message, kind);
+	if (message->out)
+		hold(state, who->process);
+	outbound_judge(state, message->time_ns);
+	outbound->flow = NULL;
+}
+
+void outbound_dns(struct outbound *outbound, const struct outbound_who *who, const struct payload_dns *dns, bool out,
+	uint64_t now_ns)
+{
+	struct outbound_state *state = state_of(outbound, who, true);
+
+	if (!state)
+		return;
+	take_dns(state, dns, out, out && dns->answer, now_ns);
+	if (state->p2p)
+		p2p_dns(state->p2p, dns, out, out && dns->answer, now_ns);
+	outbound_judge(state, now_ns);
+}
+
+void outbound_tick(struct outbound *outbound, uint64_t now_ns)
+{
+	struct outbound_state *state, *next;
+
+	if (now_ns - outbound->ticked_ns < 1000ull * 1000 * 1000)
+		return;
+	outbound->ticked_ns = now_ns;
+	TAILQ_FOREACH(state, &outbound->active, next)
+	if (state->scan) {
+		scan_tick(state, now_ns);
+		outbound_judge(state, now_ns);
+	}
+	for (state = TAILQ_FIRST(&outbound->detectors); state; state = next) {
+		next = TAILQ_NEXT(state, next_p2p);
+		if (now_ns - state->p2p_ns < QUIET_NS)
+			outbound_judge_peers(state, now_ns);
+	}
+}
+
+void outbound_counters(const struct outbound *outbound, struct outbound_counters *counters)
+{
+	*counters = outbound->counters;
+}
