@@ -148,7 +148,8 @@ Test(event_names, actions_by_number_and_back)
 	for (int action = 1; action < EVENT_ACTIONS_END; action++) {
 		const char *name = event_action_name(action);
 
-		cr_assert_not_null(name);
+		if (!name) /* a number that is given out, but not built in here */
+			continue;
 		cr_assert_eq(event_action_find(text_of(name)), action);
 	}
 	cr_assert_null(event_action_name(0));

@@ -68,7 +68,7 @@ const char *outbound_rule_name(enum outbound_rule rule);
 	REASON(TOR, TOR_PORTS, 10, "connections to ports that relays of Tor have")                                     \
 	REASON(SCAN, SCAN_HOSTS, 50, "hosts tried on one port")                                                        \
 	REASON(SCAN, SCAN_PORTS, 50, "ports tried of one host")                                                        \
-	REASON(SCAN, SCAN_ENDS, 50, "ends tried")                                                                      \
+	REASON(SCAN, SCAN_ENDS, 45, "ends tried")                                                                      \
 	REASON(SCAN, SCAN_MANY, 15, "many times what is suspicious")                                                   \
 	REASON(SCAN, SCAN_FRUITLESS, 20, "of them nearly all in vain")                                                 \
 	REASON(SCAN, SCAN_PROGRAM, 15, "starts of a program that scans")                                               \
@@ -76,7 +76,7 @@ const char *outbound_rule_name(enum outbound_rule rule);
 	REASON(BEACON, BEACON_SIZES, 25, "regular sizes")                                                              \
 	REASON(BEACON, BEACON_UNNAMED, 20, "an address that no DNS answer had named")                                  \
 	REASON(BEACON, BEACON_PORT, 10, "a port that is not the web's")                                                \
-	REASON(BEACON, BEACON_LASTS, 10, "it goes on for long")                                                        \
+	REASON(BEACON, BEACON_LASTS, 5, "it goes on for long")                                                         \
 	REASON(TUNNEL, TUNNEL_NAMES, 35, "different names below one domain")                                           \
 	REASON(TUNNEL, TUNNEL_LENGTH, 15, "long names")                                                                \
 	REASON(TUNNEL, TUNNEL_ENTROPY, 15, "names that look random")                                                   \

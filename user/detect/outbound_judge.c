@@ -458,12 +458,18 @@ void outbound_sentence(
 	const struct event_process *process = finding->process;
 
 	add(out, "%s", rules[finding->rule].name);
-	if (detector->family.length > 0)
-		add_text(out, " (", detector->family);
+	add_text(out, " (", detector->family);
 	add(out, "%s %s, score %u: ", detector->family.length > 0 ? ")" : "", p2p_verdict_name(finding->verdict),
 		detector->score);
-	for (size_t i = 0; i < detector->reason_count; i++)
-		add_text(out, i ? "; " : "", detector->reasons[i].what);
+	for (size_t i = 0; i < detector->reason_count; i++) {
+		const struct event_reason *reason = &detector->reasons[i];
+
+		add_text(out, i ? "; " : "", reason->what);
+		if (reason->sample_count > 0) {
+			add_text(out, " (", reason->samples[0]);
+			add(out, ")");
+		}
+	}
 	add_text(out, " | process=", process->name);
 	add(out, "[%u]", process->pid);
 	add_text(out, " executable=", process->executable);

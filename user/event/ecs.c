@@ -173,11 +173,11 @@ static void put_event(struct document *document)
 	json_key(json, "id");
 	put_event_id(document, event->sequence, "event.id");
 	json_key(json, "kind");
-	put_name(json, event->rule ? "alert" : category == EVENT_HEALTH ? "metric" : "event");
+	put_name(json, event->rule && !event->rule->allowed ? "alert" : category == EVENT_HEALTH ? "metric" : "event");
 	json_key(json, "category");
 	json_array_begin(json);
 	put_name(json, event->action == EVENT_MODULE ? "driver" : categories[category]);
-	if (event->action == EVENT_TAMPER || event->action == EVENT_CGROUP_LEFT)
+	if (event->action == EVENT_TAMPER || event->action == EVENT_CGROUP_LEFT || event->action == EVENT_VERDICT)
 		put_name(json, "intrusion_detection");
 	json_array_end(json);
 	json_key(json, "type");
@@ -360,7 +360,11 @@ void ecs_write(struct buffer *out, const struct event *event)
 	if (event->action == EVENT_OPEN || event->action == EVENT_EXEC)
 		put_file(&document);
 	switch (event_action_category(event->action)) {
-	case EVENT_NETWORK: put_network(&document, &event->network); break;
+	case EVENT_NETWORK:
+		/* A verdict need not be of a flow. */
+		if (event->action != EVENT_VERDICT || event->network.family != 0)
+			put_network(&document, &event->network);
+		break;
 	case EVENT_CHANGE: put_change(&document); break;
 	case EVENT_DEED: put_deed(&document); break;
 	default: break;

@@ -67,8 +67,9 @@ void put_own_filtered(struct document *document);
 void put_own_attribution(struct document *document);
 void put_own_socket(struct document *document);
 void put_own_flow(struct document *document);
-/* With the evidence. */
+/* With the evidence, and what a detector of behaviour says. */
 void put_own_rule(struct document *document);
+void put_own_detector(struct document *document);
 
 /* What a rule's output names, as an object. `*escaped` becomes the field's name if bytes were not UTF-8. */
 void put_output_fields(struct json *json, const struct event_rule *rule, const char **escaped);

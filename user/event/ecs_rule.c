@@ -118,6 +118,9 @@ void put_own_rule(struct document *document)
 		json_key(json, "suppressed");
 		json_unsigned(json, rule->suppressed);
 	}
+	put_true(json, "allowed", rule->allowed);
 	json_object_end(json);
+	if (rule->detector)
+		put_own_detector(document);
 	put_evidence(document);
 }

@@ -401,13 +401,13 @@ struct event_detector {
 	struct text family;  /* of peers: "bittorrent", …; empty: none */
 	uint32_t score;      /* 0 to 100 */
 	const struct event_reason *reasons;
-	size_t reason_count; /* at most EVENT_REASONS_MAX */
-	const struct text *peers; /* some of the other ends */
-	size_t peer_count;        /* at most EVENT_PEERS_MAX */
+	size_t reason_count;               /* at most EVENT_REASONS_MAX */
+	const struct text *peers;          /* some of the other ends */
+	size_t peer_count;                 /* at most EVENT_PEERS_MAX */
 	const struct event_touched *files; /* the newest first */
 	size_t file_count;                 /* at most EVENT_TOUCHED_MAX */
-	uint64_t bytes_out, bytes_in; /* payload to and from the outside, since first_ns */
-	uint64_t first_ns;            /* Unix time: the first flow that it opened; 0: none yet */
+	uint64_t bytes_out, bytes_in;      /* payload to and from the outside, since first_ns */
+	uint64_t first_ns;                 /* Unix time: the first flow that it opened; 0: none yet */
 };
 
 /* A rule that an event has met: that makes an alert of it. */

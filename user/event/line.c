@@ -284,7 +284,7 @@ static void put_coverage(struct line *line, const struct event_coverage *coverag
 
 static void put_rule(struct line *line, const struct event_rule *rule)
 {
-	put(line, " ! ");
+	put(line, rule->allowed ? " (allowed) " : " ! ");
 	put_text(line, rule->message.length > 0 ? rule->message : rule->name);
 }
 
@@ -492,6 +492,8 @@ static void put_what(struct line *line, const struct event *event)
 	case EVENT_ATTRIBUTION: put_attribution(line, &event->attribution); break;
 	case EVENT_FORK: break;
 	default:
+		if (event->action == EVENT_VERDICT)
+			break; /* its sentence says with whom */
 		if (event->action == EVENT_DNS && event->network.dns)
 			put_dns(line, event->network.dns);
 		else if (event_action_category(event->action) == EVENT_NETWORK)
@@ -551,12 +553,14 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 		[EVENT_SUPPRESSED] = "held back",
 		[EVENT_FLOW] = "flow",
 		[EVENT_DNS] = "dns",
+		[EVENT_VERDICT] = "judged",
 	};
 	struct line line = {.out = out, .style = style};
 	bool narrow = style->width && style->width < WIDE;
 	size_t column;
-	bool bad = event->outcome == EVENT_FAILURE || event->rule || event->action == EVENT_LOST ||
-		   event->action == EVENT_CGROUP_LEFT || (event->action == EVENT_END && event->end.signal);
+	bool bad = event->outcome == EVENT_FAILURE || (event->rule && !event->rule->allowed) ||
+		   event->action == EVENT_LOST || event->action == EVENT_CGROUP_LEFT ||
+		   (event->action == EVENT_END && event->end.signal);
 	char room[16];
 
 	colour(&line, "\033[2m");

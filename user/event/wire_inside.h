@@ -115,12 +115,20 @@ struct wire_rule {
 	Taffrail__V1__Rule rule;
 	Taffrail__V1__Output outputs[EVENT_OUTPUTS_MAX], *output_list[EVENT_OUTPUTS_MAX];
 	char *tags[EVENT_TAGS_MAX];
-	void *room; /* of strings: the caller frees it, NULL or not */
+	void *room;     /* of strings: the caller frees it, NULL or not */
+	void *detector; /* the same of what wire_set_detector made */
 };
 
 /* Without memory the message keeps what needs none. */
 void wire_set_rule(Taffrail__V1__Event *message, struct wire_rule *parts, const struct event_rule *rule);
 /* 0, -ENOMEM, or -EBADMSG: a severity, a type or a number is none, or there are too many. */
 int wire_read_rule(struct wire_arena *arena, struct event_rule *rule, const Taffrail__V1__Rule *message);
+
+/* wire_detector.c: the message of a detector and all its parts, which the caller frees as one; NULL without memory. */
+struct wire_detector;
+struct wire_detector *wire_set_detector(Taffrail__V1__Rule *message, const struct event_detector *detector);
+/* As wire_read_rule. */
+int wire_read_detector(
+	struct wire_arena *arena, struct event_detector *detector, const Taffrail__V1__Detector *message);
 
 #endif

@@ -26,6 +26,8 @@ void wire_set_rule(Taffrail__V1__Event *message, struct wire_rule *parts, const 
 
 	parts->room = strings.room;
 	taffrail__v1__rule__init(to);
+	parts->detector = rule->detector ? wire_set_detector(to, rule->detector) : NULL;
+	to->allowed = rule->allowed;
 	to->severity = rule->severity;
 	to->message = bytes_of(rule->message);
 	to->cause = rule->cause;
@@ -86,8 +88,10 @@ int wire_read_rule(struct wire_arena *arena, struct event_rule *rule, const Taff
 {
 	struct event_output *outputs = wire_arena_zeroed(arena, message->n_output, sizeof(*outputs));
 	struct text *tags = wire_arena_zeroed(arena, message->n_tag, sizeof(*tags));
+	struct event_detector *detector = wire_arena_zeroed(arena, 1, sizeof(*detector));
+	int error;
 
-	if (!outputs || !tags)
+	if (!outputs || !tags || !detector)
 		return -ENOMEM;
 	if (message->severity > EVENT_DEBUG || message->n_tag > EVENT_TAGS_MAX || message->n_output > EVENT_OUTPUTS_MAX)
 		return -EBADMSG;
@@ -96,6 +100,9 @@ int wire_read_rule(struct wire_arena *arena, struct event_rule *rule, const Taff
 	for (size_t i = 0; i < message->n_output; i++)
 		if (!read_output(&outputs[i], message->output[i]))
 			return -EBADMSG;
+	error = message->detector ? wire_read_detector(arena, detector, message->detector) : 0;
+	if (error)
+		return error;
 	*rule = (struct event_rule){
 		.name = text_of(message->name),
 		.description = text_of(message->description),
@@ -109,6 +116,8 @@ int wire_read_rule(struct wire_arena *arena, struct event_rule *rule, const Taff
 		.output_count = message->n_output,
 		.cause = message->cause,
 		.suppressed = message->suppressed,
+		.detector = message->detector ? detector : NULL,
+		.allowed = message->allowed,
 	};
 	return 0;
 }

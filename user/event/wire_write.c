@@ -358,7 +358,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	Taffrail__V1__Event message = TAFFRAIL__V1__EVENT__INIT;
 	struct parts parts;
 
-	parts.life.room = parts.health.room = parts.rule.room = NULL;
+	parts.life.room = parts.health.room = parts.rule.room = parts.rule.detector = NULL;
 	if (event->container) {
 		add_container(batch, event->container);
 		message.container_id = bytes_at(event->container->id, sizeof(event->container->id));
@@ -394,6 +394,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	free(parts.life.room);
 	free(parts.health.room);
 	free(parts.rule.room);
+	free(parts.rule.detector);
 }
 
 size_t wire_batch_size(const struct wire_batch *batch)

@@ -47,7 +47,7 @@ uint64_t policy_kinds(void)
 
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
 		if (event_action_name(action) && event_action_category(action) != EVENT_HEALTH &&
-			event_action_category(action) != EVENT_CONTAINER)
+			event_action_category(action) != EVENT_CONTAINER && action != EVENT_VERDICT)
 			kinds |= 1ull << action;
 	return kinds;
 }

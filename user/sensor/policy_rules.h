@@ -45,7 +45,7 @@ struct policy_rules {
 	uint64_t calls; /* bit 1 << enum event_call: those that make them */
 };
 
-/* The kinds that may be left out: all but what the sensor says of itself. */
+/* The kinds that may be left out: all but what the sensor says of itself, and what its detectors find. */
 uint64_t policy_kinds(void);
 /* Those of them that are recorded only where somebody asks for them. */
 uint64_t policy_kinds_by_need(void);

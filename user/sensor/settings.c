@@ -61,6 +61,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"falco_json", CONFIG_BOOL, &settings->falco_json, 0, 0, "only findings, as Falco prints them"},
 		{"falco_text", CONFIG_BOOL, &settings->falco_text, 0, 0, "only findings, as lines for people"},
 		{"record", CONFIG_TREE, &settings->record, 0, 0, "what is recorded"},
+		{"outbound", CONFIG_TREE, &settings->outbound, 0, 0,
+			"what detectors of behaviour take for suspicious: docs/outbound.md"},
 		CONFIG_END,
 	};
 
@@ -125,6 +127,8 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 			"samples.leave_out \"%s\": it takes at most %d networks (10.0.0.0/8) and addresses, or none",
 			wrong, FLOW_RANGES_MAX);
 	if (code < 0 && policy_rules_read(&settings->rules, &settings->record) < 0)
+		code = 2;
+	if (code < 0 && outbound_settings_read(&settings->outbound_settings, &settings->outbound) < 0)
 		code = 2;
 	if (code < 0 && settings->stdout_lines && settings->collector)
 		code = options_wrong("--stdout and --collector exclude each other");

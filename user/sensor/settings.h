@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/config.h"
+#include "detect/outbound.h"
 #include "sensor/policy_rules.h"
 #include "sensor/unsampled.h"
 
@@ -42,7 +43,9 @@ struct settings {
 	bool falco_json, falco_text; /* --falco-json, falco_json, falco_text: only findings, as Falco prints them */
 	struct config_tree record;   /* record: what is recorded, as it was said … */
 	struct policy_rules rules;   /* … and as it was understood */
-	uint64_t drain_ms;           /* drain: how long SIGTERM waits for the collector */
+	struct config_tree outbound; /* outbound: what detectors of behaviour take for suspicious, as it was said … */
+	struct outbound_settings outbound_settings; /* … and as it was understood */
+	uint64_t drain_ms;                          /* drain: how long SIGTERM waits for the collector */
 };
 
 /*

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `outbound:` of the configuration: from words to thresholds, and what is wrong with its line. */
+#include <criterion/criterion.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "detect/outbound.h"
+#include "test_capture.h"
+
+static struct config_tree tree;
+static struct outbound_settings settings;
+static const struct config_key keys[] = {{"outbound", CONFIG_TREE, &tree, 0, 0, ""}, CONFIG_END};
+static char said[4096];
+
+static int read_settings(const char *yaml)
+{
+	char path[64];
+	int fd = memfd_create("outbound", MFD_CLOEXEC), error;
+	struct capture capture;
+
+	cr_assert_eq(write(fd, yaml, strlen(yaml)), (ssize_t)strlen(yaml));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	capture = capture_begin(STDERR_FILENO);
+	error = config_read(keys, path);
+	if (!error)
+		error = outbound_settings_read(&settings, &tree);
+	capture_end(&capture, said, sizeof(said));
+	close(fd);
+	if (strncmp(said, path, strlen(path)) == 0)
+		memmove(said, said + strlen(path), strlen(said + strlen(path)) + 1);
+	return error;
+}
+
+static void expect_refused(const char *yaml, const char *message)
+{
+	cr_assert_eq(read_settings(yaml), -EINVAL, "taken: %s", yaml);
+	cr_assert_eq(strncmp(said, message, strlen(message)), 0, "of %s it says %s", yaml, said);
+	cr_assert_eq(strchr(said, '\n'), said + strlen(said) - 1, "not one line: %s", said);
+	config_free(keys);
+}
+
+Test(outbound_settings, nothing_said_is_the_defaults)
+{
+	static const char *const nothing[] = {"", "outbound:\n", "outbound: {}\n", "outbound:\n  p2p:\n"};
+	struct outbound_settings defaults;
+
+	outbound_settings_default(&defaults);
+	for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
+		cr_assert_eq(read_settings(nothing[i]), 0, "%s", said);
+		cr_assert_eq(memcmp(settings.values, defaults.values, sizeof(defaults.values)), 0);
+		cr_assert_eq(memcmp(settings.points, defaults.points, sizeof(defaults.points)), 0);
+		cr_assert_eq(memcmp(&settings.p2p, &defaults.p2p, sizeof(defaults.p2p)), 0);
+		cr_assert_eq(settings.inside.count, defaults.inside.count);
+		config_free(keys);
+	}
+}
+
+Test(outbound_settings, what_is_said)
+{
+	const struct event_address outside = {.family = 2, .bytes = {10, 0, 0, 1}};
+
+	cr_assert_eq(read_settings("outbound:\n"
+				   "  inside: [192.168.0.0/16]\n"
+				   "  off: [egress, beacon]\n"
+				   "  active: 7\n"
+				   "  scan: {hosts: 60, window: 10m, points: {scan_hosts: 33}}\n"
+				   "  dns_tunnel: {domains: [reputation.example, list.example], bytes: 1M}\n"
+				   "  p2p:\n    suspected: 60\n    window: 90s\n    points: {dht: 61, fan_out: 0}\n"),
+		0, "%s", said);
+	cr_assert_not(flow_ranges_hold(&settings.inside, &outside));
+	cr_assert(settings.off[OUTBOUND_EGRESS] && settings.off[OUTBOUND_BEACON] && !settings.off[OUTBOUND_P2P]);
+	cr_assert_eq(settings.values[OUTBOUND_SET_ACTIVE], 7);
+	cr_assert_eq(settings.values[OUTBOUND_SET_SCAN_HOSTS], 60);
+	cr_assert_eq(settings.values[OUTBOUND_SET_SCAN_WINDOW], 600000);
+	cr_assert_eq(settings.values[OUTBOUND_SET_TUNNEL_BYTES], 1 << 20);
+	cr_assert_eq(settings.points[OUTBOUND_SCAN_HOSTS], 33);
+	cr_assert_eq(settings.domain_count, 2);
+	cr_assert_str_eq(settings.domains[1], "list.example");
+	cr_assert_eq(settings.p2p.suspected, 60);
+	cr_assert_eq(settings.p2p.window_ns, 90ull * 1000 * 1000 * 1000);
+	cr_assert_eq(settings.p2p.points[P2P_DHT], 61);
+	cr_assert_eq(settings.p2p.points[P2P_FAN_OUT], 0);
+	config_free(keys);
+}
+
+Test(outbound_settings, what_is_wrong_is_said_with_its_line)
+{
+	expect_refused("outbound: 3\n", ":1: outbound takes keys of its own");
+	expect_refused("outbound: {scans: {}}\n", ":1: outbound: there is no key scans");
+	expect_refused("outbound:\n  scan:\n    host: 3\n", ":3: outbound: there is no key scan.host");
+	expect_refused("outbound:\n  scan:\n    hosts: 2\n",
+		":3: outbound: scan.hosts takes a number, from 5 to 200, not \"2\"");
+	expect_refused("outbound:\n  scan:\n    hosts: [60]\n", ":3: outbound: scan.hosts takes a number");
+	expect_refused("outbound:\n  scan: 7\n", ":2: outbound.scan takes keys of its own");
+	expect_refused("outbound:\n  again: 5 days\n", ":2: outbound: again takes a time");
+	expect_refused("outbound:\n  inside:\n    - 10.0.0.0/8\n    - 10.0.0/8\n",
+		":4: outbound.inside takes addresses and ranges");
+	expect_refused("outbound: {inside: {a: b}}\n", ":1: outbound.inside takes a word or a list of words");
+	expect_refused("outbound: {off: [p2pp]}\n", ":1: outbound.off takes p2p, mining");
+	expect_refused("outbound: {dns_tunnel: {domains: ['*.x.example']}}\n",
+		":1: outbound.dns_tunnel.domains takes domains");
+	expect_refused("outbound: {p2p: {points: {dht: 300}}}\n",
+		":1: outbound: p2p.points.dht takes a number, from 0 to 100");
+	expect_refused("outbound: {p2p: {suspected: 90}}\n", ":1: outbound.p2p.suspected is more than");
+}
+
+/* Each key of the detectors stands in the documentation, with its default. */
+Test(outbound_settings, every_key_is_documented)
+{
+	static const struct {
+		const char *key;
+		enum config_type type;
+		uint64_t value;
+	} all[] = {
+#define SETTING(name, path, type, value, ...) {path, CONFIG_##type, value},
+		OUTBOUND_SETTINGS(SETTING)
+#undef SETTING
+	};
+	static char text[1 << 16];
+	FILE *file = fopen("docs/outbound.md", "r");
+	char row[128], value[32];
+
+	if (!file)
+		cr_skip_test("not run in the project's folder");
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		uint64_t number = all[i].value;
+
+		if (all[i].type == CONFIG_DURATION)
+			snprintf(value, sizeof(value),
+				number % 3600000 == 0 ? "%lluh"
+				: number % 60000 == 0 ? "%llum"
+						      : "%llus",
+				(unsigned long long)(number / (number % 3600000 == 0        ? 3600000
+								      : number % 60000 == 0 ? 60000
+											    : 1000)));
+		else if (all[i].type == CONFIG_SIZE)
+			snprintf(value, sizeof(value),
+				number % (1 << 30) == 0   ? "%lluG"
+				: number % (1 << 20) == 0 ? "%lluM"
+							  : "%lluK",
+				(unsigned long long)(number >> (number % (1 << 30) == 0          ? 30
+								       : number % (1 << 20) == 0 ? 20
+												 : 10)));
+		else
+			snprintf(value, sizeof(value), "%llu", (unsigned long long)number);
+		snprintf(row, sizeof(row), "| `%s` | %s |", all[i].key, value);
+		cr_expect(strstr(text, row) != NULL, "docs/outbound.md lacks %s", row);
+	}
+}
