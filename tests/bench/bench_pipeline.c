@@ -440,13 +440,14 @@ static struct figures measure(
 {
 	static struct bench bench;
 	char path[64];
-	const struct settings settings = {.replay = path,
+	struct settings settings = {.replay = path,
 		.stdout_lines = lines,
 		.collector = (char *)(uintptr_t)(lines ? NULL : "unix:/nonexistent"),
 		.stream_bytes = 64 << 20};
 	struct figures figures = {0};
 	double ns[99] = {0};
 
+	outbound_settings_default(&settings.outbound_settings);
 	make_recording(path, sizeof(path));
 	open_bench(&bench, containers, lines, &settings);
 	run(&bench, mix, events);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A configuration file: YAML; and what of it a room reads itself: `record`, to the verdicts of its rules. */
+/* A configuration file: YAML; and what of it rooms read themselves: `record`, to the verdicts of its rules, and `outbound`. */
 #include "fuzz.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/config.h"
+#include "detect/outbound.h"
 #include "sensor/policy.h"
 
 static struct {
@@ -13,7 +14,7 @@ static struct {
 	char *word;
 	uint64_t number, size, duration;
 	struct config_list list;
-	struct config_tree record;
+	struct config_tree record, outbound;
 } got;
 
 static const struct config_key keys[] = {
@@ -24,6 +25,7 @@ static const struct config_key keys[] = {
 	{"a.b.duration", CONFIG_DURATION, &got.duration, 10, 3600000, ""},
 	{"list", CONFIG_LIST, &got.list, 0, 0, ""},
 	{"record", CONFIG_TREE, &got.record, 0, 0, ""},
+	{"outbound", CONFIG_TREE, &got.outbound, 0, 0, ""},
 	CONFIG_END,
 };
 
@@ -62,6 +64,26 @@ static void expect_verdicts(void)
 	policy_close(policy);
 }
 
+/* What is taken is within its limits. */
+static void expect_thresholds(void)
+{
+	static struct outbound_settings settings;
+	static const uint64_t limits[][2] = {
+#define SETTING(name, path, type, value, least, most) {least, most},
+		OUTBOUND_SETTINGS(SETTING)
+#undef SETTING
+	};
+	int error = outbound_settings_read(&settings, &got.outbound);
+
+	fuzz_expect(error == 0 || error == -22);
+	for (size_t i = 0; i < OUTBOUND_SETTINGS_END; i++)
+		fuzz_expect(settings.values[i] >= limits[i][0] && settings.values[i] <= limits[i][1]);
+	for (size_t i = 0; i < OUTBOUND_REASONS_END; i++)
+		fuzz_expect(settings.points[i] <= 100);
+	fuzz_expect(settings.inside.count <= FLOW_RANGES_MAX && settings.domain_count <= OUTBOUND_DOMAINS_MAX);
+	fuzz_expect(error || settings.p2p.suspected <= settings.p2p.confirmed);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	return fuzz_without_messages(argc, argv);
@@ -84,8 +106,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	fuzz_expect(got.duration >= 10 && got.duration <= 3600000);
 	for (size_t i = 0; i < got.list.count; i++)
 		fuzz_expect(strlen(got.list.items[i]) <= length);
-	if (error == 0)
+	if (error == 0) {
 		expect_verdicts();
+		expect_thresholds();
+	}
 	config_free(keys);
 	close(fd);
 	return 0;

@@ -78,11 +78,13 @@ static void expect_documents(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-	const struct settings settings = {.stdout_lines = true, .replay = path};
+	static struct settings settings = {.stdout_lines = true};
 	struct pipeline *pipeline = NULL;
 
 	if (length == 0)
 		return 0;
+	settings.replay = path;
+	outbound_settings_default(&settings.outbound_settings);
 	fuzz_expect(ftruncate(file, 0) == 0 && lseek(file, 0, SEEK_SET) == 0);
 	if (bytes[0] % 8 == 0)
 		write_all(head_bytes, head_length);

@@ -67,6 +67,7 @@ static void open_pipeline(char path[64])
 	cr_assert_eq(recording_create(&recording, path), 0);
 	recording_host(recording, boot_ns, &host);
 	recording_close(recording);
+	outbound_settings_default(&world.settings.outbound_settings);
 	cr_assert_eq(pipeline_open(&world.pipeline, &world.settings), 0);
 }
 

@@ -104,7 +104,7 @@ static inline void world_program(struct world *world, const char *executable)
 /* With the settings that are in world->settings. */
 static inline void world_open_set(struct world *world)
 {
-	const struct outbound_ops ops = {world_finding, world_held, world_hold, world_release, world};
+	const struct outbound_ops ops = {world_finding, world_held, world_hold, world_release, world, 7};
 
 	world->start_ns = world->now_ns = 1700000000 * second;
 	world->next_port = 32768;

@@ -53,18 +53,21 @@ void beacon_close(struct outbound_beacon *beacon)
 }
 
 /* Behind a name stand many addresses. */
-static uint64_t name_of(const struct flow *flow)
+static uint64_t name_of(const struct outbound_state *state, const struct flow *flow)
 {
-	const uint64_t port = (uint64_t)flow->remote.port << 8 | flow->transport;
+	uint64_t name = outbound_end_hash(state, &flow->remote, flow->transport);
+	struct event_address port = {.port = flow->remote.port};
 
-	return (flow->name.length > 0 ? hash_bytes(flow->name.data, flow->name.length) ^ hash_bytes(&port, sizeof(port))
-				      : outbound_end_hash(&flow->remote, flow->transport)) |
-	       1;
+	if (flow->name.length > 0)
+		name = outbound_hash(state, flow->name.data, flow->name.length) ^
+		       outbound_end_hash(state, &port, flow->transport);
+	return name | 1;
 }
 
-static struct end *find(struct outbound_beacon *beacon, const struct flow *flow, bool add)
+static struct end *find(const struct outbound_state *state, const struct flow *flow, bool add)
 {
-	uint64_t name = name_of(flow);
+	struct outbound_beacon *beacon = state->beacon;
+	uint64_t name = name_of(state, flow);
 	struct end *oldest = &beacon->ends[0];
 	struct values *values;
 
@@ -198,7 +201,7 @@ void beacon_flow(struct outbound_state *state, const struct flow *flow, bool beg
 	/* Clocks and names are asked for regularly, by design. */
 	if (flow->transport == IPPROTO_UDP && (flow->remote.port == PORT_NTP || flow->remote.port == PORT_DNS))
 		return;
-	end = begun || bytes > 0 ? find(state->beacon, flow, begun) : NULL;
+	end = begun || bytes > 0 ? find(state, flow, begun) : NULL;
 	if (!end)
 		return;
 	if (begun)

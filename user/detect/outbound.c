@@ -78,16 +78,21 @@ void outbound_close(struct outbound *outbound)
 	free(outbound);
 }
 
-void outbound_forget(struct outbound *outbound, const uint8_t container_id[EVENT_CONTAINER_ID_SIZE])
+static void forget(struct outbound_states *states, const uint8_t *container_id)
 {
-	struct table_node *node;
+	struct outbound_state *state, *after;
 
-	table_for_each(&outbound->states, node) {
-		struct outbound_state *state = table_entry(node, struct outbound_state, node);
-
+	for (state = TAILQ_FIRST(states); state; state = after) {
+		after = TAILQ_NEXT(state, next);
 		if (state->inside && memcmp(state->container_id, container_id, EVENT_CONTAINER_ID_SIZE) == 0)
 			close_state(state);
 	}
+}
+
+void outbound_forget(struct outbound *outbound, const uint8_t container_id[EVENT_CONTAINER_ID_SIZE])
+{
+	forget(&outbound->active, container_id);
+	forget(&outbound->idle, container_id);
 }
 
 static struct text program_of(const struct event_process *process)
@@ -372,7 +377,7 @@ void outbound_file(
 		outbound->counters.without_memory++;
 		return;
 	}
-	hash = hash_bytes(path.data, path.length) | 1;
+	hash = outbound_hash(state, path.data, path.length) | 1;
 	files = written ? state->files->written : state->files->opened;
 	oldest = files;
 	for (size_t i = 0; i < OUTBOUND_FILES; i++) {

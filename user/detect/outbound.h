@@ -217,6 +217,8 @@ struct outbound_ops {
 	void (*hold)(void *context, const struct event_process *process);
 	void (*release)(void *context, const struct event_process *process);
 	void *context;
+	/* By it is counted what is different. The same seed makes the same findings of the same deeds; no workload may know it. */
+	uint64_t seed;
 };
 
 /*

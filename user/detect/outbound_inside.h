@@ -215,8 +215,10 @@ static inline bool outbound_bit_set(uint64_t *bits, uint64_t hash, unsigned int 
 	return !was;
 }
 
-/* A host as a number, and an end: chosen by nobody. */
-uint64_t outbound_host_hash(const struct event_address *address);
-uint64_t outbound_end_hash(const struct event_address *address, uint8_t transport);
+/* As hash_bytes, but by the owner's seed. */
+uint64_t outbound_hash(const struct outbound_state *state, const void *bytes, size_t length);
+/* A host as a number, and an end. */
+uint64_t outbound_host_hash(const struct outbound_state *state, const struct event_address *address);
+uint64_t outbound_end_hash(const struct outbound_state *state, const struct event_address *address, uint8_t transport);
 
 #endif

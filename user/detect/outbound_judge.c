@@ -527,14 +527,38 @@ unsigned int outbound_estimate(unsigned int set, unsigned int bits)
 	return (unsigned int)(sum + 0.5);
 }
 
-uint64_t outbound_host_hash(const struct event_address *address)
+uint64_t outbound_hash(const struct outbound_state *state, const void *bytes, size_t length)
 {
-	return hash_bytes(address->bytes, sizeof(address->bytes));
+	const uint64_t odd = 0x9e3779b97f4a7c15ull;
+	const uint8_t *from = bytes;
+	uint64_t hash = state->outbound->ops.seed ^ length * odd, part;
+
+	for (; length > 0; from += sizeof(part), length -= length < sizeof(part) ? length : sizeof(part)) {
+		part = 0;
+		memcpy(&part, from, length < sizeof(part) ? length : sizeof(part));
+		hash = (hash ^ part) * odd;
+		hash ^= hash >> 32;
+	}
+	/* The last step of MurmurHash3: each bit of the result depends on all. */
+	hash ^= hash >> 33;
+	hash *= 0xff51afd7ed558ccdull;
+	hash ^= hash >> 33;
+	hash *= 0xc4ceb9fe1a85ec53ull;
+	return hash ^ hash >> 33;
 }
 
-uint64_t outbound_end_hash(const struct event_address *address, uint8_t transport)
+uint64_t outbound_host_hash(const struct outbound_state *state, const struct event_address *address)
 {
-	const uint64_t end = (uint64_t)address->port << 8 | transport;
+	return outbound_hash(state, address->bytes, sizeof(address->bytes));
+}
 
-	return outbound_host_hash(address) ^ hash_bytes(&end, sizeof(end));
+uint64_t outbound_end_hash(const struct outbound_state *state, const struct event_address *address, uint8_t transport)
+{
+	uint8_t end[sizeof(address->bytes) + 3];
+
+	memcpy(end, address->bytes, sizeof(address->bytes));
+	end[16] = (uint8_t)(address->port >> 8);
+	end[17] = (uint8_t)address->port;
+	end[18] = transport;
+	return outbound_hash(state, end, sizeof(end));
 }

@@ -215,10 +215,10 @@ void scan_flow(struct outbound_state *state, const struct flow *flow, bool begun
 	/* Names are asked of many servers, and many do not answer: that is a resolver. */
 	if (flow->remote.port == PORT_DNS || flow_address_is_many(&flow->remote))
 		return;
-	end = outbound_end_hash(&flow->remote, flow->transport);
+	end = outbound_end_hash(state, &flow->remote, flow->transport);
 	slot = find(scan->ports, flow, true, begun, now_ns, window_ns);
 	if (slot) {
-		mark(slot, outbound_host_hash(&flow->remote), begun, answered, named);
+		mark(slot, outbound_host_hash(state, &flow->remote), begun, answered, named);
 		slot->last_ns = now_ns;
 	}
 	slot = find(scan->hosts, flow, false, begun, now_ns, window_ns);

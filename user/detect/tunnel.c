@@ -230,7 +230,7 @@ void tunnel_dns(struct outbound_state *state, const struct payload_dns *dns, boo
 	domain->typed += carries_data(dns->type);
 	domain->bytes += below.length;
 	domain->entropy += entropy_of(below);
-	outbound_bit_set(domain->names, hash_bytes(below.data, below.length), BITS);
+	outbound_bit_set(domain->names, outbound_hash(state, below.data, below.length), BITS);
 	if (domain->questions % JUDGE_EVERY == 0)
 		judge(state, domain, now_ns);
 }

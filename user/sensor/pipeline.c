@@ -113,6 +113,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	if (recorded)
 		pipeline_send(pipeline, &event);
 	pipeline_judge(pipeline, record, &event, recorded ? event.sequence : 0);
+	pipeline_outbound_event(pipeline, &event, recorded ? event.sequence : 0);
 }
 
 void pipeline_send_end(void *context, const struct record *record, const struct event_process *image)
@@ -131,6 +132,7 @@ void pipeline_send_end(void *context, const struct record *record, const struct 
 	event.container = names;
 	event.pending = state != CONTAINER_KNOWN;
 	pipeline_send(pipeline, &event);
+	pipeline_forget_outbound(pipeline, record->header->container_id);
 }
 
 void pipeline_send_named(void *context, const struct event_container *names)
@@ -420,6 +422,7 @@ void pipeline_tick(struct pipeline *pipeline, const struct kernel_counters *coun
 	container_expire(pipeline->containers, final ? UINT64_MAX : pipeline->now_ns);
 	life_expire(pipeline->life, final ? UINT64_MAX : pipeline->now_ns);
 	pipeline_watch_rules(pipeline, final);
+	pipeline_watch_outbound(pipeline, final);
 	if (pipeline->bulk_ns > ended_grace_ns)
 		process_expire(pipeline->processes, pipeline->bulk_ns - ended_grace_ns);
 }

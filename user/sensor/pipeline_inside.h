@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "detect/outbound.h"
 #include "sensor/connection.h"
 #include "sensor/container.h"
 #include "sensor/coverage.h"
@@ -46,6 +47,9 @@ struct pipeline {
 	struct host *host;
 	struct coverage *coverage; /* NULL: of a recording */
 	struct policy *policy;
+	struct outbound *outbound; /* NULL: it is over */
+	struct buffer outbound_message;
+	uint64_t outbound_cause;       /* the number of the event that is being judged; 0: none */
 	struct detect *detect;         /* NULL: there are no rules */
 	struct ruleset *ruleset;       /* NULL: they never change */
 	struct ruleset_loaded *loaded; /* at start, until detect has them */
@@ -123,6 +127,19 @@ void pipeline_close_detect(struct pipeline *pipeline);
 void pipeline_judge(struct pipeline *pipeline, const struct record *record, const struct event *event, uint64_t cause);
 /* Rules that were loaded anew, and findings that were held back; at every tick. */
 void pipeline_watch_rules(struct pipeline *pipeline, bool final);
+
+/* pipeline_outbound.c: detectors of behaviour. 0 or -ENOMEM. */
+int pipeline_open_outbound(struct pipeline *pipeline);
+/* An event that has its names. `cause`: its number, 0: it is not recorded. */
+void pipeline_outbound_event(struct pipeline *pipeline, const struct event *event, uint64_t cause);
+/* What the kernel tells of flows and of their first bytes; `context` is the pipeline. Times are Unix time. */
+void pipeline_outbound_flow(void *context, struct flow *flow, const struct outbound_who *who, uint64_t now_ns);
+void pipeline_outbound_message(
+	void *context, struct flow *flow, const struct outbound_who *who, const struct flow_message *message);
+/* At every tick; at the last one what was held back is told. */
+void pipeline_watch_outbound(struct pipeline *pipeline, bool final);
+/* The container has ended. */
+void pipeline_forget_outbound(struct pipeline *pipeline, const uint8_t container_id[EVENT_CONTAINER_ID_SIZE]);
 
 /* pipeline_health.c: coverage, and attacks on the sensor; at every tick. */
 void pipeline_watch_health(struct pipeline *pipeline);

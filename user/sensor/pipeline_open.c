@@ -305,6 +305,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	error = error ? error : open_tables(pipeline);
 	error = error ? error : open_encoder(pipeline);
 	error = error ? error : pipeline_open_detect(pipeline);
+	error = error ? error : pipeline_open_outbound(pipeline);
 	if (!settings->replay)
 		error = error ? error : open_sources(pipeline);
 	if (error) {
@@ -320,6 +321,7 @@ void pipeline_close(struct pipeline *pipeline)
 {
 	if (!pipeline)
 		return;
+	outbound_close(pipeline->outbound); /* it may have something to tell */
 	metadata_close(pipeline->metadata);
 	container_close(pipeline->containers);
 	life_close(pipeline->life);
@@ -341,6 +343,7 @@ void pipeline_close(struct pipeline *pipeline)
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);
 	buffer_free(&pipeline->unmarked);
+	buffer_free(&pipeline->outbound_message);
 	if (pipeline->status_fd >= 0)
 		close(pipeline->status_fd);
 	if (pipeline->stop_fd >= 0)
