@@ -5,14 +5,21 @@
 #include "detect/outbound_inside.h"
 
 /* These, and what is below them. */
-static const char *const pools[] = {"minexmr.com", "supportxmr.com", "nanopool.org", "moneroocean.stream",
-	"hashvault.pro", "2miners.com", "f2pool.com", "herominers.com", "nicehash.com", "unmineable.com", "xmrpool.eu",
-	"c3pool.com", "c3pool.org", "minergate.com", "dwarfpool.com", "ethermine.org", "flexpool.io", "hiveon.net",
-	"viabtc.com", "antpool.com", "poolin.com", "slushpool.com", "braiins.com", "btc.com", "kryptex.network",
-	"woolypooly.com", "zpool.ca", "prohashing.com", "miningpoolhub.com", "zergpool.com", "coinfoundry.org",
-	"gulf.moneroocean.stream", "xmr.pt", "crypto-pool.fr", "monerohash.com", "monerop.com", "skypool.org",
-	"rx.unmineable.com", "mining.pool.observer", "raptoreum.zone", "p2pool.io", "donate.v2.xmrig.com",
-	"donate.ssl.xmrig.com", "api.xmrig.com"};
+static const struct text pools[] = {TEXT_STATIC("minexmr.com"), TEXT_STATIC("supportxmr.com"),
+	TEXT_STATIC("nanopool.org"), TEXT_STATIC("moneroocean.stream"), TEXT_STATIC("hashvault.pro"),
+	TEXT_STATIC("2miners.com"), TEXT_STATIC("f2pool.com"), TEXT_STATIC("herominers.com"),
+	TEXT_STATIC("nicehash.com"), TEXT_STATIC("unmineable.com"), TEXT_STATIC("xmrpool.eu"),
+	TEXT_STATIC("c3pool.com"), TEXT_STATIC("c3pool.org"), TEXT_STATIC("minergate.com"),
+	TEXT_STATIC("dwarfpool.com"), TEXT_STATIC("ethermine.org"), TEXT_STATIC("flexpool.io"),
+	TEXT_STATIC("hiveon.net"), TEXT_STATIC("viabtc.com"), TEXT_STATIC("antpool.com"), TEXT_STATIC("poolin.com"),
+	TEXT_STATIC("slushpool.com"), TEXT_STATIC("braiins.com"), TEXT_STATIC("btc.com"),
+	TEXT_STATIC("kryptex.network"), TEXT_STATIC("woolypooly.com"), TEXT_STATIC("zpool.ca"),
+	TEXT_STATIC("prohashing.com"), TEXT_STATIC("miningpoolhub.com"), TEXT_STATIC("zergpool.com"),
+	TEXT_STATIC("coinfoundry.org"), TEXT_STATIC("gulf.moneroocean.stream"), TEXT_STATIC("xmr.pt"),
+	TEXT_STATIC("crypto-pool.fr"), TEXT_STATIC("monerohash.com"), TEXT_STATIC("monerop.com"),
+	TEXT_STATIC("skypool.org"), TEXT_STATIC("rx.unmineable.com"), TEXT_STATIC("mining.pool.observer"),
+	TEXT_STATIC("raptoreum.zone"), TEXT_STATIC("p2pool.io"), TEXT_STATIC("donate.v2.xmrig.com"),
+	TEXT_STATIC("donate.ssl.xmrig.com"), TEXT_STATIC("api.xmrig.com")};
 
 /* The pages of pools for people. */
 static bool is_page(struct text name)
@@ -25,9 +32,9 @@ void mining_name(struct outbound_state *state, const char *name, uint64_t now_ns
 	struct text text = text_of(name), before;
 
 	for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
-		if (!text_ends_with(text, text_of(pools[i])))
+		if (!text_ends_with(text, pools[i]))
 			continue;
-		before = text_head(text, text.length - strlen(pools[i]));
+		before = text_head(text, text.length - pools[i].length);
 		if ((before.length > 0 && before.data[before.length - 1] != '.') || is_page(text))
 			continue;
 		outbound_meet(state, OUTBOUND_POOL_NAMES, name, now_ns);

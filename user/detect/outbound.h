@@ -12,8 +12,8 @@
  * Hard evidence counts wherever it goes; behaviour towards the inside does not, but for scans: those of one's own network
  * are what a scan is for.
  *
- * Memory: `active` states of programs that have opened flows (about 3 KiB each as a rule, 40 KiB at most), `idle` of those that have not
- * (under 1 KiB, 3 KiB with files), and `p2p.detectors` detectors of peers (120 KiB). The one that was used longest ago makes
+ * Memory: `active` states of programs that have opened flows (about 6 KiB each as a rule, 40 KiB at most), `idle` of those that have not
+ * (about 1 KiB, 4 KiB with files), and `p2p.detectors` detectors of peers (some 130 KiB). The one that was used longest ago makes
  * room. It is taken when a state is made or grows; what is fed to a state that has grown takes none.
  */
 #ifndef TAFFRAIL_DETECT_OUTBOUND_H

@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tor: its link looks like TLS, but for the names in it; and its first step is to ends that are fixed. */
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "detect/outbound_inside.h"
 
 /* The directory authorities, as Tor 0.4.8 has them in src/app/config/auth_dirs.inc, and as versions before it had them. */
-static const char *const authorities[] = {"128.31.0.39", "128.31.0.34", "86.59.21.38", "217.196.147.77", "45.66.33.45",
-	"45.66.35.11", "66.111.2.131", "131.188.40.189", "193.23.244.244", "171.25.193.9", "154.35.175.225",
-	"216.218.219.41", "199.58.81.140", "204.13.164.118", "194.109.206.212"};
+static const uint8_t authorities[][4] = {{128, 31, 0, 39}, {128, 31, 0, 34}, {86, 59, 21, 38}, {217, 196, 147, 77},
+	{45, 66, 33, 45}, {45, 66, 35, 11}, {66, 111, 2, 131}, {131, 188, 40, 189}, {193, 23, 244, 244},
+	{171, 25, 193, 9}, {154, 35, 175, 225}, {216, 218, 219, 41}, {199, 58, 81, 140}, {204, 13, 164, 118},
+	{194, 109, 206, 212}};
 
 static bool is_authority(const struct event_address *address)
 {
-	char text[INET_ADDRSTRLEN];
-
-	if (address->family != AF_INET || !inet_ntop(AF_INET, address->bytes, text, sizeof(text)))
-		return false;
-	for (size_t i = 0; i < sizeof(authorities) / sizeof(authorities[0]); i++)
-		if (strcmp(text, authorities[i]) == 0)
+	for (size_t i = 0; address->family == AF_INET && i < sizeof(authorities) / sizeof(authorities[0]); i++)
+		if (memcmp(address->bytes, authorities[i], sizeof(authorities[i])) == 0)
 			return true;
 	return false;
 }
