@@ -53,7 +53,10 @@ Test(outbound_settings, nothing_said_is_the_defaults)
 		cr_assert_eq(read_settings(nothing[i]), 0, "%s", said);
 		cr_assert_eq(memcmp(settings.values, defaults.values, sizeof(defaults.values)), 0);
 		cr_assert_eq(memcmp(settings.points, defaults.points, sizeof(defaults.points)), 0);
-		cr_assert_eq(memcmp(&settings.p2p, &defaults.p2p, sizeof(defaults.p2p)), 0);
+		cr_assert_eq(memcmp(settings.p2p.points, defaults.p2p.points, sizeof(defaults.p2p.points)), 0);
+		cr_assert_eq(settings.p2p.suspected, defaults.p2p.suspected);
+		cr_assert_eq(settings.p2p.window_ns, defaults.p2p.window_ns);
+		cr_assert_eq(settings.p2p.resolver_servers, defaults.p2p.resolver_servers);
 		cr_assert_eq(settings.inside.count, defaults.inside.count);
 		config_free(keys);
 	}

@@ -24,14 +24,14 @@ static const struct {
 };
 
 static const char *const descriptions[OUTBOUND_RULES_END] = {
-	[OUTBOUND_P2P] = "The program takes part in a network of peers: it uploads what it holds, and costs traffic.",
-	[OUTBOUND_MINING] = "The program mines a cryptocurrency, or speaks to a pool of those who do.",
-	[OUTBOUND_TOR] = "The program reaches the Tor network, which hides with whom it speaks.",
-	[OUTBOUND_SCAN] = "The program tries hosts or ports one after another, nearly all in vain.",
-	[OUTBOUND_BEACON] = "The program connects to one end outside at regular intervals, with messages of regular "
-			    "sizes, for hours.",
-	[OUTBOUND_TUNNEL] = "The program asks for names that carry data: DNS as a way out.",
-	[OUTBOUND_EGRESS] = "The program sends far more to the outside than it ever has.",
+	[OUTBOUND_P2P] = ("The program takes part in a network of peers: it uploads what it holds, and costs traffic."),
+	[OUTBOUND_MINING] = ("The program mines a cryptocurrency, or speaks to a pool of those who do."),
+	[OUTBOUND_TOR] = ("The program reaches the Tor network, which hides with whom it speaks."),
+	[OUTBOUND_SCAN] = ("The program tries hosts or ports one after another, nearly all in vain."),
+	[OUTBOUND_BEACON] = ("The program connects to one end outside at regular intervals, with messages of regular "
+			     "sizes, for hours."),
+	[OUTBOUND_TUNNEL] = ("The program asks for names that carry data: DNS as a way out."),
+	[OUTBOUND_EGRESS] = ("The program sends far more to the outside than it ever has."),
 };
 
 static const struct {

@@ -79,7 +79,7 @@ static bool is_service(const struct outbound_state *state, struct text name)
  */
 static size_t below_domain(struct text name)
 {
-	size_t ends[4], labels = 0, keep = 2;
+	size_t ends[4] = {0}, labels = 0, keep = 2;
 
 	for (size_t i = name.length; i > 0 && labels < 4; i--)
 		if (name.data[i - 1] == '.')
