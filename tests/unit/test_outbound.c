@@ -271,6 +271,28 @@ Test(outbound, scans)
 	world_close(world);
 }
 
+/* Who has scanned is named, not who came after it. */
+Test(outbound, a_scan_is_its_processs)
+{
+	struct world *world = world_open();
+
+	world_program(world, "/bin/busybox");
+	world->process->pid = 7;
+	for (unsigned int i = 0; i < 60; i++) {
+		struct flow flow = flow_begin(world, IPPROTO_TCP, end_at("10.3", 8, (uint16_t)(1 + i)), NULL);
+
+		flow_becomes(world, &flow, FLOW_REFUSED);
+	}
+	world_program(world, "/bin/busybox");
+	world->process->pid = 8;
+	outbound_exec(world->outbound, &world->who, world->now_ns);
+	flow_whole(world, end_at("10.3", 9, 80), NULL, 1, 1);
+	for (int i = 0; i < 3; i++)
+		world_tick(world, 4 * second);
+	expect(world, OUTBOUND_SCAN, P2P_SUSPECTED, "process=busybox[7]");
+	world_close(world);
+}
+
 /* --- beacons -------------------------------------------------------------------------------------------------------------- */
 
 static unsigned int next_random(unsigned int *seed)
@@ -499,7 +521,7 @@ Test(outbound, memory_is_bounded)
 	cr_assert_eq(counters.active_pushed_out, 50 - 8);
 	cr_assert_eq(counters.idle_pushed_out, 50 - 15);
 	cr_assert_eq(counters.detectors_pushed_out, 50 - 4);
-	cr_assert_eq(world->references, 8 + 15);
+	cr_assert_eq(world->references, 2 * 8 + 15, "of active ones also who opens most flows");
 	outbound_forget(world->outbound, world->container_id);
 	outbound_counters(world->outbound, &counters);
 	cr_assert_eq(counters.active + counters.idle + counters.detectors, 0);

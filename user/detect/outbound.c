@@ -42,6 +42,38 @@ static void close_peers(struct outbound_state *state)
 	state->p2p = NULL;
 }
 
+/* `*held` becomes the image; NULL: nothing is held any more. */
+static void hold_image(
+	struct outbound_state *state, const struct event_process **held, const struct event_process *process)
+{
+	const struct outbound_ops *ops = &state->outbound->ops;
+
+	if (*held == process)
+		return;
+	if (process && ops->hold)
+		ops->hold(ops->context, process);
+	if (*held && ops->release)
+		ops->release(ops->context, *held);
+	*held = process;
+}
+
+static void hold(struct outbound_state *state, const struct event_process *process)
+{
+	hold_image(state, &state->process, process);
+}
+
+static void vote(struct outbound_state *state, const struct event_process *process)
+{
+	if (state->opener == process) {
+		state->opener_votes += state->opener_votes < UINT32_MAX;
+	} else if (state->opener_votes == 0) {
+		hold_image(state, &state->opener, process);
+		state->opener_votes = 1;
+	} else {
+		state->opener_votes--;
+	}
+}
+
 static void close_state(struct outbound_state *state)
 {
 	struct outbound *outbound = state->outbound;
@@ -56,8 +88,8 @@ static void close_state(struct outbound_state *state)
 	table_remove(&outbound->states, &state->node);
 	if (outbound->last == state)
 		outbound->last = NULL;
-	if (outbound->ops.release)
-		outbound->ops.release(outbound->ops.context, state->process);
+	hold(state, NULL);
+	hold_image(state, &state->opener, NULL);
 	free(state->files);
 	free(state->scan);
 	beacon_close(state->beacon);
@@ -116,20 +148,6 @@ static uint64_t hash_of(const struct outbound_who *who)
 	uint64_t hash = hash_bytes(program.data, program.length);
 
 	return who->container_id ? hash ^ hash_bytes(who->container_id, EVENT_CONTAINER_ID_SIZE) : hash;
-}
-
-static void hold(struct outbound_state *state, const struct event_process *process)
-{
-	const struct outbound_ops *ops = &state->outbound->ops;
-
-	if (state->process == process)
-		return;
-	if (ops->hold)
-		ops->hold(ops->context, process);
-	if (state->process && ops->release)
-		ops->release(ops->context, state->process);
-	state->process = process;
-	state->executable = (struct text){state->text, state->executable.length};
 }
 
 static struct outbound_state *add_state(struct outbound *outbound, const struct outbound_who *who, uint64_t hash)
@@ -329,7 +347,9 @@ void outbound_exec(struct outbound *outbound, const struct outbound_who *who, ui
 	if (!state)
 		return;
 	commands = outbound_command_read(who->process, sample);
-	hold(state, who->process);
+	/* Of a program that has opened flows the image that did is named. */
+	if (!state->active || commands)
+		hold(state, who->process);
 	if (!commands)
 		return;
 	state->commands |= commands;
@@ -484,6 +504,8 @@ void outbound_flow(struct outbound *outbound, const struct outbound_who *who, st
 		hold(state, who->process);
 	peers_flow(state, flow, outside, now_ns);
 	if (!flow->inbound) {
+		if (!flow->marks.begun)
+			vote(state, who->process);
 		opened_flow(state, flow, outside, now_ns);
 	} else if (outside) {
 		bytes = take_bytes(state, flow);

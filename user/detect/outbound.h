@@ -195,9 +195,10 @@ struct outbound_finding {
 	enum p2p_verdict verdict;
 	/* With `detector`, without a message (outbound_sentence makes it) and a cause. */
 	struct event_rule event_rule;
-	const uint8_t *container_id;         /* NULL: outside containers */
-	const struct event_process *process; /* the newest image whose deed counted */
-	const struct flow *flow;             /* that it was told of when this was found; NULL: none */
+	const uint8_t *container_id; /* NULL: outside containers */
+	const struct event_process
+		*process;        /* the newest image that opened a flow; of scans the one that opened most */
+	const struct flow *flow; /* that it was told of when this was found; NULL: none */
 	uint64_t time_ns;
 };
 

@@ -99,6 +99,9 @@ struct outbound_state {
 	uint64_t p2p_ns; /* when it was told of something */
 	TAILQ_ENTRY(outbound_state) next_p2p;
 	struct outbound_scan *scan;
+	/* Of all images of the program the one that opens most flows, by votes (Boyer and Moore): a scan is found later. Held. */
+	const struct event_process *opener;
+	uint32_t opener_votes;
 	struct outbound_beacon *beacon;
 	struct outbound_tunnel *tunnel;
 	struct outbound_egress egress;

@@ -293,7 +293,7 @@ static void tell(struct outbound_state *state, enum outbound_rule rule, enum p2p
 		.rule = rule,
 		.verdict = verdict,
 		.container_id = state->inside ? state->container_id : NULL,
-		.process = state->process,
+		.process = rule == OUTBOUND_SCAN && state->opener ? state->opener : state->process,
 		.flow = outbound->flow,
 		.time_ns = now_ns,
 	};

@@ -113,7 +113,9 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	if (recorded)
 		pipeline_send(pipeline, &event);
 	pipeline_judge(pipeline, record, &event, recorded ? event.sequence : 0);
-	pipeline_outbound_event(pipeline, &event, recorded ? event.sequence : 0);
+	/* What a connect returned says of most nothing yet. */
+	if (record->header->kind != KERNEL_CONNECT_RETURNED)
+		pipeline_outbound_event(pipeline, &event, recorded ? event.sequence : 0);
 }
 
 void pipeline_send_end(void *context, const struct record *record, const struct event_process *image)
