@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the outbound detectors share: outbound.c keeps the states and asks the detectors, each of which has a
+ * What the files of the outbound detectors share: outbound_state.c keeps the states, outbound.c asks the detectors, each of which has a
  * file and says which reasons are met; outbound_judge.c makes verdicts of reasons, and findings of verdicts.
  */
 #ifndef TAFFRAIL_DETECT_OUTBOUND_INSIDE_H
@@ -141,6 +141,19 @@ static inline uint64_t outbound_time(const struct outbound_state *state, enum ou
 {
 	return outbound_setting(state, setting) * 1000 * 1000;
 }
+
+/* --- states (outbound_state.c) -------------------------------------------------------------------------------------------- */
+
+/* The state, which counts as used now; NULL: there is none and none is to be made, or no memory. */
+struct outbound_state *outbound_state_of(struct outbound *outbound, const struct outbound_who *who, bool add);
+/* It has opened a flow, or said what only peers say. */
+void outbound_activate(struct outbound_state *state);
+/* The image that is named from now on. */
+void outbound_hold(struct outbound_state *state, const struct event_process *process);
+/* The image has opened a flow. */
+void outbound_vote(struct outbound_state *state, const struct event_process *process);
+/* Gives up the detector of peers, if there is one. */
+void outbound_close_peers(struct outbound_state *state);
 
 /* --- reasons (outbound_judge.c) ------------------------------------------------------------------------------------------- */
 
