@@ -22,7 +22,12 @@ def clients():
         pytest.skip("not installed: " + ", ".join(missing))
 
 
+CGROUPS = "/sys/fs/cgroup/unified" if os.path.exists("/sys/fs/cgroup/unified/cgroup.procs") else "/sys/fs/cgroup"
+
+
 class Network:
+    """Each host is a container, too: its programs run in a cgroup named like one's."""
+
     def __init__(self, folder):
         self.folder = folder
         self.running = []
@@ -58,6 +63,13 @@ class Network:
         self.enter(pid, "ip", "link", "set", "eth0", "up")
         self.enter(pid, "ip", "route", "add", "default", "via", "198.18.0.254")
         self.hosts[number] = pid
+        os.mkdir(self.cgroup(number))
+
+    def container(self, number):
+        return f"{os.getpid():056x}{number:08x}"
+
+    def cgroup(self, number):
+        return os.path.join(CGROUPS, self.container(number))
 
     def start(self, number, *arguments, **more):
         """Starts a program on a host (0: on the switch); its words go to a file."""
@@ -65,7 +77,19 @@ class Network:
         log = open(os.path.join(self.folder, f"log-{number}"), "ab")
         environment = dict(os.environ, HOME=str(self.folder / f"home-{number}"))
         os.makedirs(environment["HOME"], exist_ok=True)
-        return self.popen("nsenter", "-t", pid, "-n", *arguments, stdout=log, stderr=log, env=environment, **more)
+        inside = ("sh", "-c", 'echo 0 >"$0" && exec "$@"', os.path.join(self.cgroup(number), "cgroup.procs")) if number else ()
+        return self.popen(*inside, "nsenter", "-t", pid, "-n", *arguments, stdout=log, stderr=log, env=environment, **more)
+
+    def sensor(self):
+        """Starts a sensor that writes to the file that is returned; it is ready."""
+        lines, log = self.folder / "events.ndjson", self.folder / "sensor.log"
+        with open(lines, "wb") as out, open(log, "wb") as errors:
+            self.watcher = self.popen(os.path.join(BIN, "taffrail-sensor"), "--stdout", "--no-rules", stdout=out, stderr=errors)
+        deadline = time.monotonic() + 60
+        while b"ready" not in log.read_bytes():
+            assert time.monotonic() < deadline and self.watcher.poll() is None, log.read_text()
+            time.sleep(0.1)
+        return lines
 
     def wait_for_udp(self, number, port):
         """Until a program of the host has that port."""
@@ -84,6 +108,22 @@ class Network:
             except ProcessLookupError:
                 pass
             process.wait()
+        for number in self.hosts:
+            self.remove(self.cgroup(number))
+
+    @staticmethod
+    def remove(cgroup):
+        """What ran in it was killed, children that had a session of their own with it."""
+        deadline = time.monotonic() + 10
+        while os.path.exists(cgroup):
+            try:
+                with open(os.path.join(cgroup, "cgroup.procs"), encoding="ascii") as processes:
+                    for pid in processes.read().split():
+                        os.kill(int(pid), signal.SIGKILL)
+                os.rmdir(cgroup)
+            except (OSError, ProcessLookupError):
+                assert time.monotonic() < deadline, cgroup
+                time.sleep(0.05)
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real clients, a real tracker, a real file: captured on the switch, judged by taffrail p2p."""
+"""Real clients, a real tracker, a real file: judged live by a sensor, and from a capture of the switch by taffrail p2p."""
 import datetime
 import json
 import os
@@ -25,6 +25,7 @@ class Swarm:
         trackers = ["-t", "http://198.18.0.1:6969/announce", "-t", "udp://198.18.0.1:6969/announce"] if tracked else []
         subprocess.run(["transmission-create", "-o", self.torrent, *trackers, self.folder / "seed" / "data"], check=True,
                        stdout=subprocess.DEVNULL, env=dict(os.environ, HOME=str(self.folder)))
+        self.events = network.sensor()
         self.tcpdump = network.start(0, "tcpdump", "-i", "switch", "-U", "-w", self.capture, "-s", "128")
         if tracked:
             self.track()
@@ -64,7 +65,18 @@ class Swarm:
         result = run("taffrail", "p2p", "--pcap", self.capture, "--json", timeout=60)
         assert result.returncode == 0, result.stderr
         documents = [json.loads(line) for line in result.stdout.splitlines()]
-        return {int(document["host"]["ip"].split(".")[-1]): document for document in documents if "." in document["host"]["ip"]}
+        self.judged = {int(document["host"]["ip"].split(".")[-1]): document for document in documents if "." in document["host"]["ip"]}
+        return self
+
+    def findings(self, number):
+        """What the sensor has found of a host, in its order."""
+        found = []
+        for line in self.events.read_text().splitlines():
+            document = json.loads(line)
+            if document["event"]["kind"] == "alert" and document["container"]["id"] == self.network.container(number):
+                assert document["rule"]["name"] == "Peer-to-peer traffic", document
+                found.append(document)
+        return found
 
 
 def seconds(document):
@@ -79,12 +91,19 @@ def show(documents):
             print("   ", reason)
 
 
-def expect(documents, numbers, verdicts=("confirmed",)):
-    show(documents)
+def expect(swarm, numbers, verdicts=("confirmed",)):
+    show(swarm.judged)
     for number in numbers:
-        document = documents[number]
+        document = swarm.judged[number]
         assert document["verdict"] in verdicts and document["family"] == "bittorrent", number
         assert seconds(document) <= SECONDS, number
+    for number in numbers:
+        found = swarm.findings(number)
+        first = datetime.datetime.fromisoformat(swarm.judged[number]["first_packet"][:26])
+        print(number, [(one["@timestamp"], one["taffrail"]["p2p"]["verdict"], one["message"]) for one in found])
+        met = [one for one in found if one["taffrail"]["p2p"]["verdict"] in verdicts]
+        assert met and met[0]["taffrail"]["p2p"]["family"] == "bittorrent", number
+        assert (datetime.datetime.fromisoformat(met[0]["@timestamp"][:26]) - first).total_seconds() <= SECONDS, number
 
 
 def test_default_clients_with_a_tracker(network):

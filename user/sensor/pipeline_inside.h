@@ -128,14 +128,10 @@ void pipeline_judge(struct pipeline *pipeline, const struct record *record, cons
 /* Rules that were loaded anew, and findings that were held back; at every tick. */
 void pipeline_watch_rules(struct pipeline *pipeline, bool final);
 
-/* pipeline_outbound.c: detectors of behaviour. 0 or -ENOMEM. */
+/* pipeline_outbound.c: detectors of behaviour, which watch the flows. 0 or -ENOMEM. */
 int pipeline_open_outbound(struct pipeline *pipeline);
 /* An event that has its names. `cause`: its number, 0: it is not recorded. */
 void pipeline_outbound_event(struct pipeline *pipeline, const struct event *event, uint64_t cause);
-/* What the kernel tells of flows and of their first bytes; `context` is the pipeline. Times are Unix time. */
-void pipeline_outbound_flow(void *context, struct flow *flow, const struct outbound_who *who, uint64_t now_ns);
-void pipeline_outbound_message(
-	void *context, struct flow *flow, const struct outbound_who *who, const struct flow_message *message);
 /* At every tick; at the last one what was held back is told. */
 void pipeline_watch_outbound(struct pipeline *pipeline, bool final);
 /* The container has ended. */

@@ -119,50 +119,6 @@ static void feed_open(struct pipeline *pipeline, const struct outbound_who *who,
 	}
 }
 
-static void flow_of(struct flow *flow, const struct event *event)
-{
-	const struct event_network *network = &event->network;
-	bool inbound = network->ingress;
-
-	*flow = (struct flow){
-		.start_ns = event->time_ns - network->duration_ns,
-		.last_ns = event->time_ns,
-		.local = inbound ? network->destination : network->source,
-		.remote = inbound ? network->source : network->destination,
-		.transport = (uint8_t)network->protocol,
-		.inbound = inbound,
-		.bytes_out = inbound ? network->destination_bytes : network->source_bytes,
-		.bytes_in = inbound ? network->source_bytes : network->destination_bytes,
-	};
-}
-
-/*
- * Flows as events tell of them. Each of these makes a flow of its own, which has no messages; only one whose kernel tells of flows
- * has those (pipeline_outbound_flow).
- */
-static void feed_network(struct pipeline *pipeline, const struct outbound_who *who, const struct event *event)
-{
-	const struct event_network *network = &event->network;
-	struct flow flow;
-
-	if ((network->family != AF_INET && network->family != AF_INET6) ||
-		(network->protocol != IPPROTO_TCP && network->protocol != IPPROTO_UDP))
-		return;
-	flow_of(&flow, event);
-	if (network->protocol == IPPROTO_UDP)
-		flow.state = FLOW_OPEN;
-	else if (event->action == EVENT_CONNECT && event->outcome == EVENT_UNKNOWN)
-		flow.state = FLOW_SYN_SENT;
-	else if (event->action == EVENT_CONNECT && event->outcome == EVENT_FAILURE)
-		flow.state = event->error == ETIMEDOUT ? FLOW_TIMED_OUT : FLOW_REFUSED;
-	else
-		flow.state = FLOW_ESTABLISHED;
-	/* The end of what was counted when it began, and is no begin of its own. */
-	flow.marks.begun = event->action == EVENT_DISCONNECT;
-	flow.marks.answered = flow.marks.begun;
-	outbound_flow(pipeline->outbound, who, &flow, event->time_ns);
-}
-
 void pipeline_outbound_event(struct pipeline *pipeline, const struct event *event, uint64_t cause)
 {
 	struct outbound_who who = {event->container ? event->container->id : NULL, event->process};
@@ -179,30 +135,28 @@ void pipeline_outbound_event(struct pipeline *pipeline, const struct event *even
 		if (event->outcome == EVENT_SUCCESS)
 			feed_open(pipeline, &who, event);
 		break;
-	case EVENT_CONNECT:
-	case EVENT_ACCEPT:
-	case EVENT_SEND:
-	case EVENT_DISCONNECT: feed_network(pipeline, &who, event); break;
 	default: break;
 	}
 	pipeline->outbound_cause = 0;
 }
 
-void pipeline_outbound_flow(void *context, struct flow *flow, const struct outbound_who *who, uint64_t now_ns)
+static void take_flow(void *context, struct flow *flow, const struct flows_owner *owner, uint64_t now_ns)
 {
 	struct pipeline *pipeline = context;
 
-	if (pipeline->outbound && who->process)
-		outbound_flow(pipeline->outbound, who, flow, now_ns);
+	if (owner->image)
+		outbound_flow(pipeline->outbound, &(struct outbound_who){owner->container_id, owner->image}, flow,
+			pipeline->boot_unix_ns + now_ns);
 }
 
-void pipeline_outbound_message(
-	void *context, struct flow *flow, const struct outbound_who *who, const struct flow_message *message)
+static void take_message(
+	void *context, struct flow *flow, const struct flows_owner *owner, const struct flow_message *message)
 {
 	struct pipeline *pipeline = context;
 
-	if (pipeline->outbound && who->process)
-		outbound_message(pipeline->outbound, who, flow, message);
+	if (owner->image)
+		outbound_message(
+			pipeline->outbound, &(struct outbound_who){owner->container_id, owner->image}, flow, message);
 }
 
 /* --- its life ------------------------------------------------------------------------------------------------------------- */
@@ -222,10 +176,15 @@ static void release_image(void *context, const struct event_process *process)
 int pipeline_open_outbound(struct pipeline *pipeline)
 {
 	struct outbound_ops ops = {send_finding, send_held, hold_image, release_image, pipeline, 0};
+	const struct flows_watcher watcher = {.flow = take_flow, .message = take_message, .context = pipeline};
+	int error;
 
 	/* Of the epoch: a replay finds the same, and nobody in a container knows it beforehand. */
 	memcpy(&ops.seed, host_view(pipeline->host)->epoch, sizeof(ops.seed));
-	return outbound_open(&pipeline->outbound, &pipeline->settings->outbound_settings, &ops);
+	error = outbound_open(&pipeline->outbound, &pipeline->settings->outbound_settings, &ops);
+	if (!error)
+		flows_watch(pipeline->flows, &watcher);
+	return error;
 }
 
 void pipeline_watch_outbound(struct pipeline *pipeline, bool final)
@@ -235,6 +194,7 @@ void pipeline_watch_outbound(struct pipeline *pipeline, bool final)
 	outbound_tick(pipeline->outbound, pipeline->boot_unix_ns + pipeline->now_ns);
 	if (!final)
 		return;
+	flows_watch(pipeline->flows, &(struct flows_watcher){0});
 	outbound_close(pipeline->outbound);
 	pipeline->outbound = NULL;
 }
