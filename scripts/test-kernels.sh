@@ -29,6 +29,8 @@ export PATH=$PATH:/usr/sbin:/sbin
 # What --quick leaves out: each of these starts a sensor of its own, which takes an emulated processor up to a minute, or races.
 slow='bypass_race/*|flood/*|kernel_policy/*|family_*/*|kernel_coverage/*signal*|kernel_compat/families|kernel_compat/what_was_received'
 slow+='|kernel_repeat/threads_that*|kernel_socket/a_packet_socket_of_the_old*|bypass_identity/a_process_that_lost*'
+slow+='|kernel_flow/a_flow_without*|kernel_flow/a_long_connection*|kernel_sample/the_first*|kernel_sample/flows_to*'
+slow+='|kernel_sample/of_a_long*|kernel_sample/what_is_sent*|kernel_sample/before_it*|kernel_sample/a_name_that*'
 arch=$(dpkg --print-architecture) kernels=() modes=() filter=() limit=1200 tap='' command='' jobs=1
 while [ $# -gt 0 ]; do
 	case $1 in

@@ -166,7 +166,7 @@ static double seconds(void)
 static void measure(const char *name, void (*one)(struct outbound *outbound, unsigned int i))
 {
 	struct outbound *outbound = open_outbound();
-	double ns[ROUNDS];
+	double ns[ROUNDS] = {0};
 
 	for (int round = -1; round < ROUNDS; round++) {
 		double start = seconds();

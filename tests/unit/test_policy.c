@@ -106,8 +106,8 @@ Test(policy, nothing_said_leaves_nothing_out)
 {
 	static const char *const nothing[] = {"", "record:\n", "record: {}\n", "record: {leave_out: []}\n",
 		"record:\n  leave_out:\n",
-		"record: {kinds: [exec, fork, end, open, connect, accept, listen, send, disconnect, socket, flow, "
-		"dns]}\n"};
+		("record: {kinds: [exec, fork, end, open, connect, accept, listen, send, disconnect, socket, flow, "
+		 "dns]}\n")};
 
 	for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
 		struct policy *policy = compiled(nothing[i], 0);

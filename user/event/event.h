@@ -62,7 +62,7 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(RULES, 37, "rules_refused", HEALTH)                                                                     \
 	ACTION(SUPPRESSED, 38, "findings_suppressed", HEALTH)                                                          \
 	ACTION(FLOW, 39, "flow", NETWORK)                                                                              \
-	ACTION(DNS, 40, "dns", NETWORK)                                                                        \
+	ACTION(DNS, 40, "dns", NETWORK)                                                                                \
 	ACTION(VERDICT, 41, "traffic_judged", NETWORK)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
