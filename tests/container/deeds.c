@@ -9,6 +9,8 @@
  *   deed all FILE                          all lines, each as a process of its own; a line begins with its nonce
  *   deed VERB ARGUMENT...                  see the table at the end
  */
+#include "deeds.h"
+
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
@@ -312,8 +314,7 @@ static socklen_t address_of(struct sockaddr_storage *address, const char *ip, co
 	return sizeof(*in6);
 }
 
-/* Does not wait for an answer. */
-static int call(char **words)
+int call(char **words)
 {
 	struct sockaddr_storage address;
 	socklen_t length = address_of(&address, words[0], words[1]);
@@ -527,6 +528,7 @@ static const struct verb {
 	{"mount", 3, mount_there},
 	{"move-mount", 2, move_mount_there},
 	{"call", 2, call},
+	{"call-by-name", 3, call_by_name},
 	{"call-many", 3, call_many},
 	{"call-datagram", 2, call_datagram},
 	{"send", 2, send_datagram},

@@ -45,7 +45,7 @@ class Site:
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(os.path.join(folder, ".local", "bin"))
         program = os.path.join(folder, "deed")
-        subprocess.run(["gcc", "-D_GNU_SOURCE", "-static", "-O1", "-o", program, os.path.join(HERE, "deeds.c")], check=True)
+        subprocess.run(["gcc", "-D_GNU_SOURCE", "-static", "-O1", "-o", program, os.path.join(HERE, "deeds.c"), os.path.join(HERE, "deeds_name.c")], check=True)
         for copy in (".hidden", ".local/bin/tool"):
             shutil.copy(program, os.path.join(folder, copy))
         self.mounts = [(folder, "/d"), (folder, "/run/passing")]

@@ -39,6 +39,8 @@ DEEDS = {
     "Attack tool": ("/d/linpeas.sh -a", "/d/hydra -l root"),  # the second is an exception of INDICATORS
     "Malicious address": ("/d/deed send 203.0.113.66 53", "/d/deed send 203.0.113.67 53"),
     "Malicious network": ("/d/deed call 198.51.100.7 443", "/d/deed call 203.0.113.68 443"),
+    "Mining pool by name": ("/d/deed call-by-name pool.supportxmr.com 203.0.113.80 443", "/d/deed call-by-name www.example.com 203.0.113.81 443"),
+    "Malicious domain": ("/d/deed call-by-name malicious.invalid 203.0.113.82 443", "/d/deed call-by-name not.malicious.invalid 203.0.113.83 443"),
     "Malicious image": (("/pause", (), "pause"), ("/bin/true", (), "first")),
     # --- 20-escape.yaml
     "Kernel helper path written": ("/d/deed open w /proc/sys/kernel/core_pattern", "/d/deed open r /proc/sys/kernel/core_pattern"),
@@ -195,11 +197,6 @@ ORDINARY = [
     "/d/deed call-unix /tmp/mysql.sock",
 ]
 
-NOT_HERE = {
-    "Mining pool by name": "the sensor knows no names of addresses",
-    "Malicious domain": "the sensor knows no names of addresses",
-}
-
 
 def deed(rule, given):
     return Deed(rule, *((given,) if isinstance(given, str) else given))
@@ -252,8 +249,6 @@ def rules_of_the_pack():
 
 @pytest.mark.parametrize("rule", rules_of_the_pack())
 def test_deed_is_found_once(outcome, rule):
-    if rule in NOT_HERE:
-        pytest.skip(NOT_HERE[rule])
     done, findings = outcome
     nonce, code = done["fires", rule]
     found = findings.of(nonce, rule)
@@ -278,8 +273,6 @@ def test_other_ways_are_found_too(outcome, further):
 
 @pytest.mark.parametrize("rule", rules_of_the_pack())
 def test_deed_much_like_it_is_passed_over(outcome, rule):
-    if rule in NOT_HERE:
-        pytest.skip(NOT_HERE[rule])
     done, findings = outcome
     nonce, code = done["passes", rule]
     assert code == 0

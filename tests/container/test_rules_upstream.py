@@ -48,6 +48,7 @@ DEEDS = [
     Deed("Execution from /dev/shm", "/bin/sh /dev/shm/script", ("/d/deed open c+ /dev/shm/script",)),
     Deed("Drop and execute new binary in container", "/tmp/dropped", ("/d/deed copy /d/deed /tmp/dropped",)),
     Deed("Disallowed SSH Connection Non Standard Port", "/d/ssh call 203.0.113.9 443"),
+    Deed("Contact K8S API Server From Container", "/d/deed call-by-name kubernetes.default.svc.cluster.local 10.96.0.1 443"),
     Deed("Fileless execution via memfd_create", "/d/deed from-memory nothing"),
     # --- incubating
     Deed("Modify Shell Configuration File", "/d/deed open c+ /root/.bashrc"),
@@ -82,10 +83,6 @@ DEEDS = [
     Deed("Backdoored library loaded into SSHD (CVE-2024-3094)", "/d/sshd open r+ /tmp/liblzma.so.5.6.1", ("/d/deed open c+ /tmp/liblzma.so.5.6.1",)),
     Deed("BPF Program Not Profiled", "/d/deed bpf load"),
 ]
-
-NOT_HERE = {
-    "Contact K8S API Server From Container": "it asks for a connection by the API server's name, and the sensor knows no names of addresses",
-}
 
 
 def rules_of(files):
@@ -123,8 +120,6 @@ def config_for_the_host(tmp_path_factory):
 
 @pytest.mark.parametrize("rule", rules_of(FILES) or ["(none)"])
 def test_rule_finds_its_deed_once(outcome, rule):
-    if rule in NOT_HERE:
-        pytest.skip(NOT_HERE[rule])
     nonce, code, findings = outcome[rule]
     found = findings.of(nonce, rule)
     assert len(found) == 1, (code, sorted(document["rule"]["name"] for document in findings.of(nonce)))

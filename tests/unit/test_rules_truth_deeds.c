@@ -209,3 +209,22 @@ Test(rules_truth, arguments_of_calls)
 
 	EXPECT(truths);
 }
+
+/* What the workload had resolved is told with the event itself, whoever evaluates. */
+Test(rules_truth, the_name_that_was_resolved_is_the_servers)
+{
+	struct event event = test_connect, inbound = test_accept;
+	const struct truth truths[] = {
+		{&event, "fd.sip.name = db.example", 1},
+		{&event, "fd.rip.name = db.example", 1},
+		{&event, "fd.sip.name endswith .example", 1},
+		{&event, "fd.sip.name in (other.example, db.example)", 1},
+		{&event, "fd.cip.name = db.example", 0},
+		{&event, "fd.lip.name = db.example", 0},
+		{&inbound, "fd.rip.name = db.example", 0},
+		{&inbound, "fd.sip.name = db.example", 0},
+	};
+
+	event.network.domain = inbound.network.domain = TEXT_LITERAL("db.example");
+	EXPECT(truths);
+}

@@ -85,6 +85,14 @@ static void ports(struct extraction *extraction, const struct field_use *use, st
 	*values = (struct values){.known = true, .count = 2, .more = both};
 }
 
+/* What a container had resolved to an address that it calls. */
+static struct text resolved_name(const struct event *event, const struct event_address *end)
+{
+	const struct event_network *network = field_socket(event);
+
+	return end == &network->destination && !network->ingress ? network->domain : (struct text){0};
+}
+
 /* An address may have several names, and any of them is meant. */
 static void host_names(struct extraction *extraction, const struct field_use *use, struct values *values)
 {
@@ -93,15 +101,18 @@ static void host_names(struct extraction *extraction, const struct field_use *us
 	struct value *found;
 	size_t count = 0;
 
-	if (!end || !names->host)
+	if (!end)
 		return;
 	found = field_room(extraction, NAMES_MAX * sizeof(*found));
 	if (!found)
 		return;
-	for (; count < NAMES_MAX; count++) {
-		found[count].text = names->host(names->context, extraction->event, end, count);
+	found[0].text = resolved_name(extraction->event, end);
+	count = found[0].text.length > 0;
+	for (size_t i = 0; names->host && count < NAMES_MAX; i++) {
+		found[count].text = names->host(names->context, extraction->event, end, i);
 		if (found[count].text.length == 0)
 			break;
+		count++;
 	}
 	if (count == 1)
 		field_give_text(values, found[0].text);
