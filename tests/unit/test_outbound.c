@@ -41,7 +41,7 @@ Test(outbound, a_peer_is_told_when_suspected_and_when_confirmed)
 	cr_assert_eq(world->found_count, 2);
 	expect(world, OUTBOUND_P2P, P2P_CONFIRMED, "tcp 198.18.0.2:51413");
 	cr_assert_str_eq(world->found[1].family, "bittorrent");
-	cr_assert_str_eq(world->found[1].files, "w:/data/film.part r:/data/x.torrent ");
+	cr_assert_str_eq(world->found[1].files, "w:/data/film.part r:/data/x.torrent r:/data/early.torrent ");
 	cr_assert_eq(world->found[1].bytes_out, 5000);
 	/* More of it is counted, and told of at the end. */
 	for (unsigned int i = 0; i < 7; i++) {

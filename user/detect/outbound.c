@@ -152,55 +152,6 @@ void outbound_exec(struct outbound *outbound, const struct outbound_who *who, ui
 	outbound_judge(state, now_ns);
 }
 
-/* What every program opens says nothing of it. */
-static bool is_worth_keeping(struct text path)
-{
-	static const struct text beginnings[] = {TEXT_STATIC("/usr/"), TEXT_STATIC("/lib"), TEXT_STATIC("/proc/"),
-		TEXT_STATIC("/sys/"), TEXT_STATIC("/dev/"), TEXT_STATIC("/etc/ld."), TEXT_STATIC("/etc/ssl/"),
-		TEXT_STATIC("/etc/nsswitch.conf"), TEXT_STATIC("/etc/host"), TEXT_STATIC("/etc/resolv.conf"),
-		TEXT_STATIC("/etc/localtime"), TEXT_STATIC("/etc/gai.conf"), TEXT_STATIC("/bin/"),
-		TEXT_STATIC("/sbin/")};
-
-	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
-		if (text_starts_with(path, beginnings[i]))
-			return false;
-	return path.length > 1;
-}
-
-void outbound_file(
-	struct outbound *outbound, const struct outbound_who *who, struct text path, bool written, uint64_t now_ns)
-{
-	struct outbound_state *state = is_worth_keeping(path) ? outbound_state_of(outbound, who, false) : NULL;
-	struct outbound_file *files, *oldest;
-	uint64_t hash;
-	size_t skip;
-
-	if (!state)
-		return;
-	if (!state->files)
-		state->files = calloc(1, sizeof(*state->files));
-	if (!state->files) {
-		outbound->counters.without_memory++;
-		return;
-	}
-	hash = outbound_hash(state, path.data, path.length) | 1;
-	files = written ? state->files->written : state->files->opened;
-	oldest = files;
-	for (size_t i = 0; i < OUTBOUND_FILES; i++) {
-		if (files[i].hash == hash) {
-			files[i].last_ns = now_ns;
-			return;
-		}
-		if (files[i].last_ns < oldest->last_ns)
-			oldest = &files[i];
-	}
-	skip = path.length < OUTBOUND_FILE_TEXT ? 0 : path.length - (OUTBOUND_FILE_TEXT - 1);
-	oldest->hash = hash;
-	oldest->last_ns = now_ns;
-	memcpy(oldest->path, path.data + skip, path.length - skip);
-	oldest->path[path.length - skip] = '\0';
-}
-
 static void take_name(struct outbound_state *state, const char *name, uint64_t now_ns)
 {
 	if (state->serves_names || name[0] == '\0')

@@ -13,7 +13,7 @@
  * are what a scan is for.
  *
  * Memory: `active` states of programs that have opened flows (about 6 KiB each as a rule, 40 KiB at most), `idle` of those that have not
- * (about 1 KiB, 4 KiB with files), and `p2p.detectors` detectors of peers (some 130 KiB). The one that was used longest ago makes
+ * (about 1 KiB), and `p2p.detectors` detectors of peers (some 130 KiB). The one that was used longest ago makes
  * room. It is taken when a state is made or grows; what is fed to a state that has grown takes none.
  */
 #ifndef TAFFRAIL_DETECT_OUTBOUND_H
@@ -244,8 +244,11 @@ int outbound_open(struct outbound **outbound, const struct outbound_settings *se
 
 /* All times are Unix time. A program was executed: `who` is its new image. */
 void outbound_exec(struct outbound *outbound, const struct outbound_who *who, uint64_t now_ns);
-/* A file was opened; who opens for the sake of another may be told for that one, too. Of files below /usr, /proc and the like nothing is kept. */
-void outbound_file(
+/*
+ * A file was opened; who opens for the sake of another may be told for that one, too. Of files below /usr, /proc and the like nothing is
+ * kept. False: no program of the container has flows, or nothing was kept: nobody else need be told.
+ */
+bool outbound_file(
 	struct outbound *outbound, const struct outbound_who *who, struct text path, bool written, uint64_t now_ns);
 /*
  * A flow began, its state changed, it goes on or has ended: `flow` is as it is now. It is to be the same struct each time, since its

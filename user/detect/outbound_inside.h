@@ -16,6 +16,8 @@ enum {
 	OUTBOUND_FILES = 12,      /* written ones that are kept, and as many that were only opened */
 	OUTBOUND_FILE_TEXT = 112, /* of a longer path the end is kept */
 	OUTBOUND_EARLY = 8,       /* ends that are kept before there is a detector of peers */
+	OUTBOUND_RECENT = 256,    /* files that programs without flows have opened */
+	OUTBOUND_CONTAINER_SLOTS = 1024,
 	PORT_DNS = 53,
 };
 
@@ -32,13 +34,18 @@ struct outbound_board {
 };
 
 struct outbound_file {
-	uint64_t hash; /* of the whole path; 0: none */
+	uint64_t hash; /* of the whole path, in outbound_recent of who opened it; 0: none */
 	uint64_t last_ns;
 	char path[OUTBOUND_FILE_TEXT];
 };
 
 struct outbound_files {
 	struct outbound_file written[OUTBOUND_FILES], opened[OUTBOUND_FILES];
+};
+
+struct outbound_recent {
+	struct outbound_file file;
+	bool written;
 };
 
 struct outbound_early {
@@ -129,7 +136,10 @@ struct outbound {
 	struct outbound_state *last;         /* that was asked for */
 	struct outbound_counters counters;
 	uint64_t ticked_ns;
-	const struct flow *flow; /* that is being told of; NULL: none */
+	const struct flow *flow;                        /* that is being told of; NULL: none */
+	uint16_t with_flows[OUTBOUND_CONTAINER_SLOTS];  /* active states, by container: a slot is of several */
+	struct outbound_recent recent[OUTBOUND_RECENT]; /* the oldest is at recent_next */
+	size_t recent_next;
 };
 
 static inline uint64_t outbound_setting(const struct outbound_state *state, enum outbound_setting setting)
@@ -152,8 +162,17 @@ void outbound_activate(struct outbound_state *state);
 void outbound_hold(struct outbound_state *state, const struct event_process *process);
 /* The image has opened a flow. */
 void outbound_vote(struct outbound_state *state, const struct event_process *process);
+/* The hash that the state of this container and program has. */
+uint64_t outbound_who_hash(const struct outbound_who *who);
 /* Gives up the detector of peers, if there is one. */
 void outbound_close_peers(struct outbound_state *state);
+
+/* --- files (outbound_files.c) --------------------------------------------------------------------------------------------- */
+
+/* The state becomes active: from now on its files are kept, and what is known of it already. */
+void outbound_files_begin(struct outbound_state *state);
+/* An active state is given up. */
+void outbound_files_end(struct outbound_state *state);
 
 /* --- reasons (outbound_judge.c) ------------------------------------------------------------------------------------------- */
 

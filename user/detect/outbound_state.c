@@ -73,17 +73,18 @@ static void close_state(struct outbound_state *state)
 
 	outbound_tell_held(state);
 	outbound_close_peers(state);
-	if (state->active)
+	if (state->active) {
 		TAILQ_REMOVE(&outbound->active, state, next);
-	else
+		outbound_files_end(state);
+	} else {
 		TAILQ_REMOVE(&outbound->idle, state, next);
+	}
 	*(state->active ? &outbound->counters.active : &outbound->counters.idle) -= 1;
 	table_remove(&outbound->states, &state->node);
 	if (outbound->last == state)
 		outbound->last = NULL;
 	outbound_hold(state, NULL);
 	hold_image(state, &state->opener, NULL);
-	free(state->files);
 	free(state->scan);
 	beacon_close(state->beacon);
 	free(state->tunnel);
@@ -135,7 +136,7 @@ static bool is_state(const struct table_node *node, const void *key)
 	       text_equal(state->executable, program_of(who->process));
 }
 
-static uint64_t hash_of(const struct outbound_who *who)
+uint64_t outbound_who_hash(const struct outbound_who *who)
 {
 	struct text program = program_of(who->process);
 	uint64_t hash = hash_bytes(program.data, program.length);
@@ -180,7 +181,7 @@ struct outbound_state *outbound_state_of(struct outbound *outbound, const struct
 	/* The same image as before is held, so that no other has its place in memory. */
 	if (!state || state->process != who->process || state->inside != (who->container_id != NULL) ||
 		(state->inside && memcmp(state->container_id, who->container_id, EVENT_CONTAINER_ID_SIZE) != 0)) {
-		hash = hash_of(who);
+		hash = outbound_who_hash(who);
 		node = table_find(&outbound->states, hash, is_state, who);
 		state = node  ? table_entry(node, struct outbound_state, node)
 			: add ? add_state(outbound, who, hash)
@@ -218,4 +219,5 @@ void outbound_activate(struct outbound_state *state)
 	outbound->counters.idle--;
 	outbound->counters.active++;
 	state->active = true;
+	outbound_files_begin(state);
 }

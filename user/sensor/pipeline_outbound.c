@@ -105,7 +105,8 @@ static void feed_open(struct pipeline *pipeline, const struct outbound_who *who,
 		event->file.created || (event->file.flags & O_ACCMODE) != O_RDONLY || event->file.flags & O_TRUNC;
 	struct outbound_who above = *who;
 
-	outbound_file(pipeline->outbound, who, event->file.path, written, event->time_ns);
+	if (!outbound_file(pipeline->outbound, who, event->file.path, written, event->time_ns))
+		return;
 	/* Of a client that lets others move its files these are its own, too. */
 	for (int i = 0; i < TREE_MAX; i++) {
 		const struct event_process *parent = above.process->parent;
