@@ -212,7 +212,8 @@ Test(grpc_connection, server_stop_has_an_end)
 	start = test_now_ms();
 	grpc_server_stop(world.server, 100, server_stopped, &world);
 	world_until(&world, world.stopped == 1 && world.called.done == 1);
-	cr_expect_geq(test_now_ms() - start, 95);
+	/* The loop's clock is the coarse one: it may be a tick behind. */
+	cr_expect_geq(test_now_ms() - start, 85);
 	cr_expect_eq(world.served.status, GRPC_UNAVAILABLE);
 	cr_expect_str_eq(world.served.reason, "the server stops");
 	cr_expect_eq(world.called.status, GRPC_UNAVAILABLE);
