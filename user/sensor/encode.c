@@ -81,6 +81,11 @@ bool encode_room(struct encoder *encoder)
 	return encoder->lines.length < LINES_FULL;
 }
 
+bool encode_is_behind(const struct encoder *encoder)
+{
+	return encoder->stream && stream_is_behind(encoder->stream, wire_batch_size(encoder->batch));
+}
+
 static int flush_lines(struct encoder *encoder)
 {
 	struct buffer *lines = &encoder->lines;

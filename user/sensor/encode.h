@@ -31,6 +31,9 @@ int encode_open_stream(struct encoder **encoder, struct stream *stream, const st
 /* May more events be added now? */
 bool encode_room(struct encoder *encoder);
 
+/* Is there a queue before the receiver, so that what is not urgent had better not be added now? See stream_is_behind. */
+bool encode_is_behind(const struct encoder *encoder);
+
 /* Adds an event. Its sequence must follow the one before. */
 void encode_event(struct encoder *encoder, const struct event *event);
 

@@ -107,6 +107,11 @@ size_t loader_read(
 	return limit - ring->left;
 }
 
+bool loader_is_crowded(const struct loader *loader)
+{
+	return ring_holds(&loader->rings[KERNEL_RING_BULK]) > bpf_map__max_entries(loader->skeleton->maps.bulk) / 2;
+}
+
 int loader_wait_fd(const struct loader *loader)
 {
 	return loader->wait_fd;

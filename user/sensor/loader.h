@@ -87,6 +87,9 @@ ssize_t loader_processes(struct loader *loader, loader_callback *callback, void 
 size_t loader_read(
 	struct loader *loader, enum kernel_ring ring, loader_callback *callback, void *context, size_t limit);
 
+/* Is the bulk ring half full? */
+bool loader_is_crowded(const struct loader *loader);
+
 /* Readable (poll) when a ring calls: only between loader_sleep(true) and loader_sleep(false). */
 int loader_wait_fd(const struct loader *loader);
 

@@ -391,14 +391,29 @@ void pipeline_settle(struct pipeline *pipeline, uint64_t read_ns)
 	repeat_expire(repeats, pipeline->now_ns, BULK_SLICE);
 }
 
+/*
+ * What is under way to the collector is what an exec must wait for. While that is much, what is not urgent stays in its ring, if
+ * the ring has room.
+ */
+static bool bulk_waits(struct pipeline *pipeline)
+{
+	return encode_is_behind(pipeline->encoder) && !atomic_load(&pipeline->stopping) &&
+	       !loader_is_crowded(pipeline->loader);
+}
+
 /* Reads both rings, the critical one first and to its end. True if they were read empty. */
 static bool read_rings(struct pipeline *pipeline)
 {
 	size_t critical, bulk;
 
+	pipeline->bulk_waits = bulk_waits(pipeline);
 	if (!encode_room(pipeline->encoder))
 		return false;
 	critical = loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
+	if (pipeline->bulk_waits) {
+		pipeline->naps_left = NAPS;
+		return false;
+	}
 	bulk = loader_read(pipeline->loader, KERNEL_RING_BULK, pipeline_take_record, pipeline, BULK_SLICE);
 	if (critical + bulk > 0)
 		pipeline->naps_left = NAPS;
@@ -523,7 +538,7 @@ static int carry(struct pipeline *pipeline)
 		error = encode_flush(pipeline->encoder, pipeline->now_ns, false);
 		if (pipeline->repeats && repeat_due(pipeline->repeats, pipeline->now_ns))
 			empty = false;
-		if (empty || !encode_room(pipeline->encoder))
+		if (empty || pipeline->bulk_waits || !encode_room(pipeline->encoder))
 			wait_for_more(pipeline);
 	}
 	if (error == 0)

@@ -72,6 +72,7 @@ struct pipeline {
 	uint64_t bulk_ns;         /* records of the bulk ring up to this time have been read */
 	uint64_t next_tick_ns, next_clock_check_ns;
 	unsigned int naps_left;
+	bool bulk_waits; /* its ring is not read for now: the stream is behind */
 	uint64_t malformed;
 	uint64_t left_out[KERNEL_KINDS_END]; /* by the kernel, as far as it was told */
 	uint64_t next_guard_ns;

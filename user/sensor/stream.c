@@ -27,13 +27,20 @@ enum {
 	RETRY_MIN_MS = 100,
 	RETRY_MAX_MS = 5000,
 	FINISH_POLL_MS = 5,
+	WINDOW_MIN = 64 << 10, /* bytes under way that are never a queue */
+	WINDOW_FIRST = 256 << 10,
 };
+/* A queue before the collector is one of more than this, beside what an acknowledgement takes when nothing waits. */
+static const uint64_t queue_ns = 10ull * 1000 * 1000;
+static const uint64_t usual_window_ns =
+	10ull * 1000 * 1000 * 1000; /* in which that is looked for: the way may change */
 
 /* One batch, from stream_send until it is acknowledged and the connection has let go of it. */
 struct batch {
 	TAILQ_ENTRY(batch) entry;
 	struct buffer *bytes;
 	uint64_t first, last;
+	uint64_t sent_ns;    /* by the event thread */
 	unsigned references; /* of the queue, and of each connection that it was handed to */
 };
 
@@ -51,6 +58,7 @@ struct stream {
 	_Atomic uint64_t held_bytes; /* of batches that are not acknowledged */
 	_Atomic uint64_t held;       /* those batches */
 	_Atomic bool wants_room;
+	_Atomic uint64_t window; /* more than this under way is a queue; UINT64_MAX: no collector answers */
 
 	/* The stream's thread's. */
 	struct event_base *base;
@@ -60,8 +68,10 @@ struct stream {
 	bool greeted; /* the collector's hello has come: batches may go */
 	bool said_down;
 	unsigned retry_ms;
-	TAILQ_HEAD(batches, batch) batches; /* not acknowledged, in order */
-	struct batch *next;                 /* the first of them that was not handed to this connection, or NULL */
+	uint64_t usual_ns, least_ns, since_ns; /* the least that an acknowledgement took lately, and since then */
+	uint64_t window_bytes, cut_ns;         /* the window while a collector answers, and when it was made smaller */
+	TAILQ_HEAD(batches, batch) batches;    /* not acknowledged, in order */
+	struct batch *next;                    /* the first of them that was not handed to this connection, or NULL */
 };
 
 /* --- batches ---------------------------------------------------------------------------------------------------------- */
@@ -80,6 +90,44 @@ static void on_released(void *bytes, void *context)
 	batch_release(context);
 }
 
+static void set_window(struct stream *stream)
+{
+	atomic_store(&stream->window, stream->greeted ? stream->window_bytes : UINT64_MAX);
+}
+
+/* The least of these ten seconds, or of the ten before. */
+static uint64_t usual_time(struct stream *stream, uint64_t took_ns, uint64_t now_ns)
+{
+	if (stream->since_ns == 0 || now_ns - stream->since_ns > usual_window_ns) {
+		stream->usual_ns = stream->since_ns ? stream->least_ns : took_ns;
+		stream->least_ns = took_ns;
+		stream->since_ns = now_ns;
+	}
+	stream->least_ns = took_ns < stream->least_ns ? took_ns : stream->least_ns;
+	stream->usual_ns = took_ns < stream->usual_ns ? took_ns : stream->usual_ns;
+	return stream->usual_ns;
+}
+
+/*
+ * By delay, as TCP Vegas does (Brakmo and Peterson, 1995): the window grows while it is used and acknowledgements come as soon as they can, and is made
+ * smaller, once in each round, where they come late.
+ */
+static void note_acknowledged(struct stream *stream, const struct batch *batch)
+{
+	uint64_t now_ns = clock_boottime_ns(), took_ns = now_ns - batch->sent_ns;
+
+	if (took_ns <= usual_time(stream, took_ns, now_ns) + queue_ns) {
+		if (atomic_load(&stream->held_bytes) > stream->window_bytes / 2)
+			stream->window_bytes += batch->bytes->length / 8;
+	} else if (now_ns - stream->cut_ns > took_ns) {
+		stream->cut_ns = now_ns;
+		stream->window_bytes -= stream->window_bytes / 4;
+		if (stream->window_bytes < WINDOW_MIN)
+			stream->window_bytes = WINDOW_MIN;
+	}
+	set_window(stream);
+}
+
 /* Lets go of everything up to a sequence: it is on the collector's disk. */
 static void drop_stored(struct stream *stream, uint64_t stored)
 {
@@ -87,6 +135,7 @@ static void drop_stored(struct stream *stream, uint64_t stored)
 
 	while ((batch = TAILQ_FIRST(&stream->batches)) && batch->last <= stored) {
 		TAILQ_REMOVE(&stream->batches, batch, entry);
+		note_acknowledged(stream, batch);
 		if (stream->next == batch)
 			stream->next = TAILQ_FIRST(&stream->batches);
 		atomic_fetch_sub(&stream->held_bytes, batch->bytes->length);
@@ -143,6 +192,7 @@ static void on_message(void *context, struct grpc_call *call, const uint8_t *byt
 		grpc_call_cancel(call);
 		stream->call = NULL;
 		stream->greeted = false;
+		set_window(stream);
 		const struct timeval delay = {RETRY_MAX_MS / 1000, 0};
 
 		event_add(stream->retry_event, &delay);
@@ -155,6 +205,7 @@ static void on_message(void *context, struct grpc_call *call, const uint8_t *byt
 		drop_stored(stream, down->hello->stored);
 		stream->next = TAILQ_FIRST(&stream->batches);
 		stream->greeted = true;
+		set_window(stream);
 		send_batches(stream);
 	} else if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_ACK && stream->greeted) {
 		drop_stored(stream, down->ack->sequence);
@@ -185,6 +236,7 @@ static void on_done(void *context, struct grpc_call *call, enum grpc_status stat
 	(void)status;
 	stream->call = NULL;
 	stream->greeted = false;
+	set_window(stream);
 	say_down(stream, message);
 	stream->retry_ms = stream->retry_ms < RETRY_MAX_MS / 2 ? 2 * stream->retry_ms : RETRY_MAX_MS;
 	event_add(stream->retry_event, &delay); /* where the connection itself is still there */
@@ -265,6 +317,11 @@ bool stream_idle(const struct stream *stream)
 	return atomic_load(&stream->held) == 0;
 }
 
+bool stream_is_behind(const struct stream *stream, size_t waiting_bytes)
+{
+	return atomic_load(&stream->held_bytes) + waiting_bytes > atomic_load(&stream->window);
+}
+
 int stream_fd(const struct stream *stream)
 {
 	return stream->room_fd;
@@ -278,7 +335,8 @@ int stream_send(struct stream *stream, struct buffer *bytes, uint64_t first, uin
 
 	(void)!read(stream->room_fd, &calls, sizeof(calls)); /* whoever sends has seen that there is room */
 	if (batch) {
-		*batch = (struct batch){.bytes = bytes, .first = first, .last = last, .references = 1};
+		*batch = (struct batch){
+			.bytes = bytes, .first = first, .last = last, .references = 1, .sent_ns = clock_boottime_ns()};
 		atomic_fetch_add(&stream->held_bytes, bytes->length);
 		atomic_fetch_add(&stream->held, 1);
 		error = mailbox_send(stream->sent, batch);
@@ -353,6 +411,8 @@ int stream_open(struct stream **out, const struct stream_options *options)
 	stream->host = options->host;
 	stream->memory_bytes = options->memory_bytes;
 	stream->retry_ms = RETRY_MIN_MS;
+	stream->window_bytes = WINDOW_FIRST;
+	set_window(stream);
 	stream->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	stream->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = stream->room_fd < 0 || stream->stop_fd < 0 ? -errno : 0;

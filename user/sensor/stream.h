@@ -32,6 +32,12 @@ bool stream_room(struct stream *stream);
 /* Nothing waits for the collector: what comes now may leave at once. */
 bool stream_idle(const struct stream *stream);
 
+/*
+ * Is so much under way, with `waiting_bytes` that are to follow, that there is a queue before the collector? Then what is not urgent better waits
+ * where what is urgent can pass it. How much that is shows in the time that acknowledgements take. Never while no collector answers.
+ */
+bool stream_is_behind(const struct stream *stream, size_t waiting_bytes);
+
 /* Readable (POLLIN) once after stream_room had said no and there is room again. */
 int stream_fd(const struct stream *stream);
 

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stream to a collector that the test is: what is under way, and when it is a queue. */
+#include "sensor/stream.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collector/envelope.h"
+#include "event/wire.h"
+#include "taffrail/v1/stream.pb-c.h"
+#include "test_grpc.h"
+
+enum { PATH_BYTES = 4000 };
+
+static struct {
+	struct event_base *base;
+	struct grpc_server *server;
+	struct grpc_stream *peer; /* the sensor's; NULL: none */
+	struct stream *stream;
+	struct wire_batch *batch;
+	struct event_host host;
+	char folder[32];
+	uint64_t sent, received; /* last sequences */
+} test;
+
+static void send_down(const Taffrail__V1__Down *down)
+{
+	uint8_t bytes[256];
+
+	cr_assert_eq(grpc_stream_send(test.peer, bytes, taffrail__v1__down__pack(down, bytes)), 0);
+}
+
+static void on_up(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
+{
+	Taffrail__V1__Down down = TAFFRAIL__V1__DOWN__INIT;
+	Taffrail__V1__DownHello hello = TAFFRAIL__V1__DOWN_HELLO__INIT;
+	char why[WIRE_WHY_SIZE];
+	struct wire_events events;
+	enum envelope_kind kind;
+	struct text inside;
+
+	(void)data;
+	cr_assert_eq(envelope_open((struct text){(const char *)bytes, length}, &kind, &inside), 0);
+	test.peer = stream;
+	if (kind == ENVELOPE_HELLO) {
+		down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_HELLO;
+		down.hello = &hello;
+		send_down(&down);
+		return;
+	}
+	cr_assert_eq(wire_read(&events, inside.data, inside.length, why), 0, "%s", why);
+	test.received = events.last;
+	wire_free(&events);
+}
+
+static void acknowledge(void)
+{
+	Taffrail__V1__Down down = TAFFRAIL__V1__DOWN__INIT;
+	Taffrail__V1__Ack ack = TAFFRAIL__V1__ACK__INIT;
+
+	ack.sequence = test.received;
+	down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_ACK;
+	down.ack = &ack;
+	send_down(&down);
+}
+
+/* Runs the collector until the condition holds. */
+#define until(condition)                                                                                               \
+	do {                                                                                                           \
+		uint64_t end_ = test_now_ms() + 5000;                                                                  \
+		while (!(condition)) {                                                                                 \
+			cr_assert_lt(test_now_ms(), end_, "waited five seconds for: %s", #condition);                  \
+			event_base_loop(test.base, EVLOOP_NONBLOCK);                                                   \
+			usleep(500);                                                                                   \
+		}                                                                                                      \
+	} while (0)
+
+/* One batch of some `bytes`, which the collector has when this returns, and has not acknowledged. */
+static void send_bytes(size_t bytes)
+{
+	static char path[PATH_BYTES];
+	struct event event = {.action = EVENT_OPEN, .count = 1, .file.path = {path, sizeof(path)}};
+	uint64_t first = test.sent + 1;
+
+	memset(path, 'x', sizeof(path));
+	path[0] = '/';
+	while (wire_batch_size(test.batch) < bytes) {
+		event.sequence = ++test.sent;
+		wire_batch_add(test.batch, &event);
+	}
+	cr_assert_eq(
+		stream_send(test.stream, wire_batch_finish(test.batch, &test.host, first, test.sent), first, test.sent),
+		0);
+	until(test.received == test.sent);
+}
+
+static void set_up(void)
+{
+	static const struct grpc_handler handlers[] = {
+		{.path = "/taffrail.v1.Collector/Stream", .on_message = on_up},
+	};
+	const struct grpc_server_options options = {.handlers = handlers, .handler_count = 1};
+	struct grpc_address address;
+	char text[64], why[256];
+
+	strcpy(test.folder, "/tmp/taffrail-stream-XXXXXX");
+	cr_assert_not_null(mkdtemp(test.folder));
+	snprintf(text, sizeof(text), "unix:%s/socket", test.folder);
+	test.base = event_base_new();
+	test.host = (struct event_host){.id = TEXT_LITERAL("here"), .epoch = {1}};
+	cr_assert_eq(wire_batch_open(&test.batch), 0);
+	cr_assert_eq(stream_open(&test.stream,
+			     &(struct stream_options){.collector = text, .host = &test.host, .memory_bytes = 64 << 20}),
+		0);
+	cr_assert_not(stream_is_behind(test.stream, SIZE_MAX / 2), "nobody answers");
+	cr_assert_eq(grpc_server_open(test.base, &options, &test.server), 0);
+	cr_assert_eq(grpc_address_parse(text, &address, why, sizeof(why)), 0);
+	cr_assert_eq(grpc_server_listen(test.server, &address, NULL, why, sizeof(why)), 0, "%s", why);
+	until(stream_is_behind(test.stream, SIZE_MAX / 2));
+}
+
+static void tear_down(void)
+{
+	stream_close(test.stream);
+	grpc_server_close(test.server);
+	event_base_free(test.base);
+	wire_batch_close(test.batch);
+	rmdir(test.folder);
+}
+
+TestSuite(stream, .init = set_up, .fini = tear_down, .timeout = 60);
+
+Test(stream, what_is_under_way_is_a_queue_when_it_is_much)
+{
+	cr_assert_not(stream_is_behind(test.stream, 200 << 10));
+	cr_assert(stream_is_behind(test.stream, 300 << 10));
+	send_bytes(300 << 10);
+	cr_assert(stream_is_behind(test.stream, 0));
+	acknowledge();
+	until(stream_idle(test.stream));
+	cr_assert_not(stream_is_behind(test.stream, 0));
+}
+
+Test(stream, late_acknowledgements_make_it_smaller)
+{
+	for (unsigned int i = 0; i < 4; i++) {
+		send_bytes(10 << 10);
+		acknowledge();
+		until(stream_idle(test.stream));
+	}
+	for (unsigned int i = 0; i < 10; i++) {
+		send_bytes(10 << 10);
+		usleep(60000);
+		acknowledge();
+		until(stream_idle(test.stream));
+	}
+	cr_assert(stream_is_behind(test.stream, 100 << 10));
+	cr_assert_not(stream_is_behind(test.stream, 60 << 10), "so much never is one");
+}
+
+Test(stream, quick_ones_make_it_larger_where_it_is_used)
+{
+	for (unsigned int i = 0; i < 20; i++) {
+		send_bytes(10 << 10);
+		acknowledge();
+		until(stream_idle(test.stream));
+	}
+	cr_assert(stream_is_behind(test.stream, 300 << 10), "it was not used");
+	for (unsigned int i = 0; i < 500 && stream_is_behind(test.stream, 400 << 10); i++) {
+		send_bytes(300 << 10);
+		acknowledge();
+		until(stream_idle(test.stream));
+	}
+	cr_assert_not(stream_is_behind(test.stream, 400 << 10));
+}
+
+Test(stream, nothing_is_one_when_the_collector_is_gone)
+{
+	send_bytes(300 << 10);
+	cr_assert(stream_is_behind(test.stream, 0));
+	grpc_stream_finish(test.peer, GRPC_UNAVAILABLE, "it goes");
+	until(!stream_is_behind(test.stream, SIZE_MAX / 2));
+}
