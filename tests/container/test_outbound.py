@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What containers do towards others, judged by the detectors of behaviour: found once, with names and reasons."""
-from conftest import get, named
+from conftest import Documents, get, named
 
 # A connect to each of many ports of another pod, where nobody listens.
 SCAN = "for port in $(seq 7000 7059); do /bin/nc -w 1 {ip} $port </dev/null; done; sleep 30"
@@ -37,3 +37,15 @@ def test_repeated_calls_of_one_service_are_none(sensor, pods):
     assert client.wait() == 0
     sensor.wait(client, "connection_attempted", 60)
     assert sensor.of(client, "traffic_judged") == []
+
+
+def test_scan_is_found_whatever_is_recorded(start, pods, socket_path, tmp_path):
+    path = tmp_path / "record.yaml"
+    path.write_text("record: {kinds: [exec]}\n")
+    running = start("taffrail-sensor", "--stdout", "--no-rules", "--cri", socket_path, "--config", str(path))
+    running.ready()
+    sensor = Documents(running)
+    pod, target = pods(), pods()
+    container = pod.run("main", "/bin/sh", "-c", SCAN.format(ip=target.ip))
+    assert sensor.wait(container, "traffic_judged", 1, seconds=20)[0]["taffrail"]["detector"]["name"] == "scan"
+    assert sensor.of(container, "connection_attempted") == []

@@ -47,7 +47,8 @@ struct pipeline {
 	struct host *host;
 	struct coverage *coverage; /* NULL: of a recording */
 	struct policy *policy;
-	struct outbound *outbound; /* NULL: it is over */
+	struct outbound *outbound;   /* NULL: it is over */
+	uint64_t outbound_forgotten; /* flows and states that made room, as far as that was said */
 	struct buffer outbound_message;
 	uint64_t outbound_cause;       /* the number of the event that is being judged; 0: none */
 	struct detect *detect;         /* NULL: there are no rules */
@@ -129,7 +130,9 @@ void pipeline_judge(struct pipeline *pipeline, const struct record *record, cons
 /* Rules that were loaded anew, and findings that were held back; at every tick. */
 void pipeline_watch_rules(struct pipeline *pipeline, bool final);
 
-/* pipeline_outbound.c: detectors of behaviour, which watch the flows. 0 or -ENOMEM. */
+/* pipeline_outbound.c: detectors of behaviour, which watch the flows. The kinds that they need, whatever is recorded: bits 1 << enum event_action. */
+uint64_t pipeline_outbound_kinds(const struct pipeline *pipeline);
+/* 0 or -ENOMEM. */
 int pipeline_open_outbound(struct pipeline *pipeline);
 /* An event that has its names. `cause`: its number, 0: it is not recorded. */
 void pipeline_outbound_event(struct pipeline *pipeline, const struct event *event, uint64_t cause);

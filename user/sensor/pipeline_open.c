@@ -197,8 +197,9 @@ static int open_recording(struct pipeline *pipeline)
 /* After the clock, and before the kernel's programs, which hold it as constants. */
 static int open_policy(struct pipeline *pipeline)
 {
-	return policy_open(&pipeline->policy, &pipeline->settings->rules, pipeline_rules_kinds(pipeline->loaded),
-		pipeline->now_ns);
+	const uint64_t needed = pipeline_rules_kinds(pipeline->loaded) | pipeline_outbound_kinds(pipeline);
+
+	return policy_open(&pipeline->policy, &pipeline->settings->rules, needed, pipeline->now_ns);
 }
 
 static void canary_expected(void *context)

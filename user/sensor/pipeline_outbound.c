@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
+
 enum { TREE_MAX = 4 /* programs above the one that opens a file that are told of it */ };
 
 /* --- findings ------------------------------------------------------------------------------------------------------------- */
@@ -174,6 +176,16 @@ static void release_image(void *context, const struct event_process *process)
 	process_release(process);
 }
 
+uint64_t pipeline_outbound_kinds(const struct pipeline *pipeline)
+{
+	const bool *off = pipeline->settings->outbound_settings.off;
+
+	for (int rule = 0; rule < OUTBOUND_RULES_END; rule++)
+		if (!off[rule])
+			return 1ull << EVENT_CONNECT | 1ull << EVENT_ACCEPT | 1ull << EVENT_DISCONNECT;
+	return 0;
+}
+
 int pipeline_open_outbound(struct pipeline *pipeline)
 {
 	struct outbound_ops ops = {send_finding, send_held, hold_image, release_image, pipeline, 0};
@@ -188,11 +200,28 @@ int pipeline_open_outbound(struct pipeline *pipeline)
 	return error;
 }
 
+/* Whoever fills the tables makes the detectors forget: it is to be known. */
+static void say_forgotten(struct pipeline *pipeline)
+{
+	struct outbound_counters counters;
+	uint64_t forgotten;
+
+	outbound_counters(pipeline->outbound, &counters);
+	forgotten = flows_pushed_out(pipeline->flows) + counters.active_pushed_out + counters.detectors_pushed_out;
+	if (forgotten > pipeline->outbound_forgotten)
+		log_limited("detectors of behaviour: more flows, programs or peers at a time than there is room for: "
+			    "%llu were "
+			    "forgotten (outbound.active, outbound.p2p.detectors)",
+			(unsigned long long)(forgotten - pipeline->outbound_forgotten));
+	pipeline->outbound_forgotten = forgotten;
+}
+
 void pipeline_watch_outbound(struct pipeline *pipeline, bool final)
 {
 	if (!pipeline->outbound)
 		return;
 	outbound_tick(pipeline->outbound, pipeline->boot_unix_ns + pipeline->now_ns);
+	say_forgotten(pipeline);
 	if (!final)
 		return;
 	flows_watch(pipeline->flows, &(struct flows_watcher){0});
