@@ -223,13 +223,16 @@ static __noinline void sample_send(struct __sk_buff *packet, const struct sample
 	u32 out = message->out & 1, most = watch->names ? KERNEL_SAMPLE_NAME_BYTES : KERNEL_SAMPLE_BYTES;
 	u32 length = message->size < most ? message->size : most;
 	bool answer = !out && !watch->inbound && tuple->remote_port_be == bpf_htons(KERNEL_PORT_NAMES);
+	bool hello = tuple->protocol == IPPROTO_TCP && out != watch->inbound && !watch->number[out] &&
+		     is_hello(packet, message);
+	bool names = answer || hello;
 	struct kernel_sample *sample;
 
-	if (tuple->protocol == IPPROTO_TCP && out != watch->inbound && !watch->number[out] && is_hello(packet, message))
+	if (hello)
 		length = message->size < KERNEL_SAMPLE_NAME_BYTES ? message->size : KERNEL_SAMPLE_NAME_BYTES;
 	watch->left[out]--;
 	if (!scratch) {
-		if (answer)
+		if (names)
 			ring_unsent(KERNEL_ANSWER, KERNEL_RING_CRITICAL);
 		else
 			ring_unsent(KERNEL_SAMPLE, KERNEL_RING_BULK);
@@ -252,7 +255,7 @@ static __noinline void sample_send(struct __sk_buff *packet, const struct sample
 	length = ((length - 1) & (KERNEL_SAMPLE_NAME_BYTES - 1)) + 1;
 	if (bpf_skb_load_bytes(packet, message->at, scratch->record + sizeof(*sample), length) == 0) {
 		string_note(&sample->data, sizeof(*sample), length);
-		if (answer)
+		if (names)
 			ring_send(&sample->header, KERNEL_ANSWER, KERNEL_RING_CRITICAL, sizeof(*sample) + length);
 		else
 			ring_send(&sample->header, KERNEL_SAMPLE, KERNEL_RING_BULK, sizeof(*sample) + length);

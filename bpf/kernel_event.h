@@ -369,8 +369,8 @@ struct kernel_flow {
 
 /*
  * SAMPLE: the first bytes of one of a flow's first messages. It may come before the ACCEPT of its connection.
- * ANSWER: the same of what came from a server of names that this side had opened the flow to: it must be read before the
- * connects that follow it, so it takes their ring.
+ * ANSWER: the same of what names a flow, and so must be read before the records of flows that follow it, in their ring: what came
+ * from a server of names that this side had opened the flow to; the hello of a client of TLS.
  */
 struct kernel_sample {
 	struct kernel_header header;

@@ -293,7 +293,8 @@ static size_t told(void)
 
 Test(kernel_policy, the_network_is_left_out_as_a_whole)
 {
-	configure("record:\n  leave_out:\n    - kinds: [connect, accept, listen, send, disconnect]\n");
+	configure("outbound: {off: [p2p, mining, tor, scan, beacon, dns_tunnel, egress]}\n"
+		  "record:\n  leave_out:\n    - kinds: [connect, accept, listen, send, disconnect]\n");
 	cr_assert_eq(watch(talk, NULL), 0);
 	cr_assert_eq(told(), 0);
 	cr_assert_geq(filtered("connection_attempted"), 3);
