@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real clients, a real tracker, a real file: judged live by a sensor, and from a capture of the switch by taffrail p2p."""
 import datetime
-import json
 import os
 import shutil
 import subprocess
 import time
 
 import pytest
-from conftest import run
+from conftest import needs
+from watch import Watch
 
+pytestmark = needs("tcpdump", "aria2c", "transmission-cli", "transmission-create", "nsenter", "ip")
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peer.py")
 TRACKER, SEED = 1, 2
 SECONDS = 15  # from its first packet to the verdict
@@ -18,15 +19,13 @@ SECONDS = 15  # from its first packet to the verdict
 class Swarm:
     def __init__(self, network, tracked=True):
         self.network, self.folder = network, network.folder
-        self.capture = self.folder / "capture.pcap"
         (self.folder / "seed").mkdir()
         (self.folder / "seed" / "data").write_bytes(os.urandom(4 << 20))
         self.torrent = self.folder / "data.torrent"
         trackers = ["-t", "http://198.18.0.1:6969/announce", "-t", "udp://198.18.0.1:6969/announce"] if tracked else []
         subprocess.run(["transmission-create", "-o", self.torrent, *trackers, self.folder / "seed" / "data"], check=True,
                        stdout=subprocess.DEVNULL, env=dict(os.environ, HOME=str(self.folder)))
-        self.events = network.sensor()
-        self.tcpdump = network.start(0, "tcpdump", "-i", "switch", "-U", "-w", self.capture, "-s", "128")
+        self.watch = Watch(network)
         if tracked:
             self.track()
 
@@ -60,22 +59,14 @@ class Swarm:
 
     def judge(self, wait=20):
         time.sleep(wait)
-        self.tcpdump.terminate()
-        self.tcpdump.wait(10)
-        result = run("taffrail", "p2p", "--pcap", self.capture, "--json", timeout=60)
-        assert result.returncode == 0, result.stderr
-        documents = [json.loads(line) for line in result.stdout.splitlines()]
-        self.judged = {int(document["host"]["ip"].split(".")[-1]): document for document in documents if "." in document["host"]["ip"]}
+        self.judged = {int(ip.split(".")[-1]): document for ip, document in self.watch.judge().items() if "." in ip}
         return self
 
     def findings(self, number):
         """What the sensor has found of a host, in its order."""
-        found = []
-        for line in self.events.read_text().splitlines():
-            document = json.loads(line)
-            if document["event"]["kind"] == "alert" and document["container"]["id"] == self.network.container(number):
-                assert document["rule"]["name"] == "Peer-to-peer traffic", document
-                found.append(document)
+        found = self.watch.findings(number)
+        for document in found:
+            assert document["rule"]["name"] == "Peer-to-peer traffic", document
         return found
 
 
@@ -115,7 +106,7 @@ def test_default_clients_with_a_tracker(network):
     expect(swarm.judge(), (2, 3, 4, 5))
 
 
-@pytest.mark.skipif(not shutil.which("rtorrent"), reason="rtorrent is not installed")
+@needs("rtorrent")
 def test_rtorrent(network):
     swarm = Swarm(network)
     swarm.aria2(SEED, seed=True)
@@ -123,45 +114,6 @@ def test_rtorrent(network):
     network.host(3)
     network.start(3, "rtorrent", "-n", "-o", "system.daemon.set=true", "-d", network.folder / "rtorrent", swarm.torrent)
     expect(swarm.judge(), (2, 3))
-
-
-@pytest.mark.skipif(not shutil.which("syncthing"), reason="syncthing is not installed")
-def test_syncthing_is_not_bittorrent(network):
-    capture = network.folder / "capture.pcap"
-    network.start(0, "tcpdump", "-i", "switch", "-U", "-w", capture, "-s", "128")
-    for number in (2, 3):
-        network.host(number)
-        network.start(number, "syncthing", "serve", "--no-browser", "--no-restart", "--no-upgrade", "--home",
-                      network.folder / f"syncthing-{number}")
-    time.sleep(20)
-    result = run("taffrail", "p2p", "--pcap", capture, "--json", timeout=60)
-    documents = {document["host"]["ip"]: document for document in map(json.loads, result.stdout.splitlines())}
-    for number in (2, 3):
-        document = documents[f"198.18.0.{number}"]
-        assert document["family"] == "syncthing" and document["verdict"] == "confirmed", document
-
-
-@pytest.mark.skipif(not shutil.which("serf"), reason="serf is not installed")
-@pytest.mark.skipif(not shutil.which("nmap"), reason="nmap is not installed")
-def test_gossip_and_a_scanner(network):
-    """A cluster of serf's agents, and who scans it over TCP and UDP with probes of its list, those of peers among them."""
-    capture = network.folder / "capture.pcap"
-    network.start(0, "tcpdump", "-i", "switch", "-U", "-w", capture, "-s", "128")
-    agents = range(2, 14)
-    for number in agents:
-        network.host(number)
-        network.start(number, "serf", "agent", f"-node=n{number}", f"-bind=198.18.0.{number}",
-                      *([] if number == 2 else ["-retry-join=198.18.0.2", "-retry-interval=1s"]))
-    network.host(20)
-    network.start(20, "nmap", "-n", "-Pn", "-sS", "-sU", "-p", "T:1-200,6881-6889,7946,U:53,123,3478,6881,6969,7946,51413", "--max-retries", "1",
-                  "-T4", "198.18.0.2-30")
-    time.sleep(20)
-    result = run("taffrail", "p2p", "--pcap", capture, "--json", timeout=60)
-    documents = {document["host"]["ip"]: document for document in map(json.loads, result.stdout.splitlines())}
-    for number in (*agents, 20):
-        document = documents[f"198.18.0.{number}"]
-        print(number, document)
-        assert document["verdict"] == "none", document
 
 
 def test_encryption_forced(network):
@@ -186,7 +138,7 @@ def test_only_the_dht(network):
     swarm = Swarm(network, tracked=False)
     quiet = ("enable_lsd=false", "listen_interfaces=0.0.0.0:6881", "dht_bootstrap_nodes=", "dht_restrict_routing_ips=false")
     swarm.libtorrent(SEED, *quiet, seed=True)
-    network.wait_for_udp(SEED, 6881)
+    network.wait_for_port(SEED, 6881, "udp")
     swarm.libtorrent(3, *quiet, "dht_node=198.18.0.2:6881")
     swarm.libtorrent(4, *quiet, "dht_node=198.18.0.2:6881")
     expect(swarm.judge(), (2, 3, 4))
@@ -197,7 +149,7 @@ def test_peers_alone(network):
     swarm = Swarm(network, tracked=False)
     quiet = ("enable_lsd=false", "enable_dht=false", "listen_interfaces=0.0.0.0:6881")
     swarm.libtorrent(SEED, *quiet, seed=True)
-    network.wait_for_udp(SEED, 6881)
+    network.wait_for_port(SEED, 6881, "udp")
     swarm.libtorrent(3, *quiet, "peer=198.18.0.2:6881")
     swarm.libtorrent(4, *quiet, "peer=198.18.0.2:6881", "enable_outgoing_utp=false", "enable_incoming_utp=false")
     expect(swarm.judge(), (3, 4))
