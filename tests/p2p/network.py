@@ -41,7 +41,7 @@ class Network:
 
     def host(self, number, subnet="198.18.0", holds=(), hides=(), asks=None):
         """A host at SUBNET.NUMBER. All addresses of the ranges that it holds are its own, too; whoever is sent to those that it
-        hides hears nothing; hosts made later know the way to both. It asks the name server at `asks`."""
+        hides hears nothing; hosts of the subnet that are made later know the way to both. It asks the name server at `asks`."""
         pid = self.namespace()
         self.enter(self.switch, "ip", "link", "add", f"port{number}", "type", "veth", "peer", "name", "eth0", "netns", str(pid))
         self.enter(self.switch, "ip", "link", "set", f"port{number}", "master", "switch", "up")
@@ -53,7 +53,8 @@ class Network:
         for hidden in hides:
             self.enter(pid, "ip", "route", "add", "blackhole", hidden)
         for away, by in self.ways.items():
-            self.enter(pid, "ip", "route", "add", away, "via", by)
+            if by.startswith(f"{subnet}."):
+                self.enter(pid, "ip", "route", "add", away, "via", by)
         self.ways.update(dict.fromkeys((*holds, *hides), f"{subnet}.{number}"))
         self.hosts[number] = pid
         os.mkdir(self.cgroup(number))

@@ -226,7 +226,7 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
-SUBMIT = """
+SUBMIT = r"""
 import smtplib, sys
 with smtplib.SMTP("198.18.0.2", timeout=20) as server:
     for domain in sys.argv[1:]:
