@@ -125,11 +125,9 @@ class Network:
 
     def stop(self):
         for process in reversed(self.running):
-            try:
+            if process.poll() is None:  # else its number may be somebody else's by now
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+                process.wait()
         for number in self.hosts:
             self.remove(self.cgroup(number))
 

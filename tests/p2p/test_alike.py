@@ -3,6 +3,7 @@
 Real programs that look like peers in one way or another, judged live by a sensor, and from a capture of the switch by taffrail p2p:
 no alert, and the verdict none. Those that are peers of another kind are called by its name.
 """
+import hashlib
 import json
 import os
 import shutil
@@ -329,3 +330,182 @@ def test_ring_in_private_space(network):
     expect_none(watch, nodes)
     for number in range(2, 9):
         assert len(reached(watch, number, 16379, transport="tcp")) >= 6, number
+
+
+@needs("serf", "nmap")
+def test_gossip_and_scanners(network):
+    """A cluster of serf's agents; who scans it over TCP and UDP with probes of its list, those of peers among them; and by connects."""
+    watch = Watch(network)
+    agents = range(2, 14)
+    for number in agents:
+        network.host(number)
+        network.start(number, "serf", "agent", f"-node=n{number}", f"-bind=198.18.0.{number}",
+                      *([] if number == 2 else ["-retry-join=198.18.0.2", "-retry-interval=1s"]))
+    network.wait_for(2, lambda: network.finish(2, "serf", "members", status=None).count("alive") == len(agents), 20, "twelve members")
+    for number in (20, 21):
+        network.host(number)
+    network.start(20, "nmap", "-n", "-Pn", "-sS", "-sU", "-p", "T:1-200,6881-6889,7946,U:53,123,3478,6881,6969,7946,51413", "--max-retries", "1",
+                  "-T4", "198.18.0.2-30")
+    said = network.finish(21, "nmap", "-n", "-Pn", "-sT", "-p", "1-200,6881-6889,7946", "--max-retries", "0", "-T4", "198.18.0.2-13")
+    assert said.count("7946/tcp open") == len(agents), said
+    network.wait_for(20, lambda: b"Nmap done: 29" in network.log(20).read_bytes(), 40, "the end of the scan")
+    judged = expect_none(watch, agents, besides=(20, 21))
+    for number in (20, 21):
+        document = judged[f"198.18.0.{number}"]
+        show(document["host"]["ip"], document, len(reached(watch, number)))
+        assert document["verdict"] == "none" and document["family"] is None, document
+        print([found["message"] for found in watch.findings(number)])
+        assert {found["rule"]["name"] for found in watch.findings(number)} <= {"Port scan"}, watch.findings(number)
+    assert watch.findings(21), "connects are scans that a sensor sees"
+
+
+def expect_peers(watch, numbers, family):
+    """Peers of another kind: called by its name, by the sensor as well."""
+    time.sleep(LINGER)
+    judged = watch.judge()
+    for number in numbers:
+        document = judged[f"198.18.0.{number}"]
+        show(document["host"]["ip"], document, len(reached(watch, number)))
+        assert document["family"] == family and document["verdict"] == "confirmed", document
+        found = watch.findings(number)
+        assert found and {one["rule"]["name"] for one in found} == {"Peer-to-peer traffic"}, [one["message"] for one in found]
+        assert {one["taffrail"]["p2p"]["family"] for one in found} == {family}, [one["message"] for one in found]
+        assert found[-1]["taffrail"]["p2p"]["verdict"] == "confirmed", found[-1]
+
+
+@needs("syncthing")
+def test_syncthing_is_not_bittorrent(network):
+    watch = Watch(network)
+    for number in (2, 3):
+        network.host(number)
+        network.start(number, "syncthing", "serve", "--no-browser", "--no-restart", "--no-upgrade", "--home",
+                      network.folder / f"syncthing-{number}")
+    network.wait_for(2, lambda: watch.findings(2) and watch.findings(3), 30, "findings of both")
+    expect_peers(watch, (2, 3), "syncthing")
+
+
+@needs("monerod", "curl", "dnsmasq")
+def test_monero_is_not_bittorrent(network):
+    watch = Watch(network)
+    nodes = range(2, 6)
+    network.host(1)
+    serve_names(network, 1, {})
+    for number in nodes:
+        network.host(number, asks="198.18.0.1")
+        network.start(number, "monerod", "--non-interactive", "--data-dir", network.folder / f"monero-{number}", "--no-igd", "--no-zmq",
+                      "--check-updates", "disabled", "--disable-dns-checkpoints", "--p2p-bind-ip", f"198.18.0.{number}",
+                      *(f"--add-exclusive-node=198.18.0.{other}:18080" for other in nodes if other != number))
+
+    def meet():
+        answer = network.finish(3, "curl", "-s", "http://127.0.0.1:18081/get_info", status=None)
+        return answer.startswith("{") and json.loads(answer)["outgoing_connections_count"] == len(nodes) - 1
+
+    network.wait_for(3, meet, 40, "connections with the others")
+    expect_peers(watch, nodes, "blockchain")
+
+
+@needs("litecoind", "litecoin-cli")
+def test_litecoin_is_not_bittorrent(network):
+    watch = Watch(network)
+    nodes = range(2, 6)
+    for number in nodes:
+        network.host(number)
+        folder = network.folder / f"litecoin-{number}"
+        folder.mkdir()
+        network.start(number, "litecoind", f"-datadir={folder}", "-dnsseed=0", "-disablewallet", "-upnp=0", "-rpcuser=a", "-rpcpassword=b",
+                      *(f"-addnode=198.18.0.{other}" for other in nodes if other != number))
+
+    def meet():
+        answer = network.finish(3, "litecoin-cli", f"-datadir={network.folder}/litecoin-3", "-rpcuser=a", "-rpcpassword=b", "getconnectioncount", status=None)
+        return answer.strip().isdigit() and int(answer) >= len(nodes) - 1
+
+    network.wait_for(3, meet, 40, "connections with the others")
+    expect_peers(watch, nodes, "blockchain")
+
+
+APT = """
+Dir "{folder}"; Dir::State::status "{folder}/status"; Dir::Etc::sourcelist "{folder}/sources.list"; Dir::Etc::sourceparts "-";
+Dir::Etc::trusted "-"; Dir::Etc::trustedparts "-"; Dir::Bin::methods "/usr/lib/apt/methods"; Dir::Log "{folder}";
+APT::Sandbox::User "root"; Acquire::Languages "none";
+"""
+
+
+def make_packages(root, count):
+    """A flat repository of `count` packages that dpkg-deb has built."""
+    index = []
+    for at in range(count):
+        control = root / f"p{at}" / "DEBIAN" / "control"
+        control.parent.mkdir(parents=True)
+        control.write_text(f"Package: p{at}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@test>\nDescription: torrent\n")
+        (root / f"p{at}" / "data").write_bytes(os.urandom(20000))
+        package = root / f"p{at}.deb"
+        subprocess.run(["dpkg-deb", "-Znone", "--build", root / f"p{at}", package], check=True, stdout=subprocess.DEVNULL)
+        content = package.read_bytes()
+        index.append(control.read_text() + f"Filename: ./p{at}.deb\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n\n")
+    (root / "Packages").write_text("".join(index))
+
+
+@needs("apt-get", "dpkg-deb", "nginx", "wget", "dnsmasq")
+def test_downloads(network):
+    """60 packages by apt from three mirrors; and by wget 200 files from 40 hosts, among them one that only describes a torrent."""
+    watch = Watch(network)
+    network.host(1)
+    network.host(2, holds=["198.18.64.0/26"])
+    names = {f"mirror{at}.test": f"198.18.64.{1 + at}" for at in range(40)}
+    serve_names(network, 1, names)
+    root = network.folder / "repository"
+    make_packages(root, 60)
+    for at in range(200):
+        (root / f"file{at}.tar").write_bytes(os.urandom(1000))
+    (root / "image.iso.torrent").write_bytes(b"d8:announce31:http://tracker.test:6969/announce4:infod6:lengthi1e4:name1:aee")
+    serve_pages(network, 2, root)
+    for number in (3, 4):
+        network.host(number, asks="198.18.0.1")
+    folder = network.folder / "apt"
+    for each in ("etc/apt/preferences.d", "etc/apt/apt.conf.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
+        (folder / each).mkdir(parents=True)
+    (folder / "status").write_text("")
+    (folder / "sources.list").write_text("".join(f"deb [trusted=yes] http://mirror{at}.test/ ./\n" for at in range(3)))
+    (folder / "apt.conf").write_text(APT.format(folder=folder))
+    apt = ("env", f"APT_CONFIG={folder}/apt.conf", "apt-get", "-q", "-y")
+    network.finish(3, *apt, "update")
+    network.finish(3, *apt, "install", "--download-only", *(f"p{at}" for at in range(60)))
+    assert len(list((folder / "var/cache/apt/archives").glob("p*.deb"))) == 60
+    (network.folder / "urls").write_text("".join(f"http://mirror{at % 40}.test/file{at}.tar\n" for at in range(200)) +
+                                         "http://mirror7.test/image.iso.torrent\n")
+    taken = network.folder / "taken"
+    network.finish(4, "wget", "-q", "-P", taken, "-i", network.folder / "urls")
+    assert len(list(taken.iterdir())) == 201
+    expect_none(watch, (3, 4))
+    assert len(reached(watch, 3, 80)) == 3 and len(reached(watch, 4, 80)) == 40
+
+
+@needs("git", "nginx", "dnsmasq")
+def test_git(network):
+    """Clones over git's own protocol and over HTTP, of a repository whose name and content speak of peers."""
+    watch = Watch(network)
+    network.host(1)
+    network.host(2, holds=["198.18.64.0/26"])
+    names = {f"git{at}.test": f"198.18.64.{1 + at}" for at in range(10)}
+    serve_names(network, 1, names)
+    repository = network.folder / "served" / "bittorrent.git"
+    work = network.folder / "work"
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@test", "-C", work)
+    subprocess.run(["git", "init", "-q", work], check=True)
+    for at in range(20):
+        (work / "announce").write_text("BitTorrent protocol\n" * (at + 1))
+        subprocess.run([*git, "add", "announce"], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", f"announce {at}"], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", work, repository], check=True)
+    subprocess.run(["git", "-C", repository, "update-server-info"], check=True)
+    network.start(2, "git", "daemon", "--export-all", "--reuseaddr", f"--base-path={repository.parent}")
+    network.wait_for_port(2, 9418)
+    serve_pages(network, 2, repository.parent)
+    network.host(3, asks="198.18.0.1")
+    for at in range(10):
+        for way in ("git", "http"):
+            copy = network.folder / f"{way}-{at}"
+            network.finish(3, "git", "clone", "-q", f"{way}://git{at}.test/bittorrent.git", copy)
+            assert (copy / "announce").read_text().count("\n") == 20
+    expect_none(watch, (3,))
+    assert len(reached(watch, 3, 9418)) == 10 and len(reached(watch, 3, 80)) == 10
