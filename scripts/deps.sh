@@ -20,9 +20,13 @@ LINT=(git clang-format clang-tidy cppcheck shellcheck)
 KERNELS=(qemu-system-x86=qemu-system-x86_64 binutils cpio kmod python3 xz-utils zstd debian-archive-keyring)
 # A Kubernetes for make test-cluster, beside Go 1.24 or newer, which Debian 12 has not.
 CLUSTER=("${TEST[@]}" util-linux openssl)
-# Clients and a tracker, for make test TESTS=p2p.
+# Clients and a tracker, for make test TESTS=p2p; and what only looks like them. A machine has one mail server: another one stays.
 P2P=("${TEST[@]}" util-linux tcpdump aria2 transmission-cli python3-libtorrent opentracker rtorrent
-	syncthing serf nmap)
+	syncthing serf nmap dnsmasq-base=dnsmasq nginx-light=nginx openssl wget curl unbound nsd coturn python3-aiortc postfix=sendmail
+	prometheus prometheus-node-exporter redis-server monero litecoind)
+# Packages that would have their servers run on the machine itself, and at each start of it, and the names of their services.
+SERVERS=(opentracker=opentracker nginx-light=nginx unbound=unbound nsd=nsd coturn=coturn postfix=postfix prometheus=prometheus
+	prometheus-node-exporter=prometheus-node-exporter redis-server=redis-server)
 # The cross build; its libraries are fetched by sysroot.sh and not installed.
 ARM64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm=qemu-system-aarch64)
 
@@ -70,13 +74,14 @@ case "${ID:-} ${VERSION_CODENAME:-}" in
 *) echo "deps.sh: made for Debian 12, this is ${PRETTY_NAME:-unknown}: going on with the same package names" >&2 ;;
 esac
 
-# containerd and opentracker must not be started by their packages: the tests and the demonstration start their own. Debian's way to
+# containerd and the servers must not be started by their packages: the tests and the demonstration start their own. Debian's way to
 # say so is policy-rc.d; where the machine has one already, that one decides.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
 	trap 'rm -f $policy' EXIT
 	trap 'exit 1' INT TERM
-	printf '#!/bin/sh\ncase $1 in containerd* | opentracker*) exit 101 ;; esac\nexit 0\n' >$policy
+	stay=$(printf ' | %s*' "${SERVERS[@]##*=}")
+	printf '#!/bin/sh\ncase $1 in containerd*%s) exit 101 ;; esac\nexit 0\n' "$stay" >$policy
 	chmod 755 $policy
 fi
 
@@ -91,3 +96,13 @@ if ! "${apt[@]}" update </dev/null; then
 	echo "deps.sh: the package lists could not be renewed; trying with those that are here" >&2
 fi
 install || die "apt-get could not install: ${missing[*]}. Is the network there, and does /etc/apt/sources.list name a Debian mirror?"
+
+# Nor at the machine's next start: of the servers only those that came just now, since another may be the machine's own.
+for item in "${SERVERS[@]}"; do
+	case " ${missing[*]} " in *" ${item%%=*} "*) ;; *) continue ;; esac
+	if command -v systemctl >/dev/null; then
+		systemctl --quiet disable "${item##*=}" || echo "deps.sh: ${item##*=} stays enabled" >&2
+	elif [ -e "/etc/init.d/${item##*=}" ]; then
+		update-rc.d "${item##*=}" disable
+	fi
+done

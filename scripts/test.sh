@@ -10,7 +10,7 @@
 #                                                       emulated, less the slowest
 #   runtimes   the container suite on containerd 1.7 and 2, fetched; only when asked for
 #   cluster    pytest: a real Kubernetes, built here; only when it is asked for, for it takes minutes
-#   p2p        pytest: real BitTorrent clients in a network of their own; only when asked for
+#   p2p        pytest: real BitTorrent clients, and what only looks like them, in networks of their own; only when asked for
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit and container then.
 # One test of a suite by name: see tests/README.md.
@@ -182,7 +182,7 @@ for suite in $suites; do
 	kernel) criterion kernel 900 -j1 ;;
 	container) pytest container 1200 ;;
 	contract) pytest contract 900 ;;
-	p2p) pytest p2p 600 ;;
+	p2p) pytest p2p 1200 ;;
 	interop | fuzz | house | guests | runtimes | cluster) $suite ;;
 	esac
 done
