@@ -75,9 +75,10 @@ def test_crawlers(network):
     access = serve_pages(network, 2, root, tls=True)
     for number in (5, 6, 7):
         network.host(number, asks="198.18.0.1")
-    network.finish(5, "wget", "-q", "-r", "-l", "1", "-H", "--no-check-certificate", "--tries=1", "--timeout=3", "-P", network.folder / "crawled",
+    crawled = network.folder / "crawled"
+    network.finish(5, "wget", "-q", "-r", "-l", "1", "-H", "--no-check-certificate", "--tries=1", "--timeout=3", "-P", crawled,
                    "http://start.test/start.html", status=None)
-    assert len([1 for name in names if (network.folder / "crawled" / name / "index.html").exists()]) == 300
+    assert len([name for name in names if (crawled / name / "index.html").exists()]) == 300
     asked = network.folder / "urls"
     asked.write_text("".join(f'url = "{page}"\noutput = /dev/null\n' for page in (*pages, *(f"http://{name}/" for name in gone))))
     codes = network.finish(6, "curl", "-s", "-k", "-Z", "--parallel-immediate", "--parallel-max", "50", "--connect-timeout", "4", "-w",
@@ -108,7 +109,7 @@ ROOTS, TOPS, LEAVES = 13, ("com", "net", "org", "info"), 100
 
 @needs("unbound", "nsd")
 def test_resolver(network):
-    """It asks root, top-level domains and 100 zones of two servers each, of which one in ten is gone; and, for another, for names of peers."""
+    """Root, top-level domains and 100 zones of two servers each, of which one in ten is gone; and, for another, names of peers."""
     watch = Watch(network)
     network.host(5, holds=["198.18.80.0/24"])
     network.host(6, holds=["198.18.81.0/24"])
@@ -116,7 +117,8 @@ def test_resolver(network):
     roots = [f"198.18.80.{1 + at}" for at in range(ROOTS)]
     hints = [line for at, ip in enumerate(roots) for line in (f". NS r{at}.root-servers.net.", f"r{at}.root-servers.net. A {ip}")]
     tops = {top: [f"198.18.81.{1 + at * 4 + each}" for each in range(4)] for at, top in enumerate(TOPS)}
-    leaves = {f"d{at}.{TOPS[at % 4]}": [f"198.18.82.{1 + 2 * at}", f"198.18.8{3 if at % 5 == 0 else 2}.{2 + 2 * at}"] for at in range(LEAVES)}
+    leaves = {f"d{at}.{TOPS[at % 4]}": [f"198.18.82.{1 + 2 * at}", f"198.18.8{3 if at % 5 == 0 else 2}.{2 + 2 * at}"]
+              for at in range(LEAVES)}
     leaves["bittorrent.com"] = leaves["opentrackr.org"] = ["198.18.82.240", "198.18.82.241"]
 
     def delegate(zones, suffix):
@@ -126,7 +128,7 @@ def test_resolver(network):
     many = [f"big A 203.0.113.{at}" for at in range(1, 201)]
     serve_zones(network, 5, roots, {".": [*hints, *delegate(tops, "")]})
     serve_zones(network, 6, sum(tops.values(), []),
-                {f"{top}.": [f"@ NS ns{at}" for at in range(4)] + [f"ns{at} A {ip}" for at, ip in enumerate(servers)] + delegate(leaves, f".{top}")
+                {f"{top}.": [*(f"@ NS ns{at}\nns{at} A {ip}" for at, ip in enumerate(servers)), *delegate(leaves, f".{top}")]
                  for top, servers in tops.items()})
     serve_zones(network, 7, sorted({ip for servers in leaves.values() for ip in servers if not ip.startswith("198.18.83.")}),
                 {f"{zone}.": ["@ NS ns0", "@ NS ns1", f"ns0 A {servers[0]}", f"ns1 A {servers[1]}",
@@ -173,8 +175,8 @@ def test_webrtc(network):
         pytest.skip("not installed: python3-aiortc")
     watch = Watch(network)
     network.host(1)
-    network.start(1, "turnserver", "-n", "--listening-ip=198.18.0.1", "--stun-only", "--no-cli", "--no-tls", "--no-dtls", "--log-file=stdout",
-                  f"--pidfile={network.folder}/turn.pid", f"--userdb={network.folder}/turn.db")
+    network.start(1, "turnserver", "-n", "--listening-ip=198.18.0.1", "--stun-only", "--no-cli", "--no-tls", "--no-dtls",
+                  "--log-file=stdout", f"--pidfile={network.folder}/turn.pid", f"--userdb={network.folder}/turn.db")
     network.wait_for_port(1, 3478, "udp")
     peers = range(3, 9)
     meeting = network.folder / "meeting"
@@ -280,7 +282,8 @@ def test_prometheus(network):
     places = {2: ("10.1.0", 5, "10.1.64"), 3: ("198.18.0", 6, "198.18.64")}
     for number, (subnet, exporter, targets) in places.items():
         network.host(exporter, subnet, holds=[f"{targets}.0/24"], hides=[f"{targets[:-1]}5.0/24"])
-        network.start(exporter, "prometheus-node-exporter", "--web.listen-address=:9100", "--collector.disable-defaults", "--collector.loadavg")
+        network.start(exporter, "prometheus-node-exporter", "--web.listen-address=:9100", "--collector.disable-defaults",
+                      "--collector.loadavg")
         network.wait_for_port(exporter, 9100)
     for number, (subnet, exporter, targets) in places.items():
         network.host(number, subnet)
@@ -314,14 +317,18 @@ def test_ring_in_private_space(network):
         network.host(number, "10.2.0")
         folder = network.folder / f"redis-{number}"
         folder.mkdir()
-        network.start(number, "redis-server", "--bind", f"10.2.0.{number}", "--port", "6379", "--cluster-enabled", "yes", "--cluster-node-timeout",
-                      "3000", "--dir", folder, "--save", "", "--protected-mode", "no")
+        network.start(number, "redis-server", "--bind", f"10.2.0.{number}", "--port", "6379", "--cluster-enabled", "yes",
+                      "--cluster-node-timeout", "3000", "--dir", folder, "--save", "", "--protected-mode", "no")
     for number in nodes:
         network.wait_for_port(number, 6379)
     made = network.finish(2, "redis-cli", "--cluster", "create", *(f"10.2.0.{number}:6379" for number in nodes), "--cluster-replicas", "2",
                           "--cluster-yes")
     assert "All 16384 slots covered" in made, made
-    network.wait_for(2, lambda: "cluster_known_nodes:9" in network.finish(2, "redis-cli", "-h", "10.2.0.2", "cluster", "info"), 20, "nine nodes")
+
+    def known():
+        return "cluster_known_nodes:9" in network.finish(2, "redis-cli", "-h", "10.2.0.2", "cluster", "info")
+
+    network.wait_for(2, known, 20, "nine nodes")
     for number in range(30):
         assert "OK" in network.finish(3, "redis-cli", "-c", "-h", "10.2.0.3", "set", f"key{number}", "announce")
     for number in (9, 10):
@@ -344,8 +351,8 @@ def test_gossip_and_scanners(network):
     network.wait_for(2, lambda: network.finish(2, "serf", "members", status=None).count("alive") == len(agents), 20, "twelve members")
     for number in (20, 21):
         network.host(number)
-    network.start(20, "nmap", "-n", "-Pn", "-sS", "-sU", "-p", "T:1-200,6881-6889,7946,U:53,123,3478,6881,6969,7946,51413", "--max-retries", "1",
-                  "-T4", "198.18.0.2-30")
+    network.start(20, "nmap", "-n", "-Pn", "-sS", "-sU", "-p", "T:1-200,6881-6889,7946,U:53,123,3478,6881,6969,7946,51413",
+                  "--max-retries", "1", "-T4", "198.18.0.2-30")
     said = network.finish(21, "nmap", "-n", "-Pn", "-sT", "-p", "1-200,6881-6889,7946", "--max-retries", "0", "-T4", "198.18.0.2-13")
     assert said.count("7946/tcp open") == len(agents), said
     network.wait_for(20, lambda: b"Nmap done: 29" in network.log(20).read_bytes(), 40, "the end of the scan")
@@ -392,8 +399,8 @@ def test_monero_is_not_bittorrent(network):
     serve_names(network, 1, {})
     for number in nodes:
         network.host(number, asks="198.18.0.1")
-        network.start(number, "monerod", "--non-interactive", "--data-dir", network.folder / f"monero-{number}", "--no-igd", "--no-zmq", "--rpc-ssl", "disabled",
-                      "--check-updates", "disabled", "--disable-dns-checkpoints", "--p2p-bind-ip", f"198.18.0.{number}",
+        network.start(number, "monerod", "--non-interactive", "--data-dir", network.folder / f"monero-{number}", "--no-igd", "--no-zmq",
+                      "--rpc-ssl", "disabled", "--check-updates", "disabled", "--disable-dns-checkpoints", "--p2p-bind-ip", f"198.18.0.{number}",
                       *(f"--add-exclusive-node=198.18.0.{other}:18080" for other in nodes if other != number))
 
     def meet():
@@ -417,7 +424,8 @@ def test_litecoin_is_not_bittorrent(network):
                       *(f"-addnode=198.18.0.{other}" for other in nodes if other != number))
 
     def meet():
-        answer = network.finish(3, "litecoin-cli", f"-datadir={network.folder}/litecoin-3", "-rpcuser=a", "-rpcpassword=b", "getconnectioncount", status=None)
+        answer = network.finish(3, "litecoin-cli", f"-datadir={network.folder}/litecoin-3", "-rpcuser=a", "-rpcpassword=b",
+                                "getconnectioncount", status=None)
         return answer.strip().isdigit() and int(answer) >= len(nodes) - 1
 
     network.wait_for(3, meet, 40, "connections with the others")
@@ -442,13 +450,15 @@ def make_packages(root, count):
         package = root / f"p{at}.deb"
         subprocess.run(["dpkg-deb", "-Znone", "--build", root / f"p{at}", package], check=True, stdout=subprocess.DEVNULL)
         content = package.read_bytes()
-        index.append(control.read_text() + f"Filename: ./p{at}.deb\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n\n")
+        digest = hashlib.sha256(content).hexdigest()
+        index.append(control.read_text() + f"Filename: ./p{at}.deb\nSize: {len(content)}\nSHA256: {digest}\n\n")
     (root / "Packages").write_text("".join(index))
 
 
-@needs("apt-get", "dpkg-deb", "nginx", "wget", "dnsmasq")
+@needs("apt-get", "dpkg-deb", "nginx", "wget", "aria2c", "dnsmasq")
 def test_downloads(network):
-    """60 packages by apt from three mirrors; and by wget 200 files from 40 hosts, among them one that only describes a torrent."""
+    """60 packages by apt from three mirrors; by wget 200 files from 40 hosts, one of which only describes a torrent; and by a
+    client of BitTorrent the same files, over HTTP."""
     watch = Watch(network)
     network.host(1)
     network.host(2, holds=["198.18.64.0/26"])
@@ -460,7 +470,7 @@ def test_downloads(network):
         (root / f"file{at}.tar").write_bytes(os.urandom(1000))
     (root / "image.iso.torrent").write_bytes(b"d8:announce31:http://tracker.test:6969/announce4:infod6:lengthi1e4:name1:aee")
     serve_pages(network, 2, root)
-    for number in (3, 4):
+    for number in (3, 4, 5):
         network.host(number, asks="198.18.0.1")
     folder = network.folder / "apt"
     for each in ("etc/apt/preferences.d", "etc/apt/apt.conf.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
@@ -472,13 +482,15 @@ def test_downloads(network):
     network.finish(3, *apt, "update")
     network.finish(3, *apt, "install", "--download-only", *(f"p{at}" for at in range(60)))
     assert len(list((folder / "var/cache/apt/archives").glob("p*.deb"))) == 60
-    (network.folder / "urls").write_text("".join(f"http://mirror{at % 40}.test/file{at}.tar\n" for at in range(200)) +
-                                         "http://mirror7.test/image.iso.torrent\n")
-    taken = network.folder / "taken"
-    network.finish(4, "wget", "-q", "-P", taken, "-i", network.folder / "urls")
-    assert len(list(taken.iterdir())) == 201
-    expect_none(watch, (3, 4))
-    assert len(reached(watch, 3, 80)) == 3 and len(reached(watch, 4, 80)) == 40
+    files = [f"http://mirror{at % 40}.test/file{at}.tar" for at in range(200)]
+    (network.folder / "files").write_text("\n".join(files))
+    (network.folder / "all").write_text("\n".join((*files, "http://mirror7.test/image.iso.torrent")))
+    taken = {number: network.folder / f"taken-{number}" for number in (4, 5)}
+    network.finish(4, "wget", "-q", "-P", taken[4], "-i", network.folder / "all")
+    network.finish(5, "aria2c", "-q", "-j", "16", "-d", taken[5], "-i", network.folder / "files")
+    assert len(list(taken[4].iterdir())) == 201 and len(list(taken[5].iterdir())) == 200
+    expect_none(watch, (3, 4, 5))
+    assert [len(reached(watch, number, 80, transport="tcp")) for number in (3, 4, 5)] == [3, 40, 40]
 
 
 @needs("git", "nginx", "dnsmasq")
