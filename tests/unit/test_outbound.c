@@ -271,6 +271,35 @@ Test(outbound, scans)
 	world_close(world);
 }
 
+/* nmap as root: packets of its own making, by a raw socket, that no flow tells of. */
+Test(outbound, a_scan_by_raw_packets)
+{
+	struct world *world = world_open();
+	struct event_address end;
+
+	world_execs(world, "/usr/bin/nmap", "nmap\0-sS\000198.18.0.0/28\0");
+	for (unsigned int i = 0; i < 12 * 200; i++) {
+		end = end_at("198.18", i % 12, (uint16_t)(1 + i / 12));
+		outbound_raw(world->outbound, &world->who, IPPROTO_TCP, &end, world->now_ns);
+	}
+	world_tick(world, 4 * second);
+	world_tick(world, 4 * second);
+	expect(world, OUTBOUND_SCAN, P2P_CONFIRMED, "packets that it made itself");
+	cr_assert_null(strstr(world->found[0].text, "in vain"), "nobody knows: %s", world->found[0].text);
+	cr_assert_eq(world->found_count, 1);
+	world_close(world);
+
+	world = world_open(); /* as many, but pings: no ports */
+	for (unsigned int i = 0; i < 300; i++) {
+		end = end_at("198.18", i, 0);
+		outbound_raw(world->outbound, &world->who, IPPROTO_ICMP, &end, world->now_ns);
+	}
+	end = end_at("198.18", 1, 80); /* and one end, again and again */
+	for (unsigned int i = 0; i < 300; i++)
+		outbound_raw(world->outbound, &world->who, IPPROTO_TCP, &end, world->now_ns);
+	world_expect_nothing(world);
+}
+
 /* Who has scanned is named, not who came after it. */
 Test(outbound, a_scan_is_its_processs)
 {

@@ -210,3 +210,34 @@ Test(outbound_alike, many_ports_that_answer)
 	}
 	world_expect_nothing(world);
 }
+
+/* Another port for each probe, and nobody there: that is how routes are traced. A scan has other ports. */
+Test(outbound_alike, routes_that_are_traced)
+{
+	static const struct {
+		uint16_t first, count;
+		bool raw;
+	} tracers[] = {{33434, 90, false}, {44444, 90, false}, {33000, 1000, true}};
+	struct world *world;
+
+	for (size_t each = 0; each < sizeof(tracers) / sizeof(tracers[0]); each++) {
+		world = world_open();
+		for (unsigned int i = 0; i < tracers[each].count; i++) {
+			struct event_address end = end_at("198.18", 8, (uint16_t)(tracers[each].first + i));
+
+			if (tracers[each].raw)
+				outbound_raw(world->outbound, &world->who, IPPROTO_UDP, &end, world->now_ns);
+			else
+				flow_begin(world, IPPROTO_UDP, end, NULL);
+			world_tick(world, second / 20);
+		}
+		world_expect_nothing(world);
+	}
+	world = world_open();
+	for (unsigned int i = 0; i < 200; i++)
+		flow_begin(world, IPPROTO_UDP, end_at("198.18", 8, (uint16_t)(1000 + i)), NULL);
+	world_tick(world, 4 * second);
+	world_tick(world, 4 * second);
+	cr_assert_eq(world_verdict(world, OUTBOUND_SCAN), P2P_CONFIRMED);
+	world_close(world);
+}

@@ -186,6 +186,15 @@ static uint64_t take_bytes(struct outbound_state *state, struct flow *flow)
 	return out;
 }
 
+/* One more was opened: who opens several is looked at for scans. */
+static void count_opened(struct outbound_state *state)
+{
+	if (state->opened >= SCAN_AFTER || ++state->opened < SCAN_AFTER)
+		return;
+	state->scan = scan_open();
+	state->outbound->counters.without_memory += !state->scan;
+}
+
 static void opened_flow(struct outbound_state *state, struct flow *flow, bool outside, uint64_t now_ns)
 {
 	bool begun = !flow->marks.begun && !flow->partial, answered, failed;
@@ -197,10 +206,8 @@ static void opened_flow(struct outbound_state *state, struct flow *flow, bool ou
 	flow->marks.begun = true;
 	answered = flow->state == FLOW_ESTABLISHED || flow->packets_in > 0;
 	failed = flow->state == FLOW_REFUSED || flow->state == FLOW_TIMED_OUT;
-	if (begun && state->opened < SCAN_AFTER && ++state->opened == SCAN_AFTER) {
-		state->scan = scan_open();
-		state->outbound->counters.without_memory += !state->scan;
-	}
+	if (begun)
+		count_opened(state);
 	if (state->scan && !flow->partial &&
 		(begun || answered != flow->marks.answered || failed != flow->marks.failed))
 		scan_flow(state, flow, begun, now_ns);
@@ -251,6 +258,32 @@ void outbound_flow(struct outbound *outbound, const struct outbound_who *who, st
 	}
 	outbound_judge(state, now_ns);
 	outbound->flow = NULL;
+}
+
+void outbound_raw(struct outbound *outbound, const struct outbound_who *who, uint8_t transport,
+	const struct event_address *remote, uint64_t now_ns)
+{
+	struct flow packet = {.start_ns = now_ns,
+		.last_ns = now_ns,
+		.local = {.family = remote->family},
+		.remote = *remote,
+		.transport = transport,
+		.state = transport == IPPROTO_TCP ? FLOW_SYN_SENT : FLOW_OPEN};
+	struct outbound_state *state;
+
+	if ((transport != IPPROTO_TCP && transport != IPPROTO_UDP) ||
+		(remote->family != AF_INET && remote->family != AF_INET6))
+		return;
+	state = outbound_state_of(outbound, who, true);
+	if (!state)
+		return;
+	outbound_hold(state, who->process);
+	outbound_vote(state, who->process);
+	outbound_activate(state);
+	count_opened(state);
+	if (state->scan)
+		scan_raw(state, &packet, now_ns);
+	outbound_judge(state, now_ns);
 }
 
 static void take_dns(

@@ -3,7 +3,7 @@
  * What workloads do towards others, judged: peers, mining, Tor, scans, beacons, tunnels in DNS, unusual egress. One object for
  * all that one owner watches; it keeps a state for each container and program, and tells of what it finds:
  *
- *	outbound_open → outbound_exec, outbound_file, outbound_flow, outbound_message, outbound_dns, outbound_tick …
+ *	outbound_open → outbound_exec, outbound_file, outbound_flow, outbound_raw, outbound_message, outbound_dns, outbound_tick …
  *	              → outbound_forget → outbound_close
  *
  * Each of these may call ops.finding: once when a detector's verdict is first reached, again when it rises, and once in a long
@@ -71,6 +71,7 @@ const char *outbound_rule_name(enum outbound_rule rule);
 	REASON(SCAN, SCAN_ENDS, 45, "ends tried")                                                                      \
 	REASON(SCAN, SCAN_MANY, 15, "many times what is suspicious")                                                   \
 	REASON(SCAN, SCAN_FRUITLESS, 20, "of them nearly all in vain")                                                 \
+	REASON(SCAN, SCAN_RAW, 20, "packets that it made itself, whose answers no socket tells")                       \
 	REASON(SCAN, SCAN_PROGRAM, 15, "starts of a program that scans")                                               \
 	REASON(BEACON, BEACON_INTERVALS, 35, "regular intervals")                                                      \
 	REASON(BEACON, BEACON_SIZES, 25, "regular sizes")                                                              \
@@ -255,6 +256,12 @@ bool outbound_file(
  * notes and marks say what was counted.
  */
 void outbound_flow(struct outbound *outbound, const struct outbound_who *who, struct flow *flow, uint64_t now_ns);
+/*
+ * A raw socket has sent a packet of this transport (IPPROTO_TCP, IPPROTO_UDP; others are none of scans) to an end: there is no flow,
+ * and whether somebody answers is not known. Each end of a socket need be told once only.
+ */
+void outbound_raw(struct outbound *outbound, const struct outbound_who *who, uint8_t transport,
+	const struct event_address *remote, uint64_t now_ns);
 /* A message of a flow that outbound_flow has told. */
 void outbound_message(struct outbound *outbound, const struct outbound_who *who, struct flow *flow,
 	const struct flow_message *message);

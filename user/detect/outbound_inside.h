@@ -219,8 +219,9 @@ void tor_flow(struct outbound_state *state, const struct flow *flow, uint64_t no
 void tor_message(struct outbound_state *state, const struct flow *flow, const struct flow_message *message,
 	enum payload_kind kind);
 
-/* scan.c: `begun`: the flow was opened just now; else its state has changed. NULL without memory. */
+/* scan.c: `begun`: the flow was opened just now; else its state has changed. NULL without memory. Of a raw packet it is known no more. */
 struct outbound_scan *scan_open(void);
+void scan_raw(struct outbound_state *state, const struct flow *packet, uint64_t now_ns);
 void scan_flow(struct outbound_state *state, const struct flow *flow, bool begun, uint64_t now_ns);
 void scan_tick(struct outbound_state *state, uint64_t now_ns);
 

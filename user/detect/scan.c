@@ -11,12 +11,18 @@
 
 enum { SLOTS = 8, BITS = 256, BITS_ALL = 1024, WORDS = BITS / 64, WORDS_ALL = BITS_ALL / 64, TURNS = 2 };
 
+/*
+ * Who traces a route sends datagrams to ports where nobody is, another one for each probe: from 33434 (traceroute) and 44444
+ * (tracepath) up to 255 hops and three probes for each; mtr from 33000 on, and by a raw socket, as long as it runs.
+ */
+enum { TRACE_PROBES = 255 * 3, TRACEROUTE = 33434, TRACEPATH = 44444, MTR = 33000 };
+
 /* Of one port the hosts, or of one host the ports. */
 struct slot {
 	struct event_address address; /* of ports: without an address */
 	uint8_t transport;
 	uint64_t begin_ns, last_ns;
-	uint32_t tried_count, named;
+	uint32_t tried_count, named, raw;
 	/* What was tried just now waits for its answer: in `fresh`, then in `waiting`, each for so long. */
 	uint64_t fresh[WORDS], waiting[WORDS], tried[WORDS], answered[WORDS];
 };
@@ -25,7 +31,7 @@ struct outbound_scan {
 	struct slot ports[SLOTS], hosts[SLOTS];
 	struct {
 		uint64_t begin_ns;
-		uint32_t tried_count, named;
+		uint32_t tried_count, named, raw;
 		uint64_t fresh[WORDS_ALL], waiting[WORDS_ALL], tried[WORDS_ALL], answered[WORDS_ALL];
 	} all;
 	uint64_t epoch_ns;  /* since when `fresh` is */
@@ -95,7 +101,7 @@ struct target {
 	enum outbound_reason reason;
 	enum outbound_setting least;
 	const uint64_t *tried, *answered;
-	unsigned int words, named, tries;
+	unsigned int words, named, raw, tries;
 	const char *name; /* "port 22/tcp", "198.18.0.1"; empty: of all */
 };
 
@@ -125,8 +131,9 @@ static void judge(struct outbound_state *state, const struct target *target, uin
 	static const enum outbound_reason kinds[] = {OUTBOUND_SCAN_HOSTS, OUTBOUND_SCAN_PORTS, OUTBOUND_SCAN_ENDS};
 	static const char *const words[] = {"hosts tried on ", "ports tried of ", "ends tried"};
 	uint64_t least = outbound_setting(state, target->least);
-	struct outbound_offer offers[6] = {
-		{.reason = OUTBOUND_SCAN_MANY}, {.reason = OUTBOUND_SCAN_FRUITLESS}, {.reason = OUTBOUND_SCAN_PROGRAM}};
+	struct outbound_offer offers[7] = {{.reason = OUTBOUND_SCAN_MANY}, {.reason = OUTBOUND_SCAN_FRUITLESS},
+		{.reason = OUTBOUND_SCAN_PROGRAM}, {.reason = OUTBOUND_SCAN_RAW}};
+	bool raw = target->raw > target->tries / 2; /* then it is not known what was in vain */
 	unsigned int different, vain;
 
 	if (!is_scan(state, target, &different, &vain))
@@ -136,7 +143,11 @@ static void judge(struct outbound_state *state, const struct target *target, uin
 		snprintf(offers[0].what, sizeof(offers[0].what), "%llu times what is suspicious (%llu)",
 			(unsigned long long)(different / least), (unsigned long long)least);
 	}
-	if (vain * 100ull >= different * outbound_setting(state, OUTBOUND_SET_SCAN_FRUITLESS)) {
+	if (raw) {
+		offers[3].percent = 100;
+		snprintf(offers[3].what, sizeof(offers[3].what), "%u %s", target->raw,
+			"packets that it made itself, whose answers no socket tells");
+	} else if (vain * 100ull >= different * outbound_setting(state, OUTBOUND_SET_SCAN_FRUITLESS)) {
 		offers[1].percent = 100;
 		snprintf(offers[1].what, sizeof(offers[1].what), "about %u of %u in vain", vain, different);
 	}
@@ -146,7 +157,7 @@ static void judge(struct outbound_state *state, const struct target *target, uin
 		snprintf(offers[2].sample, sizeof(offers[2].sample), "%s", state->command);
 	}
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		struct outbound_offer *offer = &offers[3 + i];
+		struct outbound_offer *offer = &offers[4 + i];
 
 		*offer = (struct outbound_offer){.reason = kinds[i], .percent = kinds[i] == target->reason ? 100 : 0};
 		if (offer->percent)
@@ -168,8 +179,8 @@ static void judge_slot(struct outbound_state *state, const struct slot *slot, en
 	else
 		flow_end_format(name, &slot->address);
 	judge(state,
-		&(struct target){
-			reason, least, slot->tried, slot->answered, WORDS, slot->named, slot->tried_count, name},
+		&(struct target){reason, least, slot->tried, slot->answered, WORDS, slot->named, slot->raw,
+			slot->tried_count, name},
 		now_ns);
 }
 
@@ -190,55 +201,81 @@ void scan_tick(struct outbound_state *state, uint64_t now_ns)
 	}
 	judge(state,
 		&(struct target){OUTBOUND_SCAN_ENDS, OUTBOUND_SET_SCAN_ENDS, scan->all.tried, scan->all.answered,
-			WORDS_ALL, scan->all.named, scan->all.tried_count, ""},
+			WORDS_ALL, scan->all.named, scan->all.raw, scan->all.tried_count, ""},
 		now_ns);
 }
 
-static void mark(struct slot *slot, uint64_t hash, bool begun, bool answered, bool named)
+/* What there is to tell of a flow, or of a packet without one. */
+struct sign {
+	bool begun, answered, named, raw;
+};
+
+static void mark(struct slot *slot, uint64_t hash, struct sign sign, uint64_t now_ns)
 {
-	if (begun) {
+	slot->last_ns = now_ns;
+	if (sign.begun) {
 		slot->tried_count++;
-		slot->named += named;
+		slot->named += sign.named;
+		slot->raw += sign.raw;
 		outbound_bit_set(slot->fresh, hash, BITS);
 	}
-	if (answered)
+	if (sign.answered)
 		outbound_bit_set(slot->answered, hash, BITS);
 }
 
-void scan_flow(struct outbound_state *state, const struct flow *flow, bool begun, uint64_t now_ns)
+static bool is_trace(const struct flow *flow, bool raw)
+{
+	uint16_t port = flow->remote.port;
+
+	return flow->transport == IPPROTO_UDP &&
+	       ((port >= TRACEROUTE && port < TRACEROUTE + TRACE_PROBES) ||
+		       (port >= TRACEPATH && port < TRACEPATH + TRACE_PROBES) || (raw && port >= MTR));
+}
+
+static void take(struct outbound_state *state, const struct flow *flow, struct sign sign, uint64_t now_ns)
 {
 	struct outbound_scan *scan = state->scan;
 	uint64_t window_ns = outbound_time(state, OUTBOUND_SET_SCAN_WINDOW), end;
-	bool answered = flow->state == FLOW_ESTABLISHED || flow->packets_in > 0, named = flow->name.length > 0;
 	struct slot *slot;
 
 	/* Names are asked of many servers, and many do not answer: that is a resolver. */
-	if (flow->remote.port == PORT_DNS || flow_address_is_many(&flow->remote))
+	if (flow->remote.port == PORT_DNS || flow_address_is_many(&flow->remote) || is_trace(flow, sign.raw))
 		return;
 	end = outbound_end_hash(state, &flow->remote, flow->transport);
-	slot = find(scan->ports, flow, true, begun, now_ns, window_ns);
-	if (slot) {
-		mark(slot, outbound_host_hash(state, &flow->remote), begun, answered, named);
-		slot->last_ns = now_ns;
-	}
-	slot = find(scan->hosts, flow, false, begun, now_ns, window_ns);
-	if (slot) {
-		mark(slot, end, begun, answered, named);
-		slot->last_ns = now_ns;
-	}
+	slot = find(scan->ports, flow, true, sign.begun, now_ns, window_ns);
+	if (slot)
+		mark(slot, outbound_host_hash(state, &flow->remote), sign, now_ns);
+	slot = find(scan->hosts, flow, false, sign.begun, now_ns, window_ns);
+	if (slot)
+		mark(slot, end, sign, now_ns);
 	if (scan->all.begin_ns == 0 || now_ns - scan->all.begin_ns > window_ns) {
 		memset(&scan->all, 0, sizeof(scan->all));
 		scan->all.begin_ns = now_ns;
 	}
-	scan->all.tried_count += begun;
-	scan->all.named += begun && named;
-	if (begun)
+	scan->all.tried_count += sign.begun;
+	scan->all.named += sign.begun && sign.named;
+	scan->all.raw += sign.begun && sign.raw;
+	if (sign.begun)
 		outbound_bit_set(scan->all.fresh, end, BITS_ALL);
-	if (answered)
+	if (sign.answered)
 		outbound_bit_set(scan->all.answered, end, BITS_ALL);
-	if (!begun)
+	if (!sign.begun)
 		return;
 	if (scan->turns == 0)
 		scan->epoch_ns = now_ns;
 	scan->turns = TURNS;
+}
+
+void scan_flow(struct outbound_state *state, const struct flow *flow, bool begun, uint64_t now_ns)
+{
+	take(state, flow,
+		(struct sign){.begun = begun,
+			.answered = flow->state == FLOW_ESTABLISHED || flow->packets_in > 0,
+			.named = flow->name.length > 0},
+		now_ns);
+}
+
+void scan_raw(struct outbound_state *state, const struct flow *packet, uint64_t now_ns)
+{
+	take(state, packet, (struct sign){.begun = true, .raw = true}, now_ns);
 }

@@ -138,6 +138,11 @@ void pipeline_outbound_event(struct pipeline *pipeline, const struct event *even
 		if (event->outcome == EVENT_SUCCESS)
 			feed_open(pipeline, &who, event);
 		break;
+	case EVENT_SEND:
+		if (event->network.type == SOCK_RAW && !event->network.ingress)
+			outbound_raw(pipeline->outbound, &who, (uint8_t)event->network.protocol,
+				&event->network.destination, event->time_ns);
+		break;
 	default: break;
 	}
 	pipeline->outbound_cause = 0;
