@@ -23,7 +23,7 @@ CLUSTER=("${TEST[@]}" util-linux openssl)
 # Clients and a tracker, for make test TESTS=p2p; and what only looks like them. A machine has one mail server: another one stays.
 P2P=("${TEST[@]}" util-linux tcpdump aria2 transmission-cli python3-libtorrent opentracker rtorrent
 	syncthing serf nmap dnsmasq-base=dnsmasq nginx-light=nginx openssl wget curl unbound nsd coturn python3-aiortc postfix=sendmail
-	prometheus prometheus-node-exporter redis-server monero litecoind)
+	prometheus prometheus-node-exporter redis-server monero litecoind traceroute iputils-tracepath mtr-tiny)
 # Packages that would have their servers run on the machine itself, and at each start of it, and the names of their services.
 SERVERS=(opentracker=opentracker nginx-light=nginx unbound=unbound nsd=nsd coturn=coturn postfix=postfix prometheus=prometheus
 	prometheus-node-exporter=prometheus-node-exporter redis-server=redis-server)

@@ -341,7 +341,8 @@ def test_ring_in_private_space(network):
 
 @needs("serf", "nmap")
 def test_gossip_and_scanners(network):
-    """A cluster of serf's agents; who scans it over TCP and UDP with probes of its list, those of peers among them; and by connects."""
+    """A cluster of serf's agents; who scans it over TCP and UDP with probes of its list, those of peers among them, by raw packets; and who
+    does it by connects."""
     watch = Watch(network)
     agents = range(2, 14)
     for number in agents:
@@ -362,8 +363,26 @@ def test_gossip_and_scanners(network):
         show(document["host"]["ip"], document, len(reached(watch, number)))
         assert document["verdict"] == "none" and document["family"] is None, document
         print([found["message"] for found in watch.findings(number)])
-        assert {found["rule"]["name"] for found in watch.findings(number)} <= {"Port scan"}, watch.findings(number)
-    assert watch.findings(21), "connects are scans that a sensor sees"
+        assert {found["rule"]["name"] for found in watch.findings(number)} == {"Port scan"}, watch.findings(number)
+
+
+@needs("traceroute", "tracepath", "mtr", "busybox")
+def test_traced_routes(network):
+    """To an end that nobody answers for: another port for each probe, up to thirty hops."""
+    watch = Watch(network)
+    network.host(1, hides=["198.18.99.0/24"])
+    tracers = {2: ("traceroute", "-n", "-w", "1"), 3: ("busybox", "traceroute", "-n", "-w", "1", "-q", "2", "-m", "12"),
+               4: ("tracepath", "-n", "-m", "8"), 5: ("mtr", "-n", "-r", "-c", "4", "-u")}
+    for number, command in tracers.items():
+        network.host(number)
+        network.start(number, *command, "198.18.99.1")
+    network.wait_for(2, lambda: b"\n30 " in network.log(2).read_bytes(), 40, "thirty hops")
+    time.sleep(15)
+    expect_none(watch, tracers)
+    for number, least in ((2, 90), (3, 20), (4, 15), (5, 20)):
+        ports = {document["destination"]["port"] for document in watch.documents(number, "connection_attempted", "send")
+                 if document.get("network", {}).get("transport") == "udp"}
+        assert len(ports) >= least, (number, ports)
 
 
 def expect_peers(watch, numbers, family):
