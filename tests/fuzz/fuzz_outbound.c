@@ -142,6 +142,18 @@ static void ask(struct world *world, const struct outbound_who *who, struct inpu
 	outbound_dns(world->outbound, who, &dns, next(input) & 1, world->now_ns);
 }
 
+static void send_raw(struct world *world, const struct outbound_who *who, struct input *input)
+{
+	uint8_t how = next(input);
+	struct event_address remote = {.family = how & 1   ? AF_INET
+						 : how & 2 ? AF_INET6
+							   : AF_PACKET,
+		.bytes = {10, 1, 1, next(input)},
+		.port = (uint16_t)(next(input) << (how >> 5))};
+
+	outbound_raw(world->outbound, who, how & 4 ? IPPROTO_TCP : how & 8 ? IPPROTO_UDP : how, &remote, world->now_ns);
+}
+
 static void execute(struct world *world, const struct outbound_who *who, struct input *input)
 {
 	struct event_process *process = &world->programs[who->process - world->programs];
@@ -181,6 +193,8 @@ static void step(struct world *world, struct input *input)
 	case 7:
 		if (what == 7)
 			outbound_forget(world->outbound, world->container_id);
+		else
+			send_raw(world, &who, input);
 		break;
 	}
 }
