@@ -449,14 +449,15 @@ static void tick(struct pipeline *pipeline, bool final)
 {
 	const struct kernel_counters *counters = NULL;
 
-	if (pipeline->now_ns >= pipeline->next_clock_check_ns) {
-		pipeline->boot_unix_ns = clock_unix_offset_ns();
-		pipeline->next_clock_check_ns = pipeline->now_ns + clock_check_ns;
-	}
 	loader_flows(pipeline->loader, pipeline->now_ns);
 	if (loader_counters(pipeline->loader, pipeline->counters, (size_t)pipeline->cpus * pipeline->lanes) == 0 &&
 		read_rings(pipeline))
 		counters = pipeline->counters;
+	/* Behind the records that were read just now: a recording tells it with the tick. */
+	if (pipeline->now_ns >= pipeline->next_clock_check_ns) {
+		pipeline->boot_unix_ns = clock_unix_offset_ns();
+		pipeline->next_clock_check_ns = pipeline->now_ns + clock_check_ns;
+	}
 	pipeline_tick(pipeline, counters, final);
 	if (policy_due(pipeline->policy, pipeline->now_ns, final) &&
 		loader_policy_counts(pipeline->loader, pipeline->left_out) == 0)
