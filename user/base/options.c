@@ -27,11 +27,13 @@ int options_wrong(const char *format, ...)
 
 static void print_option(const char *name, const char *argument, const char *help)
 {
-	char left[40];
+	static char left[80]; /* with those of before that share this line */
+	size_t length = strlen(left);
 
-	snprintf(left, sizeof(left), "--%s%s%s", name, argument ? " " : "", argument ? argument : "");
+	snprintf(left + length, sizeof(left) - length, "%s--%s%s%s", length ? " " : "", name, argument ? " " : "",
+		argument ? argument : "");
 	for (const char *line = help; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-		printf("  %-24s%.*s\n", left, (int)strcspn(line, "\n"), line);
+		printf("  %-23s %.*s\n", left, (int)strcspn(line, "\n"), line);
 		left[0] = '\0';
 	}
 }
@@ -45,8 +47,8 @@ static void print_help(const struct program_spec *program)
 		print_option("config", "FILE", "read the configuration (YAML) from FILE");
 		print_option("set", "KEY=VALUE", "set a key of the configuration; beats the file");
 	}
-	print_option("help", NULL, "print this help");
-	print_option("version", NULL, "print the version");
+	print_option("help", NULL, NULL);
+	print_option("version", NULL, "print this help; the version");
 	if (program->notes)
 		printf("\n%s\n", program->notes);
 }

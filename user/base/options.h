@@ -14,7 +14,7 @@ struct option_spec {
 	const char *name;     /* without the dashes: "collector" */
 	const char *argument; /* how --help shows its value: "ADDR"; NULL: the option takes none and sets "true" */
 	const char *key;
-	const char *help; /* one line, or lines separated by \n */
+	const char *help; /* one line, or lines separated by \n; NULL: it shares the next one's line */
 };
 
 struct program_spec {
