@@ -103,7 +103,7 @@ int grpc_call_start(struct grpc_call *call)
 	int32_t id;
 
 	headers[count++] = grpc_nv(":method", "POST");
-	headers[count++] = grpc_nv(":scheme", "http");
+	headers[count++] = grpc_nv(":scheme", client->tls ? "https" : "http");
 	headers[count++] = grpc_nv(":path", call->path);
 	headers[count++] = grpc_nv(":authority", client->authority);
 	headers[count++] = grpc_nv("te", "trailers");

@@ -13,6 +13,7 @@
 #include "grpc/client_inside.h"
 #include "grpc/connect.h"
 #include "grpc/header.h"
+#include "grpc/tls_inside.h"
 
 #define MESSAGE_BYTES (4U << 20)
 #define WINDOW_BYTES (4U << 20)
@@ -20,6 +21,7 @@
 #define CONNECT_MS 10000
 #define KEEPALIVE_MS 30000
 #define KEEPALIVE_TIMEOUT_MS 20000
+#define KEEPALIVE_CALM_MS (5 * 60 * 1000 + 10000) /* gRPC's servers: five minutes */
 #define RETRY_MAX_MS 30000
 
 static void client_hold(struct grpc_client *client)
@@ -35,6 +37,7 @@ static void client_release(struct grpc_client *client)
 		event_free(client->timer);
 	free((char *)client->options.authority);
 	free((char *)client->options.user_agent);
+	free((char *)client->options.tls_name);
 	free(client);
 }
 
@@ -135,10 +138,16 @@ void grpc_client_on_goaway(void *context, uint32_t error_code, const char *text)
 
 	client_hold(client);
 	client->state = GRPC_CLIENT_DRAINING;
-	/* gRPC's word for "you ask too often" (grpc/proposal/A8): the next connection asks half as often. */
+	/*
+	 * gRPC's word for "you ask too often" (grpc/proposal/A8): the next connection asks half as often, and no more often
+	 * than its servers bear by default, so that they have to say it once.
+	 */
 	if (error_code == NGHTTP2_ENHANCE_YOUR_CALM && strcmp(text, "too_many_pings") == 0 &&
-		client->options.keepalive_ms < GRPC_NEVER / 2)
+		client->options.keepalive_ms < GRPC_NEVER / 2) {
 		client->options.keepalive_ms *= 2;
+		if (client->options.keepalive_ms < KEEPALIVE_CALM_MS)
+			client->options.keepalive_ms = KEEPALIVE_CALM_MS;
+	}
 	snprintf(reason, sizeof(reason), "the peer says goodbye: %s%s%s", nghttp2_http2_strerror(error_code),
 		*text ? ", " : "", text);
 	if (first && client->options.on_draining && !client->drain)
@@ -146,19 +155,20 @@ void grpc_client_on_goaway(void *context, uint32_t error_code, const char *text)
 	client_release(client);
 }
 
-static int client_link(struct grpc_client *client, struct bufferevent *stream, bool plain)
+static int client_link(struct grpc_client *client, struct bufferevent *stream, enum grpc_carrier carrier)
 {
 	const struct grpc_link_limits limits = {
 		.window_bytes = client->options.window_bytes,
 		.max_buffered_bytes = client->options.max_buffered_bytes,
 		.handshake_timeout_ms = GRPC_NEVER, /* the client's own timer */
 		.header_timeout_ms = GRPC_NEVER,    /* the calls' deadlines */
+		.message_timeout_ms = GRPC_NEVER,
 		.idle_timeout_ms = GRPC_NEVER,
 		.keepalive_ms = client->options.keepalive_ms,
 		.keepalive_timeout_ms = client->options.keepalive_timeout_ms,
 	};
 
-	return grpc_link_open(client->base, stream, &grpc_call_role, client, &limits, plain, &client->link);
+	return grpc_link_open(client->base, stream, &grpc_call_role, client, &limits, carrier, &client->link);
 }
 
 static void client_on_connected(void *context, int socket_or_error, const char *reason)
@@ -173,13 +183,16 @@ static void client_on_connected(void *context, int socket_or_error, const char *
 	}
 	grpc_connect_close(client->connect);
 	client->connect = NULL;
-	stream = bufferevent_socket_new(client->base, socket_or_error, BEV_OPT_CLOSE_ON_FREE);
+	if (client->options.tls)
+		stream = grpc_tls_connect(client->options.tls, client->base, socket_or_error, client->options.tls_name);
+	else
+		stream = bufferevent_socket_new(client->base, socket_or_error, BEV_OPT_CLOSE_ON_FREE);
 	if (!stream) {
 		close(socket_or_error);
 		client_go_down(client, -ENOMEM, "out of memory");
 		return;
 	}
-	error = client_link(client, stream, true);
+	error = client_link(client, stream, client->options.tls ? GRPC_OVER_TLS : GRPC_OVER_SOCKET);
 	if (error) {
 		bufferevent_free(stream);
 		client_go_down(client, error, strerror(-error));
@@ -188,8 +201,8 @@ static void client_on_connected(void *context, int socket_or_error, const char *
 
 static int client_connect(struct grpc_client *client)
 {
-	int error = grpc_connect_open(client->base, &client->address, !client->options.insecure, client_on_connected,
-		client, &client->connect);
+	int error = grpc_connect_open(client->base, &client->address, !client->options.insecure && !client->options.tls,
+		client_on_connected, client, &client->connect);
 
 	if (error)
 		return error;
@@ -207,7 +220,10 @@ static void client_on_timer(evutil_socket_t fd, short what, void *argument)
 	(void)what;
 	if (client->state == GRPC_CLIENT_CONNECTING) {
 		client_go_down(client, -ETIMEDOUT,
-			client->link ? "connected, but no HTTP/2 SETTINGS came in time" : "no connection in time");
+			!client->link ? "no connection in time"
+			: client->link->carrier == GRPC_OVER_TLS && !grpc_tls_is_up(client->link->stream)
+				? "connected, but the TLS handshake was not finished in time"
+				: "connected, but no HTTP/2 SETTINGS came in time");
 	} else if (client->state == GRPC_CLIENT_DOWN) {
 		error = client_connect(client);
 		if (error)
@@ -229,9 +245,7 @@ static int client_take_options(struct grpc_client *client, const struct grpc_cli
 
 	if (given)
 		*options = *given;
-	options->authority = options->user_agent = NULL; /* not ours to free yet */
-	if (options->tls)
-		return -EOPNOTSUPP;
+	options->authority = options->user_agent = options->tls_name = NULL; /* not ours to free yet */
 	options->max_message_bytes = or_default(options->max_message_bytes, MESSAGE_BYTES);
 	options->window_bytes = or_default(options->window_bytes, WINDOW_BYTES);
 	options->max_buffered_bytes = or_default(options->max_buffered_bytes, SIZE_MAX);
@@ -249,7 +263,10 @@ static int client_take_options(struct grpc_client *client, const struct grpc_cli
 		grpc_address_format(&client->address, text, sizeof(text));
 	options->authority = strdup(given && given->authority ? given->authority : text);
 	options->user_agent = strdup(given && given->user_agent ? given->user_agent : "taffrail-grpc-c");
-	return options->authority && options->user_agent ? 0 : -ENOMEM;
+	options->tls_name = strdup(given && given->tls_name                    ? given->tls_name
+				   : client->address.kind == GRPC_ADDRESS_INET ? client->address.host
+									       : "localhost");
+	return options->authority && options->user_agent && options->tls_name ? 0 : -ENOMEM;
 }
 
 static int client_new(struct event_base *base, const struct grpc_address *address,
@@ -288,7 +305,7 @@ int grpc_client_open(struct event_base *base, const struct grpc_address *address
 	if (address->kind == GRPC_ADDRESS_INET && (!address->port || !address->host[0]))
 		return -EINVAL;
 	/* What a name means is seen when it is looked up. */
-	if (!(options && options->insecure) && !grpc_address_is_loopback(address) &&
+	if (!(options && (options->insecure || options->tls)) && !grpc_address_is_loopback(address) &&
 		grpc_address_endpoints(address, &endpoint, 1) > 0)
 		return -EPERM;
 	error = client_new(base, address, options, &client);
@@ -311,7 +328,7 @@ int grpc_client_open_on(struct event_base *base, struct bufferevent *stream, con
 	if (error)
 		return error;
 	client->attached = true;
-	error = client_link(client, stream, false);
+	error = client_link(client, stream, GRPC_OVER_STREAM);
 	if (error) {
 		client_release(client);
 		return error;

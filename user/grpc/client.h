@@ -40,7 +40,8 @@ struct grpc_client_options {
 	 * No connection any more, or none came about. Every call's on_done has been called. `error` is 0 after an
 	 * orderly end (drained), else -errno: -ECONNREFUSED, -ENOENT (no such socket), -ETIMEDOUT (connect or
 	 * keep-alive), -ECONNRESET (the peer went away), -EPROTO (it does not speak HTTP/2 as it should),
-	 * -EHOSTUNREACH (the name is not known), -EPERM (plain text to an address that is not loopback).
+	 * -EHOSTUNREACH (the name is not known), -EPERM (plain text to an address that is not loopback),
+	 * -EKEYREJECTED (either side refuses the other's certificate).
 	 * `reason` is a sentence for the log. May be NULL.
 	 */
 	void (*on_down)(void *context, int error, const char *reason);
@@ -55,14 +56,16 @@ struct grpc_client_options {
 	uint32_t retry_max_ms;         /* ... doubling up to this, each time a random half to the whole of it; 30 s */
 	const char *authority;         /* the :authority header; the address's text, "localhost" for a unix socket */
 	const char *user_agent;        /* "taffrail-grpc-c" */
-	struct grpc_tls *tls;          /* NULL: plain text. TLS is not built in yet: anything else is -EOPNOTSUPP */
-	bool insecure;                 /* allow plain text to any address; else loopback and unix sockets only */
+	struct grpc_tls *tls;          /* NULL: plain text; else it must outlive the client */
+	const char *
+		tls_name; /* what the server's certificate must be for; the address's host, "localhost" for a unix socket */
+	bool insecure; /* allow plain text to any address; else loopback and unix sockets only */
 };
 
 /*
  * Start to connect. `address` and `options` are copied (options may be NULL). Returns 0 with *client set; the outcome
  * comes as on_up or on_down. -ENOMEM; -EINVAL (no port, options out of range); -EPERM: plain text to an address that
- * is known not to be loopback; -EOPNOTSUPP: see tls.
+ * is known not to be loopback.
  */
 int grpc_client_open(struct event_base *base, const struct grpc_address *address,
 	const struct grpc_client_options *options, struct grpc_client **client);

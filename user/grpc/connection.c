@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One peer's connection to the server: its limits, its age, its end. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 
 #include "grpc/header.h"
 #include "grpc/server_inside.h"
+#include "grpc/tls_inside.h"
 
 static void connection_hold(struct grpc_connection *connection)
 {
@@ -23,6 +25,8 @@ static void connection_release(struct grpc_connection *connection)
 	if (connection->age)
 		event_free(connection->age);
 	grpc_server_release(connection->server);
+	free(connection->identity);
+	free(connection->peer);
 	free(connection);
 }
 
@@ -57,6 +61,8 @@ static void connection_on_down(void *context, int error, const char *reason)
 	grpc_message_decode((const uint8_t *)reason, strlen(reason), why, sizeof(why));
 	if (error == -ETIMEDOUT)
 		server->counters.connections_timed_out++;
+	else if (error == -EKEYREJECTED)
+		server->counters.certificates_refused++;
 	else if (error && error != -ECONNRESET)
 		server->counters.protocol_errors++;
 	if (error && error != -ECONNRESET && server->options.on_trouble && !server->closed)
@@ -117,6 +123,24 @@ static int connection_arm_age(struct grpc_connection *connection)
 	return 0;
 }
 
+/* Its certificate's first name goes with it into every word about it. */
+static void connection_on_secured(void *context)
+{
+	struct grpc_connection *connection = context;
+	struct grpc_identity *identity = grpc_tls_identity(connection->link->stream);
+	char *peer = NULL;
+
+	if (!identity || asprintf(&peer, "%s (%s)", connection->peer,
+				 identity->count ? identity->names[0] : "no name that can be used") < 0) {
+		free(identity);
+		grpc_link_down(connection->link, -ENOMEM, "out of memory");
+		return;
+	}
+	free(connection->peer);
+	connection->peer = peer;
+	connection->identity = identity;
+}
+
 static void connection_on_ready(void *context)
 {
 	(void)context;
@@ -137,6 +161,7 @@ static int connection_on_begin(void *context, int32_t id)
 
 static const struct grpc_role connection_role = {
 	.server = true,
+	.secured = connection_on_secured,
 	.ready = connection_on_ready,
 	.goaway = connection_on_goaway,
 	.begin = connection_on_begin,
@@ -151,7 +176,7 @@ static const struct grpc_role connection_role = {
 	.down = connection_on_down,
 };
 
-static int connection_link(struct grpc_connection *connection, struct bufferevent *stream, bool plain)
+static int connection_link(struct grpc_connection *connection, struct bufferevent *stream, enum grpc_carrier carrier)
 {
 	const struct grpc_server_options *options = &connection->server->options;
 	const struct grpc_link_limits limits = {
@@ -160,34 +185,36 @@ static int connection_link(struct grpc_connection *connection, struct buffereven
 		.max_streams = options->max_streams,
 		.handshake_timeout_ms = options->handshake_timeout_ms,
 		.header_timeout_ms = options->header_timeout_ms,
+		.message_timeout_ms = options->message_timeout_ms,
 		.idle_timeout_ms = options->idle_timeout_ms,
 		.keepalive_ms = options->keepalive_ms,
 		.keepalive_timeout_ms = options->keepalive_timeout_ms,
 	};
 
 	return grpc_link_open(
-		connection->server->base, stream, &connection_role, connection, &limits, plain, &connection->link);
+		connection->server->base, stream, &connection_role, connection, &limits, carrier, &connection->link);
 }
 
-int grpc_connection_open(struct grpc_server *server, struct bufferevent *stream, const char *peer, bool plain)
+int grpc_connection_open(
+	struct grpc_server *server, struct bufferevent *stream, const char *peer, enum grpc_carrier carrier)
 {
 	struct grpc_connection *connection;
 	int error;
 
-	if (server->counters.connections_open >= server->options.max_connections || server->stopping) {
+	if (server->stopping)
 		server->counters.connections_refused++;
+	if (server->stopping || !grpc_arrivals_make_room(server))
 		return -EMFILE;
-	}
-	connection = calloc(1, sizeof(*connection) + strlen(peer) + 1);
+	connection = calloc(1, sizeof(*connection));
 	if (!connection)
 		return -ENOMEM;
 	connection->server = server;
 	connection->references = 1;
 	grpc_server_hold(server);
-	strcpy(connection->peer, peer);
-	error = connection_arm_age(connection);
+	connection->peer = strdup(peer);
+	error = connection->peer ? connection_arm_age(connection) : -ENOMEM;
 	if (!error)
-		error = connection_link(connection, stream, plain);
+		error = connection_link(connection, stream, carrier);
 	if (error) {
 		connection_release(connection);
 		return error;

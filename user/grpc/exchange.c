@@ -191,7 +191,7 @@ void grpc_exchange_consume(struct grpc_exchange *exchange, size_t bytes)
 	exchange_credit(exchange, bytes);
 }
 
-static void exchange_fault(struct grpc_exchange *exchange, enum grpc_status status, const char *reason)
+void grpc_exchange_fault(struct grpc_exchange *exchange, enum grpc_status status, const char *reason)
 {
 	exchange->deaf = true;
 	exchange->link->buffered -= exchange->in.filled;
@@ -204,13 +204,13 @@ static bool exchange_prefix_is_fine(struct grpc_exchange *exchange)
 {
 	if (grpc_inbox_is_compressed(&exchange->in)) {
 		if (exchange->encoded)
-			exchange_fault(exchange, GRPC_UNIMPLEMENTED, "compressed messages are not supported");
+			grpc_exchange_fault(exchange, GRPC_UNIMPLEMENTED, "compressed messages are not supported");
 		else
-			exchange_fault(exchange, GRPC_INTERNAL, "compressed flag set without a grpc-encoding");
+			grpc_exchange_fault(exchange, GRPC_INTERNAL, "compressed flag set without a grpc-encoding");
 		return false;
 	}
 	if (exchange->in.length > exchange->max_message_bytes) {
-		exchange_fault(exchange, GRPC_RESOURCE_EXHAUSTED, "message larger than this side takes");
+		grpc_exchange_fault(exchange, GRPC_RESOURCE_EXHAUSTED, "message larger than this side takes");
 		return false;
 	}
 	return true;
@@ -231,6 +231,7 @@ static void exchange_deliver(struct grpc_exchange *exchange, const uint8_t *mess
 	size_t length = exchange->in.length;
 	bool prepaid = exchange_prepays(exchange);
 
+	exchange->message_ms = 0;
 	if (exchange->manual_consume)
 		*(prepaid ? &exchange->prepaid : &exchange->held) += length;
 	link->role->message(exchange, message, length);
@@ -272,7 +273,7 @@ static int exchange_feed(struct grpc_exchange *exchange, const uint8_t *bytes, s
 		} else {
 			link->buffered += exchange->in.filled - before;
 			if (link->buffered > link->limits.max_buffered_bytes)
-				exchange_fault(exchange, GRPC_RESOURCE_EXHAUSTED,
+				grpc_exchange_fault(exchange, GRPC_RESOURCE_EXHAUSTED,
 					"too many bytes in unfinished messages on one connection");
 		}
 		if (length == 0)
@@ -280,6 +281,22 @@ static int exchange_feed(struct grpc_exchange *exchange, const uint8_t *bytes, s
 	}
 	exchange_credit(exchange, length); /* not wanted any more */
 	return 0;
+}
+
+/* Since when the peer owes the rest of a message. */
+static void exchange_note_message(struct grpc_exchange *exchange)
+{
+	struct grpc_link *link = exchange->link;
+
+	if (grpc_inbox_is_empty(&exchange->in)) {
+		exchange->message_ms = 0;
+	} else if (!exchange->message_ms) {
+		exchange->message_ms = link->heard_ms;
+		if (!link->message_ms) {
+			link->message_ms = exchange->message_ms;
+			grpc_link_arm(link, link->heard_ms);
+		}
+	}
 }
 
 int grpc_exchange_receive(struct grpc_exchange *exchange, const uint8_t *bytes, size_t length)
@@ -292,6 +309,8 @@ int grpc_exchange_receive(struct grpc_exchange *exchange, const uint8_t *bytes, 
 	}
 	grpc_exchange_hold(exchange);
 	result = exchange_feed(exchange, bytes, length);
+	if (!result && exchange->link && !exchange->deaf)
+		exchange_note_message(exchange);
 	grpc_exchange_release(exchange);
 	return result;
 }

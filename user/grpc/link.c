@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "grpc/header.h"
+#include "grpc/tls_inside.h"
 
 #define OUTPUT_BYTES (256 * 1024)    /* see exchange.c */
 #define OUTPUT_LOW_BYTES (64 * 1024) /* below this more is framed */
@@ -28,6 +29,8 @@
 static void link_free(struct grpc_link *link)
 {
 	nghttp2_session_del(link->session);
+	if (link->stream && link->carrier == GRPC_OVER_TLS)
+		grpc_tls_farewell(link->stream);
 	if (link->stream)
 		bufferevent_free(link->stream);
 	if (link->pump)
@@ -100,6 +103,8 @@ static uint64_t link_due(const struct grpc_link *link)
 		due = sooner(due, link->open_ms, limits->handshake_timeout_ms);
 	if (link->headers_ms)
 		due = sooner(due, link->headers_ms, limits->header_timeout_ms);
+	if (link->message_ms)
+		due = sooner(due, link->message_ms, limits->message_timeout_ms);
 	if (link->alone_ms && !link->ended)
 		due = sooner(due, link->alone_ms, limits->idle_timeout_ms);
 	if (link->ready && !link->alone_ms)
@@ -147,6 +152,34 @@ static bool is_past(uint64_t since, uint32_t after, uint64_t now)
 	return since && after != GRPC_NEVER && since + after <= now;
 }
 
+/*
+ * Whoever lets a message trickle holds its memory for as long as he likes. Where what came before waits to be consumed it
+ * may be the window that holds the rest back, and the peer gets his time anew.
+ */
+static void link_check_messages(struct grpc_link *link, uint64_t now)
+{
+	struct grpc_exchange *exchange;
+
+	do {
+		link->message_ms = 0;
+		TAILQ_FOREACH(exchange, &link->exchanges, entry)
+		{
+			if (exchange->message_ms && exchange->held)
+				exchange->message_ms = now;
+			if (is_past(exchange->message_ms, link->limits.message_timeout_ms, now))
+				break;
+			if (exchange->message_ms && (!link->message_ms || exchange->message_ms < link->message_ms))
+				link->message_ms = exchange->message_ms;
+		}
+		if (exchange) {
+			grpc_exchange_hold(exchange);
+			exchange->message_ms = 0;
+			grpc_exchange_fault(exchange, GRPC_DEADLINE_EXCEEDED, "a message was not finished in time");
+			grpc_exchange_release(exchange);
+		}
+	} while (exchange && !link->over);
+}
+
 static void link_on_timer(evutil_socket_t fd, short what, void *argument)
 {
 	struct grpc_link *link = argument;
@@ -158,7 +191,10 @@ static void link_on_timer(evutil_socket_t fd, short what, void *argument)
 	link->timer_ms = 0;
 	link_enter(link);
 	if (!link->ready && is_past(link->open_ms, limits->handshake_timeout_ms, now))
-		grpc_link_down(link, -ETIMEDOUT, "no HTTP/2 SETTINGS from the peer in time");
+		grpc_link_down(link, -ETIMEDOUT,
+			link->carrier == GRPC_OVER_TLS && !grpc_tls_is_up(link->stream)
+				? "the TLS handshake was not finished in time"
+				: "no HTTP/2 SETTINGS from the peer in time");
 	else if (is_past(link->headers_ms, limits->header_timeout_ms, now))
 		grpc_link_down(link, -ETIMEDOUT, "a header block was not finished in time");
 	else if (is_past(link->ended_ms, LINGER_MS, now))
@@ -173,6 +209,8 @@ static void link_on_timer(evutil_socket_t fd, short what, void *argument)
 		 is_past(link->heard_ms, limits->keepalive_ms, now) &&
 		 nghttp2_submit_ping(link->session, NGHTTP2_FLAG_NONE, NULL) == 0)
 		link->ping_ms = now;
+	if (!link->over && is_past(link->message_ms, limits->message_timeout_ms, now))
+		link_check_messages(link, now);
 	if (!link->over) {
 		grpc_link_wake(link);
 		grpc_link_arm(link, now);
@@ -310,27 +348,58 @@ static void link_on_read(struct bufferevent *stream, void *argument)
 		link_take(link, piece.iov_base, piece.iov_len);
 		evbuffer_drain(input, piece.iov_len);
 	}
-	if (!link->over && link->plain)
+	if (!link->over && link->carrier == GRPC_OVER_SOCKET)
 		link_read_socket(link, SOCKET_READS);
 	if (!link->over)
 		link_send(link);
 	link_leave(link);
 }
 
+/* To its end. 0, or what ended it was TLS: see grpc_tls_error. */
+static int link_read_tls(struct grpc_link *link, char *text, size_t size)
+{
+	uint8_t bytes[SOCKET_READ_BYTES / 4]; /* a record's */
+	int error = grpc_tls_error(link->stream, text, size);
+	ssize_t length;
+
+	while (!error && !link->over && (length = grpc_tls_read(link->stream, bytes, sizeof(bytes))) > 0)
+		link_take(link, bytes, (size_t)length);
+	return error ? error : grpc_tls_error(link->stream, text, size);
+}
+
+/* The TLS handshake is done: the peer has shown a certificate that holds. */
+static void link_on_secured(struct grpc_link *link)
+{
+	const char *wrong = grpc_tls_check(link->stream);
+
+	link_enter(link);
+	if (wrong)
+		grpc_link_down(link, -EPROTO, wrong);
+	else if (link->role->secured)
+		link->role->secured(link->context);
+	link_leave(link);
+}
+
 static void link_on_event(struct bufferevent *stream, short what, void *argument)
 {
 	struct grpc_link *link = argument;
-	int error = EVUTIL_SOCKET_ERROR();
-	char text[80];
+	int error = EVUTIL_SOCKET_ERROR(), tls_error = 0;
+	char text[200];
 
+	if (what & BEV_EVENT_CONNECTED && link->carrier == GRPC_OVER_TLS)
+		link_on_secured(link);
 	if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)))
 		return;
 	link_enter(link);
 	/* What the peer said before it went is still to be read, also where we noticed by a write that failed. */
 	link_on_read(stream, link);
-	if (!link->over && link->plain)
+	if (!link->over && link->carrier == GRPC_OVER_SOCKET)
 		link_read_socket(link, INT_MAX);
-	if (link->ended || (link->draining && TAILQ_EMPTY(&link->exchanges))) {
+	if (!link->over && link->carrier == GRPC_OVER_TLS)
+		tls_error = link_read_tls(link, text, sizeof(text));
+	if (tls_error) {
+		grpc_link_down(link, tls_error, text);
+	} else if (link->ended || (link->draining && TAILQ_EMPTY(&link->exchanges))) {
 		grpc_link_down(link, 0, "closed");
 	} else if (what & BEV_EVENT_EOF || error == EPIPE || error == ECONNRESET) {
 		grpc_link_down(link, -ECONNRESET, "the peer closed the connection");
@@ -372,7 +441,7 @@ static int link_say_hello(struct grpc_link *link)
 }
 
 int grpc_link_open(struct event_base *base, struct bufferevent *stream, const struct grpc_role *role, void *context,
-	const struct grpc_link_limits *limits, bool plain, struct grpc_link **result)
+	const struct grpc_link_limits *limits, enum grpc_carrier carrier, struct grpc_link **result)
 {
 	struct grpc_link *link = calloc(1, sizeof(*link));
 
@@ -382,7 +451,7 @@ int grpc_link_open(struct event_base *base, struct bufferevent *stream, const st
 	link->role = role;
 	link->context = context;
 	link->limits = *limits;
-	link->plain = plain;
+	link->carrier = carrier;
 	TAILQ_INIT(&link->exchanges);
 	TAILQ_INIT(&link->due);
 	link->open_ms = link->heard_ms = link->alone_ms = grpc_now_ms();

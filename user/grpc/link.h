@@ -54,12 +54,15 @@ struct grpc_exchange {
 	bool encoded;        /* the peer named a grpc-encoding other than identity */
 	size_t header_bytes; /* of the header block at hand */
 	size_t held;         /* payload delivered, not consumed, owed to the stream's window */
+	uint64_t message_ms; /* since when a message is unfinished; 0: none is */
 	size_t prepaid;      /* payload delivered, not consumed, already given back (messages over half a window) */
 };
 
 /* What a link tells its owner. Every callback may close the link, and end any exchange. */
 struct grpc_role {
 	bool server;
+	/* Over TLS: it is known who the peer is. May be NULL. */
+	void (*secured)(void *context);
 	/* The peer's first SETTINGS. */
 	void (*ready)(void *context);
 	/* GOAWAY; `text` is clean for a log. */
@@ -95,9 +98,17 @@ struct grpc_link_limits {
 	uint32_t max_streams;      /* server */
 	uint32_t handshake_timeout_ms;
 	uint32_t header_timeout_ms;
+	uint32_t message_timeout_ms;
 	uint32_t idle_timeout_ms;
 	uint32_t keepalive_ms;
 	uint32_t keepalive_timeout_ms;
+};
+
+/* What bytes go over. */
+enum grpc_carrier {
+	GRPC_OVER_STREAM, /* a bufferevent that somebody else made */
+	GRPC_OVER_SOCKET, /* a bare socket: large reads may go past the bufferevent */
+	GRPC_OVER_TLS,    /* tls_inside.h */
 };
 
 struct grpc_link {
@@ -107,7 +118,7 @@ struct grpc_link {
 	const struct grpc_role *role;
 	void *context;
 	struct grpc_link_limits limits;
-	bool plain; /* `stream` is a bare socket: large reads may go past it */
+	enum grpc_carrier carrier;
 	struct grpc_exchanges exchanges;
 	struct grpc_exchanges due; /* role->writable is owed to these */
 
@@ -125,6 +136,7 @@ struct grpc_link {
 	uint64_t heard_ms;     /* the last byte of the peer's */
 	uint64_t ping_ms;      /* our PING that has no answer; 0: none */
 	uint64_t headers_ms;   /* a header block began and has not ended; 0: none */
+	uint64_t message_ms;   /* since when at the earliest a message is unfinished; 0: none is */
 	uint64_t alone_ms;     /* since when there is no exchange; 0: there is */
 	uint64_t drain_ms;     /* when the first of two GOAWAYs was submitted; 0: the second was, or none */
 	uint64_t ended_ms;     /* when the final GOAWAY was submitted */
@@ -139,7 +151,7 @@ void grpc_ignore_broken_pipes(void);
 
 /* Takes ownership of `stream` if it returns 0 (-ENOMEM). SETTINGS are sent from the next turn of the loop on. */
 int grpc_link_open(struct event_base *base, struct bufferevent *stream, const struct grpc_role *role, void *context,
-	const struct grpc_link_limits *limits, bool plain, struct grpc_link **link);
+	const struct grpc_link_limits *limits, enum grpc_carrier carrier, struct grpc_link **link);
 /* An exchange joined or left. */
 void grpc_link_note_exchanges(struct grpc_link *link);
 /* Send what was submitted to the session, in the next turn of the loop. */
@@ -190,6 +202,9 @@ int grpc_exchange_send_owned(struct grpc_exchange *exchange, void *bytes, size_t
 /* Nothing more will be sent. */
 void grpc_exchange_finish(struct grpc_exchange *exchange);
 void grpc_exchange_consume(struct grpc_exchange *exchange, size_t bytes);
+
+/* The peer broke a limit: no message is wanted any more, and role->fault. */
+void grpc_exchange_fault(struct grpc_exchange *exchange, enum grpc_status status, const char *reason);
 
 /* For link.c. */
 int grpc_exchange_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *frame_header, size_t length,

@@ -21,7 +21,7 @@
 
 #include "grpc/server_inside.h"
 
-#define BACKLOG 1024 /* a whole cluster's sensors may come back at once */
+#define BACKLOG 4096 /* a whole cluster's sensors may come back at once */
 #define ENDPOINTS 8
 #define ACCEPT_AGAIN_MS 100
 #define SOCKET_MODE 0660
@@ -64,14 +64,18 @@ static void listen_on_accept(
 	(void)accept;
 	if (address->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (!stream) {
-		close(fd);
-		return;
-	}
 	listen_peer(fd, address, length, peer, sizeof(peer));
-	if (grpc_connection_open(server, stream, peer, true))
-		bufferevent_free(stream);
+	grpc_server_hold(server);
+	if (server->options.tls) {
+		grpc_arrivals_add(server, fd, peer);
+	} else {
+		stream = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+		if (!stream)
+			close(fd);
+		else if (grpc_connection_open(server, stream, peer, GRPC_OVER_SOCKET))
+			bufferevent_free(stream);
+	}
+	grpc_server_release(server);
 }
 
 void grpc_listeners_resume(struct grpc_server *server)
@@ -284,7 +288,7 @@ static int listen_inet(
 
 	if (count < 0)
 		return count;
-	for (int i = 0; i < count && !server->options.insecure; i++)
+	for (int i = 0; i < count && !server->options.insecure && !server->options.tls; i++)
 		if (!grpc_sockaddr_is_loopback((const struct sockaddr *)&endpoints[i].address))
 			return listen_refuse(error, size, -EPERM,
 				"%s is not a loopback address, and plain text goes no further than this machine",

@@ -26,6 +26,7 @@ void grpc_server_release(struct grpc_server *server)
 		event_free(server->stop);
 	if (server->accept_again)
 		event_free(server->accept_again);
+	grpc_arrivals_free(server);
 	free((void *)server->options.handlers);
 	free(server);
 }
@@ -97,6 +98,7 @@ void grpc_server_stop(struct grpc_server *server, uint32_t grace_ms, void (*on_s
 	server->stop_context = context;
 	server->stop_step = GRPC_STOP_DRAIN;
 	grpc_listeners_close(server);
+	grpc_arrivals_close(server);
 	event_active(server->stop, EV_TIMEOUT, 0);
 }
 
@@ -106,6 +108,7 @@ void grpc_server_close(struct grpc_server *server)
 		return;
 	server->closed = true;
 	grpc_listeners_close(server);
+	grpc_arrivals_close(server);
 	event_del(server->stop);
 	event_del(server->accept_again);
 	server_end_connections(server, "the server was closed");
@@ -132,8 +135,6 @@ static int server_take_options(struct grpc_server *server, const struct grpc_ser
 
 	*options = *given;
 	options->handlers = NULL;
-	if (options->tls)
-		return -EOPNOTSUPP;
 	options->max_message_bytes = or_default(options->max_message_bytes, MESSAGE_BYTES);
 	options->max_buffered_bytes = or_default(options->max_buffered_bytes, BUFFERED_BYTES);
 	options->window_bytes = or_default(options->window_bytes, WINDOW_BYTES);
@@ -141,6 +142,7 @@ static int server_take_options(struct grpc_server *server, const struct grpc_ser
 	or_default_ms(&options->max_streams, 100);
 	or_default_ms(&options->handshake_timeout_ms, 10000);
 	or_default_ms(&options->header_timeout_ms, 10000);
+	or_default_ms(&options->message_timeout_ms, 60000);
 	or_default_ms(&options->idle_timeout_ms, 5 * 60 * 1000);
 	or_default_ms(&options->keepalive_ms, 60000);
 	or_default_ms(&options->keepalive_timeout_ms, 20000);
@@ -178,7 +180,7 @@ int grpc_server_open(struct event_base *base, const struct grpc_server_options *
 	if (!error) {
 		server->stop = event_new(base, -1, 0, server_on_stop, server);
 		server->accept_again = event_new(base, -1, 0, server_on_accept_again, server);
-		error = server->stop && server->accept_again ? 0 : -ENOMEM;
+		error = server->stop && server->accept_again ? grpc_arrivals_open(server) : -ENOMEM;
 	}
 	if (error)
 		grpc_server_release(server);
@@ -189,7 +191,7 @@ int grpc_server_open(struct event_base *base, const struct grpc_server_options *
 
 int grpc_server_attach(struct grpc_server *server, struct bufferevent *stream, const char *peer)
 {
-	return grpc_connection_open(server, stream, peer, false);
+	return grpc_connection_open(server, stream, peer, GRPC_OVER_STREAM);
 }
 
 void grpc_server_counters(const struct grpc_server *server, struct grpc_server_counters *counters)

@@ -17,10 +17,10 @@
 
 #include "grpc/address.h"
 #include "grpc/status.h"
+#include "grpc/tls.h"
 
 struct bufferevent;
 struct event_base;
-struct grpc_tls;
 
 struct grpc_server;
 struct grpc_stream; /* one call of one peer; valid from on_open until on_close returns */
@@ -52,14 +52,18 @@ struct grpc_handler {
 
 /* Counted since open; gauges say so. */
 struct grpc_server_counters {
-	uint64_t connections_open; /* gauge */
-	uint64_t streams_open;     /* gauge */
+	uint64_t connections_open;    /* gauge */
+	uint64_t streams_open;        /* gauge */
+	uint64_t connections_waiting; /* gauge: TLS has not begun yet */
 	uint64_t connections;
 	uint64_t connections_refused;   /* over max_connections, or closed before they were taken */
 	uint64_t connections_timed_out; /* no preface, an unfinished header block, idle, keep-alive unanswered */
 	uint64_t protocol_errors;       /* connections ended for what they sent */
+	uint64_t certificates_refused;  /* by either side */
 	uint64_t streams;
 	uint64_t streams_refused; /* unknown method, no gRPC, over a limit */
+	uint64_t streams_denied;  /* by options.admit */
+	uint64_t streams_faulted; /* ended for what they sent: a message too large, compressed, unfinished; headers */
 	uint64_t messages_received;
 	uint64_t messages_sent; /* queued to be */
 };
@@ -70,27 +74,35 @@ struct grpc_server_options {
 	const struct grpc_handler *handlers;
 	size_t handler_count;
 
-	/* For the log: a connection was ended for cause (protocol error, limit, time out). May be NULL. */
+	/* For the log: a connection or a stream was ended for cause (protocol error, limit, time out). May be NULL. */
 	void (*on_trouble)(void *context, const char *peer, const char *reason);
+	/*
+	 * Before a handler hears of a call: may this peer make it? GRPC_OK, or the status that it gets, with a sentence
+	 * in `why`. May be NULL: every peer may.
+	 */
+	enum grpc_status (*admit)(void *context, const struct grpc_stream *stream, char *why, size_t why_size);
 	void *context;
 
-	size_t max_message_bytes;      /* of a message received; 4 MiB */
-	size_t max_buffered_bytes;     /* unfinished messages of one connection together; 16 MiB */
-	size_t window_bytes;           /* of each stream, received and not consumed; 4 MiB; at most 1 GiB */
-	uint32_t max_connections;      /* 4096; one more is closed as soon as it is taken */
+	size_t max_message_bytes;  /* of a message received; 4 MiB */
+	size_t max_buffered_bytes; /* unfinished messages of one connection together; 16 MiB */
+	size_t window_bytes;       /* of each stream, received and not consumed; 4 MiB; at most 1 GiB */
+	/* 4096; one more takes the place of the longest silent one that has not said who it is, or is closed at once. */
+	uint32_t max_connections;
 	uint32_t max_streams;          /* of one connection at a time; 100 */
 	uint32_t handshake_timeout_ms; /* TLS, preface and SETTINGS together; 10 s */
 	uint32_t header_timeout_ms;    /* from a header block's first frame to its last; 10 s */
-	uint32_t idle_timeout_ms;      /* a connection without a stream; 5 min; or GRPC_NEVER */
-	uint32_t keepalive_ms; /* PING after so long without a byte while streams are open; 60 s; or GRPC_NEVER */
+	uint32_t
+		message_timeout_ms; /* from a message's first byte to its last, while nothing waits to be consumed; 60 s */
+	uint32_t idle_timeout_ms; /* a connection without a stream; 5 min; or GRPC_NEVER */
+	uint32_t keepalive_ms;    /* PING after so long without a byte while streams are open; 60 s; or GRPC_NEVER */
 	uint32_t keepalive_timeout_ms;    /* without an answer to it the connection is closed; 20 s */
 	uint32_t max_connection_age_ms;   /* then GOAWAY and on_drain (each connection a random tenth less); 0: none */
 	uint32_t max_connection_grace_ms; /* after that the connection is closed; 30 s */
-	struct grpc_tls *tls;             /* NULL: plain text. TLS is not built in yet: anything else is -EOPNOTSUPP */
+	struct grpc_tls *tls;             /* NULL: plain text; else it must outlive the server */
 	bool insecure;                    /* allow plain text on any address; else loopback and unix sockets only */
 };
 
-/* A server that does not listen yet. `options` are copied. 0, -EINVAL, -ENOMEM, -EOPNOTSUPP (see tls). */
+/* A server that does not listen yet. `options` are copied. 0, -EINVAL, -ENOMEM. */
 int grpc_server_open(struct event_base *base, const struct grpc_server_options *options, struct grpc_server **server);
 
 /*
@@ -127,8 +139,13 @@ void grpc_server_close(struct grpc_server *server);
 void grpc_stream_set_data(struct grpc_stream *stream, void *data);
 void *grpc_stream_data(const struct grpc_stream *stream);
 
-/* Who calls: "192.0.2.1:40312", "unix:pid=7,uid=0" (the kernel's word, SO_PEERCRED), or the name given to attach. */
+/*
+ * Who calls: "192.0.2.1:40312", "unix:pid=7,uid=0" (the kernel's word, SO_PEERCRED), or the name given to attach; over TLS
+ * with the first name of its certificate behind it: "192.0.2.1:40312 (sensor.example)".
+ */
 const char *grpc_stream_peer(const struct grpc_stream *stream);
+/* Over TLS: who its certificate says it is. NULL in plain text. Valid as long as the stream. */
+const struct grpc_identity *grpc_stream_identity(const struct grpc_stream *stream);
 const char *grpc_stream_path(const struct grpc_stream *stream);
 
 /* The peer's metadata: the first value of `name` (lower case), or NULL. Valid as long as the stream. */

@@ -12,6 +12,7 @@
 #define GRPC_LISTENERS 16
 
 struct evconnlistener;
+struct grpc_arrival;
 struct grpc_connection;
 
 struct grpc_listener {
@@ -31,6 +32,8 @@ struct grpc_server {
 	struct grpc_listener listeners[GRPC_LISTENERS];
 	size_t listener_count;
 	TAILQ_HEAD(grpc_connections, grpc_connection) connections;
+	TAILQ_HEAD(grpc_arrivals, grpc_arrival) silent, knocking; /* arrive.c */
+	struct event *let_in;
 	struct grpc_server_counters counters;
 	struct event *accept_again; /* after the process ran out of descriptors */
 
@@ -49,16 +52,29 @@ struct grpc_connection {
 	unsigned references;
 	bool ended;
 	bool draining;
-	struct event *age; /* NULL: it may grow old */
-	char peer[];
+	struct event *age;              /* NULL: it may grow old */
+	struct grpc_identity *identity; /* NULL: plain text, or not known yet */
+	char *peer;
 };
 
 /* listen.c */
 void grpc_listeners_close(struct grpc_server *server);
 void grpc_listeners_resume(struct grpc_server *server);
 
+/* arrive.c: TLS costs us more than whoever asks for it, so peers are let in a few at a time. */
+int grpc_arrivals_open(struct grpc_server *server);
+/* Takes the socket. */
+void grpc_arrivals_add(struct grpc_server *server, int fd, const char *peer);
+/* Closes those that wait. */
+void grpc_arrivals_close(struct grpc_server *server);
+void grpc_arrivals_free(struct grpc_server *server);
+/* Makes room for one more: of those that have not said who they are the oldest goes. False: there is none. */
+bool grpc_arrivals_make_room(struct grpc_server *server);
+
 /* connection.c */
-int grpc_connection_open(struct grpc_server *server, struct bufferevent *stream, const char *peer, bool plain);
+/* -EMFILE: no room; -ENOMEM. */
+int grpc_connection_open(
+	struct grpc_server *server, struct bufferevent *stream, const char *peer, enum grpc_carrier carrier);
 /* GOAWAY, and on_drain for each stream. */
 void grpc_connection_drain(struct grpc_connection *connection);
 /* Close at once; its streams end UNAVAILABLE. */

@@ -177,7 +177,14 @@ static void stream_fail(struct grpc_stream *stream, enum grpc_status status, con
 
 void grpc_stream_on_fault(struct grpc_exchange *exchange, enum grpc_status status, const char *reason)
 {
-	stream_fail(stream_of(exchange), status, reason);
+	struct grpc_stream *stream = stream_of(exchange);
+	struct grpc_server *server = stream->connection->server;
+
+	server->counters.streams_faulted++;
+	if (server->options.on_trouble && !server->closed)
+		server->options.on_trouble(server->options.context, stream->connection->peer, reason);
+	if (!stream->ended) /* on_trouble may have closed everything */
+		stream_fail(stream, status, reason);
 }
 
 void grpc_stream_on_closed(struct grpc_exchange *exchange, uint32_t error_code)
@@ -308,6 +315,23 @@ static void stream_open(struct grpc_stream *stream, const struct grpc_handler *h
 		handler->on_open(stream, stream->data);
 }
 
+static bool stream_is_admitted(struct grpc_stream *stream)
+{
+	struct grpc_server *server = stream->connection->server;
+	enum grpc_status status = GRPC_OK;
+	char why[200] = "";
+
+	if (server->options.admit)
+		status = server->options.admit(server->options.context, stream, why, sizeof(why));
+	if (status == GRPC_OK)
+		return true;
+	server->counters.streams_denied++;
+	grpc_stream_finish(stream, status, why);
+	if (server->options.on_trouble)
+		server->options.on_trouble(server->options.context, stream->connection->peer, why);
+	return false;
+}
+
 static void stream_dispatch(struct grpc_stream *stream)
 {
 	const struct grpc_handler *handler = stream_find_handler(stream);
@@ -318,7 +342,8 @@ static void stream_dispatch(struct grpc_stream *stream)
 		return;
 	}
 	if (stream->is_post && stream->is_grpc && !stream->is_timeout_bad && handler) {
-		stream_open(stream, handler);
+		if (stream_is_admitted(stream))
+			stream_open(stream, handler);
 		return;
 	}
 	stream->connection->server->counters.streams_refused++;
@@ -401,6 +426,11 @@ void *grpc_stream_data(const struct grpc_stream *stream)
 const char *grpc_stream_peer(const struct grpc_stream *stream)
 {
 	return stream->connection->peer;
+}
+
+const struct grpc_identity *grpc_stream_identity(const struct grpc_stream *stream)
+{
+	return stream->connection->identity;
 }
 
 const char *grpc_stream_path(const struct grpc_stream *stream)

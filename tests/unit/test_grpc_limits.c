@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Peers that hold on to what is the server's: a stream beside them goes on. */
+#include "test_grpc.h"
+
+static struct world world;
+
+/* The rest of a message does not come: its stream ends, its connection and its other stream go on. */
+Test(grpc_limits, a_message_has_a_limit_of_time)
+{
+	struct grpc_server_options options = world_server_options(&world);
+	struct grpc_server_counters counters;
+	static const uint8_t begun[] = {0, 0, 0, 1, 0, 'x'};
+	uint64_t start;
+	int fd;
+
+	options.message_timeout_ms = 200;
+	world_serve(&world, "unix", &options);
+	fd = raw_connect(&world);
+	raw_hello(fd);
+	raw_headers(fd, 1, 0, RAW_REQUEST("/t.T/Sink"));
+	raw_headers(fd, 3, 0, RAW_REQUEST("/t.T/Sink"));
+	raw_frame(fd, RAW_DATA, 0, 1, begun, sizeof(begun));
+	start = test_now_ms();
+	while (world.served.closed == 0) {
+		cr_assert_lt(test_now_ms() - start, 3000);
+		raw_frame(fd, RAW_DATA, 0, 1, "t", 1);
+		raw_frame(fd, RAW_DATA, 0, 3, "\0\0\0\0\1m", 6);
+		world_for(&world, 20);
+	}
+	cr_expect_geq(test_now_ms() - start, 190);
+	cr_expect_eq(world.served.status, GRPC_DEADLINE_EXCEEDED);
+	cr_expect(strstr(world.trouble, "a message was not finished in time"), "%s", world.trouble);
+	grpc_server_counters(world.server, &counters);
+	cr_expect_eq(counters.streams_faulted, 1);
+	size_t before = world.served.messages;
+	raw_frame(fd, RAW_DATA, 0, 3, "\0\0\0\0\1m", 6);
+	world_until(&world, world.served.messages == before + 1);
+	close(fd);
+	world_until(&world, world.served.closed == 2);
+	world_close(&world);
+}
+
+/* Where we do not take what came before, the peer is not to blame. */
+Test(grpc_limits, a_message_that_waits_for_our_window_has_its_time)
+{
+	struct grpc_server_options options = world_server_options(&world);
+	static const uint8_t begun[] = {0, 0, 0, 0, 4, 'x'};
+	int fd;
+
+	options.message_timeout_ms = 100;
+	world_serve(&world, "unix", &options);
+	fd = raw_connect(&world);
+	raw_hello(fd);
+	raw_headers(fd, 1, 0, RAW_REQUEST("/t.T/Manual"));
+	raw_frame(fd, RAW_DATA, 0, 1, "\0\0\0\0\1m", 6);
+	raw_frame(fd, RAW_DATA, 0, 1, begun, sizeof(begun));
+	world_until(&world, world.served.messages == 1);
+	world_for(&world, 400);
+	cr_expect_eq(world.served.closed, 0);
+	grpc_stream_consume(world.served.stream, 1);
+	world_until(&world, world.served.closed == 1);
+	cr_expect_eq(world.served.status, GRPC_DEADLINE_EXCEEDED);
+	close(fd);
+	world_close(&world);
+}
