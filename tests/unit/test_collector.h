@@ -12,6 +12,8 @@
 #include <event2/event.h>
 
 #include "base/buffer.h"
+#include "collector/access.h"
+#include "collector/owners.h"
 #include "collector/query.h"
 #include "collector/receive.h"
 #include "grpc/client.h"
@@ -26,6 +28,9 @@ struct room {
 	struct query *query;
 	struct grpc_server *server;
 	struct grpc_address address;
+	struct grpc_tls *tls, *client_tls; /* NULL: plain text */
+	enum grpc_status (*admit)(void *context, const struct grpc_stream *stream, char *why, size_t why_size);
+	struct access access;
 	char folder[64];
 	char stored[4096]; /* the sequences that were handed on */
 	uint64_t count;
@@ -104,9 +109,18 @@ static inline void open_store(struct room *room)
 
 static inline void serve(struct room *room)
 {
-	const struct receiver_options options = {room->base, room->store, on_stored, on_synced, room};
+	const struct receiver_options options = {.base = room->base,
+		.store = room->store,
+		.on_stored = on_stored,
+		.on_synced = on_synced,
+		.context = room,
+		.access = &room->access};
 	struct grpc_handler handlers[2];
-	struct grpc_server_options server = {.handlers = handlers, .handler_count = 2};
+	struct grpc_server_options server = {.handlers = handlers,
+		.handler_count = 2,
+		.tls = room->tls,
+		.admit = room->admit,
+		.context = &room->access};
 	char error[300];
 
 	cr_assert_eq(receiver_open(&room->receiver, &options), 0);
@@ -182,7 +196,7 @@ static inline void peer_done(void *context, struct grpc_call *call, enum grpc_st
 static inline void connect_peer(
 	struct room *room, struct peer *peer, const char *path, struct grpc_call_options options)
 {
-	struct grpc_client_options client = {.window_bytes = 65536};
+	struct grpc_client_options client = {.window_bytes = 65536, .tls = room->client_tls};
 
 	options.context = peer;
 	options.on_done = peer_done;

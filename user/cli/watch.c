@@ -17,6 +17,7 @@
 #include "event/line.h"
 #include "event/wire.h"
 #include "grpc/client.h"
+#include "grpc/trust.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 enum {
@@ -27,6 +28,7 @@ struct watch {
 	char *collector;
 	struct config_list pods, namespaces, kinds;
 	bool json;
+	struct grpc_trust trust;
 
 	struct event_base *base;
 	struct grpc_client *client;
@@ -176,11 +178,16 @@ static void on_interrupt(evutil_socket_t number, short what, void *context)
 
 static int open_call(struct watch *watch, const struct grpc_address *address)
 {
-	const struct grpc_client_options client = {
-		.context = watch, .on_down = on_down, .connect_timeout_ms = CONNECT_MS};
+	const struct grpc_client_options client = {.context = watch,
+		.on_down = on_down,
+		.connect_timeout_ms = CONNECT_MS,
+		.tls = watch->trust.tls,
+		.tls_name = watch->trust.name,
+		.insecure = watch->trust.insecure};
 	const struct grpc_call_options call = {.context = watch, .on_message = on_message, .on_done = on_done};
 	int error = grpc_client_open(watch->base, address, &client, &watch->client);
 
+	error = error ? error : grpc_trust_watch(&watch->trust, watch->base);
 	error = error ? error : grpc_call_open(watch->client, "/taffrail.v1.Query/Watch", &call, &watch->call);
 	return error ? error : send_request(watch);
 }
@@ -208,6 +215,7 @@ static int run(struct watch *watch, const struct grpc_address *address)
 	if (watch->call)
 		grpc_call_cancel(watch->call);
 	grpc_client_close(watch->client);
+	grpc_trust_unwatch(&watch->trust);
 	if (interrupt)
 		event_free(interrupt);
 	if (terminate)
@@ -259,10 +267,14 @@ int watch_run(int argc, char **argv)
 		{"namespace", CONFIG_LIST, &watch.namespaces, 0, 0, "only these namespaces"},
 		{"kind", CONFIG_LIST, &watch.kinds, 0, 0, "only these kinds"},
 		{"json", CONFIG_BOOL, &watch.json, 0, 0, "ECS JSON lines"},
+		GRPC_TRUST_KEYS(&watch.trust),
+		GRPC_TRUST_NAME_KEY(&watch.trust),
 		CONFIG_END,
 	};
 	static const struct option_spec options[] = {
 		{"collector", "ADDR", "collector", "HOST:PORT or unix:PATH (127.0.0.1:7443)"},
+		GRPC_TRUST_OPTIONS,
+		{"tls-name", "NAME", "tls.name", "what the collector's certificate is for, if not HOST"},
 		{"pod", "NAME", "pod", "only events of this pod; may be repeated"},
 		{"namespace", "NAME", "namespace", "only events of this namespace; may be repeated"},
 		{"kind", "KIND", "kind",
@@ -293,14 +305,15 @@ int watch_run(int argc, char **argv)
 		watch.collector = strdup("127.0.0.1:7443");
 	if (code < 0 && (!watch.collector || grpc_address_parse(watch.collector, &address, why, sizeof(why)) < 0))
 		code = options_wrong("--collector \"%s\": %s", watch.collector ? watch.collector : "", why);
-	if (code < 0 && !grpc_address_is_loopback(&address))
-		code = options_wrong(
-			"--collector \"%s\": without TLS only loopback addresses and unix sockets are allowed",
-			watch.collector);
+	if (code < 0)
+		code = grpc_trust_read(&watch.trust);
+	if (code < 0)
+		code = grpc_trust_allows(&watch.trust, "--collector", watch.collector, &address);
 	if (code < 0) {
 		watch.style = find_style();
 		code = run(&watch, &address);
 	}
+	grpc_trust_close(&watch.trust);
 	config_free(keys);
 	return code;
 }

@@ -9,7 +9,9 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "collector/access.h"
 #include "collector/output.h"
+#include "collector/owners.h"
 #include "collector/query.h"
 #include "collector/receive.h"
 #include "collector/store.h"
@@ -23,6 +25,8 @@ enum {
 struct collector {
 	struct event_base *base;
 	struct store *store;
+	struct grpc_trust *trust; /* the settings', whose files are watched */
+	struct access access;
 	struct receiver *receiver;
 	struct query *query;
 	struct grpc_server *server;
@@ -81,6 +85,13 @@ static void on_broken(void *context)
 		stop(collector);
 }
 
+static enum grpc_status on_admit(void *context, const struct grpc_stream *stream, char *why, size_t why_size)
+{
+	const struct collector *collector = context;
+
+	return access_admit(&collector->access, stream, why, why_size);
+}
+
 static void on_trouble(void *context, const char *peer, const char *reason)
 {
 	(void)context;
@@ -114,11 +125,25 @@ static int open_outputs(struct collector *collector, const struct settings *sett
 	return 0;
 }
 
+static int open_trust(struct collector *collector, struct settings *settings, char *why, size_t why_size)
+{
+	collector->trust = &settings->trust;
+	collector->access = (struct access){&settings->allow, &settings->allow_reader, NULL};
+	if (settings->trust.tls && settings->allow.count == 0)
+		log_warning("no --allow: over TLS nobody may write here");
+	if (settings->trust.tls && settings->allow_reader.count == 0)
+		log_info("no --allow-reader: over TLS nobody may read here");
+	if (grpc_trust_watch(&settings->trust, collector->base) < 0)
+		return -ENOMEM;
+	return settings->trust.tls ? owners_open(&collector->access.owners, settings->data, why, why_size) : 0;
+}
+
 static int open_rooms(struct collector *collector)
 {
 	const struct receiver_options options = {
 		.base = collector->base,
 		.store = collector->store,
+		.access = &collector->access,
 		.on_stored = on_stored,
 		.on_synced = on_synced,
 		.context = collector,
@@ -147,6 +172,11 @@ static int open_server(struct collector *collector, const struct settings *setti
 		/* A batch of 2 MiB, and behind it an event with a long lineage of long arguments. */
 		.max_message_bytes = 8 << 20,
 		.on_trouble = on_trouble,
+		.admit = on_admit,
+		.context = collector,
+		.max_connection_age_ms = (uint32_t)settings->max_age_ms,
+		.tls = settings->trust.tls,
+		.insecure = settings->trust.insecure,
 	};
 	char text[GRPC_ADDRESS_TEXT_SIZE];
 	struct grpc_address bound;
@@ -158,7 +188,7 @@ static int open_server(struct collector *collector, const struct settings *setti
 	return error;
 }
 
-int collector_open(struct collector **out, const struct settings *settings)
+int collector_open(struct collector **out, struct settings *settings)
 {
 	struct collector *collector = calloc(1, sizeof(*collector));
 	char why[1024] = "out of memory";
@@ -170,6 +200,7 @@ int collector_open(struct collector **out, const struct settings *settings)
 	}
 	error = error ? error : store_open(&collector->store, settings->data, 0, why, sizeof(why));
 	error = error ? error : open_outputs(collector, settings, why, sizeof(why));
+	error = error ? error : open_trust(collector, settings, why, sizeof(why));
 	error = error ? error : open_rooms(collector);
 	error = error ? error : open_server(collector, settings, why, sizeof(why));
 	if (error) {
@@ -199,6 +230,9 @@ void collector_close(struct collector *collector)
 	grpc_server_close(collector->server);
 	receiver_close(collector->receiver);
 	query_close(collector->query);
+	owners_close(collector->access.owners);
+	if (collector->trust)
+		grpc_trust_unwatch(collector->trust);
 	for (size_t i = 0; i < collector->output_count; i++)
 		output_close(collector->outputs[i]);
 	free(collector->outputs);

@@ -8,7 +8,7 @@
 struct collector;
 
 /* Opens all, and says that it is ready. 0, or -errno after one sentence that says what cannot be used. */
-int collector_open(struct collector **collector, const struct settings *settings);
+int collector_open(struct collector **collector, struct settings *settings);
 
 /* Until SIGTERM or SIGINT; then everything that came is stored and handed on. 0, or -EPIPE: an output's reader went away. */
 int collector_run(struct collector *collector);

@@ -12,6 +12,7 @@
 #include "base/table.h"
 #include "base/utf8.h"
 #include "base/version.h"
+#include "collector/access.h"
 #include "collector/envelope.h"
 #include "taffrail/v1/stream.pb-c.h"
 
@@ -25,6 +26,7 @@ struct session {
 	unsigned references;        /* of the stream, of batches on their way */
 	unsigned batches;           /* on their way */
 	bool greeted, listed;
+	bool owned;                 /* its host is known to be this peer's */
 	bool draining, half_closed; /* it ends when its last batch is acknowledged: we stop, the sensor does */
 	bool ack_due;
 	uint8_t epoch[EVENT_EPOCH_SIZE];
@@ -51,6 +53,7 @@ struct receiver {
 	struct event *sync_due, *synced;
 	struct table sessions; /* by epoch and host */
 	struct batches batches;
+	struct receiver_counters counters;
 };
 
 static struct text host_of(const struct session *session)
@@ -94,6 +97,7 @@ static void session_drain(struct session *session)
 /* The peer did what a sensor does not do. */
 static void session_refuse(struct session *session, const char *why)
 {
+	session->receiver->counters.messages_refused++;
 	log_limited("%s (%s): %s", grpc_stream_peer(session->stream), session->name, why);
 	session_finish(session, GRPC_INVALID_ARGUMENT, why);
 }
@@ -171,6 +175,26 @@ static const char *take_hello(struct session *session, const Taffrail__V1__UpHel
 	return NULL;
 }
 
+/* Over TLS a host belongs to a certificate's name, from the first thing on that is stored of it (`claim`). */
+static bool may_have_host(struct session *session, bool claim)
+{
+	const char *why = "";
+	enum grpc_status status =
+		access_host(session->receiver->options.access, session->stream, host_of(session), claim, &why);
+
+	if (status == GRPC_OK)
+		return true;
+	session->receiver->counters.hosts_refused++;
+	session_finish(session, status, why);
+	return false;
+}
+
+static void begin_sync(struct receiver *receiver)
+{
+	access_sync(receiver->options.access);
+	store_sync_begin(receiver->options.store);
+}
+
 static void on_hello(struct session *session, struct text bytes)
 {
 	Taffrail__V1__UpHello *hello = taffrail__v1__up_hello__unpack(NULL, bytes.length, (const uint8_t *)bytes.data);
@@ -184,6 +208,8 @@ static void on_hello(struct session *session, struct text bytes)
 		session_refuse(session, why);
 		return;
 	}
+	if (!may_have_host(session, false))
+		return;
 	if (session_list(session) < 0) {
 		session_finish(session, GRPC_RESOURCE_EXHAUSTED, "out of memory");
 		return;
@@ -222,9 +248,20 @@ static void queue_batch(struct session *session, struct batch *batch)
 /* What a sensor loses it reports by itself; this is about what was lost between the two. */
 static void say_gap(const struct session *session, uint64_t stored, uint64_t first)
 {
-	if (first > stored + 1)
-		log_limited("sensor %s: sequences %" PRIu64 " to %" PRIu64 " did not come", session->name, stored + 1,
-			first - 1);
+	if (first <= stored + 1)
+		return;
+	session->receiver->counters.gaps++;
+	log_limited(
+		"sensor %s: sequences %" PRIu64 " to %" PRIu64 " did not come", session->name, stored + 1, first - 1);
+}
+
+/* The hello's answer has told it what is stored, so what comes all the same is replayed, or out of order. */
+static void say_again(const struct session *session, uint64_t stored, const struct wire_events *events)
+{
+	session->receiver->counters.batches_again++;
+	log_limited("%s: sensor %s: sequences %" PRIu64 " to %" PRIu64 " came again or too late, for %" PRIu64
+		    " is stored: they are passed over",
+		grpc_stream_peer(session->stream), session->name, events->first, events->last, stored);
 }
 
 /* 0 and the batch is queued, or -errno. */
@@ -238,6 +275,8 @@ static int store_batch(struct session *session, struct batch *batch, struct text
 	memcpy(frame.epoch, session->epoch, EVENT_EPOCH_SIZE);
 	frame.first = batch->first = batch->events.first > stored ? batch->events.first : stored + 1;
 	if (batch->events.count == 0 || batch->events.last <= stored) {
+		if (batch->events.count > 0)
+			say_again(session, stored, &batch->events);
 		wire_free(&batch->events);
 	} else {
 		error = store_append(store, &frame, &batch->end);
@@ -269,7 +308,13 @@ static void on_batch(struct session *session, struct text bytes, size_t message_
 	char wrong[WIRE_WHY_SIZE] = "", why[WIRE_WHY_SIZE + 64];
 	int error = batch ? read_batch(session, &batch->events, bytes, wrong) : -ENOMEM;
 
+	if (!error && !session->owned && !may_have_host(session, true)) {
+		wire_free(&batch->events);
+		free(batch);
+		return;
+	}
 	if (!error) {
+		session->owned = true;
 		batch->message_bytes = message_bytes;
 		error = store_batch(session, batch, bytes);
 		if (!error)
@@ -352,7 +397,7 @@ static void on_synced(evutil_socket_t fd, short what, void *context)
 	if (!store_is_syncing(receiver->options.store))
 		return;
 	end_sync(receiver);
-	store_sync_begin(receiver->options.store);
+	begin_sync(receiver);
 }
 
 static void on_sync_due(evutil_socket_t fd, short what, void *context)
@@ -365,7 +410,7 @@ static void on_sync_due(evutil_socket_t fd, short what, void *context)
 	/* Nothing but duplicates of what is synced. */
 	if (first && first->after <= store_synced_count(receiver->options.store))
 		finish_synced(receiver);
-	store_sync_begin(receiver->options.store);
+	begin_sync(receiver);
 }
 
 /* --- the stream ------------------------------------------------------------------------------------------------------ */
@@ -490,11 +535,16 @@ int receiver_open(struct receiver **out, const struct receiver_options *options)
 	return 0;
 }
 
+void receiver_counters(const struct receiver *receiver, struct receiver_counters *counters)
+{
+	*counters = receiver->counters;
+}
+
 void receiver_finish(struct receiver *receiver)
 {
 	struct store *store = receiver->options.store;
 
-	for (store_sync_begin(store); store_is_syncing(store); store_sync_begin(store))
+	for (begin_sync(receiver); store_is_syncing(store); begin_sync(receiver))
 		end_sync(receiver);
 	if (!STAILQ_EMPTY(&receiver->batches))
 		finish_synced(receiver);

@@ -10,6 +10,7 @@
 #include "event/wire.h"
 #include "grpc/server.h"
 
+struct access;
 struct event_base;
 struct receiver;
 
@@ -28,6 +29,15 @@ struct receiver_options {
 	/* After the last of those that one sync brought, before they are acknowledged. */
 	void (*on_synced)(void *context);
 	void *context;
+	const struct access *access; /* which hosts a peer may write */
+};
+
+/* Counted since receiver_open. */
+struct receiver_counters {
+	uint64_t messages_refused; /* no message, batch or hello of this sensor's: their streams were ended */
+	uint64_t hosts_refused;    /* that belong to another name, or found no room */
+	uint64_t batches_again;    /* all of it had been stored, or something behind it: replayed, or too late */
+	uint64_t gaps;             /* in what came: sequences that did not */
 };
 
 /* 0 or -errno. */
@@ -35,6 +45,8 @@ int receiver_open(struct receiver **receiver, const struct receiver_options *opt
 
 /* The row for the server's table; the receiver outlives the server. */
 struct grpc_handler receiver_handler(struct receiver *receiver);
+
+void receiver_counters(const struct receiver *receiver, struct receiver_counters *counters);
 
 /* Waits until all that was received is synced, and hands it on. */
 void receiver_finish(struct receiver *receiver);

@@ -4,7 +4,7 @@
 #include "base/options.h"
 #include "collector/output.h"
 
-enum { KEYS = 4 };
+enum { KEYS = 11 };
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -13,6 +13,11 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"listen", CONFIG_TEXT, &settings->listen, 0, 0, "where sensors and watchers connect"},
 		{"data", CONFIG_TEXT, &settings->data, 0, 0, "the directory of the store"},
 		{"output", CONFIG_LIST, &settings->outputs, 0, 0, "where stored events go"},
+		GRPC_TRUST_KEYS(&settings->trust),
+		{"allow", CONFIG_LIST, &settings->allow, 0, 0, "names of certificates that may write"},
+		{"allow_reader", CONFIG_LIST, &settings->allow_reader, 0, 0, "names of certificates that may read"},
+		{"connections.max_age", CONFIG_DURATION, &settings->max_age_ms, 0, 7 * 86400000ull,
+			"after so long a peer is asked to connect anew; 0: never"},
 		CONFIG_END,
 	};
 
@@ -25,8 +30,24 @@ static const struct option_spec options[] = {
 	{"data", "DIR", "data", "store what comes in DIR; made if its parent is there"},
 	{"output", "KIND:TARGET", "output",
 		"hand on what is stored; may be repeated:\necs-json:PATH or ecs-json:- (stdout)"},
+	GRPC_TRUST_OPTIONS,
+	{"allow", "PATTERN", "allow", "who may write: names in sensors' certificates, * is\nany text; may be repeated"},
+	{"allow-reader", "PATTERN", "allow_reader", "who may read: the same; may be repeated"},
 	{0},
 };
+
+static int check_trust(struct settings *settings)
+{
+	int code = grpc_trust_read(&settings->trust);
+
+	if (code < 0)
+		code = grpc_trust_allows(&settings->trust, "--listen", settings->listen, &settings->address);
+	if (code < 0 && !settings->trust.tls && (settings->allow.count > 0 || settings->allow_reader.count > 0))
+		code = options_wrong(
+			"%s is about names in certificates, and --tls-ca, --tls-cert and --tls-key are missing",
+			settings->allow.count > 0 ? "--allow" : "--allow-reader");
+	return code;
+}
 
 static int check(struct settings *settings)
 {
@@ -36,10 +57,6 @@ static int check(struct settings *settings)
 		return options_wrong("it needs --listen ADDR and --data DIR; try --help");
 	if (grpc_address_parse(settings->listen, &settings->address, why, sizeof(why)) < 0)
 		return options_wrong("--listen \"%s\": %s", settings->listen, why);
-	if (!grpc_address_is_loopback(&settings->address))
-		return options_wrong(
-			"--listen \"%s\": without TLS only loopback addresses and unix sockets are allowed",
-			settings->listen);
 	for (size_t i = 0; i < settings->outputs.count; i++) {
 		if (output_check(settings->outputs.items[i], why, sizeof(why)) < 0)
 			return options_wrong("--output: %s", why);
@@ -47,7 +64,7 @@ static int check(struct settings *settings)
 			if (strcmp(settings->outputs.items[i], settings->outputs.items[j]) == 0)
 				return options_wrong("--output %s is there twice", settings->outputs.items[i]);
 	}
-	return -1;
+	return check_trust(settings);
 }
 
 int collector_settings_read(struct settings *settings, int argc, char **argv)
@@ -65,7 +82,7 @@ int collector_settings_read(struct settings *settings, int argc, char **argv)
 	};
 	int code;
 
-	*settings = (struct settings){0};
+	*settings = (struct settings){.max_age_ms = 3600000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0)
@@ -79,6 +96,7 @@ void collector_settings_free(struct settings *settings)
 {
 	struct config_key keys[KEYS];
 
+	grpc_trust_close(&settings->trust);
 	bind_keys(keys, settings);
 	config_free(keys);
 }

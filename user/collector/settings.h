@@ -5,12 +5,16 @@
 
 #include "base/config.h"
 #include "grpc/address.h"
+#include "grpc/trust.h"
 
 struct settings {
 	char *listen; /* --listen */
 	struct grpc_address address;
-	char *data;                 /* --data */
-	struct config_list outputs; /* --output, each KIND:TARGET */
+	char *data;                             /* --data */
+	struct config_list outputs;             /* --output, each KIND:TARGET */
+	struct grpc_trust trust;                /* --tls-…, tls, insecure */
+	struct config_list allow, allow_reader; /* --allow, --allow-reader: patterns of certificates' names */
+	uint64_t max_age_ms; /* connections.max_age: then a peer is asked to connect anew; 0: never */
 };
 
 /*

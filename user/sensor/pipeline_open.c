@@ -53,6 +53,7 @@ static int open_encoder(struct pipeline *pipeline)
 
 	const struct stream_options options = {.collector = settings->collector,
 		.host = host_view(pipeline->host),
+		.trust = &settings->trust,
 		.memory_bytes = settings->stream_bytes};
 
 	error = stream_open(&pipeline->stream, &options);

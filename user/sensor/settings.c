@@ -61,6 +61,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"falco_json", CONFIG_BOOL, &settings->falco_json, 0, 0, "only findings, as Falco prints them"},
 		{"falco_text", CONFIG_BOOL, &settings->falco_text, 0, 0, "only findings, as lines for people"},
 		{"record", CONFIG_TREE, &settings->record, 0, 0, "what is recorded"},
+		GRPC_TRUST_KEYS(&settings->trust),
+		GRPC_TRUST_NAME_KEY(&settings->trust),
 		{"outbound", CONFIG_TREE, &settings->outbound, 0, 0,
 			"what detectors of behaviour take for suspicious: docs/outbound.md"},
 		CONFIG_END,
@@ -73,13 +75,14 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 static const struct option_spec options[] = {
 	{"stdout", NULL, "stdout", "write ECS JSON to stdout, one document a line"},
 	{"collector", "ADDR", "collector", "send to a collector: HOST:PORT or unix:PATH"},
-	{"check", NULL, "check", "only try whether it sees everything here, and tell"},
-	{"json", NULL, "json", "with --check: tell it as JSON"},
+	GRPC_TRUST_OPTIONS,
+	{"check", NULL, "check", NULL},
+	{"json", NULL, "json", "only try whether it sees everything here (as JSON)"},
 	{"record", "FILE", "recording", "write what comes in to FILE, for --replay; also alone"},
 	{"replay", "FILE", "replay", "run on a recording, without a kernel or root"},
 	{"cri", "PATH", "cri.sockets", "a runtime's socket (else the usual ones); repeatable"},
-	{"rules", "PATH", "rules", "file or directory of rules (else its own); repeatable"},
-	{"no-rules", NULL, "no_rules", "judge by no rule"},
+	{"rules", "PATH", "rules", NULL},
+	{"no-rules", NULL, "no_rules", "files or directories of rules (else its own); none"},
 	{"falco-json", NULL, "falco_json", "with --stdout: only findings, as Falco prints them"},
 	{"host", NULL, "host.events", "also events outside containers"},
 	{0},
@@ -145,10 +148,10 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		code = options_wrong("it needs --stdout, --collector ADDR, --record FILE or --check; try --help");
 	if (code < 0 && settings->collector && grpc_address_parse(settings->collector, &address, why, sizeof(why)) < 0)
 		code = options_wrong("--collector \"%s\": %s", settings->collector, why);
-	if (code < 0 && settings->collector && !grpc_address_is_loopback(&address))
-		code = options_wrong(
-			"--collector \"%s\": without TLS only loopback addresses and unix sockets are allowed",
-			settings->collector);
+	if (code < 0)
+		code = grpc_trust_read(&settings->trust);
+	if (code < 0 && settings->collector)
+		code = grpc_trust_allows(&settings->trust, "--collector", settings->collector, &address);
 	if (code < 0 && settings->no_rules && settings->rule_paths.count > 0)
 		code = options_wrong("--rules and --no-rules exclude each other");
 	if (code < 0 && settings->rule_matching && strcmp(settings->rule_matching, "first") != 0 &&
@@ -167,6 +170,7 @@ void sensor_settings_free(struct settings *settings)
 {
 	struct config_key keys[KEYS];
 
+	grpc_trust_close(&settings->trust);
 	bind_keys(keys, settings);
 	config_free(keys);
 }

@@ -8,6 +8,7 @@
 
 #include "base/config.h"
 #include "detect/outbound.h"
+#include "grpc/trust.h"
 #include "sensor/policy_rules.h"
 #include "sensor/unsampled.h"
 
@@ -19,6 +20,7 @@ struct settings {
 	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
 	struct config_list cri_annotations;  /* cri.annotations: which of the pods' are taken; empty: the usual ones */
 	char *collector;                     /* --collector */
+	struct grpc_trust trust;             /* --tls-…, tls, insecure */
 	char *recording;                     /* --record, recording: the file that gets all that comes in; or NULL */
 	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */
 	char *hooks;                         /* hooks: auto, tracepoint or function; NULL: auto */

@@ -18,6 +18,7 @@
 #include "base/version.h"
 #include "event/wire.h"
 #include "grpc/client.h"
+#include "grpc/trust.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 enum {
@@ -62,11 +63,13 @@ struct stream {
 
 	/* The stream's thread's. */
 	struct event_base *base;
+	struct grpc_trust trust;
 	struct event *sent_event, *stop_event, *retry_event;
 	struct grpc_client *client;
 	struct grpc_call *call;
 	bool greeted; /* the collector's hello has come: batches may go */
 	bool said_down;
+	bool moving; /* the collector asked for another connection: that is no failure */
 	unsigned retry_ms;
 	uint64_t usual_ns, least_ns, since_ns; /* the least that an acknowledgement took lately, and since then */
 	uint64_t window_bytes, cut_ns;         /* the window while a collector answers, and when it was made smaller */
@@ -152,7 +155,7 @@ static void drop_stored(struct stream *stream, uint64_t stored)
 /* Hands batches to the connection, as many as it takes without piling up. */
 static void send_batches(struct stream *stream)
 {
-	while (stream->greeted && stream->next && grpc_call_queued(stream->call) < IN_FLIGHT_MAX) {
+	while (stream->greeted && !stream->moving && stream->next && grpc_call_queued(stream->call) < IN_FLIGHT_MAX) {
 		struct batch *batch = stream->next;
 
 		batch->references++;
@@ -200,7 +203,7 @@ static void on_message(void *context, struct grpc_call *call, const uint8_t *byt
 	}
 	if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_HELLO && !stream->greeted) {
 		log_info("streaming to %s", stream->name);
-		stream->said_down = false;
+		stream->said_down = stream->moving = false;
 		stream->retry_ms = RETRY_MIN_MS;
 		drop_stored(stream, down->hello->stored);
 		stream->next = TAILQ_FIRST(&stream->batches);
@@ -222,15 +225,20 @@ static void on_writable(void *context, struct grpc_call *call)
 /* Once, until a collector has answered again. */
 static void say_down(struct stream *stream, const char *why)
 {
-	if (!stream->said_down)
+	if (!stream->said_down && !stream->moving)
 		log_warning("collector %s: %s: events wait here until it answers", stream->name, why);
-	stream->said_down = true;
+	stream->said_down |= !stream->moving;
 }
 
 static void on_done(void *context, struct grpc_call *call, enum grpc_status status, const char *message)
 {
 	struct stream *stream = context;
-	const struct timeval delay = {stream->retry_ms / 1000, (long)(stream->retry_ms % 1000) * 1000};
+	unsigned wait_ms = stream->retry_ms, random;
+
+	/* A random half to the whole: many sensors that a collector refused do not come back as one. */
+	evutil_secure_rng_get_bytes(&random, sizeof(random));
+	wait_ms = wait_ms / 2 + random % (wait_ms / 2 + 1);
+	const struct timeval delay = {wait_ms / 1000, (long)(wait_ms % 1000) * 1000};
 
 	(void)call;
 	(void)status;
@@ -298,8 +306,25 @@ static void on_up(void *context)
 
 static void on_down(void *context, int error, const char *reason)
 {
-	(void)error;
-	say_down(context, reason);
+	struct stream *stream = context;
+
+	if (error)
+		stream->moving = false;
+	say_down(stream, reason);
+}
+
+/*
+ * The connection grew old, or the collector stops: what is on its way is acknowledged before its end, and the rest goes
+ * over the next one.
+ */
+static void on_draining(void *context, const char *reason)
+{
+	struct stream *stream = context;
+
+	(void)reason;
+	stream->moving = stream->greeted;
+	if (stream->call)
+		grpc_call_half_close(stream->call);
 }
 
 /* --- the event thread's side -------------------------------------------------------------------------------------------- */
@@ -397,10 +422,14 @@ int stream_open(struct stream **out, const struct stream_options *options)
 	const struct grpc_client_options client = {
 		.context = stream,
 		.on_up = on_up,
+		.on_draining = on_draining,
 		.on_down = on_down,
 		.retry_min_ms = RETRY_MIN_MS,
 		.retry_max_ms = RETRY_MAX_MS,
 		.user_agent = "taffrail-sensor/" TAFFRAIL_VERSION,
+		.tls = options->trust->tls,
+		.tls_name = options->trust->name,
+		.insecure = options->trust->insecure,
 	};
 	char why[256];
 	int error;
@@ -410,6 +439,7 @@ int stream_open(struct stream **out, const struct stream_options *options)
 	TAILQ_INIT(&stream->batches);
 	stream->host = options->host;
 	stream->memory_bytes = options->memory_bytes;
+	stream->trust = *options->trust;
 	stream->retry_ms = RETRY_MIN_MS;
 	stream->window_bytes = WINDOW_FIRST;
 	set_window(stream);
@@ -423,6 +453,7 @@ int stream_open(struct stream **out, const struct stream_options *options)
 	grpc_address_format(&stream->address, stream->name, sizeof(stream->name));
 	error = error ? error : mailbox_open(&stream->sent, MAILBOX_MAX);
 	error = error ? error : open_events(stream);
+	error = error ? error : grpc_trust_watch(&stream->trust, stream->base);
 	error = error ? error : grpc_client_open(stream->base, &stream->address, &client, &stream->client);
 	error = error ? error : -pthread_create(&stream->thread, NULL, run, stream);
 	if (error) {
@@ -455,6 +486,7 @@ void stream_close(struct stream *stream)
 		TAILQ_REMOVE(&stream->batches, batch, entry);
 		batch_release(batch);
 	}
+	grpc_trust_unwatch(&stream->trust);
 	if (stream->sent_event)
 		event_free(stream->sent_event);
 	if (stream->stop_event)

@@ -15,12 +15,14 @@
 #include "base/buffer.h"
 #include "event/event.h"
 
+struct grpc_trust;
 struct stream;
 
 struct stream_options {
-	const char *collector;         /* as grpc_address_parse reads it */
-	const struct event_host *host; /* must outlive the stream */
-	uint64_t memory_bytes;         /* of batches that are not acknowledged */
+	const char *collector;          /* as grpc_address_parse reads it */
+	const struct event_host *host;  /* must outlive the stream */
+	const struct grpc_trust *trust; /* copied; its files are watched by the stream's thread */
+	uint64_t memory_bytes;          /* of batches that are not acknowledged */
 };
 
 /* Starts the thread, which connects, and connects again for ever. 0, -EINVAL (the address), -ENOMEM, -errno. */

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may write which host: patterns of names, and the table that outlives the collector. */
+#include <errno.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+
+#include "test_collector.h"
+#include "test_tls.h"
+
+static struct room room;
+static struct papers papers;
+
+Test(access, patterns)
+{
+	static const struct {
+		const char *pattern, *name;
+		bool fits;
+	} cases[] = {
+		{"sensor.taffrail", "sensor.taffrail", true},
+		{"sensor.taffrail", "sensor.taffrail.", false},
+		{"sensor.taffrail", "sensor_taffrail", false},
+		{"*", "anything/at:all", true},
+		{"*", "", true},
+		{"", "", true},
+		{"", "x", false},
+		{"spiffe://prod/*", "spiffe://prod/ns/a/sa/b", true},
+		{"spiffe://prod/*", "spiffe://test/ns/a", false},
+		{"*.sensors.example", "node-1.sensors.example", true},
+		{"*.sensors.example", "sensors.example", false},
+		{"*.sensors.example", "node.sensors.example.evil", false},
+		{"a*b*c", "a-b-b-c", true},
+		{"a*b*c", "a-c-b", false},
+		{"a**c", "abc", true},
+		{"*aab", "aaaaaab", true},
+		{"*a*b", "ba", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		cr_expect_eq(access_fits(cases[i].pattern, cases[i].name), cases[i].fits, "%s %s", cases[i].pattern,
+			cases[i].name);
+}
+
+/* The work grows with the name's length times the pattern's, not with its stars. */
+Test(access, patterns_of_many_stars_are_cheap)
+{
+	char pattern[402], name[256];
+
+	for (int i = 0; i < 200; i++)
+		memcpy(pattern + 2 * i, "*a", 2);
+	memcpy(pattern + 400, "b", 2);
+	memset(name, 'a', 255);
+	name[255] = '\0';
+	cr_expect_not(access_fits(pattern, name));
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------------ */
+
+static struct owners *open_owners(const char *folder)
+{
+	struct owners *owners = NULL;
+	char why[300] = "";
+
+	cr_assert_eq(owners_open(&owners, folder, why, sizeof(why)), 0, "%s", why);
+	return owners;
+}
+
+static char *read_owners(const char *folder, char *text, size_t size)
+{
+	char path[100];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/owners", folder);
+	file = fopen(path, "r");
+	text[fread(text, 1, size - 1, file)] = '\0';
+	fclose(file);
+	return text;
+}
+
+static void write_owners(const char *folder, const char *text)
+{
+	char path[100];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/owners", folder);
+	file = fopen(path, "w");
+	fputs(text, file);
+	fclose(file);
+}
+
+Test(owners, outlive_the_collector)
+{
+	static const struct text odd = TEXT_STATIC("a b\\\n\xc3\xa9\x7f");
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], path[100];
+	struct owners *owners;
+
+	cr_assert_not_null(mkdtemp(folder));
+	owners = open_owners(folder);
+	cr_expect_null(owners_of(owners, host_id));
+	cr_expect_eq(owners_claim(owners, host_id, "sensor.taffrail"), 0);
+	cr_expect_eq(owners_claim(owners, odd, "spiffe://x/y"), 0);
+	cr_expect_eq(owners_sync(owners), 0);
+	owners_close(owners);
+	cr_expect_str_eq(read_owners(folder, text, sizeof(text)),
+		"sensor.taffrail node-1\nspiffe://x/y a\\x20b\\x5c\\x0a\\xc3\\xa9\\x7f\n");
+	owners = open_owners(folder);
+	cr_expect_str_eq(owners_of(owners, host_id), "sensor.taffrail");
+	cr_expect_str_eq(owners_of(owners, odd), "spiffe://x/y");
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("third"), "z"), 0);
+	owners_close(owners);
+	/* Whoever takes a line out has released its host. */
+	cr_expect(strstr(read_owners(folder, text, sizeof(text)), "\nz third\n"));
+	write_owners(folder, strchr(text, '\n') + 1);
+	owners = open_owners(folder);
+	cr_expect_null(owners_of(owners, host_id));
+	cr_expect_str_eq(owners_of(owners, odd), "spiffe://x/y");
+	owners_close(owners);
+	snprintf(path, sizeof(path), "%s/owners", folder);
+	unlink(path);
+	rmdir(folder);
+}
+
+Test(owners, a_torn_line_is_cut_and_a_wrong_one_refused)
+{
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], why[300], path[100];
+	static const char *const wrong[] = {
+		"a\n", "a \n", " b\n", "a b c\n", "\n", "a b\\x2\n", "a b\\xZZ\n", "a \\\n"};
+	struct owners *owners;
+
+	cr_assert_not_null(mkdtemp(folder));
+	write_owners(folder, "a one\nb tw");
+	owners = open_owners(folder);
+	cr_expect_str_eq(owners_of(owners, (struct text)TEXT_STATIC("one")), "a");
+	cr_expect_null(owners_of(owners, (struct text)TEXT_STATIC("tw")));
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("two"), "c"), 0);
+	owners_close(owners);
+	cr_expect_str_eq(read_owners(folder, text, sizeof(text)), "a one\nc two\n");
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(text, sizeof(text), "a one\n%s", wrong[i]);
+		write_owners(folder, text);
+		cr_expect_eq(owners_open(&owners, folder, why, sizeof(why)), -EINVAL, "%s", wrong[i]);
+		cr_expect(strstr(why, "/owners:2: it is no NAME and HOST"), "%s", why);
+	}
+	write_owners(folder, "a one\nb one\n");
+	cr_expect_eq(owners_open(&owners, folder, why, sizeof(why)), -EINVAL);
+	cr_expect(strstr(why, "owners:2: the host stands in an earlier line too"), "%s", why);
+	snprintf(path, sizeof(path), "%s/owners", folder);
+	unlink(path);
+	rmdir(folder);
+}
+
+Test(owners, are_bounded)
+{
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", host[20], path[100];
+	struct owners *owners;
+
+	cr_assert_not_null(mkdtemp(folder));
+	owners = open_owners(folder);
+	for (int i = 0; i < OWNERS_MAX; i++) {
+		snprintf(host, sizeof(host), "host-%d", i);
+		cr_assert_eq(owners_claim(owners, text_of(host), "x"), 0);
+	}
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("more"), "x"), -ENOSPC);
+	owners_close(owners);
+	owners = open_owners(folder);
+	cr_expect_str_eq(owners_of(owners, (struct text)TEXT_STATIC("host-65535")), "x");
+	owners_close(owners);
+	snprintf(path, sizeof(path), "%s/owners", folder);
+	unlink(path);
+	rmdir(folder);
+}
+
+/* --- sensors over TLS ----------------------------------------------------------------------------------------------- */
+
+static char *patterns[] = {"sensor.*", "spiffe://nodes/*"};
+static const struct config_list writers = {patterns, 2};
+
+static enum grpc_status admit(void *context, const struct grpc_stream *stream, char *why, size_t why_size)
+{
+	return access_admit(context, stream, why, why_size);
+}
+
+static void serve_tls(void)
+{
+	static const struct config_list readers;
+	char data[100], why[300];
+
+	snprintf(data, sizeof(data), "%s/data", room.folder);
+	room.access = (struct access){&writers, &readers, NULL};
+	cr_assert_eq(owners_open(&room.access.owners, data, why, sizeof(why)), 0, "%s", why);
+	room.tls = papers_load(&papers, "ca.pem", "server");
+	room.admit = admit;
+	serve(&room);
+}
+
+static void open_tls_room(void)
+{
+	papers_open(&papers);
+	room = (struct room){.folder = "/tmp/taffrail-access-XXXXXX"};
+	cr_assert_not_null(mkdtemp(room.folder));
+	room.base = event_base_new();
+	open_store(&room);
+	serve_tls();
+}
+
+static void close_tls_room(void)
+{
+	close_room(&room);
+	owners_close(room.access.owners);
+	grpc_tls_close(room.tls);
+	papers_close(&papers);
+}
+
+static struct grpc_tls *join(struct peer *peer, const char *name)
+{
+	struct grpc_tls *tls = papers_load(&papers, "ca.pem", name);
+
+	room.client_tls = tls;
+	connect_sensor(&room, peer);
+	return tls;
+}
+
+static void leave(struct peer *peer, struct grpc_tls *tls)
+{
+	grpc_client_close(peer->client);
+	grpc_tls_close(tls);
+}
+
+Test(access, a_host_is_written_under_one_name)
+{
+	struct receiver_counters counters;
+	struct peer first, second, node;
+	struct grpc_tls *tls, *other;
+
+	open_tls_room();
+	papers_issue(&papers, "second", "DNS:sensor.elsewhere");
+	papers_issue(&papers, "node", "DNS:unknown.example,URI:spiffe://nodes/1,DNS:sensor.taffrail");
+	tls = join(&first, "sensor");
+	say_hello(&first, host_id.data, epoch, sizeof(epoch));
+	until(&room, first.hellos == 1);
+	send_batch(&first, 1, 3);
+	until(&room, first.acked == 3);
+	cr_expect_str_eq(owners_of(room.access.owners, host_id), "sensor.taffrail");
+
+	other = join(&second, "second");
+	say_hello(&second, host_id.data, epoch, sizeof(epoch));
+	until(&room, second.done);
+	cr_expect_eq(second.status, GRPC_PERMISSION_DENIED, "%s", second.message);
+	cr_expect_eq(second.hellos, 0);
+	leave(&second, other);
+	send_batch(&first, 4, 4);
+	until(&room, first.acked == 4);
+	cr_expect_eq(first.done, 0, "the other was not disturbed");
+	receiver_counters(room.receiver, &counters);
+	cr_expect_eq(counters.hosts_refused, 1);
+	leave(&first, tls);
+
+	/* A certificate that has that name among others may. */
+	tls = join(&node, "node");
+	say_hello(&node, host_id.data, epoch, sizeof(epoch));
+	until(&room, node.hellos == 1);
+	cr_expect_eq(node.stored, 4);
+	send_batch(&node, 5, 5);
+	until(&room, node.acked == 5);
+	leave(&node, tls);
+	close_tls_room();
+}
+
+/* A hello alone takes nothing; and what was taken is still so after a restart. */
+Test(access, what_is_stored_takes_the_host_and_a_restart_gives_nothing_away)
+{
+	struct peer first, second;
+	struct grpc_tls *tls, *other;
+
+	open_tls_room();
+	papers_issue(&papers, "second", "DNS:sensor.elsewhere");
+	tls = join(&first, "sensor");
+	say_hello(&first, host_id.data, epoch, sizeof(epoch));
+	until(&room, first.hellos == 1);
+	cr_expect_null(owners_of(room.access.owners, host_id));
+	other = join(&second, "second");
+	say_hello(&second, host_id.data, (uint8_t[EVENT_EPOCH_SIZE]){9}, EVENT_EPOCH_SIZE);
+	until(&room, second.hellos == 1);
+	send_batch(&first, 1, 1);
+	until(&room, first.acked == 1);
+	struct buffer *bytes = make_batch((uint8_t[EVENT_EPOCH_SIZE]){9}, 1, 1, 10);
+	cr_assert_eq(grpc_call_send(second.call, bytes->data, bytes->length), 0);
+	wire_bytes_free(bytes);
+	until(&room, second.done);
+	cr_expect_eq(second.status, GRPC_PERMISSION_DENIED, "%s", second.message);
+	leave(&first, tls);
+	leave(&second, other);
+
+	close_rooms(&room);
+	owners_close(room.access.owners);
+	grpc_tls_close(room.tls);
+	open_store(&room);
+	serve_tls();
+	other = join(&second, "second");
+	say_hello(&second, host_id.data, epoch, sizeof(epoch));
+	until(&room, second.done);
+	cr_expect_eq(second.status, GRPC_PERMISSION_DENIED);
+	leave(&second, other);
+	close_tls_room();
+}
+
+Test(access, a_name_that_no_pattern_fits_neither_writes_nor_reads)
+{
+	struct grpc_tls *tls;
+	struct peer peer;
+
+	open_tls_room();
+	papers_issue(&papers, "stranger", "DNS:stranger.example");
+	papers_issue(&papers, "nameless", "");
+	tls = join(&peer, "stranger");
+	until(&room, peer.done);
+	cr_expect_eq(peer.status, GRPC_PERMISSION_DENIED);
+	cr_expect(strstr(peer.message, "may write here (--allow)"), "%s", peer.message);
+	leave(&peer, tls);
+	tls = join(&peer, "nameless");
+	until(&room, peer.done);
+	cr_expect_eq(peer.status, GRPC_PERMISSION_DENIED);
+	leave(&peer, tls);
+	tls = papers_load(&papers, "ca.pem", "sensor");
+	room.client_tls = tls;
+	connect_peer(&room, &peer, "/taffrail.v1.Query/Watch", (struct grpc_call_options){0});
+	until(&room, peer.done);
+	cr_expect_eq(peer.status, GRPC_PERMISSION_DENIED);
+	cr_expect(strstr(peer.message, "may read here (--allow-reader)"), "%s", peer.message);
+	leave(&peer, tls);
+	close_tls_room();
+}

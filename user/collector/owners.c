@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/owners.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/table.h"
+#include "collector/segment.h"
+#include "grpc/tls.h"
+
+enum {
+	LINE_BYTES = GRPC_IDENTITY_NAME_MAX + 1 + 4 * SEGMENT_HOST_MAX + 1,
+	FILE_BYTES = OWNERS_MAX * LINE_BYTES,
+};
+
+struct owner {
+	struct table_node node;
+	char *name; /* behind the host */
+	size_t host_length;
+	char host[];
+};
+
+struct owners {
+	int fd;
+	off_t end;
+	bool dirty;
+	char path[4200];
+	struct table hosts;
+};
+
+/* --- the table ------------------------------------------------------------------------------------------------------ */
+
+static bool matches(const struct table_node *node, const void *wanted)
+{
+	const struct owner *owner = table_entry(node, struct owner, node);
+	const struct text *host = wanted;
+
+	return text_equal((struct text){owner->host, owner->host_length}, *host);
+}
+
+static struct owner *find(const struct owners *owners, struct text host)
+{
+	struct table_node *node = table_find(&owners->hosts, hash_bytes(host.data, host.length), matches, &host);
+
+	return node ? table_entry(node, struct owner, node) : NULL;
+}
+
+const char *owners_of(const struct owners *owners, struct text host)
+{
+	const struct owner *owner = find(owners, host);
+
+	return owner ? owner->name : NULL;
+}
+
+static struct owner *add(struct owners *owners, struct text host, struct text name)
+{
+	struct owner *owner = malloc(sizeof(*owner) + host.length + name.length + 1);
+
+	if (!owner)
+		return NULL;
+	memcpy(owner->host, host.data, host.length);
+	owner->host_length = host.length;
+	owner->name = owner->host + host.length;
+	memcpy(owner->name, name.data, name.length);
+	owner->name[name.length] = '\0';
+	if (table_insert(&owners->hosts, &owner->node, hash_bytes(host.data, host.length)) < 0) {
+		free(owner);
+		return NULL;
+	}
+	return owner;
+}
+
+/* --- lines ---------------------------------------------------------------------------------------------------------- */
+
+static size_t put_host(char *line, struct text host)
+{
+	size_t length = 0;
+
+	for (size_t i = 0; i < host.length; i++) {
+		unsigned char byte = (unsigned char)host.data[i];
+
+		if (byte > ' ' && byte < 127 && byte != '\\')
+			line[length++] = (char)byte;
+		else
+			length += (size_t)sprintf(line + length, "\\x%02x", byte);
+	}
+	return length;
+}
+
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The length, or 0: it is no host's id. */
+static size_t take_host(char host[SEGMENT_HOST_MAX], struct text word)
+{
+	size_t length = 0;
+
+	while (word.length > 0) {
+		size_t taken = 1;
+
+		if (length == SEGMENT_HOST_MAX)
+			return 0;
+		host[length] = word.data[0];
+		if (word.data[0] == '\\') {
+			taken = 4;
+			if (word.length < taken || word.data[1] != 'x' || digit(word.data[2]) < 0 ||
+				digit(word.data[3]) < 0)
+				return 0;
+			host[length] = (char)(digit(word.data[2]) << 4 | digit(word.data[3]));
+		}
+		length++;
+		word = text_tail(word, taken);
+	}
+	return length;
+}
+
+/* NULL, or what is wrong with a line. */
+static const char *take_line(struct owners *owners, struct text line)
+{
+	char host[SEGMENT_HOST_MAX];
+	struct text name = text_next(&line, ' ');
+	struct text id = {host, take_host(host, line)};
+
+	if (name.length == 0 || name.length > GRPC_IDENTITY_NAME_MAX || id.length == 0 ||
+		memchr(line.data, ' ', line.length))
+		return "it is no NAME and HOST";
+	if (find(owners, id))
+		return "the host stands in an earlier line too";
+	if (table_count(&owners->hosts) == OWNERS_MAX)
+		return "these are more than 65536 hosts";
+	return add(owners, id, name) ? NULL : "out of memory";
+}
+
+static int take_lines(struct owners *owners, struct text all, char *why, size_t size)
+{
+	size_t whole = all.length;
+
+	while (whole > 0 && all.data[whole - 1] != '\n')
+		whole--;
+	if (whole < all.length) {
+		log_warning("%s: its last line was cut short while it was written: it is cut off", owners->path);
+		if (ftruncate(owners->fd, (off_t)whole) < 0) {
+			snprintf(why, size, "%s: %s", owners->path, strerror(errno));
+			return -errno;
+		}
+	}
+	owners->end = (off_t)whole;
+	all = text_head(all, whole);
+	for (unsigned int number = 1; all.length > 0; number++) {
+		const char *wrong = take_line(owners, text_next(&all, '\n'));
+
+		if (wrong) {
+			snprintf(why, size, "%s:%u: %s", owners->path, number, wrong);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int read_all(struct owners *owners, char *why, size_t size)
+{
+	struct stat file;
+	char *bytes = NULL;
+	ssize_t length = -1;
+	int error = 0;
+
+	if (fstat(owners->fd, &file) < 0)
+		error = -errno;
+	else if (file.st_size > FILE_BYTES)
+		error = -EFBIG;
+	else if (!(bytes = malloc((size_t)file.st_size + 1)))
+		error = -ENOMEM;
+	else
+		length = pread(owners->fd, bytes, (size_t)file.st_size, 0);
+	if (!error && length < 0)
+		error = -errno;
+	if (error)
+		snprintf(why, size, "%s: %s", owners->path, strerror(-error));
+	else
+		error = take_lines(owners, (struct text){bytes, (size_t)length}, why, size);
+	free(bytes);
+	return error;
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------------- */
+
+/* The file's name is on the disk: it may be new. */
+static int sync_name(const char *data)
+{
+	int fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+int owners_open(struct owners **out, const char *data, char *why, size_t size)
+{
+	struct owners *owners = calloc(1, sizeof(*owners));
+	int error = owners ? 0 : -ENOMEM;
+
+	snprintf(why, size, "out of memory");
+	if (error)
+		return error;
+	table_init(&owners->hosts);
+	owners->fd = -1;
+	if ((size_t)snprintf(owners->path, sizeof(owners->path), "%s/owners", data) >= sizeof(owners->path))
+		error = -ENAMETOOLONG;
+	if (!error) {
+		owners->fd = open(owners->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+		error = owners->fd < 0 ? -errno : 0;
+	}
+	error = error ? error : sync_name(data);
+	if (error)
+		snprintf(why, size, "%s: %s", owners->path, strerror(-error));
+	error = error ? error : read_all(owners, why, size);
+	if (error) {
+		owners_close(owners);
+		return error;
+	}
+	/* What was claimed before a power cut may stand in the cache alone, and the file's name too. */
+	owners->dirty = true;
+	*out = owners;
+	return 0;
+}
+
+int owners_claim(struct owners *owners, struct text host, const char *name)
+{
+	char line[LINE_BYTES];
+	struct owner *owner;
+	size_t length;
+	ssize_t written;
+
+	if (table_count(&owners->hosts) >= OWNERS_MAX)
+		return -ENOSPC;
+	owner = add(owners, host, text_of(name));
+	if (!owner)
+		return -ENOMEM;
+	length = (size_t)snprintf(line, sizeof(line), "%s ", name);
+	length += put_host(line + length, host);
+	line[length++] = '\n';
+	errno = EIO;
+	written = pwrite(owners->fd, line, length, owners->end);
+	if (written != (ssize_t)length) {
+		int error = -errno;
+
+		if (written > 0)
+			(void)!ftruncate(owners->fd, owners->end);
+		table_remove(&owners->hosts, &owner->node);
+		free(owner);
+		return error;
+	}
+	owners->end += (off_t)length;
+	owners->dirty = true;
+	return 0;
+}
+
+int owners_sync(struct owners *owners)
+{
+	if (!owners->dirty)
+		return 0;
+	if (fsync(owners->fd) < 0)
+		return -errno;
+	owners->dirty = false;
+	return 0;
+}
+
+void owners_close(struct owners *owners)
+{
+	struct table_node *node;
+
+	if (!owners)
+		return;
+	table_for_each(&owners->hosts, node)
+		free(table_entry(node, struct owner, node));
+	table_free(&owners->hosts);
+	if (owners->fd >= 0)
+		close(owners->fd);
+	free(owners);
+}

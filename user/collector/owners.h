@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whose a host is: a host.id belongs to the certificate name under which something of it was stored first, and no other may
+ * write it, until an operator releases it.
+ *
+ * DIR/owners is a text, a line each: NAME, a blank, HOST. In HOST each byte that is a blank, a backslash or no printable
+ * ASCII stands as \xNN. It is appended to and never rewritten: whoever takes out a line while no collector runs has released
+ * that host. OWNERS_MAX hosts at most.
+ */
+#ifndef TAFFRAIL_COLLECTOR_OWNERS_H
+#define TAFFRAIL_COLLECTOR_OWNERS_H
+
+#include <stddef.h>
+
+#include "base/text.h"
+
+enum { OWNERS_MAX = 65536 };
+
+struct owners;
+
+/*
+ * Opens or makes DIR/owners and reads it. 0, or -errno with a sentence in `why`: a line that cannot be read is -EINVAL, for
+ * a lost line would give its host away; a last line without its end was cut short while it was written, and is cut off.
+ */
+int owners_open(struct owners **owners, const char *data, char *why, size_t why_size);
+
+/* Whose the host is, or NULL: nobody's yet. Good until owners_close. */
+const char *owners_of(const struct owners *owners, struct text host);
+
+/* Makes a host that is nobody's that name's. 0; -ENOSPC: OWNERS_MAX; -ENOMEM; or -errno from the disk, and nothing changed. */
+int owners_claim(struct owners *owners, struct text host, const char *name);
+
+/* What was claimed is on the disk once this returns 0; else -errno. Does nothing where nothing was claimed. */
+int owners_sync(struct owners *owners);
+
+/* NULL is allowed. */
+void owners_close(struct owners *owners);
+
+#endif
