@@ -10,8 +10,10 @@ PROGRAMS = ["taffrail-sensor", "taffrail-collector", "taffrail"]
 
 # What the contract promises by name.
 OPTIONS = {
-    "taffrail-sensor": ["--stdout", "--config", "--set", "--cri", "--collector", "--host", "--record", "--replay"],
-    "taffrail-collector": ["--listen", "--data", "--output", "--config", "--set"],
+    "taffrail-sensor": ["--stdout", "--config", "--set", "--cri", "--collector", "--host", "--record", "--replay", "--tls-ca", "--tls-cert", "--tls-key",
+                        "--insecure"],
+    "taffrail-collector": ["--listen", "--data", "--output", "--config", "--set", "--tls-ca", "--tls-cert", "--tls-key", "--insecure", "--allow",
+                           "--allow-reader"],
     "taffrail": ["watch", "rules"],
 }
 
@@ -46,7 +48,7 @@ def test_help_fits_a_terminal_of_80_by_24(command):
 
 def test_help_of_watch_names_its_options():
     text = run("taffrail", "watch", "--help").stdout
-    for option in ["--pod", "--namespace", "--kind", "--json", "--collector"]:
+    for option in ["--pod", "--namespace", "--kind", "--json", "--collector", "--tls-ca", "--tls-cert", "--tls-key", "--insecure"]:
         assert option in text
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Peers that hold on to what is the server's: a stream beside them goes on. */
 #include "test_grpc.h"
+#include "test_tls.h"
 
 static struct world world;
 
@@ -62,4 +63,34 @@ Test(grpc_limits, a_message_that_waits_for_our_window_has_its_time)
 	cr_expect_eq(world.served.status, GRPC_DEADLINE_EXCEEDED);
 	close(fd);
 	world_close(&world);
+}
+
+/* However many come at once: between each few of them everybody else gets a turn. */
+Test(grpc_limits, a_crowd_is_let_in_a_few_at_a_time)
+{
+	struct grpc_server_options options = world_server_options(&world);
+	struct grpc_server_counters before = {0}, now;
+	struct papers papers;
+	int peers[60];
+
+	papers_open(&papers);
+	options.tls = papers_load(&papers, "ca.pem", "server");
+	world_serve(&world, "tcp", &options);
+	for (int i = 0; i < 60; i++) {
+		peers[i] = raw_connect(&world);
+		raw_send(peers[i], "\x16\3\1\2", 4);
+	}
+	for (int turns = 0; before.connections_open < 60; turns++) {
+		cr_assert_lt(turns, 1000);
+		event_base_loop(world.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		grpc_server_counters(world.server, &now);
+		cr_assert_leq(now.connections_open, before.connections_open + 4, "in one turn");
+		before = now;
+	}
+	cr_expect_eq(now.connections_waiting, 0);
+	for (int i = 0; i < 60; i++)
+		close(peers[i]);
+	world_close(&world);
+	grpc_tls_close((struct grpc_tls *)options.tls);
+	papers_close(&papers);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/table.h"
 #include "base/utf8.h"
 #include "collector/access.h"
 #include "collector/output.h"
@@ -20,6 +21,7 @@
 enum {
 	STOP_GRACE_MS = 2000,  /* for streams to end */
 	STOP_OUTPUT_MS = 2000, /* for each output's reader */
+	TROUBLES = 64,         /* kinds of trouble that have lines of their own */
 };
 
 struct collector {
@@ -94,8 +96,11 @@ static enum grpc_status on_admit(void *context, const struct grpc_stream *stream
 
 static void on_trouble(void *context, const char *peer, const char *reason)
 {
+	static struct log_limit limits[TROUBLES];
+
 	(void)context;
-	log_limited("%s: %s", peer, reason);
+	/* Whoever makes much of one kind of trouble does not hide another kind. */
+	log_limited_at(&limits[hash_bytes(reason, strlen(reason)) % TROUBLES], "%s: %s", peer, reason);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------------- */

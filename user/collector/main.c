@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "collector/collector.h"
 #include "collector/settings.h"
+
+/* A descriptor a connection: what the machine allows, not the 1,024 that are usual for programs with select(2). */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
 
 int main(int argc, char **argv)
 {
@@ -15,6 +27,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
+	raise_descriptors();
 	error = collector_open(&collector, &settings);
 	if (!error) {
 		error = collector_run(collector);

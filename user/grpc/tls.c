@@ -296,8 +296,8 @@ int grpc_tls_error(struct bufferevent *stream, char *text, size_t size)
 	int result = 0;
 
 	if (!error)
-		error = ERR_peek_error(); /* grpc_tls_read's */
-	if (error)
+		error = ERR_peek_error();      /* grpc_tls_read's */
+	if (error && !ERR_SYSTEM_ERROR(error)) /* those are the socket's */
 		result = say_error(ssl, error, text, size);
 	ERR_clear_error();
 	return result;
