@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const bin = process.env.TAFFRAIL_BIN ?? path.join(root, "build/bin");
 
 export const proto = grpc.loadPackageDefinition(loader.loadSync("taffrail/v1/stream.proto", {

@@ -94,3 +94,66 @@ Test(grpc_limits, a_crowd_is_let_in_a_few_at_a_time)
 	grpc_tls_close((struct grpc_tls *)options.tls);
 	papers_close(&papers);
 }
+
+/* --- a server that is asked too often -------------------------------------------------------------------------------- */
+
+/* Pings (not their answers) among the frames behind `skip` bytes. */
+static int count_pings(const uint8_t *bytes, size_t length, size_t skip)
+{
+	int pings = 0;
+
+	for (size_t at = skip; at + 9 <= length;
+		at += 9 + ((size_t)bytes[at] << 16 | bytes[at + 1] << 8 | bytes[at + 2]))
+		pings += bytes[at + 3] == RAW_PING && bytes[at + 4] == 0;
+	return pings;
+}
+
+static int take_client(int listener)
+{
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) < 0)
+		world_turn(&world);
+	raw_frame(fd, RAW_SETTINGS, 0, 0, NULL, 0);
+	return fd;
+}
+
+/* grpc/proposal/A8: it is said once, and the next connection keeps to it. */
+Test(grpc_limits, a_client_that_is_told_to_calm_down_does)
+{
+	struct grpc_client_options options = world_client_options(&world);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), fd;
+	uint8_t bytes[4096];
+	ssize_t length;
+
+	world_serve(&world, "unix", NULL);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/other", world.folder);
+	cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(listen(listener, 1), 0);
+	world.address = test_address(address.sun_path);
+	options.keepalive_ms = 50;
+	options.retry_min_ms = 10;
+	world_connect(&world, &options);
+	world_call(&world, "/t.T/Slow");
+	fd = take_client(listener);
+	world_for(&world, 200);
+	length = raw_receive(fd, bytes, sizeof(bytes));
+	cr_assert_gt(length, 24);
+	cr_expect_eq(count_pings(bytes, (size_t)length, strlen(RAW_PREFACE)), 1, "it asks");
+	raw_frame(fd, RAW_GOAWAY, 0, 0, "\0\0\0\0\0\0\0\x0btoo_many_pings", 22);
+	world_until(&world, world.draining == 1);
+	close(fd);
+	world_until(&world, world.down == 1);
+	fd = take_client(listener);
+	world_until(&world, world.up == 2);
+	world_call(&world, "/t.T/Slow");
+	world_for(&world, 400);
+	length = raw_receive(fd, bytes, sizeof(bytes));
+	cr_assert_gt(length, 24);
+	cr_expect_eq(count_pings(bytes, (size_t)length, strlen(RAW_PREFACE)), 0, "it has learned");
+	close(fd);
+	close(listener);
+	unlink(address.sun_path);
+	world_close(&world);
+}

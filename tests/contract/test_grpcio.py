@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A collector written with Python's grpcio, whose core is the one of C++, Ruby and PHP: our sensor against it, over mutual TLS."""
+import concurrent.futures
+import os
+import sys
+
+import grpc
+import pytest
+from conftest import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from peers import Papers, event_pb2, stream_pb2  # noqa: E402
+
+
+class Collector:
+    """Takes what comes and acknowledges it; whose certificate it was stands in `names`."""
+
+    def __init__(self, papers):
+        self.ups, self.names = [], []
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+        handler = grpc.stream_stream_rpc_method_handler(self._stream, request_deserializer=stream_pb2.Up.FromString,
+                                                        response_serializer=stream_pb2.Down.SerializeToString)
+        self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("taffrail.v1.Collector", {"Stream": handler})])
+        own = grpc.ssl_server_credentials([(papers.read("collector.key"), papers.read("collector.pem"))], papers.read("ca.pem"), True)
+        self.address = f"localhost:{self.server.add_secure_port('127.0.0.1:0', own)}"
+        self.server.start()
+
+    def _stream(self, ups, context):
+        self.names += context.auth_context().get("x509_subject_alternative_name", [])
+        for up in ups:
+            self.ups.append(up)
+            if up.WhichOneof("message") == "hello":
+                yield stream_pb2.Down(hello=stream_pb2.DownHello(version="python", stored=0))
+            else:
+                yield stream_pb2.Down(ack=stream_pb2.Ack(sequence=up.batch.last))
+
+    def execs(self, container):
+        return sum(record.event.action == event_pb2.ACTION_EXEC and record.event.container_id.hex() == container.id
+                   for up in list(self.ups) for record in up.batch.record)
+
+
+@pytest.fixture
+def papers(tmp_path):
+    return Papers(tmp_path / "ca")
+
+
+def test_our_sensor_streams_to_it(start, papers, container):
+    collector = Collector(papers)
+    sensor = start("taffrail-sensor", "--collector", collector.address, *papers.options("sensor"))
+    sensor.ready()
+    for _ in range(10):
+        container.run("/bin/true")
+    sensor.wait_for(lambda: collector.execs(container) >= 10)
+    assert sensor.end() == 0
+    assert collector.names == [b"sensor.taffrail"]
+    assert not any("warning" in line for line in sensor.log), sensor.log
+    collector.server.stop(None)
