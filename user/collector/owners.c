@@ -177,16 +177,16 @@ static int read_all(struct owners *owners, char *why, size_t size)
 		error = -errno;
 	else if (file.st_size > FILE_BYTES)
 		error = -EFBIG;
-	else if (!(bytes = malloc((size_t)file.st_size + 1)))
-		error = -ENOMEM;
 	else
+		bytes = malloc((size_t)file.st_size + 1);
+	if (bytes)
 		length = pread(owners->fd, bytes, (size_t)file.st_size, 0);
-	if (!error && length < 0)
-		error = -errno;
-	if (error)
-		snprintf(why, size, "%s: %s", owners->path, strerror(-error));
-	else
+	if (bytes && length >= 0) {
 		error = take_lines(owners, (struct text){bytes, (size_t)length}, why, size);
+	} else {
+		error = error ? error : bytes ? -errno : -ENOMEM;
+		snprintf(why, size, "%s: %s", owners->path, strerror(-error));
+	}
 	free(bytes);
 	return error;
 }
@@ -207,11 +207,11 @@ static int sync_name(const char *data)
 int owners_open(struct owners **out, const char *data, char *why, size_t size)
 {
 	struct owners *owners = calloc(1, sizeof(*owners));
-	int error = owners ? 0 : -ENOMEM;
+	int error = 0;
 
 	snprintf(why, size, "out of memory");
-	if (error)
-		return error;
+	if (!owners)
+		return -ENOMEM;
 	table_init(&owners->hosts);
 	owners->fd = -1;
 	if ((size_t)snprintf(owners->path, sizeof(owners->path), "%s/owners", data) >= sizeof(owners->path))

@@ -152,6 +152,25 @@ static bool is_past(uint64_t since, uint32_t after, uint64_t now)
 	return since && after != GRPC_NEVER && since + after <= now;
 }
 
+/* An exchange that owes the rest of a message for too long, or NULL; then link->message_ms is the earliest of the others'. */
+static struct grpc_exchange *link_find_late(struct grpc_link *link, uint64_t now)
+{
+	struct grpc_exchange *exchange;
+
+	link->message_ms = 0;
+	for (exchange = TAILQ_FIRST(&link->exchanges); exchange; exchange = TAILQ_NEXT(exchange, entry)) {
+		if (!exchange->message_ms)
+			continue;
+		if (exchange->held)
+			exchange->message_ms = now;
+		if (is_past(exchange->message_ms, link->limits.message_timeout_ms, now))
+			return exchange;
+		if (!link->message_ms || exchange->message_ms < link->message_ms)
+			link->message_ms = exchange->message_ms;
+	}
+	return NULL;
+}
+
 /*
  * Whoever lets a message trickle holds its memory for as long as he likes. Where what came before waits to be consumed it
  * may be the window that holds the rest back, and the peer gets his time anew.
@@ -160,24 +179,12 @@ static void link_check_messages(struct grpc_link *link, uint64_t now)
 {
 	struct grpc_exchange *exchange;
 
-	do {
-		link->message_ms = 0;
-		TAILQ_FOREACH(exchange, &link->exchanges, entry)
-		{
-			if (exchange->message_ms && exchange->held)
-				exchange->message_ms = now;
-			if (is_past(exchange->message_ms, link->limits.message_timeout_ms, now))
-				break;
-			if (exchange->message_ms && (!link->message_ms || exchange->message_ms < link->message_ms))
-				link->message_ms = exchange->message_ms;
-		}
-		if (exchange) {
-			grpc_exchange_hold(exchange);
-			exchange->message_ms = 0;
-			grpc_exchange_fault(exchange, GRPC_DEADLINE_EXCEEDED, "a message was not finished in time");
-			grpc_exchange_release(exchange);
-		}
-	} while (exchange && !link->over);
+	while (!link->over && (exchange = link_find_late(link, now))) {
+		grpc_exchange_hold(exchange);
+		exchange->message_ms = 0;
+		grpc_exchange_fault(exchange, GRPC_DEADLINE_EXCEEDED, "a message was not finished in time");
+		grpc_exchange_release(exchange);
+	}
 }
 
 static void link_on_timer(evutil_socket_t fd, short what, void *argument)
