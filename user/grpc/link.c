@@ -281,6 +281,9 @@ static void link_send(struct grpc_link *link)
 			grpc_link_down(link, length == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO,
 				length < 0 ? nghttp2_strerror((int)length) : "out of memory");
 	}
+	/* libevent makes a record and a system call of each piece; in one piece they are as large as TLS allows. */
+	if (!link->over && link->carrier == GRPC_OVER_TLS)
+		evbuffer_pullup(output, -1);
 	while (!link->over && (exchange = TAILQ_FIRST(&link->due))) {
 		TAILQ_REMOVE(&link->due, exchange, due_entry);
 		exchange->due = false;
