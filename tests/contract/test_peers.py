@@ -241,3 +241,6 @@ def test_a_crowd_that_comes_back_at_once(room, papers):
     slowest, count = room.steady.slowest, room.steady.count - first
     print(f"{CROWD} handshakes in {seconds:.2f} s; meanwhile {count} batches acknowledged, the slowest in {slowest * 1000:.0f} ms")
     assert crowd.returncode == 0 and count > 0 and slowest < 2
+    # All of them are gone without a word of TLS: that is an end like others.
+    time.sleep(0.5)
+    assert not any("TLS" in line for line in room.collector.log[2:]), room.collector.log

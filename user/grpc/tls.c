@@ -289,16 +289,23 @@ ssize_t grpc_tls_read(struct bufferevent *stream, void *bytes, size_t size)
 	return grpc_tls_is_up(stream) ? SSL_read(bufferevent_openssl_get_ssl(stream), bytes, (int)size) : 0;
 }
 
+/* Of what libevent kept, and OpenSSL after it, the first that TLS complains of; 0: nothing. The socket's errors are no such. */
+static unsigned long find_error(struct bufferevent *stream)
+{
+	unsigned long error;
+
+	/* libevent puts SSL_get_error's codes among them, which are of no library. */
+	while ((error = bufferevent_get_openssl_error(stream)) || (error = ERR_get_error()))
+		if (!ERR_SYSTEM_ERROR(error) && ERR_GET_LIB(error) > ERR_LIB_SYS)
+			break;
+	return error;
+}
+
 int grpc_tls_error(struct bufferevent *stream, char *text, size_t size)
 {
-	SSL *ssl = bufferevent_openssl_get_ssl(stream);
-	unsigned long error = bufferevent_get_openssl_error(stream);
-	int result = 0;
+	unsigned long error = find_error(stream);
+	int result = error ? say_error(bufferevent_openssl_get_ssl(stream), error, text, size) : 0;
 
-	if (!error)
-		error = ERR_peek_error();      /* grpc_tls_read's */
-	if (error && !ERR_SYSTEM_ERROR(error)) /* those are the socket's */
-		result = say_error(ssl, error, text, size);
 	ERR_clear_error();
 	return result;
 }
