@@ -392,3 +392,40 @@ def test_a_connection_has_an_age_and_nobody_notices(start, collect, tmp_path, pa
     assert not any("warning" in line for line in sensor.log), sensor.log
     execs = [one["event"]["id"] for one in documents(tmp_path) if one["event"]["action"] == "exec" and one.get("container", {}).get("id") == container.id]
     assert len(execs) == len(set(execs)) == runs
+
+
+def test_a_reader_moves_to_another_connection_too(start, collect, papers, sensor):
+    address = collect("--allow", "*", "--allow-reader", "reader.*", "--set", "connections.max_age=1s")
+    watch = start("taffrail", "watch", "--json", "--collector", address, *papers.options("reader"))
+    watch.wait_for(lambda: sum("it asks for another connection" in line for line in watch.log) == 2)
+    stream, number = sensor(address), 0
+    assert stream.hello() == 0
+    while not watch.documents():
+        number += 1
+        stream.send(stream.batch(number, number))
+        time.sleep(0.1)
+        if stream.code is not None:  # its connection has an age as well
+            stream = sensor(address, epoch=stream.epoch)
+            number = stream.hello()
+    assert watch.process.poll() is None
+    collect.running.end()
+    assert watch.process.wait(20 * SLOW) == 1
+
+
+# --- the test CA ------------------------------------------------------------------------------------------------------
+
+def test_make_test_ca(tmp_path):
+    made = Papers(tmp_path / "new")
+    for name in ["ca", "collector", "sensor", "reader"]:
+        assert os.stat(made.file(f"{name}.key")).st_mode & 0o777 == 0o600
+        assert os.stat(made.file(f"{name}.pem")).st_mode & 0o777 == 0o644
+    names = subprocess.run(["openssl", "x509", "-in", made.file("collector.pem"), "-noout", "-ext", "subjectAltName"], capture_output=True, text=True, check=True)
+    for name in ["DNS:localhost", "IP Address:127.0.0.1", "IP Address:0:0:0:0:0:0:0:1", "DNS:taffrail-collector", "DNS:taffrail-collector.taffrail.svc"]:
+        assert name in names.stdout
+    ca, old = made.read("ca.pem"), made.read("sensor.pem")
+    made.make("--sensor", "spiffe://x/y")
+    assert made.read("ca.pem") == ca and made.read("sensor.pem") != old
+    subprocess.run(["openssl", "verify", "-CAfile", made.file("ca.pem"), made.file("sensor.pem"), made.file("collector.pem")], check=True)
+    for wrong in [["--days", "x", "d"], ["--nonsense"], [], ["a", "b"], ["--certificate", "x", "d"]]:
+        done = subprocess.run([os.path.join(ROOT, "scripts", "make-test-ca"), *wrong], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 2 and done.stderr.startswith("make-test-ca: ")

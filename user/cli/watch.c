@@ -36,6 +36,7 @@ struct watch {
 	struct line_style style;
 	struct buffer lines;
 	uint64_t passed_over;
+	bool moving; /* to another connection */
 	int code;
 };
 
@@ -124,14 +125,40 @@ static void on_message(void *context, struct grpc_call *call, const uint8_t *byt
 
 /* --- the call ---------------------------------------------------------------------------------------------------------- */
 
+static int open_call(struct watch *watch);
+
 static void on_done(void *context, struct grpc_call *call, enum grpc_status status, const char *message)
 {
 	struct watch *watch = context;
 
 	(void)call;
 	watch->call = NULL;
+	if (watch->moving)
+		return;
 	log_error("collector %s: %s", watch->collector, message[0] ? message : "it ended the call");
 	leave(watch, status == GRPC_INVALID_ARGUMENT ? 2 : EXIT_FAILURE);
+}
+
+/* Connections have an age: what happens until the next one is there is not shown. A collector that stops says the same. */
+static void on_draining(void *context, const char *reason)
+{
+	struct watch *watch = context;
+
+	(void)reason;
+	watch->moving = watch->call != NULL;
+}
+
+static void on_up(void *context)
+{
+	struct watch *watch = context;
+
+	if (!watch->moving)
+		return;
+	watch->moving = false;
+	if (open_call(watch) < 0) {
+		log_error("collector %s: it cannot be asked again", watch->collector);
+		leave(watch, EXIT_FAILURE);
+	}
 }
 
 static void on_down(void *context, int error, const char *reason)
@@ -140,6 +167,10 @@ static void on_down(void *context, int error, const char *reason)
 
 	if (event_base_got_break(watch->base))
 		return; /* on_done has said it */
+	if (watch->moving && !error && grpc_client_reconnect(watch->client, 0) == 0) {
+		log_info("collector %s: it asks for another connection", watch->collector);
+		return;
+	}
 	log_error("collector %s: %s", watch->collector, error ? reason : "it went away");
 	leave(watch, EXIT_FAILURE);
 }
@@ -176,20 +207,29 @@ static void on_interrupt(evutil_socket_t number, short what, void *context)
 	leave(context, EXIT_SUCCESS);
 }
 
-static int open_call(struct watch *watch, const struct grpc_address *address)
+static int open_call(struct watch *watch)
+{
+	const struct grpc_call_options call = {.context = watch, .on_message = on_message, .on_done = on_done};
+	int error = grpc_call_open(watch->client, "/taffrail.v1.Query/Watch", &call, &watch->call);
+
+	watch->passed_over = 0;
+	return error ? error : send_request(watch);
+}
+
+static int open_client(struct watch *watch, const struct grpc_address *address)
 {
 	const struct grpc_client_options client = {.context = watch,
+		.on_up = on_up,
+		.on_draining = on_draining,
 		.on_down = on_down,
 		.connect_timeout_ms = CONNECT_MS,
 		.tls = watch->trust.tls,
 		.tls_name = watch->trust.name,
 		.insecure = watch->trust.insecure};
-	const struct grpc_call_options call = {.context = watch, .on_message = on_message, .on_done = on_done};
 	int error = grpc_client_open(watch->base, address, &client, &watch->client);
 
 	error = error ? error : grpc_trust_watch(&watch->trust, watch->base);
-	error = error ? error : grpc_call_open(watch->client, "/taffrail.v1.Query/Watch", &call, &watch->call);
-	return error ? error : send_request(watch);
+	return error ? error : open_call(watch);
 }
 
 static int run(struct watch *watch, const struct grpc_address *address)
@@ -205,7 +245,7 @@ static int run(struct watch *watch, const struct grpc_address *address)
 	if (!interrupt || !terminate || event_add(interrupt, NULL) < 0 || event_add(terminate, NULL) < 0)
 		error = -ENOMEM;
 	else
-		error = open_call(watch, address);
+		error = open_client(watch, address);
 	if (error) {
 		log_error("collector %s: %s", watch->collector, strerror(-error));
 		watch->code = EXIT_FAILURE;
