@@ -365,10 +365,8 @@ static void add_address(struct grpc_identity *identity, const ASN1_STRING *strin
 		identity->count++;
 }
 
-void grpc_identity_read(struct grpc_identity *identity, X509 *certificate)
+void grpc_identity_take(struct grpc_identity *identity, const GENERAL_NAMES *names)
 {
-	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-
 	identity->count = 0;
 	for (int i = 0; i < sk_GENERAL_NAME_num(names) && identity->count < GRPC_IDENTITY_NAMES; i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
@@ -380,6 +378,13 @@ void grpc_identity_read(struct grpc_identity *identity, X509 *certificate)
 		else if (name->type == GEN_IPADD)
 			add_address(identity, name->d.iPAddress);
 	}
+}
+
+void grpc_identity_read(struct grpc_identity *identity, X509 *certificate)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+
+	grpc_identity_take(identity, names);
 	GENERAL_NAMES_free(names);
 	ERR_clear_error();
 }

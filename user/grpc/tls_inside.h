@@ -10,6 +10,7 @@
 
 struct bufferevent;
 struct event_base;
+struct stack_st_GENERAL_NAME;
 struct x509_st;
 
 /* A stream over a connected socket, which is its own then; NULL without memory. */
@@ -31,6 +32,8 @@ int grpc_tls_error(struct bufferevent *stream, char *text, size_t size);
 /* The peer's, or NULL without memory; the caller frees it. */
 struct grpc_identity *grpc_tls_identity(struct bufferevent *stream);
 void grpc_identity_read(struct grpc_identity *identity, struct x509_st *certificate);
+/* NULL: none. */
+void grpc_identity_take(struct grpc_identity *identity, const struct stack_st_GENERAL_NAME *names);
 /* Says close_notify, if that can be said now. Before the stream is freed. */
 void grpc_tls_farewell(struct bufferevent *stream);
 
