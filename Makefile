@@ -112,7 +112,7 @@ $(B)/pack.o: $(B)/pack.c
 
 $(B)/bin/taffrail-sensor: $(B)/user/sensor/main.o $(SENSOR_O) $(SHARED_O) $(PROTO_O)
 $(B)/bin/taffrail-collector: $(B)/user/collector/main.o $(COLLECTOR_O) $(SHARED_O) $(PROTO_O)
-$(B)/bin/taffrail: $(B)/user/cli/main.o $(CLI_O) $(B)/user/collector/segment.o $(B)/user/collector/crc32c.o $(SHARED_O) $(PROTO_O)
+$(B)/bin/taffrail: $(B)/user/cli/main.o $(CLI_O) $(B)/user/collector/segment.o $(SHARED_O) $(PROTO_O)
 $(B)/bin/%:
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS)

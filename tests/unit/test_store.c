@@ -11,7 +11,7 @@
 
 #include <criterion/criterion.h>
 
-#include "collector/crc32c.h"
+#include "base/crc32c.h"
 #include "collector/cursor.h"
 #include "collector/store.h"
 #include "test_capture.h"

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "collector/crc32c.h"
+#include "base/crc32c.h"
 
 enum { LINE_SIZE = 64 }; /* SEGMENT OFFSET CRC, each of fixed width: a newer line covers the older one */
 

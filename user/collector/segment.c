@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "collector/crc32c.h"
+#include "base/crc32c.h"
 
 enum { VERSION = 1, READ_AHEAD = 1 << 20 };
 enum { FRAME_START = 8, FRAME_FIXED = 8 + 8 + EVENT_EPOCH_SIZE + 2 }; /* length and CRC; fields of fixed size */

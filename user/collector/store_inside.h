@@ -7,7 +7,7 @@
 
 #include "base/table.h"
 #include "collector/store.h"
-#include "collector/syncer.h"
+#include "base/syncer.h"
 
 enum { STORE_NAME_SIZE = 16 + 4 + 1 }; /* NNNNNNNNNNNNNNNN.seg */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A thread that waits for the disk, so that the loop never does. One job at a time. */
-#ifndef TAFFRAIL_COLLECTOR_SYNCER_H
-#define TAFFRAIL_COLLECTOR_SYNCER_H
+#ifndef TAFFRAIL_SYNCER_H
+#define TAFFRAIL_SYNCER_H
 
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collector/syncer.h"
+#include "base/syncer.h"
 
 #include <errno.h>
 #include <pthread.h>
