@@ -43,6 +43,7 @@ static void expect_same_again(const struct wire_events *events)
 	fuzz_expect(wire_batch_open(&batch) == 0);
 	for (size_t i = 0; i < events->count; i++)
 		wire_batch_add(batch, &events->events[i]);
+	wire_batch_taken_out(batch, events->taken_out);
 	up = wire_batch_finish(batch, &events->host, events->first, events->last);
 	fuzz_expect(up);
 	wire_batch_close(batch);

@@ -30,6 +30,7 @@ struct session {
 	bool draining, half_closed; /* it ends when its last batch is acknowledged: we stop, the sensor does */
 	bool ack_due;
 	uint8_t epoch[EVENT_EPOCH_SIZE];
+	uint64_t acknowledged; /* up to here some collector has everything, as the sensor says */
 	size_t host_length;
 	char host[SEGMENT_HOST_MAX + 1];
 	char name[SEGMENT_HOST_MAX + 1]; /* the host's id, harmless to logs */
@@ -168,6 +169,7 @@ static const char *take_hello(struct session *session, const Taffrail__V1__UpHel
 	if (hello->epoch.len != EVENT_EPOCH_SIZE)
 		return "the hello's epoch has not 16 bytes";
 	memcpy(session->epoch, hello->epoch.data, EVENT_EPOCH_SIZE);
+	session->acknowledged = hello->acknowledged;
 	memcpy(session->host, hello->host->id, length + 1);
 	memcpy(session->name, hello->host->id, length + 1);
 	utf8_defuse(session->name, length);
@@ -245,9 +247,11 @@ static void queue_batch(struct session *session, struct batch *batch)
 	event_active(receiver->sync_due, EV_TIMEOUT, 0);
 }
 
-/* What a sensor loses it reports by itself; this is about what was lost between the two. */
+/* What a sensor loses it reports by itself; this is about what was lost between the two. Another collector may have it. */
 static void say_gap(const struct session *session, uint64_t stored, uint64_t first)
 {
+	if (session->acknowledged > stored)
+		stored = session->acknowledged;
 	if (first <= stored + 1)
 		return;
 	session->receiver->counters.gaps++;

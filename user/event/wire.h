@@ -30,9 +30,13 @@ int wire_batch_keep(struct wire_batch *batch);
 
 /*
  * Adds an event, and before it what it refers to and the batch does not hold yet: its container, its process and all
- * ancestors, each once. Sequences must ascend (for wire_read: without a gap). Copies everything.
+ * ancestors, each once. Sequences must ascend (for wire_read: without a gap that wire_batch_taken_out does not
+ * count). Copies everything.
  */
 void wire_batch_add(struct wire_batch *batch, const struct event *event);
+
+/* So many of the batch's sequences have no event in it any more. */
+void wire_batch_taken_out(struct wire_batch *batch, uint64_t count);
 
 /* What wire_batch_finish puts before the Batch itself: the tag and length of its Up. */
 enum { WIRE_UP_HEADER = 6 };
@@ -60,6 +64,7 @@ enum { WIRE_WHY_SIZE = 128 };
 struct wire_events {
 	struct event_host host;
 	uint64_t first, last; /* sequences; no events: last = first - 1 */
+	uint64_t taken_out;   /* of them, that have no event any more */
 	size_t count;
 	struct event *events;
 	struct wire_arena *arena;
@@ -67,8 +72,8 @@ struct wire_events {
 
 /*
  * Reads the bytes of a Batch message. Returns 0, or -EBADMSG (what is wrong is in `why`), or -ENOMEM. Every reference
- * is resolved, ids have their sizes, sequences run from first to last without a gap, parents make no circle. The
- * memory is at most a small multiple of `length`.
+ * is resolved, ids have their sizes, sequences run from first to last with gaps of exactly as many as the batch says,
+ * parents make no circle. The memory is at most a small multiple of `length`.
  */
 int wire_read(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE]);
 

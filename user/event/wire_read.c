@@ -77,8 +77,9 @@ struct defined_container {
 struct reader {
 	struct wire_arena *arena;
 	struct table processes, containers;
-	bool part;    /* sequences may be left out */
-	uint64_t due; /* the lowest sequence that may come next */
+	bool part;       /* sequences may be left out */
+	uint64_t due;    /* the lowest sequence that may come next */
+	uint64_t absent; /* sequences that may still be left out, in a batch that says how many were taken out */
 	char *why;
 };
 
@@ -438,6 +439,21 @@ static int read_host(struct reader *reader, struct event_host *host, const Taffr
 	return 0;
 }
 
+/* Is it the sequence that is due, or one behind a gap that the batch has told of? */
+static bool may_follow(struct reader *reader, uint64_t sequence)
+{
+	uint64_t gap = sequence - reader->due;
+
+	if (sequence < reader->due)
+		return false;
+	if (reader->part)
+		return true;
+	if (gap > reader->absent)
+		return false;
+	reader->absent -= gap;
+	return true;
+}
+
 static int read_record(struct reader *reader, struct wire_events *events, const Taffrail__V1__Record *record)
 {
 	struct event *event = &events->events[events->count];
@@ -449,7 +465,7 @@ static int read_record(struct reader *reader, struct wire_events *events, const 
 	case TAFFRAIL__V1__RECORD__RECORD_EVENT:
 		event->host = &events->host;
 		error = read_event(reader, event, record->event);
-		if (!error && (reader->part ? event->sequence < reader->due : event->sequence != reader->due))
+		if (!error && !may_follow(reader, event->sequence))
 			error = refuse(reader, "event %llu stands where %llu is due",
 				(unsigned long long)event->sequence, (unsigned long long)reader->due);
 		reader->due = event->sequence + 1;
@@ -467,16 +483,19 @@ static int read_batch(struct reader *reader, struct wire_events *events, const T
 		return error;
 	events->first = batch->first;
 	events->last = batch->last;
+	events->taken_out = batch->taken_out;
 	if (batch->first == 0 || batch->last > UINT64_MAX - 1 || batch->last + 1 < batch->first)
 		return refuse(reader, "sequences run from %llu to %llu", (unsigned long long)batch->first,
 			(unsigned long long)batch->last);
 	reader->due = batch->first;
+	reader->absent = batch->taken_out;
 	events->events = wire_arena_zeroed(reader->arena, batch->n_record + 1, sizeof(*events->events));
 	if (!events->events)
 		return -ENOMEM;
 	for (size_t i = 0; i < batch->n_record && !error; i++)
 		error = read_record(reader, events, batch->record[i]);
-	if (!error && (reader->part ? reader->due - 1 > batch->last : reader->due - 1 != batch->last))
+	if (!error &&
+		(reader->due - 1 > batch->last || (!reader->part && batch->last - (reader->due - 1) != reader->absent)))
 		error = refuse(reader, "%zu events stand for sequences %llu to %llu", events->count,
 			(unsigned long long)batch->first, (unsigned long long)batch->last);
 	return error;

@@ -43,6 +43,7 @@ struct wire_batch {
 	struct slot *slots;
 	size_t slot_count, used;
 	uint32_t generation;
+	uint64_t taken_out;
 	struct kept *kept;   /* KEPT of them, each at one of two places that its key's hash says; or NULL */
 	struct buffer parts; /* of a container's message, while it is packed */
 };
@@ -402,8 +403,14 @@ size_t wire_batch_size(const struct wire_batch *batch)
 	return batch->bytes->length - UP_HEADER;
 }
 
+void wire_batch_taken_out(struct wire_batch *batch, uint64_t count)
+{
+	batch->taken_out = count;
+}
+
 /* The batch's own fields; protobuf lets them stand behind the records. */
-static void put_batch_fields(struct buffer *bytes, const struct event_host *host, uint64_t first, uint64_t last)
+static void put_batch_fields(
+	struct buffer *bytes, const struct event_host *host, uint64_t first, uint64_t last, uint64_t taken_out)
 {
 	Taffrail__V1__Batch batch = TAFFRAIL__V1__BATCH__INIT;
 	Taffrail__V1__Host message = TAFFRAIL__V1__HOST__INIT;
@@ -419,6 +426,7 @@ static void put_batch_fields(struct buffer *bytes, const struct event_host *host
 	batch.epoch = bytes_at(host->epoch, sizeof(host->epoch));
 	batch.first = first;
 	batch.last = last;
+	batch.taken_out = taken_out;
 	to = buffer_reserve(bytes, taffrail__v1__batch__get_packed_size(&batch));
 	if (to)
 		bytes->length += taffrail__v1__batch__pack(&batch, (uint8_t *)to);
@@ -429,8 +437,9 @@ struct buffer *wire_batch_finish(struct wire_batch *batch, const struct event_ho
 	struct buffer *bytes = batch->bytes, *next = new_bytes(bytes->length);
 	size_t size;
 
-	put_batch_fields(bytes, host, first, last);
+	put_batch_fields(bytes, host, first, last, batch->taken_out);
 	batch->used = 0;
+	batch->taken_out = 0;
 	if (++batch->generation == 0) {
 		memset(batch->slots, 0, batch->slot_count * sizeof(*batch->slots));
 		batch->generation = 1;
