@@ -438,11 +438,12 @@ static int compare(const void *a, const void *b)
 static struct figures measure(
 	const struct mix *mix, unsigned int containers, bool lines, uint64_t events, unsigned int rounds, long *kib)
 {
+	static const char *const nowhere[] = {"unix:/nonexistent"};
 	static struct bench bench;
 	char path[64];
 	struct settings settings = {.replay = path,
 		.stdout_lines = lines,
-		.collector = (char *)(uintptr_t)(lines ? NULL : "unix:/nonexistent"),
+		.collectors = {(char **)(uintptr_t)nowhere, lines ? 0 : 1},
 		.stream_bytes = 64 << 20};
 	struct figures figures = {0};
 	double ns[99] = {0};

@@ -36,7 +36,7 @@ static const uint64_t boot_ns = 1000ull * 1000 * 1000;
 static const uint64_t step_ns = 960ull * 1000 * 1000;
 
 static struct {
-	char root[64], collector[100];
+	char root[64], collector[100], *collectors[1];
 	struct event_base *base;
 	struct lookup *lookup;
 	struct cri *cri;
@@ -154,7 +154,8 @@ static void open_world(void)
 	open_runtime();
 	read_rules();
 	snprintf(world.collector, sizeof(world.collector), "unix:%s/collector.sock", world.root);
-	world.settings.collector = world.collector;
+	world.collectors[0] = world.collector;
+	world.settings.collectors = (struct config_list){world.collectors, 1};
 	world.settings.replay = replay;
 	world.settings.stream_bytes = 64 << 20;
 	world.settings.drain_ms = 5000;

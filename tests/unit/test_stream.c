@@ -103,7 +103,7 @@ static void set_up(void)
 	};
 	const struct grpc_server_options options = {.handlers = handlers, .handler_count = 1};
 	struct grpc_address address;
-	char text[64], why[256];
+	char text[64], why[256], *collectors[] = {text};
 
 	strcpy(test.folder, "/tmp/taffrail-stream-XXXXXX");
 	cr_assert_not_null(mkdtemp(test.folder));
@@ -111,8 +111,10 @@ static void set_up(void)
 	test.base = event_base_new();
 	test.host = (struct event_host){.id = TEXT_LITERAL("here"), .epoch = {1}};
 	cr_assert_eq(wire_batch_open(&test.batch), 0);
-	cr_assert_eq(stream_open(&test.stream,
-			     &(struct stream_options){.collector = text, .host = &test.host, .memory_bytes = 64 << 20}),
+	cr_assert_eq(stream_open(&test.stream, &(struct stream_options){.collectors = collectors,
+						       .collector_count = 1,
+						       .host = &test.host,
+						       .memory_bytes = 64 << 20}),
 		0);
 	cr_assert_not(stream_is_behind(test.stream, SIZE_MAX / 2), "nobody answers");
 	cr_assert_eq(grpc_server_open(test.base, &options, &test.server), 0);

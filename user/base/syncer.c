@@ -104,6 +104,16 @@ int syncer_fd(const struct syncer *syncer)
 	return syncer->fd;
 }
 
+bool syncer_ended(struct syncer *syncer)
+{
+	bool ended;
+
+	pthread_mutex_lock(&syncer->lock);
+	ended = syncer->ended;
+	pthread_mutex_unlock(&syncer->lock);
+	return ended;
+}
+
 int syncer_finish(struct syncer *syncer)
 {
 	uint64_t calls;

@@ -3,6 +3,7 @@
 #ifndef TAFFRAIL_SYNCER_H
 #define TAFFRAIL_SYNCER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { SYNC_JOB_FILES = 16 };
@@ -24,6 +25,9 @@ void syncer_start(struct syncer *syncer, const struct sync_job *job);
 
 /* Readable (POLLIN) once the job has ended. */
 int syncer_fd(const struct syncer *syncer);
+
+/* Has the job ended? */
+bool syncer_ended(struct syncer *syncer);
 
 /* Waits for the job that was started, and returns 0 or its first -errno. */
 int syncer_finish(struct syncer *syncer);

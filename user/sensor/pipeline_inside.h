@@ -28,6 +28,7 @@
 #include "sensor/recording.h"
 #include "sensor/repeat.h"
 #include "sensor/ruleset.h"
+#include "sensor/spool.h"
 #include "sensor/stream.h"
 
 struct pipeline {
@@ -42,6 +43,7 @@ struct pipeline {
 	struct nested_table *nested;
 	struct life *life;
 	struct metadata *metadata;
+	struct spool *spool; /* NULL: none */
 	struct stream *stream;
 	struct encoder *encoder;
 	struct host *host;

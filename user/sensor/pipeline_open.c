@@ -38,12 +38,29 @@ static int take_census(struct pipeline *pipeline)
 	return census_take(pipeline->loader, proc, pipeline_take_process, pipeline);
 }
 
+static int open_spool(struct pipeline *pipeline)
+{
+	const struct settings *settings = pipeline->settings;
+	const struct spool_options options = {
+		.path = settings->spool,
+		.max_bytes = settings->spool_bytes,
+		.fsync = (enum spool_fsync)settings->spool_sync,
+		.host = host_view(pipeline->host),
+	};
+	char why[512];
+	int error = settings->spool ? spool_open(&pipeline->spool, &options, why, sizeof(why)) : 0;
+
+	if (error)
+		log_error("--spool %s", why);
+	return error;
+}
+
 static int open_encoder(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
 	int error;
 
-	if (!settings->stdout_lines && !settings->collector)
+	if (!settings->stdout_lines && settings->collectors.count == 0)
 		return encode_open_nothing(&pipeline->encoder);
 	if (settings->stdout_lines)
 		return encode_open_lines(&pipeline->encoder, STDOUT_FILENO,
@@ -51,9 +68,15 @@ static int open_encoder(struct pipeline *pipeline)
 			: settings->falco_text ? ENCODE_FALCO_TEXT
 					       : ENCODE_ECS);
 
-	const struct stream_options options = {.collector = settings->collector,
+	error = open_spool(pipeline);
+	if (error)
+		return error;
+
+	const struct stream_options options = {.collectors = settings->collectors.items,
+		.collector_count = settings->collectors.count,
 		.host = host_view(pipeline->host),
 		.trust = &settings->trust,
+		.spool = pipeline->spool,
 		.memory_bytes = settings->stream_bytes};
 
 	error = stream_open(&pipeline->stream, &options);
@@ -334,6 +357,7 @@ void pipeline_close(struct pipeline *pipeline)
 	pipeline_close_detect(pipeline);
 	encode_close(pipeline->encoder);
 	stream_close(pipeline->stream);
+	spool_close(pipeline->spool);
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);
 	coverage_close(pipeline->coverage);

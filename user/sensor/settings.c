@@ -6,6 +6,7 @@
 
 #include "base/options.h"
 #include "grpc/address.h"
+#include "sensor/spool.h"
 
 enum { KEYS = 48 }; /* room */
 
@@ -16,7 +17,11 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 	const struct config_key all[KEYS] = {
 		{"stdout", CONFIG_BOOL, &settings->stdout_lines, 0, 0,
 			"write ECS JSON lines to stdout, without a collector"},
-		{"collector", CONFIG_TEXT, &settings->collector, 0, 0, "where the collector listens"},
+		{"collector", CONFIG_LIST, &settings->collectors, 0, 0, "where the collector listens, or several do"},
+		{"spool.dir", CONFIG_TEXT, &settings->spool, 0, 0, "directory for what no collector has yet"},
+		{"spool.max_bytes", CONFIG_SIZE, &settings->spool_bytes, 16 << 20, 1ull << 44, "its size"},
+		{"spool.fsync", CONFIG_TEXT, &settings->spool_sync_word, 0, 0,
+			"always, interval or never: when the disk is waited for"},
 		{"recording", CONFIG_TEXT, &settings->recording, 0, 0, "file that gets all that comes from the kernel"},
 		{"replay", CONFIG_TEXT, &settings->replay, 0, 0, "a recording that takes the kernel's place"},
 		{"cri.sockets", CONFIG_LIST, &settings->cri, 0, 0, "sockets of the container runtimes"},
@@ -74,8 +79,9 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 
 static const struct option_spec options[] = {
 	{"stdout", NULL, "stdout", "write ECS JSON to stdout, one document a line"},
-	{"collector", "ADDR", "collector", "send to a collector: HOST:PORT or unix:PATH"},
+	{"collector", "ADDR", "collector", "send to a collector: HOST:PORT or unix:PATH; repeatable"},
 	GRPC_TRUST_OPTIONS,
+	{"spool", "DIR", "spool.dir", "keep what no collector has yet in DIR"},
 	{"check", NULL, "check", NULL},
 	{"json", NULL, "json", "only try whether it sees everything here (as JSON)"},
 	{"record", "FILE", "recording", "write what comes in to FILE, for --replay; also alone"},
@@ -93,6 +99,36 @@ static bool hooks_known(const char *hooks)
 	return strcmp(hooks, "auto") == 0 || strcmp(hooks, "tracepoint") == 0 || strcmp(hooks, "function") == 0;
 }
 
+/* The collectors and the spool. -1, or the exit code. */
+static int check_stream(struct settings *settings)
+{
+	static const char *const syncs[] = {
+		[SPOOL_ALWAYS] = "always", [SPOOL_INTERVAL] = "interval", [SPOOL_NEVER] = "never"};
+	const char *sync = settings->spool_sync_word ? settings->spool_sync_word : syncs[SPOOL_INTERVAL];
+	int code = grpc_trust_read(&settings->trust);
+	struct grpc_address address;
+	char why[256];
+
+	if (code >= 0)
+		return code;
+	for (size_t i = 0; i < settings->collectors.count; i++) {
+		const char *collector = settings->collectors.items[i];
+
+		if (grpc_address_parse(collector, &address, why, sizeof(why)) < 0)
+			return options_wrong("--collector \"%s\": %s", collector, why);
+		code = grpc_trust_allows(&settings->trust, "--collector", collector, &address);
+		if (code >= 0)
+			return code;
+	}
+	if (settings->spool && settings->collectors.count == 0)
+		return options_wrong("--spool is for --collector");
+	for (settings->spool_sync = SPOOL_ALWAYS; strcmp(syncs[settings->spool_sync], sync) != 0;
+		settings->spool_sync++)
+		if (settings->spool_sync == SPOOL_NEVER)
+			return options_wrong("spool.fsync \"%s\": always, interval or never", sync);
+	return -1;
+}
+
 int sensor_settings_read(struct settings *settings, int argc, char **argv)
 {
 	struct config_key keys[KEYS];
@@ -103,17 +139,15 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		.options = options,
 		.keys = keys,
 		.notes = "Ready when stderr says \"taffrail-sensor: ready\". SIGTERM drains and ends it.\n"
-			 "Exit: 0 ended by a signal, or the recording's end; 1 cannot run here, stdout's\n"
-			 "reader went away, corrupt recording, --check misses something; 2 wrong usage.",
+			 "Exit: 0 ended as asked; 1 cannot run, or --check misses some; 2 wrong usage.",
 	};
-	struct grpc_address address;
 	const char *wrong;
-	char why[256];
 	int code;
 
 	*settings = (struct settings){.critical_bytes = 8 << 20,
 		.bulk_bytes = 16 << 20,
 		.stream_bytes = 64 << 20,
+		.spool_bytes = 1 << 30,
 		.coverage_interval_ms = 600000,
 		.drain_ms = 5000,
 		.opens_window_ms = 1000,
@@ -133,25 +167,22 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		code = 2;
 	if (code < 0 && outbound_settings_read(&settings->outbound_settings, &settings->outbound) < 0)
 		code = 2;
-	if (code < 0 && settings->stdout_lines && settings->collector)
+	if (code < 0 && settings->stdout_lines && settings->collectors.count > 0)
 		code = options_wrong("--stdout and --collector exclude each other");
 	if (code < 0 && settings->replay && settings->recording)
 		code = options_wrong("--replay and --record exclude each other");
-	if (code < 0 && settings->replay && !settings->stdout_lines && !settings->collector)
+	if (code < 0 && settings->replay && !settings->stdout_lines && settings->collectors.count == 0)
 		code = options_wrong("--replay needs --stdout or --collector ADDR");
 	if (code < 0 && settings->check &&
-		(settings->stdout_lines || settings->collector || settings->recording || settings->replay))
+		(settings->stdout_lines || settings->collectors.count > 0 || settings->recording || settings->replay))
 		code = options_wrong("--check excludes --stdout, --collector, --record and --replay");
 	if (code < 0 && settings->json && !settings->check)
 		code = options_wrong("--json is for --check");
-	if (code < 0 && !settings->check && !settings->stdout_lines && !settings->collector && !settings->recording)
+	if (code < 0 && !settings->check && !settings->stdout_lines && settings->collectors.count == 0 &&
+		!settings->recording)
 		code = options_wrong("it needs --stdout, --collector ADDR, --record FILE or --check; try --help");
-	if (code < 0 && settings->collector && grpc_address_parse(settings->collector, &address, why, sizeof(why)) < 0)
-		code = options_wrong("--collector \"%s\": %s", settings->collector, why);
 	if (code < 0)
-		code = grpc_trust_read(&settings->trust);
-	if (code < 0 && settings->collector)
-		code = grpc_trust_allows(&settings->trust, "--collector", settings->collector, &address);
+		code = check_stream(settings);
 	if (code < 0 && settings->no_rules && settings->rule_paths.count > 0)
 		code = options_wrong("--rules and --no-rules exclude each other");
 	if (code < 0 && settings->rule_matching && strcmp(settings->rule_matching, "first") != 0 &&

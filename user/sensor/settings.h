@@ -19,7 +19,11 @@ struct settings {
 	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
 	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
 	struct config_list cri_annotations;  /* cri.annotations: which of the pods' are taken; empty: the usual ones */
-	char *collector;                     /* --collector */
+	struct config_list collectors;       /* --collector: one is used, the others if that fails */
+	char *spool;                         /* --spool, spool.dir: directory for what no collector has yet; or NULL */
+	uint64_t spool_bytes;                /* spool.max_bytes */
+	char *spool_sync_word;               /* spool.fsync, as it was said … */
+	int spool_sync;                      /* … and as it was understood: enum spool_fsync */
 	struct grpc_trust trust;             /* --tls-…, tls, insecure */
 	char *recording;                     /* --record, recording: the file that gets all that comes in; or NULL */
 	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */

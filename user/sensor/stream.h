@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way to the collector: a thread of its own that sends batches over Collector.Stream and keeps each until the
- * collector has acknowledged it, over any number of connections (proto/taffrail/v1/stream.proto).
+ * The way to the collector: a thread of its own that sends batches over Collector.Stream and keeps each until a collector
+ * has acknowledged it, over any number of connections (proto/taffrail/v1/stream.proto). Of several collectors it stays with
+ * one as long as that answers, and then goes on to the next.
  *
- * Nothing is dropped here. What is kept has a limit; beyond it stream_room says no, and the event thread leaves records
- * in the rings, where a loss is counted.
+ * What is kept (backlog.h) has a limit; near it bulk is taken out and declared, and beyond it stream_room says no, and the
+ * event thread leaves records in the rings, where a loss is counted.
  */
 #ifndef TAFFRAIL_SENSOR_STREAM_H
 #define TAFFRAIL_SENSOR_STREAM_H
@@ -16,16 +17,19 @@
 #include "event/event.h"
 
 struct grpc_trust;
+struct spool;
 struct stream;
 
 struct stream_options {
-	const char *collector;          /* as grpc_address_parse reads it */
-	const struct event_host *host;  /* must outlive the stream */
+	char *const *collectors; /* as grpc_address_parse reads them */
+	size_t collector_count;
+	const struct event_host *host; /* must outlive the stream */
+	struct spool *spool;           /* NULL: none; must outlive the stream, and is its thread's until stream_close */
 	const struct grpc_trust *trust; /* copied; its files are watched by the stream's thread */
-	uint64_t memory_bytes;          /* of batches that are not acknowledged */
+	uint64_t memory_bytes;          /* of batches in memory */
 };
 
-/* Starts the thread, which connects, and connects again for ever. 0, -EINVAL (the address), -ENOMEM, -errno. */
+/* Starts the thread, which connects, and connects again for ever. 0, -EINVAL (an address), -ENOMEM, -errno. */
 int stream_open(struct stream **stream, const struct stream_options *options);
 
 /* Is there room for more? If not, stream_fd becomes readable when there is. */
@@ -52,7 +56,7 @@ int stream_send(struct stream *stream, struct buffer *bytes, uint64_t first, uin
 /* Waits until everything is acknowledged, at most `timeout_ms`. Says what is left. */
 void stream_finish(struct stream *stream, uint64_t timeout_ms);
 
-/* Ends the thread and frees what was not acknowledged. NULL is allowed. */
+/* Ends the thread; what was not acknowledged stays on the spool, or is gone. NULL is allowed. */
 void stream_close(struct stream *stream);
 
 #endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/backlog.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "event/wire.h"
+
+struct backlog {
+	struct backlog_options options;
+	_Atomic uint64_t bytes;
+	struct evict *evict;
+	TAILQ_HEAD(batches, batch) batches; /* in memory, in order, behind those of the spool */
+	struct batch *next;                 /* the first of them that was not sent, or NULL */
+	struct batch *fresh;   /* on the spool, and still in memory: spares reading it where it can go at once */
+	uint64_t last;         /* that was put, or that a collector had */
+	uint64_t acknowledged; /* of this life */
+};
+
+int backlog_open(struct backlog **out, const struct backlog_options *options)
+{
+	struct backlog *backlog = calloc(1, sizeof(*backlog));
+	int error = backlog ? evict_open(&backlog->evict) : -ENOMEM;
+
+	if (error) {
+		free(backlog);
+		return error;
+	}
+	backlog->options = *options;
+	TAILQ_INIT(&backlog->batches);
+	*out = backlog;
+	return 0;
+}
+
+struct batch *backlog_batch(struct backlog *backlog, struct buffer *bytes, uint64_t first, uint64_t last)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	if (!batch)
+		return NULL;
+	*batch = (struct batch){.backlog = backlog, .bytes = bytes, .first = first, .last = last, .references = 1};
+	atomic_fetch_add(&backlog->bytes, bytes->length);
+	return batch;
+}
+
+void backlog_release(struct batch *batch)
+{
+	if (!batch || --batch->references > 0)
+		return;
+	atomic_fetch_sub(&batch->backlog->bytes, batch->bytes->length);
+	wire_bytes_free(batch->bytes);
+	free(batch);
+}
+
+uint64_t backlog_bytes(const struct backlog *backlog)
+{
+	return atomic_load(&backlog->bytes);
+}
+
+static void leave_memory(struct backlog *backlog, struct batch *batch)
+{
+	if (backlog->next == batch)
+		backlog->next = TAILQ_NEXT(batch, entry);
+	TAILQ_REMOVE(&backlog->batches, batch, entry);
+	backlog_release(batch);
+}
+
+static bool is_former(const struct backlog *backlog)
+{
+	return backlog->options.spool && spool_is_former(backlog->options.spool);
+}
+
+/* --- bulk leaves memory ------------------------------------------------------------------------------------------------ */
+
+/* Takes the bulk out of a batch; one that is being sent stays as it is until it comes back. */
+static void take_bulk(struct backlog *backlog, struct batch *batch)
+{
+	struct buffer *less;
+	int taken = evict_add(backlog->evict, (struct text){batch->bytes->data, batch->bytes->length}, batch->first,
+		batch->last, EVICT_BULK);
+
+	if (taken < 0)
+		return;
+	batch->class = EVICT_BULK;
+	less = taken > 0 ? evict_finish(backlog->evict, backlog->options.host) : NULL;
+	if (!less)
+		return;
+	atomic_fetch_add(&backlog->bytes, less->length);
+	atomic_fetch_sub(&backlog->bytes, batch->bytes->length);
+	wire_bytes_free(batch->bytes);
+	batch->bytes = less;
+}
+
+/* Above seven eighths of the limit, down to three quarters. */
+static void make_room(struct backlog *backlog)
+{
+	uint64_t limit = backlog->options.memory_bytes;
+	struct batch *batch = TAILQ_FIRST(&backlog->batches);
+
+	if (backlog_bytes(backlog) <= limit / 8 * 7)
+		return;
+	log_limited("memory for what no collector has acknowledged is short: bulk is taken out of the oldest of it");
+	for (; batch && backlog_bytes(backlog) > limit / 4 * 3; batch = TAILQ_NEXT(batch, entry))
+		if (batch->class == EVICT_NOTHING && batch->references == 1)
+			take_bulk(backlog, batch);
+}
+
+/* --- in -------------------------------------------------------------------------------------------------------------- */
+
+static int spool_batch(struct backlog *backlog, const struct batch *batch)
+{
+	return spool_append(backlog->options.spool, (struct text){batch->bytes->data, batch->bytes->length},
+		batch->first, batch->last, batch->class);
+}
+
+/* What is in memory goes to the spool, in order, as far as it takes it. */
+static void move_to_spool(struct backlog *backlog)
+{
+	struct batch *batch;
+
+	while ((batch = TAILQ_FIRST(&backlog->batches)) && spool_batch(backlog, batch) == 0) {
+		/* What was sent from memory is not sent from the spool again on the same connection. */
+		if (batch != backlog->next)
+			(void)spool_skip(backlog->options.spool, batch->first, batch->last);
+		leave_memory(backlog, batch);
+	}
+}
+
+void backlog_put(struct backlog *backlog, struct batch *batch)
+{
+	backlog_release(backlog->fresh);
+	backlog->fresh = NULL;
+	backlog->last = batch->last;
+	if (backlog->options.spool) {
+		move_to_spool(backlog);
+		if (TAILQ_EMPTY(&backlog->batches) && spool_batch(backlog, batch) == 0) {
+			backlog->fresh = batch;
+			return;
+		}
+	}
+	TAILQ_INSERT_TAIL(&backlog->batches, batch, entry);
+	if (!backlog->next)
+		backlog->next = batch;
+	make_room(backlog);
+}
+
+/* --- out ------------------------------------------------------------------------------------------------------------- */
+
+const struct event_host *backlog_host(const struct backlog *backlog)
+{
+	return is_former(backlog) ? spool_host(backlog->options.spool) : backlog->options.host;
+}
+
+uint64_t backlog_acknowledged(const struct backlog *backlog)
+{
+	return is_former(backlog) ? spool_acknowledged(backlog->options.spool) : backlog->acknowledged;
+}
+
+void backlog_acknowledge(struct backlog *backlog, uint64_t sequence)
+{
+	struct batch *batch;
+
+	if (is_former(backlog)) {
+		spool_acknowledge(backlog->options.spool, sequence);
+		return;
+	}
+	if (sequence > backlog->last) /* what is not made yet nobody has */
+		sequence = backlog->last;
+	if (backlog->options.spool)
+		spool_acknowledge(backlog->options.spool, sequence);
+	if (sequence > backlog->acknowledged)
+		backlog->acknowledged = sequence;
+	while ((batch = TAILQ_FIRST(&backlog->batches)) && batch->last <= sequence)
+		leave_memory(backlog, batch);
+}
+
+void backlog_rewind(struct backlog *backlog, uint64_t stored)
+{
+	if (backlog->options.spool)
+		spool_rewind(backlog->options.spool, stored);
+	backlog->next = TAILQ_FIRST(&backlog->batches);
+	backlog_acknowledge(backlog, stored);
+}
+
+/* 1 with a batch whose reference is the caller's; 0: all of the spool was sent; -ENOMEM: try again later. */
+static int next_of_spool(struct backlog *backlog, struct batch **batch)
+{
+	struct spool *spool = backlog->options.spool;
+	struct batch *fresh = backlog->fresh;
+	struct spool_batch next;
+	int result;
+
+	if (fresh && spool_skip(spool, fresh->first, fresh->last)) {
+		backlog->fresh = NULL;
+		*batch = fresh;
+		return 1;
+	}
+	result = spool_next(spool, &next);
+	if (result <= 0)
+		return result;
+	*batch = backlog_batch(backlog, next.bytes, next.first, next.last);
+	if (*batch)
+		return 1;
+	wire_bytes_free(next.bytes);
+	spool_rewind(spool, next.first - 1);
+	return -ENOMEM;
+}
+
+struct batch *backlog_next(struct backlog *backlog)
+{
+	struct batch *batch = NULL;
+	int result = backlog->options.spool ? next_of_spool(backlog, &batch) : 0;
+
+	/* Behind what could not be read nothing may be sent. */
+	if (result != 0 || is_former(backlog) || !backlog->next)
+		return batch;
+	batch = backlog->next;
+	backlog->next = TAILQ_NEXT(batch, entry);
+	batch->references++;
+	return batch;
+}
+
+bool backlog_turn(struct backlog *backlog)
+{
+	return backlog->options.spool && spool_turn(backlog->options.spool);
+}
+
+bool backlog_is_empty(const struct backlog *backlog)
+{
+	return !is_former(backlog) && backlog->acknowledged == backlog->last;
+}
+
+/* --------------------------------------------------------------------------------------------------------------------- */
+
+void backlog_tick(struct backlog *backlog, uint64_t now_ns)
+{
+	if (!backlog->options.spool)
+		return;
+	spool_tick(backlog->options.spool, now_ns);
+	move_to_spool(backlog);
+}
+
+void backlog_close(struct backlog *backlog)
+{
+	uint64_t lost;
+	struct batch *batch;
+
+	if (!backlog)
+		return;
+	if (backlog->options.spool)
+		move_to_spool(backlog);
+	batch = TAILQ_FIRST(&backlog->batches);
+	lost = batch ? backlog->last - batch->first + 1 : 0;
+	if (lost > 0)
+		log_error("%llu events were not acknowledged and are lost", (unsigned long long)lost);
+	while ((batch = TAILQ_FIRST(&backlog->batches)))
+		leave_memory(backlog, batch);
+	backlog_release(backlog->fresh);
+	evict_close(backlog->evict);
+	free(backlog);
+}
