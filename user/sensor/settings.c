@@ -79,7 +79,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 
 static const struct option_spec options[] = {
 	{"stdout", NULL, "stdout", "write ECS JSON to stdout, one document a line"},
-	{"collector", "ADDR", "collector", "send to a collector: HOST:PORT or unix:PATH; repeatable"},
+	{"collector", "ADDR", "collector", "collector at HOST:PORT or unix:PATH; repeatable"},
 	GRPC_TRUST_OPTIONS,
 	{"spool", "DIR", "spool.dir", "keep what no collector has yet in DIR"},
 	{"check", NULL, "check", NULL},

@@ -84,15 +84,15 @@ int spool_write(const struct spool *spool, int fd, const struct iovec *parts, in
 
 /* --- appending ------------------------------------------------------------------------------------------------------- */
 
-/* Former lives that are told to their end: nobody asks for them any more. */
-static void forget_former(struct spool *spool)
+/* Former lives that are told to their end: nobody asks for them any more, but for the one that is sent now. */
+static void forget_former(struct spool *spool, const struct spool_epoch *but)
 {
 	struct spool_epoch *epoch, *next;
 	struct spool_segment *segment;
 
 	for (epoch = TAILQ_FIRST(&spool->epochs); epoch != spool->own; epoch = next) {
 		next = TAILQ_NEXT(epoch, entry);
-		if (epoch->acknowledged < epoch->last || epoch == spool->place.epoch)
+		if (epoch->acknowledged < epoch->last || epoch == but)
 			continue;
 		while ((segment = TAILQ_FIRST(&epoch->segments)))
 			spool_drop_segment(spool, epoch, segment);
@@ -122,7 +122,8 @@ static int new_file(struct spool *spool, uint64_t base)
 	segment = error ? NULL : spool_new_segment(spool, spool->own, spool->next_number);
 	if (!segment) {
 		close(fd);
-		(void)unlinkat(spool->directory, name, 0);
+		if (spool_may(spool, "unlink", NULL) == 0)
+			(void)unlinkat(spool->directory, name, 0);
 		return error ? error : -ENOMEM;
 	}
 	segment->first = base;
@@ -203,7 +204,7 @@ int spool_append(struct spool *spool, struct text up, uint64_t first, uint64_t l
 	error = look_at_directory(spool);
 	if (error)
 		return spool_fail(spool, error);
-	forget_former(spool);
+	forget_former(spool, spool->place.epoch);
 	error = spool_make_room(spool, SPOOL_FRAME_HEAD + up.length);
 	if (error == -ENOBUFS) {
 		log_limited("%s is full, and nothing can be taken out of it", spool->path);
@@ -438,7 +439,9 @@ void spool_close(struct spool *spool)
 		end_sync(spool);
 	}
 	spool->dirty = false;
-	/* This life came to its end: nobody has to find out how far. */
+	/* Lives that came to their end: nobody has to find out how far. */
+	if (spool->own)
+		forget_former(spool, NULL);
 	if (spool->own && spool->tail && spool->own->acknowledged == spool->own->last)
 		spool_drop_segment(spool, spool->own, spool->tail);
 	if (spool->own)

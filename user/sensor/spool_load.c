@@ -157,8 +157,7 @@ static void note_frame(struct file *file, const struct spool_frame *frame)
 {
 	struct spool_segment *segment = file->segment;
 
-	if (segment->last < segment->first)
-		segment->first = frame->first;
+	/* Its first stays what the header says: what is before the first frame that can be read is damaged. */
 	if (frame->last > segment->last)
 		segment->last = frame->last;
 	if (frame->class < segment->class)

@@ -172,7 +172,7 @@ static int put_file(struct compaction *compaction)
 	error = error ? error : spool_may(spool, "rename", NULL);
 	if (!error && renameat(spool->directory, new_name, spool->directory, name) < 0)
 		error = -errno;
-	if (error)
+	if (error && spool_may(spool, "unlink", NULL) == 0)
 		(void)unlinkat(spool->directory, new_name, 0);
 	return error;
 }
