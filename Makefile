@@ -138,12 +138,15 @@ $(B)/bin/bench-read: $(B)/tests/bench/bench_read.o
 # FALCO_RULES: files to measure with, beside the rules that the bench makes.
 $(B)/bin/bench-rules: $(B)/tests/bench/bench_rules.o $(SHARED_O) $(PROTO_O)
 $(B)/bin/bench-outbound: $(B)/tests/bench/bench_outbound.o $(SHARED_O) $(PROTO_O)
-bench: all $(foreach part,calls load read pipeline rules outbound,$(B)/bin/bench-$(part))
+$(B)/bin/bench-spool: $(B)/tests/bench/bench_spool.o $(B)/user/sensor/backlog.o $(B)/user/sensor/evict.o $(B)/user/sensor/spool.o \
+	$(patsubst %,$(B)/user/sensor/spool%.o,_format _load _read _room) $(SHARED_O) $(PROTO_O)
+bench: all $(foreach part,calls load read pipeline rules outbound spool,$(B)/bin/bench-$(part))
 	tests/bench/calls.py
 	tests/bench/live.py
 	$(B)/bin/bench-pipeline
 	$(B)/bin/bench-rules $(FALCO_RULES)
 	$(B)/bin/bench-outbound
+	$(B)/bin/bench-spool
 	tests/bench/memory.py
 
 # The sensor's own allocations are counted, and its batches acknowledged, by the bench.
