@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import stat
 import subprocess
 import time
@@ -99,19 +98,18 @@ def test_collector_that_is_away_for_a_while(place):
 
 
 def test_killed_sensor_leaves_what_the_next_one_sends(place):
-    for _ in range(3):
+    for _ in range(2):
         sensor = place.sensor()
         place.work()
         spooled(sensor, place)
         sensor.kill()
     collector = place.collector()
     sensor = place.sensor()
-    assert sum("of a former life wait to be sent" in line for line in sensor.log) == 3, sensor.log
+    assert sum("of a former life wait to be sent" in line for line in sensor.log) == 2, sensor.log
     place.work()
     assert sensor.end() == 0
     assert collector.end() == 0
-    documents = place.assert_once()
-    assert len({document["event"]["id"].rsplit("-", 1)[0] for document in documents}) >= 1
+    place.assert_once()
     assert place.files() == []
 
 
@@ -128,7 +126,7 @@ def test_sigterm_without_a_collector_keeps_all(place):
 
 def test_both_are_killed_again_and_again(place):
     collector, sensor = place.collector(), place.sensor()
-    for number in range(4):
+    for number in range(3):
         place.work(5)
         spooled(sensor, place)
         if number % 2:

@@ -117,7 +117,7 @@ static int new_file(struct spool *spool, uint64_t base)
 	spool_name(name, spool->next_number, "spool");
 	fd = openat(spool->directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return -errno;
+		return errno ? -errno : -EIO;
 	error = spool_write(spool, fd, &(struct iovec){bytes, (size_t)length}, 1, 0);
 	segment = error ? NULL : spool_new_segment(spool, spool->own, spool->next_number);
 	if (!segment) {

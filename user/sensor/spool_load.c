@@ -30,7 +30,7 @@ int spool_open_directory(struct spool *spool, char *why, size_t why_size)
 		return refuse(why, why_size, error ? error : -errno, path, "cannot be made: ");
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &stat) < 0) {
-		error = refuse(why, why_size, -errno, path, "");
+		error = refuse(why, why_size, errno ? -errno : -EIO, path, "");
 	} else if (stat.st_uid != geteuid() || stat.st_mode & (S_IWGRP | S_IWOTH)) {
 		error = refuse(
 			why, why_size, -EPERM, path, "others may write there: it must be the sensor's own, mode 0700");
