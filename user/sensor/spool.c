@@ -117,7 +117,7 @@ static int new_file(struct spool *spool, uint64_t base)
 	spool_name(name, spool->next_number, "spool");
 	fd = openat(spool->directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return errno ? -errno : -EIO;
+		return -errno;
 	error = spool_write(spool, fd, &(struct iovec){bytes, (size_t)length}, 1, 0);
 	segment = error ? NULL : spool_new_segment(spool, spool->own, spool->next_number);
 	if (!segment) {
@@ -166,9 +166,9 @@ static int append(struct spool *spool, struct text up, struct spool_frame *frame
 		spool_close_tail(spool);
 	if (!spool->tail)
 		error = new_file(spool, frame->first);
-	if (error)
-		return error;
 	tail = spool->tail;
+	if (error || !tail)
+		return error;
 	spool_frame_put(head, frame, tail->salt);
 	error = spool_write(spool, spool->fd, parts, 2, tail->size);
 	if (error) {

@@ -23,14 +23,14 @@ static int refuse(char *why, size_t why_size, int error, const char *path, const
 int spool_open_directory(struct spool *spool, char *why, size_t why_size)
 {
 	const char *path = spool->path;
-	struct stat stat;
+	struct stat stat = {0};
 	int fd, error = spool_may(spool, "mkdir", NULL);
 
 	if (error || (mkdir(path, 0700) < 0 && errno != EEXIST && errno != EROFS))
 		return refuse(why, why_size, error ? error : -errno, path, "cannot be made: ");
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &stat) < 0) {
-		error = refuse(why, why_size, errno ? -errno : -EIO, path, "");
+		error = refuse(why, why_size, -errno, path, "");
 	} else if (stat.st_uid != geteuid() || stat.st_mode & (S_IWGRP | S_IWOTH)) {
 		error = refuse(
 			why, why_size, -EPERM, path, "others may write there: it must be the sensor's own, mode 0700");
