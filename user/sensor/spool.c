@@ -355,9 +355,9 @@ uint64_t spool_last(const struct spool *spool, const uint8_t epoch[EVENT_EPOCH_S
 {
 	const struct spool_epoch *known;
 
-	TAILQ_FOREACH(known, &spool->epochs, entry)
-	if (memcmp(known->host.epoch, epoch, EVENT_EPOCH_SIZE) == 0)
-		return known->last;
+	for (known = TAILQ_FIRST(&spool->epochs); known; known = TAILQ_NEXT(known, entry))
+		if (memcmp(known->host.epoch, epoch, EVENT_EPOCH_SIZE) == 0)
+			return known->last;
 	return 0;
 }
 

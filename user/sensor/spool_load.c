@@ -118,9 +118,9 @@ static struct spool_epoch *find_or_add(struct spool *spool, const struct event_h
 {
 	struct spool_epoch *epoch;
 
-	TAILQ_FOREACH(epoch, &spool->epochs, entry)
-	if (memcmp(epoch->host.epoch, host->epoch, EVENT_EPOCH_SIZE) == 0)
-		return epoch;
+	for (epoch = TAILQ_FIRST(&spool->epochs); epoch; epoch = TAILQ_NEXT(epoch, entry))
+		if (memcmp(epoch->host.epoch, host->epoch, EVENT_EPOCH_SIZE) == 0)
+			return epoch;
 	epoch = spool_new_epoch(host, true);
 	if (epoch)
 		TAILQ_INSERT_TAIL(&spool->epochs, epoch, entry);
@@ -353,8 +353,7 @@ int spool_load(struct spool *spool)
 		error = load_file(spool, number);
 	}
 	buffer_free(&numbers);
-	TAILQ_FOREACH(epoch, &spool->epochs, entry)
-	{
+	for (epoch = TAILQ_FIRST(&spool->epochs); epoch; epoch = TAILQ_NEXT(epoch, entry)) {
 		drop_replaced(spool, epoch);
 		if (epoch->acknowledged > epoch->last)
 			epoch->last = epoch->acknowledged;

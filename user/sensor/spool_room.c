@@ -234,12 +234,12 @@ static struct spool_segment *find_oldest(struct spool *spool, enum evict_class c
 	struct spool_segment *segment;
 	struct spool_epoch *epoch;
 
-	TAILQ_FOREACH(epoch, &spool->epochs, entry)
-	TAILQ_FOREACH(segment, &epoch->segments, entry)
-	if (segment->class == class && segment != spool->tail) {
-		*of = epoch;
-		return segment;
-	}
+	for (epoch = TAILQ_FIRST(&spool->epochs); epoch; epoch = TAILQ_NEXT(epoch, entry))
+		for (segment = TAILQ_FIRST(&epoch->segments); segment; segment = TAILQ_NEXT(segment, entry))
+			if (segment->class == class && segment != spool->tail) {
+				*of = epoch;
+				return segment;
+			}
 	return NULL;
 }
 
