@@ -189,6 +189,29 @@ Test(spool, what_was_sent_and_not_acknowledged_is_counted_once)
 	}
 }
 
+/* Everything goes but the records: those of batches that the collector may have stay apart, for it may have some of them. */
+Test(spool, records_of_what_was_sent_stay_apart)
+{
+	static struct stored stored[LIVES];
+	struct world world;
+
+	open_world(&world, 31);
+	world.max_bytes = 2 << 20;
+	open_life(&world);
+	for (int i = 0; i < 60; i++)
+		put(&world, 3, 100);
+	send(&world, stored, 30, true); /* half of the first file */
+	world.connected = false;
+	cr_assert_eq(stored[1].events, 90);
+	while (world.made[1] < 60000)
+		put(&world, 1 + draw(&world, 200), 260);
+	send_all(&world, stored);
+	assert_exact(&stored[1], world.made[1]);
+	cr_assert_gt(stored[1].critical_lost, 0);
+	close_life(&world);
+	close_world(&world);
+}
+
 Test(spool, memory_without_a_spool_gives_up_bulk_and_stays_within_its_limit)
 {
 	static struct stored stored[LIVES];
@@ -403,6 +426,8 @@ static unsigned kill_everywhere(uint64_t seed, uint64_t max_bytes)
 			assert_exact(&stored[1], last);
 		if (max_bytes > 32 << 20)
 			cr_assert_leq(stored[1].lost, last - *made, "only what was being written");
+		cr_assert_leq(
+			stored[1].critical_lost, last - *made, "bulk makes room, and nothing goes but by its record");
 		assert_exact(&stored[2], 3);
 		close_life(&world);
 		cr_assert_eq(files_in(&world), 0);
