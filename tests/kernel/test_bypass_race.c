@@ -142,16 +142,35 @@ static int connect_and_look(void)
 	return 0;
 }
 
+/* On `*port`, which is set if it is 0. -1: it is not free. */
 static int listening(int *port)
 {
-	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in any = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t length = sizeof(any);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-	if (bind(fd, (void *)&any, sizeof(any)) || listen(fd, 64) || getsockname(fd, (void *)&any, &length))
+	if (bind(fd, (void *)&any, sizeof(any)) || listen(fd, 64) || getsockname(fd, (void *)&any, &length)) {
+		close(fd);
 		return -1;
+	}
 	*port = ntohs(any.sin_port);
 	return fd;
+}
+
+/* On ports that differ in one byte alone: some processors copy addresses byte by byte, and the kernel would take a port of both. */
+static bool listening_both(int servers[2])
+{
+	for (int i = 0; i < 100; i++) {
+		made->ports[0] = 0;
+		servers[0] = listening(&made->ports[0]);
+		made->ports[1] = made->ports[0] ^ 1;
+		servers[1] = servers[0] < 0 ? -1 : listening(&made->ports[1]);
+		if (servers[1] >= 0)
+			return true;
+		close(servers[0]);
+	}
+	return false;
 }
 
 static int connect_streams(const int servers[2])
@@ -179,15 +198,16 @@ static int rewritten(void *argument)
 {
 	struct stat a, b;
 	pthread_t thread;
-	int result, servers[2] = {listening(&made->ports[0]), listening(&made->ports[1])};
+	int result, servers[2];
 
 	(void)argument;
+	if (!listening_both(servers))
+		return 1;
 	memcpy(path, files[0], sizeof(path));
 	address = (struct sockaddr_in){.sin_family = AF_INET,
 		.sin_port = htons((uint16_t)made->ports[0]),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	if (servers[0] < 0 || servers[1] < 0 || stat(files[0], &a) || stat(files[1], &b) ||
-		pthread_create(&thread, NULL, rewrite, NULL))
+	if (stat(files[0], &a) || stat(files[1], &b) || pthread_create(&thread, NULL, rewrite, NULL))
 		return 1;
 	result = open_and_look(a.st_ino, b.st_ino) ? 2 : connect_and_look() ? 3 : connect_streams(servers) ? 4 : 0;
 	atomic_store(&done, true);
