@@ -9,6 +9,7 @@
 
 #include "collector/envelope.h"
 #include "event/wire.h"
+#include "grpc/trust.h"
 #include "taffrail/v1/stream.pb-c.h"
 #include "test_grpc.h"
 
@@ -114,6 +115,7 @@ static void set_up(void)
 	cr_assert_eq(stream_open(&test.stream, &(struct stream_options){.collectors = collectors,
 						       .collector_count = 1,
 						       .host = &test.host,
+						       .trust = &(const struct grpc_trust){0},
 						       .memory_bytes = 64 << 20}),
 		0);
 	cr_assert_not(stream_is_behind(test.stream, SIZE_MAX / 2), "nobody answers");
