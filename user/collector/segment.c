@@ -1,46 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/segment.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 
 enum { VERSION = 1, READ_AHEAD = 1 << 20 };
 enum { FRAME_START = 8, FRAME_FIXED = 8 + 8 + EVENT_EPOCH_SIZE + 2 }; /* length and CRC; fields of fixed size */
 
 static const char magic[8] = {'T', 'A', 'F', 'F', 'S', 'E', 'G', '1'};
-
-/* --- numbers --------------------------------------------------------------------------------------------------------- */
-
-static void put32(uint8_t *to, uint32_t value)
-{
-	value = htole32(value);
-	memcpy(to, &value, sizeof(value));
-}
-
-static void put64(uint8_t *to, uint64_t value)
-{
-	value = htole64(value);
-	memcpy(to, &value, sizeof(value));
-}
-
-static uint32_t get32(const uint8_t *from)
-{
-	uint32_t value;
-
-	memcpy(&value, from, sizeof(value));
-	return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *from)
-{
-	uint64_t value;
-
-	memcpy(&value, from, sizeof(value));
-	return le64toh(value);
-}
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 

@@ -1,59 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/spool_format.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/little.h"
 
 enum { VERSION = 1, CRC_AT = 40, SALT_AT = 44, TEXTS = 4 };
 
 static const char magic[8] = {'T', 'A', 'F', 'F', 'S', 'P', 'L', '1'};
-
-/* --- numbers --------------------------------------------------------------------------------------------------------- */
-
-static void put16(uint8_t *to, uint16_t value)
-{
-	value = htole16(value);
-	memcpy(to, &value, sizeof(value));
-}
-
-static void put32(uint8_t *to, uint32_t value)
-{
-	value = htole32(value);
-	memcpy(to, &value, sizeof(value));
-}
-
-static void put64(uint8_t *to, uint64_t value)
-{
-	value = htole64(value);
-	memcpy(to, &value, sizeof(value));
-}
-
-static uint16_t get16(const uint8_t *from)
-{
-	uint16_t value;
-
-	memcpy(&value, from, sizeof(value));
-	return le16toh(value);
-}
-
-static uint32_t get32(const uint8_t *from)
-{
-	uint32_t value;
-
-	memcpy(&value, from, sizeof(value));
-	return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *from)
-{
-	uint64_t value;
-
-	memcpy(&value, from, sizeof(value));
-	return le64toh(value);
-}
 
 /* --- header ---------------------------------------------------------------------------------------------------------- */
 
