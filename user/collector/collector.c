@@ -96,11 +96,19 @@ static enum grpc_status on_admit(void *context, const struct grpc_stream *stream
 
 static void on_trouble(void *context, const char *peer, const char *reason)
 {
-	static struct log_limit limits[TROUBLES];
+	static struct {
+		uint64_t hash; /* of the reason; 0: free */
+		struct log_limit limit;
+	} kinds[TROUBLES];
+	uint64_t hash = hash_bytes(reason, strlen(reason)) | 1;
+	size_t at = hash / 2 % TROUBLES;
 
 	(void)context;
-	/* Whoever makes much of one kind of trouble does not hide another kind. */
-	log_limited_at(&limits[hash_bytes(reason, strlen(reason)) % TROUBLES], "%s: %s", peer, reason);
+	/* Whoever makes much of one kind of trouble does not hide another kind. Of more kinds than there are places some share one. */
+	for (size_t i = 0; i < TROUBLES && kinds[at].hash && kinds[at].hash != hash; i++)
+		at = (at + 1) % TROUBLES;
+	kinds[at].hash = hash;
+	log_limited_at(&kinds[at].limit, "%s: %s", peer, reason);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------------- */
