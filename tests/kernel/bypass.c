@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -167,4 +168,33 @@ int run_ways(const struct way *ways)
 		}
 	}
 	return 0;
+}
+
+/* --- descriptors ------------------------------------------------------------------------------------------------------ */
+
+int descriptor_send(int to, int fd)
+{
+	char byte = 0, room[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec bytes = {&byte, 1};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
+
+	*control =
+		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(control), &fd, sizeof(fd));
+	return sendmsg(to, &message, 0) == 1 ? 0 : -1;
+}
+
+int descriptor_receive(int from)
+{
+	char byte, room[CMSG_SPACE(sizeof(int))];
+	struct iovec bytes = {&byte, 1};
+	struct msghdr message = {
+		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+	int fd = -1;
+
+	if (recvmsg(from, &message, 0) == 1 && CMSG_FIRSTHDR(&message))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	return fd;
 }

@@ -30,6 +30,10 @@ int child_end(pid_t child);
 /* Memory that children share with the caller, zeroed. */
 void *shared(size_t size);
 
+/* Over a unix socket, to another process. 0 or -1; the descriptor or -1. */
+int descriptor_send(int to, int fd);
+int descriptor_receive(int from);
+
 /* A deed that does one after the other; each has a child of its own. Stops at the first that fails: its number, from 1. */
 struct way {
 	const char *name;

@@ -208,33 +208,6 @@ static int inherited(const char *name)
 	return open(path, O_RDONLY | O_NOCTTY) < 0 || !name;
 }
 
-static int send_descriptor(int to, int fd)
-{
-	char byte = 0, room[CMSG_SPACE(sizeof(int))] = "";
-	struct iovec bytes = {&byte, 1};
-	struct msghdr message = {
-		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
-	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
-
-	*control =
-		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(control), &fd, sizeof(fd));
-	return sendmsg(to, &message, 0) == 1 ? 0 : -1;
-}
-
-static int receive_descriptor(int from)
-{
-	char byte, room[CMSG_SPACE(sizeof(int))];
-	struct iovec bytes = {&byte, 1};
-	struct msghdr message = {
-		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
-	int fd = -1;
-
-	if (recvmsg(from, &message, 0) == 1 && CMSG_FIRSTHDR(&message))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	return fd;
-}
-
 static int passed(const char *name)
 {
 	char path[64];
@@ -242,8 +215,8 @@ static int passed(const char *name)
 	pid_t child = socketpair(AF_UNIX, SOCK_STREAM, 0, pair) ? -1 : fork();
 
 	if (child == 0)
-		_exit(send_descriptor(pair[0], open(scratch(name), O_PATH)) != 0);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", receive_descriptor(pair[1]));
+		_exit(descriptor_send(pair[0], open(scratch(name), O_PATH)) != 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", descriptor_receive(pair[1]));
 	return child_end(child) != 0 || open(path, O_RDONLY | O_NOATIME) < 0;
 }
 

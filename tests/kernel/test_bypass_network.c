@@ -169,33 +169,6 @@ static int by_child(const char *name)
 	return child_end(child);
 }
 
-static int pass(int to, int fd)
-{
-	char byte = 0, room[CMSG_SPACE(sizeof(int))] = "";
-	struct iovec bytes = {&byte, 1};
-	struct msghdr message = {
-		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
-	struct cmsghdr *control = CMSG_FIRSTHDR(&message);
-
-	*control =
-		(struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(control), &fd, sizeof(fd));
-	return sendmsg(to, &message, 0) == 1 ? 0 : -1;
-}
-
-static int take(int from)
-{
-	char byte, room[CMSG_SPACE(sizeof(int))];
-	struct iovec bytes = {&byte, 1};
-	struct msghdr message = {
-		.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
-	int fd = -1;
-
-	if (recvmsg(from, &message, 0) == 1 && CMSG_FIRSTHDR(&message))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	return fd;
-}
-
 static int passed(const char *name)
 {
 	int pair[2];
@@ -203,9 +176,9 @@ static int passed(const char *name)
 
 	(void)name;
 	if (child == 0)
-		_exit(pass(pair[0], socket(AF_INET, SOCK_DGRAM, 0)) != 0);
+		_exit(descriptor_send(pair[0], socket(AF_INET, SOCK_DGRAM, 0)) != 0);
 	notes[PASSED].pid = getpid();
-	return child_end(child) != 0 || connect_to(take(pair[1]), 41012);
+	return child_end(child) != 0 || connect_to(descriptor_receive(pair[1]), 41012);
 }
 
 static int from_outside(const char *name)

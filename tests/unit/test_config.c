@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/config.h"
-#include "test_capture.h"
+#include "test_config.h"
 
 static struct {
 	bool on;
@@ -29,39 +28,14 @@ static const struct config_key keys[] = {
 	CONFIG_END,
 };
 
-static char said[8192];
-
-/* Reads `length` bytes as a file called FILE in what `said` becomes. */
-static int read_bytes(const char *yaml, size_t length)
-{
-	char path[64];
-	int fd = memfd_create("config", 0), error;
-	struct capture capture;
-
-	cr_assert_eq(write(fd, yaml, length), (ssize_t)length);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	capture = capture_begin(STDERR_FILENO);
-	error = config_read(keys, path);
-	capture_end(&capture, said, sizeof(said));
-	close(fd);
-	if (strncmp(said, path, strlen(path)) == 0) {
-		memmove(said + 4, said + strlen(path), strlen(said + strlen(path)) + 1);
-		memcpy(said, "FILE", 4);
-	}
-	return error;
-}
-
 static int read_text(const char *yaml)
 {
-	return read_bytes(yaml, strlen(yaml));
+	return read_bytes(keys, yaml, strlen(yaml), NULL);
 }
 
 static void expect_refused(const char *yaml, const char *message)
 {
-	cr_assert_eq(read_text(yaml), -EINVAL, "taken: %s", yaml);
-	cr_assert_eq(strncmp(said, message, strlen(message)), 0, "of %s it says %s", yaml, said);
-	cr_assert_eq(strchr(said, '\n'), said + strlen(said) - 1, "not one line: %s", said);
-	config_free(keys);
+	read_refused(keys, yaml, NULL, message);
 }
 
 Test(config, a_file_sets_keys_of_all_types)
@@ -230,25 +204,25 @@ Test(config, hostile_files_are_refused_quickly)
 	static char bytes[(1 << 20) + 2];
 
 	memset(bytes, '#', sizeof(bytes));
-	cr_assert_eq(read_bytes(bytes, sizeof(bytes) - 1), -EINVAL);
+	cr_assert_eq(read_bytes(keys, bytes, sizeof(bytes) - 1, NULL), -EINVAL);
 	cr_assert(strstr(said, "FILE:1: is larger than a configuration can be"), "%s", said);
-	cr_assert_eq(read_bytes(bytes, 1 << 20), 0, "%s", said);
+	cr_assert_eq(read_bytes(keys, bytes, 1 << 20, NULL), 0, "%s", said);
 	for (size_t i = 0; i < (1 << 20) - 8; i += 3)
 		memcpy(bytes + i, "a: ", 3);
-	cr_assert_eq(read_bytes(bytes, 1 << 20), -EINVAL);
+	cr_assert_eq(read_bytes(keys, bytes, 1 << 20, NULL), -EINVAL);
 	memset(bytes, '[', sizeof(bytes));
-	cr_assert_eq(read_bytes(bytes, 1 << 20), -EINVAL);
+	cr_assert_eq(read_bytes(keys, bytes, 1 << 20, NULL), -EINVAL);
 	memset(bytes, '{', sizeof(bytes));
-	cr_assert_eq(read_bytes(bytes, 1 << 20), -EINVAL);
+	cr_assert_eq(read_bytes(keys, bytes, 1 << 20, NULL), -EINVAL);
 	memset(bytes, '\n', sizeof(bytes));
 	for (int i = 0; i < 900; i++) {
 		memset(bytes + i * (i + 3) / 2, ' ', (size_t)i);
 		memcpy(bytes + i * (i + 3) / 2 + i, "a:\n", 3);
 	}
-	cr_assert_eq(read_bytes(bytes, 1 << 19), -EINVAL, "a ladder of keys");
+	cr_assert_eq(read_bytes(keys, bytes, 1 << 19, NULL), -EINVAL, "a ladder of keys");
 	memset(bytes, 'a', 1000);
 	memcpy(bytes + 1000, ": 1\n", 4);
-	cr_assert_eq(read_bytes(bytes, 1004), -EINVAL, "a long key");
+	cr_assert_eq(read_bytes(keys, bytes, 1004, NULL), -EINVAL, "a long key");
 	config_free(keys);
 }
 

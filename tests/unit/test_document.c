@@ -174,6 +174,23 @@ void document_check(struct event *event, uint64_t sequence)
 	json_object_put(expected);
 }
 
+int document_travelled(struct event *event, struct wire_events *events)
+{
+	struct wire_batch *batch;
+	struct buffer *up;
+	char why[WIRE_WHY_SIZE];
+	int error;
+
+	cr_assert_eq(wire_batch_open(&batch), 0);
+	wire_batch_add(batch, event);
+	up = wire_batch_finish(batch, event->host, event->sequence, event->sequence);
+	cr_assert_not_null(up);
+	error = wire_read(events, up->data + WIRE_UP_HEADER, up->length - WIRE_UP_HEADER, why);
+	wire_bytes_free(up);
+	wire_batch_close(batch);
+	return error;
+}
+
 const char *document_at(struct json_object *document, const char *first, const char *second, const char *third)
 {
 	const char *const keys[] = {first, second, third};

@@ -6,6 +6,7 @@
 #include <json-c/json.h>
 
 #include "event/event.h"
+#include "event/wire.h"
 
 #define DOCUMENT_TIME 1767323045123456789ull /* 2026-01-02T03:04:05.123456789Z */
 
@@ -22,6 +23,9 @@ struct json_object *document_example(uint64_t sequence);
 
 /* Writes the event with this sequence, and compares it with its example. */
 void document_check(struct event *event, uint64_t sequence);
+
+/* What the wire makes of it: as wire_read returns. */
+int document_travelled(struct event *event, struct wire_events *events);
 
 /* The value under up to three keys as a string; "" where there is none. */
 const char *document_at(struct json_object *document, const char *first, const char *second, const char *third);

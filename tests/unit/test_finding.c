@@ -106,30 +106,13 @@ Test(finding, as_falco_prints_it)
 	cr_assert_not(falco_has(&event));
 }
 
-static int on_the_wire(struct event *event, struct wire_events *events)
-{
-	struct wire_batch *batch;
-	struct buffer *up;
-	char why[WIRE_WHY_SIZE];
-	int error;
-
-	cr_assert_eq(wire_batch_open(&batch), 0);
-	wire_batch_add(batch, event);
-	up = wire_batch_finish(batch, event->host, event->sequence, event->sequence);
-	cr_assert_not_null(up);
-	error = wire_read(events, up->data + WIRE_UP_HEADER, up->length - WIRE_UP_HEADER, why);
-	wire_bytes_free(up);
-	wire_batch_close(batch);
-	return error;
-}
-
 Test(finding, on_the_wire)
 {
 	struct event event = finding();
 	struct json_object *before = document_written(&event), *after;
 	struct wire_events events;
 
-	cr_assert_eq(on_the_wire(&event, &events), 0);
+	cr_assert_eq(document_travelled(&event, &events), 0);
 	cr_assert_eq(events.count, 1);
 	after = document_written(&events.events[0]);
 	cr_assert_str_eq(json_object_to_json_string(before), json_object_to_json_string(after));
@@ -152,7 +135,7 @@ Test(finding, what_was_received_stays_here_unless_the_output_quotes_it)
 		document = document_written(&event);
 		cr_assert_eq(strstr(json_object_to_json_string(document), "SECRET") != NULL, quoted);
 		json_object_put(document);
-		cr_assert_eq(on_the_wire(&event, &events), 0);
+		cr_assert_eq(document_travelled(&event, &events), 0);
 		cr_assert_eq(events.events[0].network.data.length, 0);
 		cr_assert(!events.events[0].network.connected && !events.events[0].network.again);
 		document = document_written(&events.events[0]);
@@ -171,15 +154,15 @@ Test(finding, a_number_that_is_none_is_refused)
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		outputs[1].value = text_of(wrong[i]);
-		cr_assert_eq(on_the_wire(&event, &events), -EBADMSG, "'%s' was taken", wrong[i]);
+		cr_assert_eq(document_travelled(&event, &events), -EBADMSG, "'%s' was taken", wrong[i]);
 	}
 	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
 		outputs[1].value = text_of(right[i]);
-		cr_assert_eq(on_the_wire(&event, &events), 0, "'%s' was refused", right[i]);
+		cr_assert_eq(document_travelled(&event, &events), 0, "'%s' was refused", right[i]);
 		wire_free(&events);
 	}
 	outputs[3].value = TEXT_LITERAL("yes");
-	cr_assert_eq(on_the_wire(&event, &events), -EBADMSG);
+	cr_assert_eq(document_travelled(&event, &events), -EBADMSG);
 }
 
 Test(finding, techniques)

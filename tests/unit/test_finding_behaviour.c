@@ -116,23 +116,6 @@ Test(finding_behaviour, of_others_and_of_who_may)
 	buffer_free(&line);
 }
 
-static int on_the_wire(struct event *event, struct wire_events *events)
-{
-	struct wire_batch *batch;
-	struct buffer *up;
-	char why[WIRE_WHY_SIZE];
-	int error;
-
-	cr_assert_eq(wire_batch_open(&batch), 0);
-	wire_batch_add(batch, event);
-	up = wire_batch_finish(batch, event->host, event->sequence, event->sequence);
-	cr_assert_not_null(up);
-	error = wire_read(events, up->data + WIRE_UP_HEADER, up->length - WIRE_UP_HEADER, why);
-	wire_bytes_free(up);
-	wire_batch_close(batch);
-	return error;
-}
-
 Test(finding_behaviour, on_the_wire)
 {
 	struct event event = finding();
@@ -146,7 +129,7 @@ Test(finding_behaviour, on_the_wire)
 			detector = (struct event_detector){
 				.key = TEXT_LITERAL("egress"), .verdict = TEXT_LITERAL("suspected")};
 		before = document_written(&event);
-		cr_assert_eq(on_the_wire(&event, &events), 0);
+		cr_assert_eq(document_travelled(&event, &events), 0);
 		after = document_written(&events.events[0]);
 		cr_assert_str_eq(json_object_to_json_string(before), json_object_to_json_string(after));
 		json_object_put(before);
@@ -154,7 +137,7 @@ Test(finding_behaviour, on_the_wire)
 		wire_free(&events);
 	}
 	detector.score = 101;
-	cr_assert_eq(on_the_wire(&event, &events), -EBADMSG, "no score is more than 100");
+	cr_assert_eq(document_travelled(&event, &events), -EBADMSG, "no score is more than 100");
 }
 
 Test(finding_behaviour, more_than_travels_is_left_out)
@@ -165,7 +148,7 @@ Test(finding_behaviour, more_than_travels_is_left_out)
 	for (size_t i = 2; i <= EVENT_REASONS_MAX; i++)
 		reasons[i] = reasons[1];
 	detector.reason_count = EVENT_REASONS_MAX + 1;
-	cr_assert_eq(on_the_wire(&event, &events), 0);
+	cr_assert_eq(document_travelled(&event, &events), 0);
 	cr_assert_eq(events.events[0].rule->detector->reason_count, EVENT_REASONS_MAX);
 	wire_free(&events);
 }

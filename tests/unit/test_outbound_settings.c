@@ -3,44 +3,27 @@
 #include <criterion/criterion.h>
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "detect/outbound.h"
-#include "test_capture.h"
+#include "test_config.h"
 
 static struct config_tree tree;
 static struct outbound_settings settings;
 static const struct config_key keys[] = {{"outbound", CONFIG_TREE, &tree, 0, 0, ""}, CONFIG_END};
-static char said[4096];
+static int read_outbound(void)
+{
+	return outbound_settings_read(&settings, &tree);
+}
 
 static int read_settings(const char *yaml)
 {
-	char path[64];
-	int fd = memfd_create("outbound", MFD_CLOEXEC), error;
-	struct capture capture;
-
-	cr_assert_eq(write(fd, yaml, strlen(yaml)), (ssize_t)strlen(yaml));
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	capture = capture_begin(STDERR_FILENO);
-	error = config_read(keys, path);
-	if (!error)
-		error = outbound_settings_read(&settings, &tree);
-	capture_end(&capture, said, sizeof(said));
-	close(fd);
-	if (strncmp(said, path, strlen(path)) == 0)
-		memmove(said, said + strlen(path), strlen(said + strlen(path)) + 1);
-	return error;
+	return read_bytes(keys, yaml, strlen(yaml), read_outbound);
 }
 
 static void expect_refused(const char *yaml, const char *message)
 {
-	cr_assert_eq(read_settings(yaml), -EINVAL, "taken: %s", yaml);
-	cr_assert_eq(strncmp(said, message, strlen(message)), 0, "of %s it says %s", yaml, said);
-	cr_assert_eq(strchr(said, '\n'), said + strlen(said) - 1, "not one line: %s", said);
-	config_free(keys);
+	read_refused(keys, yaml, read_outbound, message);
 }
 
 Test(outbound_settings, nothing_said_is_the_defaults)
@@ -92,23 +75,23 @@ Test(outbound_settings, what_is_said)
 
 Test(outbound_settings, what_is_wrong_is_said_with_its_line)
 {
-	expect_refused("outbound: 3\n", ":1: outbound takes keys of its own");
-	expect_refused("outbound: {scans: {}}\n", ":1: outbound: there is no key scans");
-	expect_refused("outbound:\n  scan:\n    host: 3\n", ":3: outbound: there is no key scan.host");
+	expect_refused("outbound: 3\n", "FILE:1: outbound takes keys of its own");
+	expect_refused("outbound: {scans: {}}\n", "FILE:1: outbound: there is no key scans");
+	expect_refused("outbound:\n  scan:\n    host: 3\n", "FILE:3: outbound: there is no key scan.host");
 	expect_refused("outbound:\n  scan:\n    hosts: 2\n",
-		":3: outbound: scan.hosts takes a number, from 5 to 200, not \"2\"");
-	expect_refused("outbound:\n  scan:\n    hosts: [60]\n", ":3: outbound: scan.hosts takes a number");
-	expect_refused("outbound:\n  scan: 7\n", ":2: outbound.scan takes keys of its own");
-	expect_refused("outbound:\n  again: 5 days\n", ":2: outbound: again takes a time");
+		"FILE:3: outbound: scan.hosts takes a number, from 5 to 200, not \"2\"");
+	expect_refused("outbound:\n  scan:\n    hosts: [60]\n", "FILE:3: outbound: scan.hosts takes a number");
+	expect_refused("outbound:\n  scan: 7\n", "FILE:2: outbound.scan takes keys of its own");
+	expect_refused("outbound:\n  again: 5 days\n", "FILE:2: outbound: again takes a time");
 	expect_refused("outbound:\n  inside:\n    - 10.0.0.0/8\n    - 10.0.0/8\n",
-		":4: outbound.inside takes addresses and ranges");
-	expect_refused("outbound: {inside: {a: b}}\n", ":1: outbound.inside takes a word or a list of words");
-	expect_refused("outbound: {off: [p2pp]}\n", ":1: outbound.off takes p2p, mining");
+		"FILE:4: outbound.inside takes addresses and ranges");
+	expect_refused("outbound: {inside: {a: b}}\n", "FILE:1: outbound.inside takes a word or a list of words");
+	expect_refused("outbound: {off: [p2pp]}\n", "FILE:1: outbound.off takes p2p, mining");
 	expect_refused("outbound: {dns_tunnel: {domains: ['*.x.example']}}\n",
-		":1: outbound.dns_tunnel.domains takes domains");
+		"FILE:1: outbound.dns_tunnel.domains takes domains");
 	expect_refused("outbound: {p2p: {points: {dht: 300}}}\n",
-		":1: outbound: p2p.points.dht takes a number, from 0 to 100");
-	expect_refused("outbound: {p2p: {suspected: 90}}\n", ":1: outbound.p2p.suspected is more than");
+		"FILE:1: outbound: p2p.points.dht takes a number, from 0 to 100");
+	expect_refused("outbound: {p2p: {suspected: 90}}\n", "FILE:1: outbound.p2p.suspected is more than");
 }
 
 /* Each key of the detectors stands in the documentation, with its default. */

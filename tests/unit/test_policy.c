@@ -7,38 +7,24 @@
 #include <unistd.h>
 
 #include "sensor/policy.h"
-#include "test_capture.h"
+#include "test_config.h"
 
 static struct config_tree tree;
 static struct policy_rules rules;
 static const struct config_key keys[] = {{"record", CONFIG_TREE, &tree, 0, 0, ""}, CONFIG_END};
-static char said[4096];
+static int read_record(void)
+{
+	return policy_rules_read(&rules, &tree);
+}
 
 static int read_rules(const char *yaml)
 {
-	char path[64];
-	int fd = memfd_create("record", MFD_CLOEXEC), error;
-	struct capture capture;
-
-	cr_assert_eq(write(fd, yaml, strlen(yaml)), (ssize_t)strlen(yaml));
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	capture = capture_begin(STDERR_FILENO);
-	error = config_read(keys, path);
-	if (!error)
-		error = policy_rules_read(&rules, &tree);
-	capture_end(&capture, said, sizeof(said));
-	close(fd);
-	if (strncmp(said, path, strlen(path)) == 0)
-		memmove(said, said + strlen(path), strlen(said + strlen(path)) + 1);
-	return error;
+	return read_bytes(keys, yaml, strlen(yaml), read_record);
 }
 
 static void expect_refused(const char *yaml, const char *message)
 {
-	cr_assert_eq(read_rules(yaml), -EINVAL, "taken: %s", yaml);
-	cr_assert_eq(strncmp(said, message, strlen(message)), 0, "of %s it says %s", yaml, said);
-	cr_assert_eq(strchr(said, '\n'), said + strlen(said) - 1, "not one line: %s", said);
-	config_free(keys);
+	read_refused(keys, yaml, read_record, message);
 }
 
 static struct policy *compiled(const char *yaml, uint64_t needed)
@@ -123,39 +109,41 @@ Test(policy, nothing_said_leaves_nothing_out)
 
 Test(policy, what_is_wrong_is_said_with_its_line)
 {
-	expect_refused("record: exec\n", ":1: record takes keys of its own");
-	expect_refused("record: [exec]\n", ":1: record takes keys of its own");
-	expect_refused("record:\n  kind: [exec]\n", ":2: there is no key record.kind");
-	expect_refused("record:\n  kinds: [exec,\n    opne]\n", ":3: kinds takes kinds of events");
-	expect_refused("record: {kinds: []}\n", ":1: kinds takes a word or a list of words");
-	expect_refused("record: {kinds: [[exec]]}\n", ":1: kinds takes a word or a list of words");
-	expect_refused("record: {kinds: [events_lost]}\n", ":1: kinds takes kinds of events");
-	expect_refused("record: {kinds: [events_filtered]}\n", ":1: kinds takes kinds of events");
-	expect_refused("record: {kinds: [\"\"]}\n", ":1: kinds takes a word or a list of words");
-	expect_refused("record: {leave_out: {kinds: [exec]}}\n", ":1: record.leave_out takes a list of rules");
-	expect_refused("record: {leave_out: all}\n", ":1: record.leave_out takes a list of rules");
-	expect_refused("record:\n  leave_out:\n    - {}\n", ":3: a rule is made of");
-	expect_refused("record:\n  leave_out:\n    - exec\n", ":3: a rule is made of");
+	expect_refused("record: exec\n", "FILE:1: record takes keys of its own");
+	expect_refused("record: [exec]\n", "FILE:1: record takes keys of its own");
+	expect_refused("record:\n  kind: [exec]\n", "FILE:2: there is no key record.kind");
+	expect_refused("record:\n  kinds: [exec,\n    opne]\n", "FILE:3: kinds takes kinds of events");
+	expect_refused("record: {kinds: []}\n", "FILE:1: kinds takes a word or a list of words");
+	expect_refused("record: {kinds: [[exec]]}\n", "FILE:1: kinds takes a word or a list of words");
+	expect_refused("record: {kinds: [events_lost]}\n", "FILE:1: kinds takes kinds of events");
+	expect_refused("record: {kinds: [events_filtered]}\n", "FILE:1: kinds takes kinds of events");
+	expect_refused("record: {kinds: [\"\"]}\n", "FILE:1: kinds takes a word or a list of words");
+	expect_refused("record: {leave_out: {kinds: [exec]}}\n", "FILE:1: record.leave_out takes a list of rules");
+	expect_refused("record: {leave_out: all}\n", "FILE:1: record.leave_out takes a list of rules");
+	expect_refused("record:\n  leave_out:\n    - {}\n", "FILE:3: a rule is made of");
+	expect_refused("record:\n  leave_out:\n    - exec\n", "FILE:3: a rule is made of");
 	expect_refused("record:\n  leave_out:\n    - kinds: open\n      path: /x\n",
-		":4: there is no key record.leave_out.path");
-	expect_refused("record:\n  leave_out:\n    - modes: append\n", ":3: modes takes read, write and create");
-	expect_refused("record:\n  leave_out:\n    - paths: [proc]\n", ":3: paths takes beginnings of absolute paths");
-	expect_refused("record:\n  leave_out:\n    - paths: [/a//b]\n", ":3: paths takes beginnings of absolute paths");
+		"FILE:4: there is no key record.leave_out.path");
+	expect_refused("record:\n  leave_out:\n    - modes: append\n", "FILE:3: modes takes read, write and create");
 	expect_refused(
-		"record:\n  leave_out:\n    - paths: [/a/../b]\n", ":3: paths takes beginnings of absolute paths");
+		"record:\n  leave_out:\n    - paths: [proc]\n", "FILE:3: paths takes beginnings of absolute paths");
 	expect_refused(
-		"record:\n  leave_out:\n    - paths: [/a/*]\n", ":3: paths takes beginnings of paths, without a *");
-	expect_refused("record:\n  leave_out:\n    - paths: {a: b}\n", ":3: paths takes a word or a list of words");
+		"record:\n  leave_out:\n    - paths: [/a//b]\n", "FILE:3: paths takes beginnings of absolute paths");
+	expect_refused(
+		"record:\n  leave_out:\n    - paths: [/a/../b]\n", "FILE:3: paths takes beginnings of absolute paths");
+	expect_refused(
+		"record:\n  leave_out:\n    - paths: [/a/*]\n", "FILE:3: paths takes beginnings of paths, without a *");
+	expect_refused("record:\n  leave_out:\n    - paths: {a: b}\n", "FILE:3: paths takes a word or a list of words");
 	expect_refused("record:\n  leave_out:\n    - kinds: [exec]\n      paths: [/x]\n",
-		":3: paths and modes are those of opens");
+		"FILE:3: paths and modes are those of opens");
 	expect_refused("record:\n  leave_out:\n    - kinds: [open, exec]\n      modes: [read]\n",
-		":3: paths and modes are those of opens");
-	expect_refused("record:\n  leave_out:\n    - namespaces: [\"a*b\"]\n", ":3: a * stands at the end only");
-	expect_refused("record:\n  leave_out:\n    - labels: [app]\n", ":3: labels takes keys with their values");
-	expect_refused("record:\n  leave_out:\n    - labels: {}\n", ":3: labels takes keys with their values");
+		"FILE:3: paths and modes are those of opens");
+	expect_refused("record:\n  leave_out:\n    - namespaces: [\"a*b\"]\n", "FILE:3: a * stands at the end only");
+	expect_refused("record:\n  leave_out:\n    - labels: [app]\n", "FILE:3: labels takes keys with their values");
+	expect_refused("record:\n  leave_out:\n    - labels: {}\n", "FILE:3: labels takes keys with their values");
 	expect_refused("record:\n  leave_out:\n    - labels:\n        app: {a: b}\n",
-		":4: a label takes a word or a list of words");
-	expect_refused("record:\n  leave_out:\n    - labels: {app: \"*a\"}\n", ":3: a * stands at the end only");
+		"FILE:4: a label takes a word or a list of words");
+	expect_refused("record:\n  leave_out:\n    - labels: {app: \"*a\"}\n", "FILE:3: a * stands at the end only");
 }
 
 Test(policy, there_are_at_most_64_rules_and_4096_paths_of_255_bytes)
@@ -169,9 +157,9 @@ Test(policy, there_are_at_most_64_rules_and_4096_paths_of_255_bytes)
 	cr_assert_eq(rules.count, 64);
 	config_free(keys);
 	sprintf(yaml + length, "    - namespaces: [n]\n");
-	expect_refused(yaml, ":67: record takes at most 64 rules");
+	expect_refused(yaml, "FILE:67: record takes at most 64 rules");
 	sprintf(yaml + length, "  kinds: [exec]\n");
-	expect_refused(yaml, ":67: record takes at most 64 rules");
+	expect_refused(yaml, "FILE:67: record takes at most 64 rules");
 	length = (size_t)sprintf(yaml, "record:\n  leave_out:\n  - paths: [");
 	for (int i = 0; i < 4096; i++)
 		length += (size_t)sprintf(yaml + length, "/%d,", i);
@@ -179,12 +167,12 @@ Test(policy, there_are_at_most_64_rules_and_4096_paths_of_255_bytes)
 	cr_assert_eq(read_rules(yaml), 0, "%s", said);
 	config_free(keys);
 	sprintf(yaml + length, "]\n  - paths: /x\n");
-	expect_refused(yaml, ":4: record takes at most 4096 paths");
+	expect_refused(yaml, "FILE:4: record takes at most 4096 paths");
 	sprintf(yaml, "record: {leave_out: [{paths: [/%0254d]}]}\n", 0);
 	cr_assert_eq(read_rules(yaml), 0, "%s", said);
 	config_free(keys);
 	sprintf(yaml, "record: {leave_out: [{paths: [/%0255d]}]}\n", 0);
-	expect_refused(yaml, ":1: paths takes beginnings of at most 255 bytes");
+	expect_refused(yaml, "FILE:1: paths takes beginnings of at most 255 bytes");
 }
 
 /* What is recorded by need: the calls that make it. */
@@ -209,9 +197,9 @@ Test(policy, also_asks_for_calls)
 	cr_assert_not(left_out(policy, EVENT_MOUNT), "kinds leaves out nothing that also asks for");
 	cr_assert(left_out(policy, EVENT_OPEN));
 	closed(policy);
-	expect_refused(
-		"record: {also: [exec]}\n", ":1: also takes kinds that are recorded where they are asked for alone");
-	expect_refused("record: {also: {chmod: 1}}\n", ":1: also takes a word or a list of words");
+	expect_refused("record: {also: [exec]}\n",
+		"FILE:1: also takes kinds that are recorded where they are asked for alone");
+	expect_refused("record: {also: {chmod: 1}}\n", "FILE:1: also takes a word or a list of words");
 }
 
 Test(policy, what_somebody_else_asked_for_makes_no_document)

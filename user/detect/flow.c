@@ -9,6 +9,16 @@
 
 #include "base/table.h"
 
+bool flow_is_answered(const struct flow *flow)
+{
+	return flow->state == FLOW_ESTABLISHED || flow->packets_in > 0;
+}
+
+bool flow_has_failed(const struct flow *flow)
+{
+	return flow->state == FLOW_REFUSED || flow->state == FLOW_TIMED_OUT;
+}
+
 struct flow flow_flip(const struct flow *flow)
 {
 	struct flow flipped = *flow;

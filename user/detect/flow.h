@@ -66,6 +66,11 @@ struct flow_message {
 	struct payload payload;
 };
 
+/* The remote end was there: it took the connection, or something came from it. */
+bool flow_is_answered(const struct flow *flow);
+/* Nobody was. */
+bool flow_has_failed(const struct flow *flow);
+
 /* The same flow from its other end; the notes and marks are empty. */
 struct flow flow_flip(const struct flow *flow);
 

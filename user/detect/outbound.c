@@ -204,8 +204,8 @@ static void opened_flow(struct outbound_state *state, struct flow *flow, bool ou
 	if (state->first_ns == 0)
 		state->first_ns = flow->start_ns;
 	flow->marks.begun = true;
-	answered = flow->state == FLOW_ESTABLISHED || flow->packets_in > 0;
-	failed = flow->state == FLOW_REFUSED || flow->state == FLOW_TIMED_OUT;
+	answered = flow_is_answered(flow);
+	failed = flow_has_failed(flow);
 	if (begun)
 		count_opened(state);
 	if (state->scan && !flow->partial &&

@@ -278,7 +278,7 @@ void p2p_flow(struct p2p *p2p, struct flow *flow, uint64_t now_ns)
 		endpoint->tcp = true;
 		if (flow->state == FLOW_SYN_SENT)
 			endpoint->tcp_ns = now_ns;
-		if (flow->state == FLOW_REFUSED || flow->state == FLOW_TIMED_OUT)
+		if (flow_has_failed(flow))
 			endpoint->refused = true;
 		if (flow->state == FLOW_ESTABLISHED) {
 			endpoint->answered = true;

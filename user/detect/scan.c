@@ -269,9 +269,7 @@ static void take(struct outbound_state *state, const struct flow *flow, struct s
 void scan_flow(struct outbound_state *state, const struct flow *flow, bool begun, uint64_t now_ns)
 {
 	take(state, flow,
-		(struct sign){.begun = begun,
-			.answered = flow->state == FLOW_ESTABLISHED || flow->packets_in > 0,
-			.named = flow->name.length > 0},
+		(struct sign){.begun = begun, .answered = flow_is_answered(flow), .named = flow->name.length > 0},
 		now_ns);
 }
 

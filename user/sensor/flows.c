@@ -308,8 +308,7 @@ static void take_network(struct flows *flows, const struct kernel_network *netwo
 		return;
 	flows_tell(flows, entry, from->now_ns);
 	flows_flush_early(flows, entry);
-	if (entry->flow.state == FLOW_REFUSED || entry->flow.state == FLOW_TIMED_OUT ||
-		(network->header.kind == KERNEL_CONNECT_DONE && network->result_unknown))
+	if (flow_has_failed(&entry->flow) || (network->header.kind == KERNEL_CONNECT_DONE && network->result_unknown))
 		put_aside(flows, entry);
 }
 
