@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the receiver: receive.c takes batches and hands them on, receive_session.c knows who speaks. */
+#ifndef TAFFRAIL_COLLECTOR_RECEIVE_INSIDE_H
+#define TAFFRAIL_COLLECTOR_RECEIVE_INSIDE_H
+
+#include <sys/queue.h>
+
+#include "base/table.h"
+#include "collector/receive.h"
+
+struct event;
+
+enum { ACKS_QUEUED_MAX = 16 << 10 }; /* bytes: a sensor that does not read gets one acknowledgement for many */
+
+/* One call. It outlives its stream while batches of it are being synced. */
+struct session {
+	struct table_node node; /* of the receiver's, while it is the one that speaks for its sensor and epoch */
+	struct receiver *receiver;
+	struct grpc_stream *stream; /* NULL: gone */
+	unsigned references;        /* of the stream, of batches on their way */
+	unsigned batches;           /* on their way */
+	bool greeted, listed;
+	bool owned;                 /* its host is known to be this peer's */
+	bool draining, half_closed; /* it ends when its last batch is acknowledged: we stop, the sensor does */
+	bool ack_due;
+	uint8_t epoch[EVENT_EPOCH_SIZE];
+	uint64_t acknowledged; /* up to here some collector has everything, as the sensor says */
+	size_t host_length;
+	char host[SEGMENT_HOST_MAX + 1];
+	char name[SEGMENT_HOST_MAX + 1]; /* the host's id, harmless to logs */
+};
+
+/* A message between its coming and its sync. */
+struct batch {
+	STAILQ_ENTRY(batch) entry;
+	struct session *session;
+	size_t message_bytes; /* to give back to the flow */
+	uint64_t after;       /* done once so many frames are synced */
+	bool is_new;          /* false: a duplicate, of one that may still be on its way to the disk; no events then */
+	struct wire_events events;
+	uint64_t first;
+	struct store_position end;
+};
+STAILQ_HEAD(batches, batch);
+
+struct receiver {
+	struct receiver_options options;
+	struct event *sync_due, *synced;
+	struct table sessions; /* by epoch and host */
+	struct batches batches;
+	struct receiver_counters counters;
+};
+
+static inline struct text session_host(const struct session *session)
+{
+	return (struct text){session->host, session->host_length};
+}
+
+/* --- receive_session.c ------------------------------------------------------------------------------------------------ */
+
+/* NULL without memory. The stream has one reference. */
+struct session *session_open(struct receiver *receiver, struct grpc_stream *stream);
+
+/* The Hello's bytes: answers it, or ends the stream. */
+void session_hello(struct session *session, struct text bytes);
+
+/*
+ * Over TLS a host belongs to a certificate's name, from the first thing on that is stored of it (`claim`). False: it is
+ * another's, and the stream was ended.
+ */
+bool session_may_write(struct session *session, bool claim);
+
+/* Everything up to what is synced is acknowledged: one message for all that a sync brought. */
+void session_acknowledge(struct session *session);
+
+/* It does not speak for its sensor any more; the stream is ended. */
+void session_finish(struct session *session, enum grpc_status status, const char *message);
+/* The same, once nothing of it is on its way any more and one of the two sides wants an end. */
+void session_drain(struct session *session);
+/* The peer did what a sensor does not do: said, counted, ended. */
+void session_refuse(struct session *session, const char *why);
+
+/* Its stream is gone. */
+void session_close(struct session *session);
+void session_release(struct session *session);
+
+#endif

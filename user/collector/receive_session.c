@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/receive_inside.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/utf8.h"
+#include "base/version.h"
+#include "collector/access.h"
+#include "taffrail/v1/stream.pb-c.h"
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+struct session *session_open(struct receiver *receiver, struct grpc_stream *stream)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	session->receiver = receiver;
+	session->stream = stream;
+	session->references = 1;
+	snprintf(session->name, sizeof(session->name), "no hello yet");
+	return session;
+}
+
+void session_release(struct session *session)
+{
+	if (--session->references == 0)
+		free(session);
+}
+
+static void session_unlist(struct session *session)
+{
+	if (session->listed)
+		table_remove(&session->receiver->sessions, &session->node);
+	session->listed = false;
+}
+
+void session_close(struct session *session)
+{
+	session_unlist(session);
+	session->stream = NULL;
+	session_release(session);
+}
+
+void session_finish(struct session *session, enum grpc_status status, const char *message)
+{
+	session_unlist(session);
+	if (session->stream)
+		grpc_stream_finish(session->stream, status, message);
+}
+
+void session_drain(struct session *session)
+{
+	if (session->batches > 0 || !(session->draining || session->half_closed))
+		return;
+	if (session->half_closed)
+		session_finish(session, GRPC_OK, NULL);
+	else
+		session_finish(session, GRPC_UNAVAILABLE, "the collector stops");
+}
+
+void session_refuse(struct session *session, const char *why)
+{
+	session->receiver->counters.messages_refused++;
+	log_limited("%s (%s): %s", grpc_stream_peer(session->stream), session->name, why);
+	session_finish(session, GRPC_INVALID_ARGUMENT, why);
+}
+
+static void send_down(struct session *session, const Taffrail__V1__Down *down)
+{
+	uint8_t bytes[256];
+
+	if (session->stream && taffrail__v1__down__get_packed_size(down) <= sizeof(bytes))
+		(void)grpc_stream_send(session->stream, bytes, taffrail__v1__down__pack(down, bytes));
+}
+
+void session_acknowledge(struct session *session)
+{
+	Taffrail__V1__Down down = TAFFRAIL__V1__DOWN__INIT;
+	Taffrail__V1__Ack ack = TAFFRAIL__V1__ACK__INIT;
+
+	if (!session->stream || !session->ack_due || grpc_stream_queued(session->stream) > ACKS_QUEUED_MAX)
+		return;
+	ack.sequence = store_synced(session->receiver->options.store, session_host(session), session->epoch);
+	down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_ACK;
+	down.ack = &ack;
+	send_down(session, &down);
+	session->ack_due = false;
+}
+
+static bool session_matches(const struct table_node *node, const void *wanted)
+{
+	const struct session *a = table_entry(node, struct session, node), *b = wanted;
+
+	return memcmp(a->epoch, b->epoch, EVENT_EPOCH_SIZE) == 0 && text_equal(session_host(a), session_host(b));
+}
+
+/* A sensor that connects anew does not know yet that its old connection is dead: the newest speaks for it. */
+static int session_list(struct session *session)
+{
+	struct table *sessions = &session->receiver->sessions;
+	uint64_t hash = hash_bytes(session->epoch, EVENT_EPOCH_SIZE);
+	struct table_node *node = table_find(sessions, hash, session_matches, session);
+
+	if (node) {
+		struct session *older = table_entry(node, struct session, node);
+
+		log_limited("sensor %s: a newer connection takes the place of %s", older->name,
+			grpc_stream_peer(older->stream));
+		session_finish(older, GRPC_ABORTED, "a newer connection of this sensor took its place");
+	}
+	if (table_insert(sessions, &session->node, hash) < 0)
+		return -ENOMEM;
+	session->listed = true;
+	return 0;
+}
+
+/* --- hello ----------------------------------------------------------------------------------------------------------- */
+
+/* NULL, or what is wrong. */
+static const char *take_hello(struct session *session, const Taffrail__V1__UpHello *hello)
+{
+	size_t length = hello && hello->host ? strlen(hello->host->id) : 0;
+
+	if (!hello)
+		return "the hello cannot be read";
+	if (length == 0)
+		return "the hello does not name its host";
+	if (length > SEGMENT_HOST_MAX)
+		return "the host's id is longer than 255 bytes";
+	if (hello->epoch.len != EVENT_EPOCH_SIZE)
+		return "the hello's epoch has not 16 bytes";
+	memcpy(session->epoch, hello->epoch.data, EVENT_EPOCH_SIZE);
+	session->acknowledged = hello->acknowledged;
+	memcpy(session->host, hello->host->id, length + 1);
+	memcpy(session->name, hello->host->id, length + 1);
+	utf8_defuse(session->name, length);
+	session->host_length = length;
+	return NULL;
+}
+
+bool session_may_write(struct session *session, bool claim)
+{
+	const char *why = "";
+	enum grpc_status status =
+		access_host(session->receiver->options.access, session->stream, session_host(session), claim, &why);
+
+	if (status == GRPC_OK)
+		return true;
+	session->receiver->counters.hosts_refused++;
+	session_finish(session, status, why);
+	return false;
+}
+
+void session_hello(struct session *session, struct text bytes)
+{
+	Taffrail__V1__UpHello *hello = taffrail__v1__up_hello__unpack(NULL, bytes.length, (const uint8_t *)bytes.data);
+	Taffrail__V1__Down down = TAFFRAIL__V1__DOWN__INIT;
+	Taffrail__V1__DownHello answer = TAFFRAIL__V1__DOWN_HELLO__INIT;
+	const char *why = session->greeted ? "a second hello" : take_hello(session, hello);
+
+	if (hello)
+		taffrail__v1__up_hello__free_unpacked(hello, NULL);
+	if (why) {
+		session_refuse(session, why);
+		return;
+	}
+	if (!session_may_write(session, false))
+		return;
+	if (session_list(session) < 0) {
+		session_finish(session, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+		return;
+	}
+	session->greeted = true;
+	answer.version = (char *)(uintptr_t)TAFFRAIL_VERSION;
+	answer.stored = store_synced(session->receiver->options.store, session_host(session), session->epoch);
+	down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_HELLO;
+	down.hello = &answer;
+	send_down(session, &down);
+}
