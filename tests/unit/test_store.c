@@ -399,6 +399,7 @@ Test(store, failed_sync_takes_back_what_was_not_synced)
 	store_sync_begin(store);
 	cr_assert_lt(store_sync_end(store), 0);
 	cr_assert_eq(store_appended(store, host, epoch_a), 2);
+	cr_assert_eq(store_account(store, host, epoch_a, false)->made, 2);
 	cr_assert_eq(store_appended(store, host, epoch_b), 0);
 	cr_assert_eq(store_appended_count(store), store_synced_count(store));
 	cr_assert_eq(size_of(file_of(&place, 1)), good);
@@ -410,6 +411,103 @@ Test(store, failed_sync_takes_back_what_was_not_synced)
 	cr_assert_eq(store_synced(store, host, epoch_a), 4);
 	assert_holds(store, "good again ");
 	store_close(store);
+	remove_place(&place);
+}
+
+/* Version 1 in the header: its file is read, and what comes goes into a file of its own. */
+Test(store, a_file_of_an_older_program_is_read_and_not_appended_to)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+	off_t size;
+	int fd;
+
+	cr_assert_eq(append(store, epoch_a, 1, 3, "old"), 0);
+	store_close(store);
+	fd = open(file_of(&place, 1), O_RDWR);
+	cr_assert_eq(pwrite(fd, "\1", 1, 8), 1);
+	close(fd);
+	size = size_of(file_of(&place, 1));
+	store = opened(&place, 0);
+	cr_assert_eq(store_synced(store, host, epoch_a), 3);
+	cr_assert_eq(append(store, epoch_a, 4, 3, "books"), 0);
+	cr_assert_eq(append(store, epoch_a, 4, 4, "new"), 0);
+	store_close(store);
+	cr_assert_eq(size_of(file_of(&place, 1)), size);
+	cr_assert_eq(access(file_of(&place, 2), F_OK), 0);
+	store = opened(&place, 0);
+	assert_holds(store, "old books new ");
+	cr_assert_eq(store_synced(store, host, epoch_a), 4);
+	store_close(store);
+	remove_place(&place);
+}
+
+Test(store, frames_without_sequences_and_of_very_many)
+{
+	static char large[SEGMENT_GAP_MAX + 2];
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+
+	memset(large, 'x', sizeof(large) - 1);
+	cr_assert_eq(append(store, epoch_a, 1, 0, "none"), 0);
+	cr_assert_eq(append(store, epoch_a, 1, 1ull << 60, "gap"), 0);
+	cr_assert_eq(append(store, epoch_a, (1ull << 60) + 1, 1ull << 61, large), -EINVAL, "no batch has so many");
+	cr_assert_eq(append(store, epoch_a, 1ull << 60, (1ull << 60) - 1, "none"), -EINVAL, "of an earlier time");
+	cr_assert_eq(append(store, epoch_a, (1ull << 60) + 1, 1ull << 60, "none"), 0);
+	cr_assert_eq(append(store, epoch_a, (1ull << 60) + 2, 1ull << 60, "none"), -EINVAL);
+	cr_assert_eq(append(store, epoch_b, 1, UINT64_MAX, "none"), -EINVAL);
+	cr_assert_eq(append(store, epoch_b, 0, UINT64_MAX - 1, "none"), -EINVAL);
+	store_close(store);
+	store = opened(&place, 0);
+	assert_holds(store, "none gap none ");
+	cr_assert_eq(store_synced(store, host, epoch_a), 1ull << 60);
+	store_close(store);
+	remove_place(&place);
+}
+
+/* Beside the collector that appends to it: no lock, nothing is changed, what is half written is not there yet. */
+Test(store, a_store_may_be_looked_at)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0), *look;
+	char why[256], log[1024];
+	struct capture capture;
+	off_t whole, size;
+
+	cr_assert_eq(append(store, epoch_a, 1, 1, "one"), 0);
+	synced(store);
+	whole = size_of(file_of(&place, 1));
+	cr_assert_eq(append(store, epoch_a, 2, 2, "two"), 0);
+	synced(store);
+	size = size_of(file_of(&place, 1));
+	for (off_t at = whole; at <= size; at++) {
+		cr_assert_eq(truncate(file_of(&place, 1), at), 0);
+		capture = capture_begin(STDERR_FILENO);
+		cr_assert_eq(store_look(&look, place.path, why, sizeof(why)), 0, "%s", why);
+		capture_end(&capture, log, sizeof(log));
+		cr_assert_str_eq(log, "");
+		cr_assert_eq(store_synced(look, host, epoch_a), at == size ? 2 : 1);
+		assert_holds(look, at == size ? "one two " : "one ");
+		store_close(look);
+		cr_assert_eq(size_of(file_of(&place, 1)), at, "nothing is cut");
+		if (at < size) { /* what stood there is of no use */
+			store_close(store);
+			store = opened(&place, 0);
+			cr_assert_eq(append(store, epoch_a, 2, 2, "two"), 0);
+			synced(store);
+		}
+	}
+	store_close(store);
+	flip(file_of(&place, 1), whole - 3);
+	capture = capture_begin(STDERR_FILENO);
+	cr_assert_eq(store_look(&look, place.path, why, sizeof(why)), 0, "%s", why);
+	capture_end(&capture, log, sizeof(log));
+	cr_assert(strstr(log, "damaged at byte 16"), "%s", log);
+	store_close(look);
+	cr_assert_eq(store_look(&look, "/tmp/no/such/place", why, sizeof(why)), -ENOENT);
+	cr_assert(strstr(why, "/tmp/no/such/place"), "%s", why);
+	cr_assert_eq(store_look(&look, "/tmp", why, sizeof(why)), -ENOENT);
+	cr_assert(strstr(why, "no directory of a collector"), "%s", why);
 	remove_place(&place);
 }
 

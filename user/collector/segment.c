@@ -7,17 +7,25 @@
 #include "base/crc32c.h"
 #include "base/little.h"
 
-enum { VERSION = 1, READ_AHEAD = 1 << 20 };
+enum { VERSION_FIRST = 1, READ_AHEAD = 1 << 20 };
 enum { FRAME_START = 8, FRAME_FIXED = 8 + 8 + EVENT_EPOCH_SIZE + 2 }; /* length and CRC; fields of fixed size */
 
 static const char magic[8] = {'T', 'A', 'F', 'F', 'S', 'E', 'G', '1'};
+
+/* What could not have been written is no frame, without a look at its CRC: segment_has_more asks at every byte. */
+static bool may_be(const struct segment_frame *frame, size_t batch)
+{
+	if (frame->first == 0 || frame->last == UINT64_MAX || frame->last + 1 < frame->first)
+		return false;
+	return frame->last + 1 - frame->first <= SEGMENT_SPAN_MAX || batch <= SEGMENT_GAP_MAX;
+}
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 
 void segment_header(uint8_t header[SEGMENT_HEADER_SIZE])
 {
 	memcpy(header, magic, sizeof(magic));
-	put32(header + 8, VERSION);
+	put32(header + 8, SEGMENT_VERSION);
 	put32(header + 12, 0);
 }
 
@@ -26,8 +34,7 @@ int segment_frame_head(uint8_t head[SEGMENT_FRAME_HEAD_MAX], const struct segmen
 	size_t rest = FRAME_FIXED + frame->host.length;
 	uint32_t crc;
 
-	if (frame->host.length == 0 || frame->host.length > SEGMENT_HOST_MAX || frame->first == 0 ||
-		frame->last < frame->first || frame->last - frame->first >= SEGMENT_SPAN_MAX ||
+	if (frame->host.length == 0 || frame->host.length > SEGMENT_HOST_MAX || !may_be(frame, frame->batch.length) ||
 		frame->batch.length > SEGMENT_FRAME_MAX - FRAME_START - rest)
 		return -EINVAL;
 	put32(head, (uint32_t)(rest + frame->batch.length));
@@ -86,7 +93,9 @@ int segment_reader_open(struct segment_reader *reader, int fd, uint64_t size)
 	header = peek(reader, 0, SEGMENT_HEADER_SIZE);
 	if (!header)
 		return -errno;
-	if (memcmp(header, magic, sizeof(magic)) != 0 || get32(header + 8) != VERSION)
+	reader->version = get32(header + 8);
+	if (memcmp(header, magic, sizeof(magic)) != 0 || reader->version < VERSION_FIRST ||
+		reader->version > SEGMENT_VERSION)
 		return -EBADMSG;
 	reader->offset = SEGMENT_HEADER_SIZE;
 	return 0;
@@ -108,10 +117,9 @@ static int64_t read_frame(struct segment_reader *reader, uint64_t at, struct seg
 	host = head[40];
 	frame->first = get64(head + 8);
 	frame->last = get64(head + 16);
-	/* What could not have been written is no frame, without a look at its CRC: has_more asks at every byte. */
 	if (length < FRAME_FIXED + host || length > reader->size - at - FRAME_START ||
-		length > SEGMENT_FRAME_MAX - FRAME_START || host == 0 || head[41] != 0 || frame->first == 0 ||
-		frame->last < frame->first || frame->last - frame->first >= SEGMENT_SPAN_MAX)
+		length > SEGMENT_FRAME_MAX - FRAME_START || host == 0 || head[41] != 0 ||
+		!may_be(frame, (size_t)length - FRAME_FIXED - host))
 		return -EBADMSG;
 	head = peek(reader, at, FRAME_START + (size_t)length);
 	if (!head)

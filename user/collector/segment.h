@@ -2,12 +2,16 @@
 /*
  * One file of the store: a header, then frames. Numbers are little endian.
  *
- *   header  8 bytes "TAFFSEG1" · u32 version (1) · u32 zero
+ *   header  8 bytes "TAFFSEG1" · u32 version (2) · u32 zero
  *   frame   u32 length of what follows the CRC · u32 CRC-32C of that
- *           u64 first · u64 last: the sequences that this frame adds to the store
+ *           u64 first · u64 last: the sequences that this frame adds to the store; last = first - 1: none, it brings books
  *           16 bytes epoch · u16 length of the host's id · the host's id
  *           the bytes of a Batch message as they were received; it may hold events before `first`, which are older
  *           frames' already
+ *
+ * The collector itself makes the batch of a frame whose sequences did not come: one events_lost; or no record at all, where
+ * another collector has them. Such a frame alone may have more sequences than SEGMENT_SPAN_MAX.
+ * Version 1 had neither such frames nor those without sequences; its files are read, and not appended to.
  */
 #ifndef TAFFRAIL_COLLECTOR_SEGMENT_H
 #define TAFFRAIL_COLLECTOR_SEGMENT_H
@@ -25,6 +29,7 @@ enum {
 	SEGMENT_FRAME_HEAD_MAX = 8 + 8 + 8 + EVENT_EPOCH_SIZE + 2 + SEGMENT_HOST_MAX,
 	SEGMENT_FRAME_MAX = 16 << 20,
 	SEGMENT_SPAN_MAX = 1 << 24, /* sequences of one frame: no batch of that many bytes holds more events */
+	SEGMENT_GAP_MAX = 4096,     /* bytes of a batch that may stand for more */
 };
 
 struct segment_frame {
@@ -34,7 +39,9 @@ struct segment_frame {
 	struct text batch;
 };
 
-/* The header of a file. */
+enum { SEGMENT_VERSION = 2 };
+
+/* The header of a file, of that version. */
 void segment_header(uint8_t header[SEGMENT_HEADER_SIZE]);
 
 /* All that stands before the batch; returns its length. -EINVAL: no such frame can be written. */
@@ -45,6 +52,7 @@ struct segment_reader {
 	int fd;        /* the caller's */
 	uint64_t size; /* what lies beyond is not looked at */
 	uint64_t offset;
+	uint32_t version;
 	struct buffer window; /* what was read last, */
 	uint64_t window_at;   /* and where it stood */
 };

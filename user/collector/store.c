@@ -14,65 +14,6 @@
 
 static const uint64_t segment_bytes_default = 64ull << 20;
 
-/* --- sources --------------------------------------------------------------------------------------------------------- */
-
-struct source_key {
-	struct text host;
-	const uint8_t *epoch;
-};
-
-static bool source_matches(const struct table_node *node, const void *wanted)
-{
-	const struct store_source *source = table_entry(node, struct store_source, node);
-	const struct source_key *key = wanted;
-
-	return memcmp(source->epoch, key->epoch, EVENT_EPOCH_SIZE) == 0 && source->host_length == key->host.length &&
-	       memcmp(source->host, key->host.data, key->host.length) == 0;
-}
-
-/* An epoch alone is as good as unique. */
-struct store_source *store_find(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
-{
-	const struct source_key key = {host, epoch};
-	struct table_node *node =
-		table_find(&store->sources, hash_bytes(epoch, EVENT_EPOCH_SIZE), source_matches, &key);
-
-	return node ? table_entry(node, struct store_source, node) : NULL;
-}
-
-struct store_source *store_find_or_add(struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
-{
-	struct store_source *source = store_find(store, host, epoch);
-
-	if (source)
-		return source;
-	source = calloc(1, sizeof(*source) + host.length);
-	if (!source)
-		return NULL;
-	memcpy(source->epoch, epoch, EVENT_EPOCH_SIZE);
-	memcpy(source->host, host.data, host.length);
-	source->host_length = host.length;
-	if (table_insert(&store->sources, &source->node, hash_bytes(epoch, EVENT_EPOCH_SIZE)) < 0) {
-		free(source);
-		return NULL;
-	}
-	return source;
-}
-
-uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
-{
-	const struct store_source *source = store_find(store, host, epoch);
-
-	return source ? source->synced : 0;
-}
-
-uint64_t store_appended(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
-{
-	const struct store_source *source = store_find(store, host, epoch);
-
-	return source ? source->appended : 0;
-}
-
 /* --- files ----------------------------------------------------------------------------------------------------------- */
 
 void store_name(char name[STORE_NAME_SIZE], uint64_t segment)
@@ -169,19 +110,38 @@ static int write_at(int fd, struct iovec *parts, int count, uint64_t offset)
 	return 0;
 }
 
+/* It may stay where nothing is appended after all: it says what `synced` says. */
+static bool make_pending(struct store_source *source)
+{
+	if (source->pending)
+		return true;
+	source->pending = malloc(sizeof(*source->pending));
+	if (source->pending)
+		*source->pending = (struct store_pending){source->synced, source->synced};
+	return source->pending != NULL;
+}
+
+static void drop_pending(struct store_source *source)
+{
+	free(source->pending);
+	source->pending = NULL;
+}
+
 int store_append(struct store *store, const struct segment_frame *frame, struct store_position *end)
 {
 	uint8_t head[SEGMENT_FRAME_HEAD_MAX];
 	int head_length = segment_frame_head(head, frame), error;
 	struct store_source *source;
+	struct account account;
 	uint64_t size;
 
 	if (head_length < 0)
 		return head_length;
 	source = store_find_or_add(store, frame->host, frame->epoch);
-	if (!source)
+	if (!source || !make_pending(source))
 		return -ENOMEM;
-	if (frame->first <= source->appended)
+	account = source->pending->appended;
+	if (frame->first <= account.made)
 		return -EINVAL;
 	size = (uint64_t)head_length + frame->batch.length;
 	error = make_room(store, size);
@@ -199,7 +159,8 @@ int store_append(struct store *store, const struct segment_frame *frame, struct 
 	}
 	store->offset += size;
 	store->appended_count++;
-	source->appended = frame->last;
+	store_account_frame(source, &account, frame);
+	source->pending->appended = account;
 	if (!source->dirty)
 		LIST_INSERT_HEAD(&store->dirty, source, dirty_entry);
 	source->dirty = true;
@@ -227,7 +188,7 @@ void store_sync_begin(struct store *store)
 		LIST_REMOVE(source, dirty_entry);
 		LIST_INSERT_HEAD(&store->in_sync, source, syncing_entry);
 		source->dirty = false;
-		source->syncing = source->appended;
+		source->pending->syncing = source->pending->appended;
 	}
 	store->syncing = true;
 	syncer_start(store->syncer, &store->job);
@@ -250,7 +211,7 @@ static void take_back_sources(struct store *store)
 	while ((source = LIST_FIRST(&store->dirty))) {
 		LIST_REMOVE(source, dirty_entry);
 		source->dirty = false;
-		source->appended = source->synced;
+		drop_pending(source);
 	}
 }
 
@@ -301,7 +262,9 @@ int store_sync_end(struct store *store)
 	while ((source = LIST_FIRST(&store->in_sync))) {
 		LIST_REMOVE(source, syncing_entry);
 		if (!error) {
-			source->synced = source->syncing;
+			source->synced = source->pending->syncing;
+			if (!source->dirty)
+				drop_pending(source);
 			continue;
 		}
 		if (!source->dirty)
@@ -389,20 +352,58 @@ static int open_directories(struct store *store, char *why, size_t why_size)
 	return error;
 }
 
-int store_open(struct store **out, const char *path, uint64_t segment_bytes, char *why, size_t why_size)
+/* NULL without memory. */
+static struct store *new_store(const char *path)
 {
 	struct store *store = calloc(1, sizeof(*store));
-	int error;
 
 	if (!store)
-		return refuse(why, why_size, -ENOMEM, path, "");
+		return NULL;
 	store->lock = store->directory = store->fd = -1;
-	store->segment_bytes = segment_bytes ? segment_bytes : segment_bytes_default;
 	table_init(&store->sources);
 	LIST_INIT(&store->dirty);
 	LIST_INIT(&store->in_sync);
 	store->path = strdup(path);
-	error = store->path ? open_directories(store, why, why_size) : refuse(why, why_size, -ENOMEM, path, "");
+	if (!store->path) {
+		store_close(store);
+		return NULL;
+	}
+	return store;
+}
+
+int store_look(struct store **out, const char *path, char *why, size_t why_size)
+{
+	struct store *store = new_store(path);
+	int root, error = 0;
+
+	if (!store)
+		return refuse(why, why_size, -ENOMEM, path, "");
+	store->looking = true;
+	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0)
+		store->directory = openat(root, "segments", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (store->directory < 0)
+		error = refuse(why, why_size, -errno, path, root < 0 ? "" : "no directory of a collector: segments: ");
+	if (root >= 0)
+		close(root);
+	error = error ? error : store_load(store, why, why_size);
+	if (error) {
+		store_close(store);
+		return error;
+	}
+	*out = store;
+	return 0;
+}
+
+int store_open(struct store **out, const char *path, uint64_t segment_bytes, char *why, size_t why_size)
+{
+	struct store *store = new_store(path);
+	int error;
+
+	if (!store)
+		return refuse(why, why_size, -ENOMEM, path, "");
+	store->segment_bytes = segment_bytes ? segment_bytes : segment_bytes_default;
+	error = open_directories(store, why, why_size);
 	error = error ? error : store_load(store, why, why_size);
 	if (!error) {
 		error = syncer_open(&store->syncer);
@@ -419,8 +420,6 @@ int store_open(struct store **out, const char *path, uint64_t segment_bytes, cha
 
 void store_close(struct store *store)
 {
-	struct table_node *node;
-
 	if (!store)
 		return;
 	if (store->syncer) {
@@ -438,9 +437,7 @@ void store_close(struct store *store)
 		close(store->directory);
 	if (store->lock >= 0)
 		close(store->lock);
-	table_for_each(&store->sources, node)
-		free(table_entry(node, struct store_source, node));
-	table_free(&store->sources);
+	store_free_sources(store);
 	free(store->segments);
 	free(store->path);
 	free(store);

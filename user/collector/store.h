@@ -13,9 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector/account.h"
 #include "collector/segment.h"
 
 struct store;
+struct store_source;
 
 /* A place between two frames. All zero: the start of the store. */
 struct store_position {
@@ -28,9 +30,32 @@ struct store_position {
  */
 int store_open(struct store **store, const char *path, uint64_t segment_bytes, char *why, size_t why_size);
 
+/*
+ * Reads the store in `path` as it is, for its accounts, store_read: it needs no lock, changes nothing, and may be a running
+ * collector's. What is half written at its end is left out. 0, or -errno with a sentence in `why`. Nothing can be appended.
+ */
+int store_look(struct store **store, const char *path, char *why, size_t why_size);
+
 /* The last sequence of a sensor's epoch that is synced; appended, synced or not. 0: none. */
 uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
 uint64_t store_appended(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
+
+/* The account of all of it that is synced, or appended. NULL: there is none. Good until something is appended or synced. */
+const struct account *store_account(
+	const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE], bool synced);
+
+/*
+ * All epochs of which something is synced, in no order. The array is the caller's (free); what it points to stays as long
+ * as the store. 0 or -ENOMEM.
+ */
+int store_sources(const struct store *store, const struct store_source ***sources, size_t *count);
+
+/* One of them: texts and account as they are now, good until something is appended or synced. */
+struct store_epoch {
+	struct event_host host;
+	const struct account *account;
+};
+void store_source_view(const struct store_source *source, struct store_epoch *view);
 
 /*
  * Appends a frame, to be synced later. `end` becomes the place behind it. 0; -EINVAL: no such frame can be;

@@ -11,14 +11,20 @@
 
 enum { STORE_NAME_SIZE = 16 + 4 + 1 }; /* NNNNNNNNNNNNNNNN.seg */
 
-/* One epoch of one sensor: how far it is stored. */
+/* The account of a source of which something is on its way to the disk. */
+struct store_pending {
+	struct account appended;
+	struct account syncing; /* what `appended` was when the sync under way began */
+};
+
+/* One epoch of one sensor: how far it is stored. Thousands of them are there, and few at a time have a pending part. */
 struct store_source {
 	struct table_node node;
 	LIST_ENTRY(store_source) dirty_entry, syncing_entry;
-	bool dirty;        /* in the first list */
-	uint64_t appended; /* last sequence */
-	uint64_t syncing;  /* what `appended` was when the sync under way began */
-	uint64_t synced;
+	bool dirty; /* in the first list */
+	struct account synced;
+	struct store_pending *pending; /* NULL: all that was appended is synced */
+	char *words;                   /* name, boot id and cluster, each with a NUL behind it; or NULL */
 	uint8_t epoch[EVENT_EPOCH_SIZE];
 	size_t host_length;
 	char host[];
@@ -29,6 +35,7 @@ LIST_HEAD(store_sources, store_source);
 struct store {
 	char *path;
 	int lock, directory; /* DIR/lock; DIR/segments */
+	bool looking;        /* it is another's: nothing is locked, changed, or waited for */
 	uint64_t segment_bytes;
 	struct table sources;
 
@@ -53,10 +60,25 @@ struct store {
 
 void store_name(char name[STORE_NAME_SIZE], uint64_t segment);
 
+/* --- store_source.c --------------------------------------------------------------------------------------------------- */
+
 /* NULL: not there. */
 struct store_source *store_find(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
 /* NULL: no memory. */
 struct store_source *store_find_or_add(struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
+
+/* Adds what a frame brings to an account of this source, and notes what it says of the host. */
+void store_account_frame(struct store_source *source, struct account *account, const struct segment_frame *frame);
+
+/* Of all that was appended. */
+static inline const struct account *store_source_appended(const struct store_source *source)
+{
+	return source->pending ? &source->pending->appended : &source->synced;
+}
+
+void store_free_sources(struct store *store);
+
+/* ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Notes a segment's number, higher than all before. 0 or -ENOMEM. */
 int store_note_segment(struct store *store, uint64_t segment);

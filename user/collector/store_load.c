@@ -100,8 +100,7 @@ static int take_frame(struct store *store, const struct segment_frame *frame)
 
 	if (!source)
 		return -ENOMEM;
-	if (frame->last > source->synced)
-		source->appended = source->synced = frame->last;
+	store_account_frame(source, &source->synced, frame);
 	store->appended_count++;
 	store->synced_count++;
 	return 0;
@@ -143,13 +142,29 @@ static int finish_last(struct store *store, uint64_t segment, struct segment_rea
 		if (pwrite(reader->fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
 			return -errno;
 		reader->offset = sizeof(header);
+		reader->version = SEGMENT_VERSION;
 	}
 	if (damaged && fdatasync(reader->fd) < 0)
 		return -errno;
 	store->synced_end.offset = store->offset = reader->offset;
 	store->segment = segment;
+	if (reader->version < SEGMENT_VERSION)
+		return 0; /* an older program's: whoever reads it by its version must know all frames in it */
 	store->fd = fcntl(reader->fd, F_DUPFD_CLOEXEC, 0);
 	return store->fd < 0 ? -errno : 0;
+}
+
+/* Of another's store: where the last file ends in something that is no frame, it may be on its way. */
+static int finish_look(struct store *store, uint64_t segment, struct segment_reader *reader, bool damaged)
+{
+	int more = damaged && reader->size > SEGMENT_HEADER_SIZE ? reader->offset == 0 || segment_has_more(reader) : 0;
+
+	if (more < 0)
+		return more;
+	if (more)
+		say_damaged(store, segment, reader);
+	store->synced_end = (struct store_position){segment, more ? reader->size : reader->offset};
+	return 0;
 }
 
 static int load_segment(struct store *store, size_t index, struct progress *progress)
@@ -158,12 +173,12 @@ static int load_segment(struct store *store, size_t index, struct progress *prog
 	uint64_t segment = store->segments[index], size = 0;
 	struct segment_reader reader = {0};
 	struct segment_frame frame;
-	int fd = open_segment(store, segment, is_last ? O_RDWR : O_RDONLY, &size), result, error = 0;
+	int fd = open_segment(store, segment, is_last && !store->looking ? O_RDWR : O_RDONLY, &size), result, error = 0;
 
 	if (fd < 0)
 		return fd;
 	/* A collector that was killed had written more than it had synced. */
-	if (fdatasync(fd) < 0)
+	if (!store->looking && fdatasync(fd) < 0)
 		error = -errno;
 	result = error ? error : segment_reader_open(&reader, fd, size);
 	if (result == 0) {
@@ -175,7 +190,7 @@ static int load_segment(struct store *store, size_t index, struct progress *prog
 	if (!error && result < 0 && result != -EBADMSG)
 		error = result;
 	if (!error && is_last)
-		error = finish_last(store, segment, &reader, result == -EBADMSG);
+		error = (store->looking ? finish_look : finish_last)(store, segment, &reader, result == -EBADMSG);
 	else if (!error && result == -EBADMSG)
 		say_damaged(store, segment, &reader);
 	segment_reader_close(&reader);
@@ -195,7 +210,7 @@ int store_load(struct store *store, char *why, size_t why_size)
 	}
 	if (progress.shown)
 		dprintf(STDERR_FILENO, "\r\033[K");
-	if (!error && fsync(store->directory) < 0)
+	if (!error && !store->looking && fsync(store->directory) < 0)
 		error = -errno;
 	if (error)
 		snprintf(why, why_size, "%s/segments/%s: %s", store->path, name, strerror(-error));

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/account.h"
+
+#include <errno.h>
+
+#include "collector/field.h"
+
+/* Field numbers of stream.proto and event.proto. */
+enum { BATCH_HOST = 1, BATCH_RECORD = 5, BATCH_BOOKS = 7 };
+enum { HOST_NAME = 2, HOST_BOOT_ID = 3, HOST_CLUSTER = 4 };
+enum { BOOKS_SEEN = 1, BOOKS_SETTLED = 2, BOOKS_HELD = 3, BOOKS_UNDECLARED = 4, BOOKS_CLOSED = 5 };
+enum { RECORD_EVENT = 3 };
+enum { EVENT_SEQUENCE = 1, EVENT_TIME = 2, EVENT_LOST_DETAIL = 17 };
+enum { LOST_COUNT = 1, LOST_STAGE = 3 };
+
+static const struct text stage_names[ACCOUNT_STAGES] = {
+	[ACCOUNT_RING_CRITICAL] = TEXT_STATIC("ring-critical"),
+	[ACCOUNT_RING_BULK] = TEXT_STATIC("ring-bulk"),
+	[ACCOUNT_KERNEL] = TEXT_STATIC("kernel"),
+	[ACCOUNT_SENSOR] = TEXT_STATIC("sensor"),
+	[ACCOUNT_SPOOL] = TEXT_STATIC("spool"),
+	[ACCOUNT_STREAM] = TEXT_STATIC("stream"),
+	[ACCOUNT_OTHER] = TEXT_STATIC("other"),
+};
+
+const char *account_stage_name(enum account_stage stage)
+{
+	return stage_names[stage].data;
+}
+
+enum account_stage account_stage_find(struct text name)
+{
+	for (int stage = 0; stage < ACCOUNT_OTHER; stage++)
+		if (text_equal(name, stage_names[stage]))
+			return (enum account_stage)stage;
+	return ACCOUNT_OTHER;
+}
+
+static uint64_t bounded(uint64_t count)
+{
+	return count < ACCOUNT_COUNT_MAX ? count : ACCOUNT_COUNT_MAX;
+}
+
+/* --- a batch, read as far as its account goes -------------------------------------------------------------------------- */
+
+/* What one frame adds. */
+struct reading {
+	uint64_t from;   /* older sequences are another frame's */
+	uint64_t all;    /* events, of other frames too */
+	uint64_t events; /* of this one */
+	uint64_t first_ns, last_ns;
+	uint64_t lost[ACCOUNT_STAGES];
+	struct account_books books;
+	struct account_host host;
+};
+
+/* Of one that stands twice the later part counts, as for every reader of protobuf. */
+static int take_text(const struct field *field, struct text *text)
+{
+	if (field->type != FIELD_BYTES)
+		return -EBADMSG;
+	if (field->bytes.length > 0)
+		*text = field->bytes;
+	return 0;
+}
+
+static int read_host(struct text message, struct account_host *host)
+{
+	struct field field;
+	int error = 0;
+
+	while (message.length > 0 && !error) {
+		error = field_take(&message, &field);
+		if (error)
+			return error;
+		switch (field.number) {
+		case HOST_NAME: error = take_text(&field, &host->name); break;
+		case HOST_BOOT_ID: error = take_text(&field, &host->boot_id); break;
+		case HOST_CLUSTER: error = take_text(&field, &host->cluster); break;
+		default: break;
+		}
+	}
+	return error;
+}
+
+static int read_books(struct text message, struct account_books *books)
+{
+	uint64_t numbers[BOOKS_CLOSED + 1] = {0};
+	struct field field;
+
+	while (message.length > 0) {
+		if (field_take(&message, &field) < 0)
+			return -EBADMSG;
+		if (field.number > BOOKS_CLOSED)
+			continue;
+		if (field.type != FIELD_VARINT)
+			return -EBADMSG;
+		numbers[field.number] = field.value;
+	}
+	*books = (struct account_books){
+		.there = true,
+		.closed = numbers[BOOKS_CLOSED] != 0 || books->closed,
+		.seen = numbers[BOOKS_SEEN] ? bounded(numbers[BOOKS_SEEN]) : books->seen,
+		.settled = numbers[BOOKS_SETTLED] ? bounded(numbers[BOOKS_SETTLED]) : books->settled,
+		.held = numbers[BOOKS_HELD] ? bounded(numbers[BOOKS_HELD]) : books->held,
+		.undeclared = numbers[BOOKS_UNDECLARED] ? bounded(numbers[BOOKS_UNDECLARED]) : books->undeclared,
+	};
+	return 0;
+}
+
+static int read_lost(struct text message, uint64_t *count, enum account_stage *stage)
+{
+	struct field field;
+
+	*count = 0;
+	*stage = ACCOUNT_OTHER;
+	while (message.length > 0) {
+		if (field_take(&message, &field) < 0)
+			return -EBADMSG;
+		if (field.number == LOST_COUNT && field.type == FIELD_VARINT)
+			*count = field.value;
+		else if (field.number == LOST_STAGE && field.type == FIELD_BYTES)
+			*stage = account_stage_find(field.bytes);
+		else if (field.number == LOST_COUNT || field.number == LOST_STAGE)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+static int read_event(struct text message, struct reading *reading)
+{
+	uint64_t sequence = 0, time_ns = 0, count = 0;
+	enum account_stage stage = ACCOUNT_OTHER;
+	struct field field;
+
+	while (message.length > 0) {
+		if (field_take(&message, &field) < 0)
+			return -EBADMSG;
+		if (field.number == EVENT_SEQUENCE)
+			sequence = field.value;
+		else if (field.number == EVENT_TIME)
+			time_ns = field.value;
+		else if (field.number == EVENT_LOST_DETAIL &&
+			 (field.type != FIELD_BYTES || read_lost(field.bytes, &count, &stage) < 0))
+			return -EBADMSG;
+	}
+	reading->all++;
+	if (sequence < reading->from)
+		return 0;
+	reading->events++;
+	if (time_ns && (reading->first_ns == 0 || time_ns < reading->first_ns))
+		reading->first_ns = time_ns;
+	if (time_ns > reading->last_ns)
+		reading->last_ns = time_ns;
+	reading->lost[stage] = bounded(reading->lost[stage] + bounded(count));
+	return 0;
+}
+
+static int read_record(struct text message, struct reading *reading)
+{
+	struct text event = {0};
+	struct field field;
+
+	while (message.length > 0) {
+		if (field_take(&message, &field) < 0)
+			return -EBADMSG;
+		if (field.number == RECORD_EVENT && field.type == FIELD_BYTES)
+			event = field.bytes;
+		else
+			event = (struct text){0}; /* of a oneof the last counts */
+	}
+	return event.data ? read_event(event, reading) : 0;
+}
+
+static int read_batch(struct text message, struct reading *reading)
+{
+	struct field field;
+	int error = 0;
+
+	while (message.length > 0 && !error) {
+		error = field_take(&message, &field);
+		if (error)
+			return error;
+		if (field.number != BATCH_HOST && field.number != BATCH_RECORD && field.number != BATCH_BOOKS)
+			continue;
+		if (field.type != FIELD_BYTES)
+			return -EBADMSG;
+		switch (field.number) {
+		case BATCH_HOST: error = read_host(field.bytes, &reading->host); break;
+		case BATCH_RECORD: error = read_record(field.bytes, reading); break;
+		default: error = read_books(field.bytes, &reading->books); break;
+		}
+	}
+	return error;
+}
+
+/* --- accounts ---------------------------------------------------------------------------------------------------------- */
+
+int account_add(struct account *account, const struct segment_frame *frame, struct account_host *host)
+{
+	struct reading reading = {.from = frame->first > account->made ? frame->first : account->made + 1};
+	uint64_t span = frame->last >= reading.from ? frame->last - reading.from + 1 : 0;
+	bool is_new = span > 0 || (frame->last == frame->first - 1 && frame->first > account->made);
+	int error = read_batch(frame->batch, &reading);
+
+	*host = (struct account_host){0};
+	if (span > 0)
+		account->made = frame->last;
+	if (!error && reading.events > span)
+		error = -EBADMSG;
+	if (error)
+		return error;
+	*host = reading.host;
+	if (!is_new)
+		return 0;
+	account->events += reading.events;
+	if (reading.all == 0)
+		account->elsewhere += span;
+	else
+		account->taken_out += span - reading.events;
+	if (reading.first_ns && (account->first_ns == 0 || reading.first_ns < account->first_ns))
+		account->first_ns = reading.first_ns;
+	if (reading.last_ns > account->last_ns)
+		account->last_ns = reading.last_ns;
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
+		account->lost[stage] = bounded(account->lost[stage] + reading.lost[stage]);
+	if (reading.books.there)
+		account->books = reading.books;
+	return 0;
+}
+
+bool account_is_empty(const struct account *account)
+{
+	return account->made == 0 && !account->books.there;
+}
+
+bool account_books_equal(const struct account_books *a, const struct account_books *b)
+{
+	return a->there == b->there && a->closed == b->closed && a->seen == b->seen && a->settled == b->settled &&
+	       a->held == b->held && a->undeclared == b->undeclared;
+}
+
+/* All are below 2^58, and few: no sum of them leaves 63 bits. */
+struct account_balance account_balance(const struct account *account)
+{
+	struct account_balance balance = {
+		.missing = account->made - account->events - account->taken_out - account->elsewhere};
+	const struct account_books *books = &account->books;
+	int64_t missing = (int64_t)bounded(balance.missing), lost = 0, declared;
+	int64_t of_numbers = (int64_t)account->lost[ACCOUNT_SPOOL] + (int64_t)account->lost[ACCOUNT_STREAM];
+
+	if (!books->there) {
+		balance.difference = missing;
+		return balance;
+	}
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
+		lost += (int64_t)account->lost[stage];
+	balance.waiting = (int64_t)books->held + (int64_t)books->undeclared;
+	balance.delivered = (int64_t)books->settled - of_numbers - missing;
+	declared = (int64_t)books->seen - (int64_t)books->settled - balance.waiting;
+	if (account->elsewhere > 0 && declared > lost - of_numbers)
+		balance.lost_elsewhere = (uint64_t)(declared - (lost - of_numbers));
+	balance.difference =
+		(int64_t)books->seen - balance.delivered - lost - (int64_t)balance.lost_elsewhere - balance.waiting;
+	return balance;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The account of one epoch of a sensor: what is stored of it, and what its sensor says of itself (Books of stream.proto).
+ * It is made of the frames of the store alone, one by one, so that whoever reads the store comes to the same account.
+ *
+ *   made     the highest number that is stored
+ *   missing  = made - events - taken_out - elsewhere: numbers that nobody accounts for
+ *
+ * Records are the kernel's, numbers are the sensor's: one record may make no event, or several. What spool and stream lose
+ * are numbers, and each such record counts its own. So they change what is delivered, and never the difference:
+ *
+ *   waiting    = held + undeclared
+ *   delivered  = settled - lost[spool] - lost[stream] - missing
+ *   difference = seen - delivered - lost of all stages - waiting
+ */
+#ifndef TAFFRAIL_COLLECTOR_ACCOUNT_H
+#define TAFFRAIL_COLLECTOR_ACCOUNT_H
+
+#include "collector/segment.h"
+
+/* The stages of events_lost. What a sensor calls otherwise is `other`, so that strangers' words take no room here. */
+enum account_stage {
+	ACCOUNT_RING_CRITICAL,
+	ACCOUNT_RING_BULK,
+	ACCOUNT_KERNEL,
+	ACCOUNT_SENSOR,
+	ACCOUNT_SPOOL,
+	ACCOUNT_STREAM,
+	ACCOUNT_OTHER,
+	ACCOUNT_STAGES
+};
+
+/* Counts from outside that are larger are taken as this: sums of some of them are numbers still. */
+#define ACCOUNT_COUNT_MAX (1ull << 58)
+
+struct account_books {
+	bool there;
+	bool closed;
+	uint64_t seen, settled, held, undeclared;
+};
+
+struct account {
+	uint64_t made;
+	uint64_t events;            /* numbers that a stored event has */
+	uint64_t taken_out;         /* numbers that a stored batch says no record has */
+	uint64_t elsewhere;         /* numbers that another collector has, as the sensor said */
+	uint64_t first_ns, last_ns; /* of the events' times, Unix time; 0: there is none */
+	uint64_t lost[ACCOUNT_STAGES];
+	struct account_books books; /* the last that came */
+};
+
+/* What a batch says of its host: views into it. */
+struct account_host {
+	struct text name, boot_id, cluster;
+};
+
+/*
+ * Adds what a frame brings. Frames come in the order of the store; what an earlier one had already counts once. `host` is
+ * what its batch says. -EBADMSG: its batch cannot be read, and then its numbers are missing.
+ */
+int account_add(struct account *account, const struct segment_frame *frame, struct account_host *host);
+
+/* Is there nothing in it: no number, no books? */
+bool account_is_empty(const struct account *account);
+
+bool account_books_equal(const struct account_books *a, const struct account_books *b);
+
+/* "ring-critical", "ring-bulk", "kernel", "sensor", "spool", "stream", "other". */
+const char *account_stage_name(enum account_stage stage);
+/* ACCOUNT_OTHER for a name that is none of them. */
+enum account_stage account_stage_find(struct text name);
+
+struct account_balance {
+	uint64_t missing;
+	/*
+	 * Only without `elsewhere`, and with books; else 0. Signed: a sensor may say anything, and one record that became two
+	 * events, both lost, was delivered less than once.
+	 */
+	int64_t delivered, waiting;
+	/*
+	 * Of an epoch that another collector has a part of: what the books count as declared and no record here tells. It
+	 * is taken for told there.
+	 */
+	uint64_t lost_elsewhere;
+	int64_t difference; /* 0: it balances. Without books: what is missing */
+};
+
+struct account_balance account_balance(const struct account *account);
+
+#endif
