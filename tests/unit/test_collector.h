@@ -13,9 +13,11 @@
 
 #include "base/buffer.h"
 #include "collector/access.h"
+#include "collector/account_wire.h"
 #include "collector/owners.h"
 #include "collector/query.h"
 #include "collector/receive.h"
+#include "collector/status.h"
 #include "grpc/client.h"
 #include "taffrail/v1/stream.pb-c.h"
 
@@ -26,6 +28,7 @@ struct room {
 	struct store *store;
 	struct receiver *receiver;
 	struct query *query;
+	struct status *status;
 	struct grpc_server *server;
 	struct grpc_address address;
 	struct grpc_tls *tls, *client_tls; /* NULL: plain text */
@@ -42,6 +45,7 @@ struct peer {
 	struct grpc_call *call;
 	int hellos, done;
 	uint64_t stored, acked, acks;
+	struct account_books books; /* of the hello's answer */
 	enum grpc_status status;
 	char message[300];
 	uint64_t events, passed_over; /* of a watcher */
@@ -115,9 +119,9 @@ static inline void serve(struct room *room)
 		.on_synced = on_synced,
 		.context = room,
 		.access = &room->access};
-	struct grpc_handler handlers[2];
+	struct grpc_handler handlers[3];
 	struct grpc_server_options server = {.handlers = handlers,
-		.handler_count = 2,
+		.handler_count = 3,
 		.tls = room->tls,
 		.admit = room->admit,
 		.context = &room->access};
@@ -127,6 +131,8 @@ static inline void serve(struct room *room)
 	cr_assert_eq(query_open(&room->query), 0);
 	handlers[0] = receiver_handler(room->receiver);
 	handlers[1] = query_watch_handler(room->query);
+	cr_assert_eq(status_open(&room->status, room->store, room->receiver), 0);
+	handlers[2] = status_handler(room->status);
 	cr_assert_eq(grpc_server_open(room->base, &server, &room->server), 0);
 	room->address = (struct grpc_address){.kind = GRPC_ADDRESS_UNIX};
 	snprintf(room->address.path, sizeof(room->address.path), "%s/s", room->folder);
@@ -148,6 +154,7 @@ static inline void close_rooms(struct room *room)
 	receiver_finish(room->receiver);
 	receiver_close(room->receiver);
 	query_close(room->query);
+	status_close(room->status);
 	store_close(room->store);
 }
 
@@ -174,6 +181,9 @@ static inline void peer_message(void *context, struct grpc_call *call, const uin
 	if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_HELLO) {
 		peer->hellos++;
 		peer->stored = down->hello->stored;
+		if (down->hello->books)
+			peer->books = (struct account_books){true, down->hello->books->closed, down->hello->books->seen,
+				down->hello->books->settled, down->hello->books->held, down->hello->books->undeclared};
 	} else {
 		cr_assert_eq(down->message_case, TAFFRAIL__V1__DOWN__MESSAGE_ACK);
 		peer->acked = down->ack->sequence;
@@ -211,7 +221,8 @@ static inline void connect_sensor(struct room *room, struct peer *peer)
 		room, peer, "/taffrail.v1.Collector/Stream", (struct grpc_call_options){.on_message = peer_message});
 }
 
-static inline void say_hello(struct peer *peer, const char *id, const uint8_t *epoch, size_t epoch_size)
+static inline void say_hello_of(
+	struct peer *peer, const char *id, const uint8_t *epoch, size_t epoch_size, uint64_t acknowledged)
 {
 	Taffrail__V1__Up up = TAFFRAIL__V1__UP__INIT;
 	Taffrail__V1__UpHello hello = TAFFRAIL__V1__UP_HELLO__INIT;
@@ -221,9 +232,15 @@ static inline void say_hello(struct peer *peer, const char *id, const uint8_t *e
 	host.id = (char *)(uintptr_t)id;
 	hello.host = &host;
 	hello.epoch = (ProtobufCBinaryData){epoch_size, (uint8_t *)(uintptr_t)epoch};
+	hello.acknowledged = acknowledged;
 	up.message_case = TAFFRAIL__V1__UP__MESSAGE_HELLO;
 	up.hello = &hello;
 	cr_assert_eq(grpc_call_send(peer->call, bytes, taffrail__v1__up__pack(&up, bytes)), 0);
+}
+
+static inline void say_hello(struct peer *peer, const char *id, const uint8_t *epoch, size_t epoch_size)
+{
+	say_hello_of(peer, id, epoch, epoch_size, 0);
 }
 
 static const uint8_t epoch[EVENT_EPOCH_SIZE] = {0xe0, 1};
@@ -261,10 +278,35 @@ static inline struct buffer *make_batch(const uint8_t *of_epoch, uint64_t first,
 	return bytes;
 }
 
+/* Puts books into a finished Up{batch}. */
+static inline void put_books(struct buffer *up, const struct account_books *books)
+{
+	Taffrail__V1__Batch batch = TAFFRAIL__V1__BATCH__INIT;
+	Taffrail__V1__Books part = TAFFRAIL__V1__BOOKS__INIT;
+	uint8_t bytes[100];
+	size_t size, length;
+
+	batch.books = account_put_books(&part, books);
+	size = taffrail__v1__batch__pack(&batch, bytes);
+	buffer_append(up, bytes, size);
+	length = up->length - WIRE_UP_HEADER;
+	for (int i = 0; i < 5; i++)
+		up->data[1 + i] = (char)((length >> (7 * i) & 0x7f) | (i < 4 ? 0x80 : 0));
+}
+
 static inline void send_batch(struct peer *peer, uint64_t first, uint64_t last)
 {
 	struct buffer *bytes = make_batch(epoch, first, last, 10);
 
+	cr_assert_eq(grpc_call_send(peer->call, bytes->data, bytes->length), 0);
+	wire_bytes_free(bytes);
+}
+
+static inline void send_books(struct peer *peer, uint64_t first, uint64_t last, const struct account_books *books)
+{
+	struct buffer *bytes = make_batch(epoch, first, last, 10);
+
+	put_books(bytes, books);
 	cr_assert_eq(grpc_call_send(peer->call, bytes->data, bytes->length), 0);
 	wire_bytes_free(bytes);
 }

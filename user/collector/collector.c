@@ -15,6 +15,7 @@
 #include "collector/owners.h"
 #include "collector/query.h"
 #include "collector/receive.h"
+#include "collector/status.h"
 #include "collector/store.h"
 #include "grpc/server.h"
 
@@ -31,6 +32,7 @@ struct collector {
 	struct access access;
 	struct receiver *receiver;
 	struct query *query;
+	struct status *status;
 	struct grpc_server *server;
 	struct output **outputs;
 	size_t output_count;
@@ -165,6 +167,7 @@ static int open_rooms(struct collector *collector)
 	int error = receiver_open(&collector->receiver, &options);
 
 	error = error ? error : query_open(&collector->query);
+	error = error ? error : status_open(&collector->status, collector->store, collector->receiver);
 	for (size_t i = 0; i < 2 && !error; i++) {
 		collector->signals[i] = evsignal_new(collector->base, numbers[i], on_signal, collector);
 		if (!collector->signals[i] || event_add(collector->signals[i], NULL) < 0)
@@ -178,6 +181,7 @@ static int open_server(struct collector *collector, const struct settings *setti
 	const struct grpc_handler handlers[] = {
 		receiver_handler(collector->receiver),
 		query_watch_handler(collector->query),
+		status_handler(collector->status),
 	};
 	const struct grpc_server_options options = {
 		.handlers = handlers,
@@ -243,6 +247,7 @@ void collector_close(struct collector *collector)
 	grpc_server_close(collector->server);
 	receiver_close(collector->receiver);
 	query_close(collector->query);
+	status_close(collector->status);
 	owners_close(collector->access.owners);
 	if (collector->trust)
 		grpc_trust_unwatch(collector->trust);

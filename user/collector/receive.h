@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Collector.Stream: sensors' connections. A batch is checked, appended to the store, and synced together with all that
- * came in the same turn of the loop; then it is handed on, acknowledged, and its sensor may send as much again.
+ * came in the same turn of the loop; then it is handed on, acknowledged, and its sensor may send as much again. Where
+ * sequences did not come a record of the collector's own tells it (receive_gap.c), and is handed on as what came is.
  */
 #ifndef TAFFRAIL_COLLECTOR_RECEIVE_H
 #define TAFFRAIL_COLLECTOR_RECEIVE_H
@@ -37,7 +38,7 @@ struct receiver_counters {
 	uint64_t messages_refused; /* no message, batch or hello of this sensor's: their streams were ended */
 	uint64_t hosts_refused;    /* that belong to another name, or found no room */
 	uint64_t batches_again;    /* all of it had been stored, or something behind it: replayed, or too late */
-	uint64_t gaps;             /* in what came: sequences that did not */
+	uint64_t gaps;             /* in what came: each became an events_lost */
 };
 
 /* 0 or -errno. */
@@ -45,6 +46,9 @@ int receiver_open(struct receiver **receiver, const struct receiver_options *opt
 
 /* The row for the server's table; the receiver outlives the server. */
 struct grpc_handler receiver_handler(struct receiver *receiver);
+
+/* Does a sensor speak for this host's epoch now? */
+bool receiver_is_connected(const struct receiver *receiver, const struct event_host *host);
 
 void receiver_counters(const struct receiver *receiver, struct receiver_counters *counters);
 

@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "base/version.h"
 #include "collector/access.h"
+#include "collector/account_wire.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -161,6 +162,8 @@ void session_hello(struct session *session, struct text bytes)
 	Taffrail__V1__UpHello *hello = taffrail__v1__up_hello__unpack(NULL, bytes.length, (const uint8_t *)bytes.data);
 	Taffrail__V1__Down down = TAFFRAIL__V1__DOWN__INIT;
 	Taffrail__V1__DownHello answer = TAFFRAIL__V1__DOWN_HELLO__INIT;
+	const struct account *account;
+	Taffrail__V1__Books books = TAFFRAIL__V1__BOOKS__INIT;
 	const char *why = session->greeted ? "a second hello" : take_hello(session, hello);
 
 	if (hello)
@@ -177,8 +180,22 @@ void session_hello(struct session *session, struct text bytes)
 	}
 	session->greeted = true;
 	answer.version = (char *)(uintptr_t)TAFFRAIL_VERSION;
-	answer.stored = store_synced(session->receiver->options.store, session_host(session), session->epoch);
+	account = store_account(session->receiver->options.store, session_host(session), session->epoch, true);
+	answer.stored = account ? account->made : 0;
+	answer.books = account ? account_put_books(&books, &account->books) : NULL;
 	down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_HELLO;
 	down.hello = &answer;
 	send_down(session, &down);
+}
+
+bool receiver_is_connected(const struct receiver *receiver, const struct event_host *host)
+{
+	struct session wanted = {.host_length = host->id.length};
+
+	if (host->id.length > SEGMENT_HOST_MAX)
+		return false;
+	memcpy(wanted.host, host->id.data, host->id.length);
+	memcpy(wanted.epoch, host->epoch, EVENT_EPOCH_SIZE);
+	return table_find(&receiver->sessions, hash_bytes(wanted.epoch, EVENT_EPOCH_SIZE), session_matches, &wanted) !=
+	       NULL;
 }

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collector/account_wire.h"
+
+#include <errno.h>
+
+#include "base/utf8.h"
+
+static uint64_t bounded(uint64_t count)
+{
+	return count < ACCOUNT_COUNT_MAX ? count : ACCOUNT_COUNT_MAX;
+}
+
+Taffrail__V1__Books *account_put_books(Taffrail__V1__Books *message, const struct account_books *books)
+{
+	if (!books->there)
+		return NULL;
+	message->seen = books->seen;
+	message->settled = books->settled;
+	message->held = books->held;
+	message->undeclared = books->undeclared;
+	message->closed = books->closed;
+	return message;
+}
+
+/* A copy for a field that is to be UTF-8, whatever a sensor said. */
+static char *clean(char room[SEGMENT_HOST_MAX + 1], struct text text)
+{
+	size_t length = text.length < SEGMENT_HOST_MAX ? text.length : SEGMENT_HOST_MAX;
+
+	if (length > 0)
+		memcpy(room, text.data, length);
+	room[length] = '\0';
+	utf8_defuse(room, length);
+	return room;
+}
+
+void account_put_status(
+	struct buffer *out, const struct event_host *host, const struct account *account, bool connected)
+{
+	Taffrail__V1__EpochStatus message = TAFFRAIL__V1__EPOCH_STATUS__INIT;
+	Taffrail__V1__StageLoss losses[ACCOUNT_STAGES], *lost[ACCOUNT_STAGES];
+	Taffrail__V1__Host name = TAFFRAIL__V1__HOST__INIT;
+	Taffrail__V1__Books books = TAFFRAIL__V1__BOOKS__INIT;
+	char words[4][SEGMENT_HOST_MAX + 1];
+	char *to;
+
+	name.id = clean(words[0], host->id);
+	name.name = clean(words[1], host->name);
+	name.boot_id = clean(words[2], host->boot_id);
+	name.cluster = clean(words[3], host->cluster);
+	message.host = &name;
+	message.epoch = (ProtobufCBinaryData){EVENT_EPOCH_SIZE, (uint8_t *)(uintptr_t)host->epoch};
+	message.first_ns = account->first_ns;
+	message.last_ns = account->last_ns;
+	message.made = account->made;
+	message.events = account->events;
+	message.taken_out = account->taken_out;
+	message.elsewhere = account->elsewhere;
+	message.lost = lost;
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++) {
+		if (account->lost[stage] == 0)
+			continue;
+		taffrail__v1__stage_loss__init(&losses[stage]);
+		losses[stage].stage = (char *)(uintptr_t)account_stage_name((enum account_stage)stage);
+		losses[stage].count = account->lost[stage];
+		lost[message.n_lost++] = &losses[stage];
+	}
+	message.books = account_put_books(&books, &account->books);
+	message.connected = connected;
+	to = buffer_reserve(out, taffrail__v1__epoch_status__get_packed_size(&message));
+	if (to)
+		out->length += taffrail__v1__epoch_status__pack(&message, (uint8_t *)to);
+}
+
+int account_read_status(const Taffrail__V1__EpochStatus *message, struct event_host *host, struct account *account)
+{
+	*account = (struct account){.made = message->made,
+		.events = message->events,
+		.taken_out = message->taken_out,
+		.elsewhere = message->elsewhere,
+		.first_ns = message->first_ns,
+		.last_ns = message->last_ns};
+	if (!message->host || message->epoch.len != EVENT_EPOCH_SIZE)
+		return -EBADMSG;
+	*host = (struct event_host){.id = text_of(message->host->id),
+		.name = text_of(message->host->name),
+		.boot_id = text_of(message->host->boot_id),
+		.cluster = text_of(message->host->cluster)};
+	memcpy(host->epoch, message->epoch.data, EVENT_EPOCH_SIZE);
+	for (size_t i = 0; i < message->n_lost; i++) {
+		uint64_t *lost = &account->lost[account_stage_find(text_of(message->lost[i]->stage))];
+
+		*lost = bounded(*lost + bounded(message->lost[i]->count));
+	}
+	if (message->books)
+		account->books = (struct account_books){.there = true,
+			.closed = message->books->closed,
+			.seen = bounded(message->books->seen),
+			.settled = bounded(message->books->settled),
+			.held = bounded(message->books->held),
+			.undeclared = bounded(message->books->undeclared)};
+	return 0;
+}
