@@ -62,22 +62,6 @@ Test(receive, duplicates_are_acknowledged_and_handed_on_once)
 	close_room(&room);
 }
 
-Test(receive, gap_is_taken_and_stays_one)
-{
-	struct room room;
-	struct peer sensor;
-
-	open_room(&room);
-	open_sensor(&room, &sensor);
-	send_batch(&sensor, 1, 2);
-	send_batch(&sensor, 10, 11);
-	until(&room, sensor.acked == 11);
-	cr_assert_str_eq(room.stored, "1 2 10 11 ");
-	cr_assert_not(sensor.done);
-	grpc_client_close(sensor.client);
-	close_room(&room);
-}
-
 Test(receive, reopened_it_tells_a_sensor_where_to_go_on)
 {
 	struct room room;

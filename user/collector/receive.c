@@ -21,8 +21,7 @@ static void batch_free(struct batch *batch)
 	free(batch);
 }
 
-/* From here on the message is on its way, and its stream's window waits for it. */
-static void queue_batch(struct session *session, struct batch *batch)
+void receiver_queue(struct session *session, struct batch *batch)
 {
 	struct receiver *receiver = session->receiver;
 
@@ -35,18 +34,6 @@ static void queue_batch(struct session *session, struct batch *batch)
 	event_active(receiver->sync_due, EV_TIMEOUT, 0);
 }
 
-/* What a sensor loses it reports by itself; this is about what was lost between the two. Another collector may have it. */
-static void say_gap(const struct session *session, uint64_t stored, uint64_t first)
-{
-	if (session->acknowledged > stored)
-		stored = session->acknowledged;
-	if (first <= stored + 1)
-		return;
-	session->receiver->counters.gaps++;
-	log_limited(
-		"sensor %s: sequences %" PRIu64 " to %" PRIu64 " did not come", session->name, stored + 1, first - 1);
-}
-
 /* The hello's answer has told it what is stored, so what comes all the same is replayed, or out of order. */
 static void say_again(const struct session *session, uint64_t stored, const struct wire_events *events)
 {
@@ -56,28 +43,45 @@ static void say_again(const struct session *session, uint64_t stored, const stru
 		grpc_stream_peer(session->stream), session->name, events->first, events->last, stored);
 }
 
+/* Does it bring a sequence that is not stored, or, where it has none, books that are not? */
+static bool brings_more(
+	const struct wire_events *events, const struct account *stored, const struct segment_frame *frame)
+{
+	struct account next = *stored;
+	struct account_host host;
+
+	if (events->count > 0)
+		return events->last > stored->made;
+	if (events->first <= stored->made)
+		return false; /* of an earlier time */
+	return account_add(&next, frame, &host) == 0 && !account_books_equal(&next.books, &stored->books);
+}
+
 /* 0 and the batch is queued, or -errno. */
 static int store_batch(struct session *session, struct batch *batch, struct text bytes)
 {
+	static const struct account nothing;
 	struct store *store = session->receiver->options.store;
-	uint64_t stored = store_appended(store, session_host(session), session->epoch);
-	struct segment_frame frame = {.last = batch->events.last, .host = session_host(session), .batch = bytes};
+	const struct account *stored = store_account(store, session_host(session), session->epoch, false);
+	const struct wire_events *events = &batch->events;
+	struct segment_frame frame = {.last = events->last, .host = session_host(session), .batch = bytes};
 	int error;
 
+	stored = stored ? stored : &nothing;
 	memcpy(frame.epoch, session->epoch, EVENT_EPOCH_SIZE);
-	frame.first = batch->first = batch->events.first > stored ? batch->events.first : stored + 1;
-	if (batch->events.count == 0 || batch->events.last <= stored) {
-		if (batch->events.count > 0)
-			say_again(session, stored, &batch->events);
+	frame.first = batch->first = events->first > stored->made ? events->first : stored->made + 1;
+	if (!brings_more(events, stored, &frame)) {
+		if (events->count > 0)
+			say_again(session, stored->made, events);
 		wire_free(&batch->events);
 	} else {
-		error = store_append(store, &frame, &batch->end);
+		error = gap_fill(session, events);
+		error = error ? error : store_append(store, &frame, &batch->end);
 		if (error)
 			return error;
-		say_gap(session, stored, batch->events.first);
 		batch->is_new = true;
 	}
-	queue_batch(session, batch);
+	receiver_queue(session, batch);
 	return 0;
 }
 
@@ -85,11 +89,14 @@ static int store_batch(struct session *session, struct batch *batch, struct text
 static int read_batch(const struct session *session, struct wire_events *events, struct text bytes, char *why)
 {
 	int error = wire_read(events, bytes.data, bytes.length, why);
+	bool is_own = !error && text_equal(events->host.id, session_host(session)) &&
+		      memcmp(events->host.epoch, session->epoch, EVENT_EPOCH_SIZE) == 0;
 
-	if (error || (text_equal(events->host.id, session_host(session)) &&
-			     memcmp(events->host.epoch, session->epoch, EVENT_EPOCH_SIZE) == 0))
+	/* A batch of sequences and no record is what we store ourselves, where another collector has them. */
+	if (error || (is_own && (events->count > 0 || events->last < events->first)))
 		return error;
-	snprintf(why, WIRE_WHY_SIZE, "its host or epoch is not the hello's");
+	snprintf(why, WIRE_WHY_SIZE,
+		is_own ? "no record tells of what was taken out" : "its host or epoch is not the hello's");
 	wire_free(events);
 	return -EBADMSG;
 }
@@ -311,6 +318,10 @@ int receiver_open(struct receiver **out, const struct receiver_options *options)
 	receiver->options = *options;
 	table_init(&receiver->sessions);
 	STAILQ_INIT(&receiver->batches);
+	if (wire_batch_open(&receiver->own) < 0) {
+		receiver_close(receiver);
+		return -ENOMEM;
+	}
 	receiver->sync_due = event_new(options->base, -1, 0, on_sync_due, receiver);
 	receiver->synced =
 		event_new(options->base, store_sync_fd(options->store), EV_READ | EV_PERSIST, on_synced, receiver);
@@ -351,6 +362,7 @@ void receiver_close(struct receiver *receiver)
 		event_free(receiver->sync_due);
 	if (receiver->synced)
 		event_free(receiver->synced);
+	wire_batch_close(receiver->own);
 	table_free(&receiver->sessions);
 	free(receiver);
 }

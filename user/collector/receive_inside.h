@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the receiver: receive.c takes batches and hands them on, receive_session.c knows who speaks. */
+/* Inside of the receiver: receive.c takes batches and hands them on, receive_session.c knows who speaks, receive_gap.c tells gaps. */
 #ifndef TAFFRAIL_COLLECTOR_RECEIVE_INSIDE_H
 #define TAFFRAIL_COLLECTOR_RECEIVE_INSIDE_H
 
@@ -34,7 +34,7 @@ struct session {
 struct batch {
 	STAILQ_ENTRY(batch) entry;
 	struct session *session;
-	size_t message_bytes; /* to give back to the flow */
+	size_t message_bytes; /* to give back to the flow; 0: it is our own, of a gap */
 	uint64_t after;       /* done once so many frames are synced */
 	bool is_new;          /* false: a duplicate, of one that may still be on its way to the disk; no events then */
 	struct wire_events events;
@@ -48,6 +48,7 @@ struct receiver {
 	struct event *sync_due, *synced;
 	struct table sessions; /* by epoch and host */
 	struct batches batches;
+	struct wire_batch *own; /* empty but while a gap is told */
 	struct receiver_counters counters;
 };
 
@@ -55,6 +56,19 @@ static inline struct text session_host(const struct session *session)
 {
 	return (struct text){session->host, session->host_length};
 }
+
+/* --- receive.c -------------------------------------------------------------------------------------------------------- */
+
+/* A batch that was appended or passed over, which is the receiver's now: from here on its message is on its way. */
+void receiver_queue(struct session *session, struct batch *batch);
+
+/* --- receive_gap.c ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Stores what tells of the sequences between what is appended and the batch `behind`, if there are any. 0, or -errno: the
+ * batch cannot be stored now either; what is stored already is true.
+ */
+int gap_fill(struct session *session, const struct wire_events *behind);
 
 /* --- receive_session.c ------------------------------------------------------------------------------------------------ */
 
