@@ -89,18 +89,26 @@ class Sensor:
     def send(self, up):
         self.ups.put(up)
 
-    def hello(self):
-        self.send(stream_pb2.Up(hello=stream_pb2.UpHello(host=self.host, epoch=self.epoch, version="python")))
+    def hello(self, acknowledged=0):
+        self.send(stream_pb2.Up(hello=stream_pb2.UpHello(host=self.host, epoch=self.epoch, version="python", acknowledged=acknowledged)))
         self.wait(lambda: self.downs or self.code)
         return self.downs[0].hello.stored if self.downs else None
 
-    def batch(self, first, last, size=0, epoch=None):
-        """Container starts, which refer to nothing else; `size`: bytes of filling."""
-        record = [event_pb2.Record(event=event_pb2.Event(sequence=number, time_ns=time.time_ns(), action=event_pb2.ACTION_EXEC, count=1))
-                  for number in range(first, last + 1)]
+    def batch(self, first, last, size=0, epoch=None, lost=None, taken_out=0, books=None):
+        """Execs, which refer to nothing else; `size`: bytes of filling. `lost`: {number: (stage, count)}; a number that is to be `taken_out` is one before
+        the first of them. `books`: (seen, settled, held, undeclared[, closed])."""
+        record, lost = [], lost or {}
+        for number in range(first + taken_out, last + 1):
+            event = event_pb2.Event(sequence=number, time_ns=time.time_ns(), action=event_pb2.ACTION_LOST if number in lost else event_pb2.ACTION_EXEC, count=1)
+            if number in lost:
+                event.lost.CopyFrom(event_pb2.Lost(stage=lost[number][0], count=lost[number][1], cpu=-1, start_ns=event.time_ns, end_ns=event.time_ns))
+            record.append(event_pb2.Record(event=event))
         if size:
             record.append(event_pb2.Record(container=event_pb2.Container(id=os.urandom(32), name="x" * size)))
-        return stream_pb2.Up(batch=stream_pb2.Batch(host=self.host, epoch=epoch or self.epoch, first=first, last=last, record=record))
+        up = stream_pb2.Up(batch=stream_pb2.Batch(host=self.host, epoch=epoch or self.epoch, first=first, last=last, record=record, taken_out=taken_out))
+        if books:
+            up.batch.books.CopyFrom(stream_pb2.Books(**dict(zip(["seen", "settled", "held", "undeclared", "closed"], books))))
+        return up
 
     @property
     def acked(self):

@@ -14,7 +14,7 @@ OPTIONS = {
                         "--insecure"],
     "taffrail-collector": ["--listen", "--data", "--output", "--config", "--set", "--tls-ca", "--tls-cert", "--tls-key", "--insecure", "--allow",
                            "--allow-reader"],
-    "taffrail": ["watch", "rules"],
+    "taffrail": ["watch", "status", "rules"],
 }
 
 
@@ -36,7 +36,8 @@ def test_help_exits_0_on_stdout(name):
         assert re.search(rf"(^|\s){re.escape(option)}\b", done.stdout), f"{option} is not in --help"
 
 
-@pytest.mark.parametrize("command", [["taffrail-sensor"], ["taffrail-collector"], ["taffrail"], ["taffrail", "watch"], ["taffrail", "rules"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["taffrail-sensor"], ["taffrail-collector"], ["taffrail"], ["taffrail", "watch"], ["taffrail", "status"],
+                                     ["taffrail", "rules"]], ids=" ".join)
 def test_help_fits_a_terminal_of_80_by_24(command):
     done = run(*command, "--help")
     assert done.returncode == 0, done.stderr
@@ -52,6 +53,12 @@ def test_help_of_watch_names_its_options():
         assert option in text
 
 
+def test_help_of_status_names_its_options_and_exit_codes():
+    text = run("taffrail", "status", "--help").stdout
+    for word in ["--data", "--host", "--json", "--tls-ca", "--tls-cert", "--tls-key", "--tls-name", "--insecure", "0 all", "1 one", "2 wrong", "3 DIR"]:
+        assert word in text
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_version_is_one_line(name):
     done = run(name, "--version")
@@ -59,7 +66,8 @@ def test_version_is_one_line(name):
     assert re.fullmatch(rf"{name} \S.*\n", done.stdout)
 
 
-@pytest.mark.parametrize("command", [["taffrail-sensor"], ["taffrail-collector"], ["taffrail"], ["taffrail", "watch"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["taffrail-sensor"], ["taffrail-collector"], ["taffrail"], ["taffrail", "watch"], ["taffrail", "status"]],
+                         ids=" ".join)
 @pytest.mark.parametrize("option", ["--no-such-option", "-Z"])
 def test_unknown_option_exits_2_and_is_named(command, option):
     line = one_sentence(run(*command, option), 2)
@@ -78,6 +86,7 @@ def test_unknown_option_exits_2_and_is_named(command, option):
     ["taffrail-collector", "--data"],
     ["taffrail-collector", "--output"],
     ["taffrail", "watch", "--pod"],
+    ["taffrail", "status", "--data"],
 ], ids=" ".join)
 def test_option_without_its_value_exits_2(command):
     line = one_sentence(run(*command), 2)
@@ -88,6 +97,7 @@ def test_option_without_its_value_exits_2(command):
     ["taffrail-sensor", "surplus"],
     ["taffrail-collector", "surplus"],
     ["taffrail", "watch", "surplus"],
+    ["taffrail", "status", "--data", "/tmp", "surplus"],
     ["taffrail", "surplus"],
 ], ids=" ".join)
 def test_surplus_word_exits_2_and_is_named(command):
@@ -118,6 +128,16 @@ def test_plain_text_is_for_loopback_only(value, tmp_path):
 def test_wrong_output_exits_2(value, tmp_path):
     line = one_sentence(run("taffrail-collector", "--listen", f"unix:{tmp_path}/s", "--data", str(tmp_path / "data"), "--output", value), 2)
     assert value in line
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", ":1", "[::1:5", "unix:"])
+def test_status_of_a_wrong_address_exits_2(value):
+    assert value in one_sentence(run("taffrail", "status", "--data", value), 2)
+
+
+def test_status_needs_to_know_of_what():
+    assert "--data" in one_sentence(run("taffrail", "status"), 2)
+    assert "192.0.2.1:7443" in one_sentence(run("taffrail", "status", "--data", "192.0.2.1:7443"), 2), "plain text to another machine"
 
 
 def test_wrong_kind_exits_2():

@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "cli/p2p.h"
 #include "cli/rules.h"
+#include "cli/status.h"
 #include "cli/watch.h"
 
 static const struct command {
@@ -16,6 +17,7 @@ static const struct command {
 	int (*run)(int argc, char **argv); /* `argv` begins with the command; returns the exit code */
 } commands[] = {
 	{"watch", "show events as they happen", watch_run},
+	{"status", "tell whether all that was seen is stored or declared lost", status_run},
 	{"rules", "check rules, and show what they compile to", rules_run},
 	{"p2p", "find peer-to-peer traffic in a capture", p2p_run},
 };

@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "cli/terminal.h"
 #include "event/ecs.h"
 #include "event/line.h"
 #include "event/wire.h"
@@ -271,13 +272,11 @@ static int run(struct watch *watch, const struct grpc_address *address)
 /* On a terminal: in colour, unless NO_COLOR or TERM=dumb says otherwise, and no longer than the terminal is wide. */
 static struct line_style find_style(void)
 {
-	const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
-	struct line_style style = {0};
+	struct line_style style = {.colour = terminal_has_colour()};
 	struct winsize size;
 
 	if (!isatty(STDOUT_FILENO))
 		return style;
-	style.colour = !(none && *none) && !(term && strcmp(term, "dumb") == 0);
 	style.width = 80;
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
 		style.width = size.ws_col;

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/status.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/options.h"
+#include "cli/status_ask.h"
+#include "cli/status_show.h"
+#include "cli/terminal.h"
+#include "collector/store.h"
+
+enum { UNBALANCED = 1, WRONG = 2, UNREADABLE = 3 }; /* exit codes */
+
+struct status {
+	char *data;
+	struct config_list hosts;
+	bool json;
+	struct grpc_trust trust;
+	bool is_address;
+	struct grpc_address address;
+};
+
+/* --- a collector's directory -------------------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct config_list *hosts, struct text id)
+{
+	for (size_t i = 0; i < hosts->count; i++)
+		if (text_equal(id, text_of(hosts->items[i])))
+			return true;
+	return hosts->count == 0;
+}
+
+static int add_sources(struct status_rows *rows, const struct store *store, const struct config_list *hosts)
+{
+	const struct store_source **sources;
+	struct store_epoch epoch;
+	size_t count;
+	int error = store_sources(store, &sources, &count);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < count && !error; i++) {
+		store_source_view(sources[i], &epoch);
+		if (is_wanted(hosts, epoch.host.id))
+			error = status_rows_add(rows, &epoch.host, epoch.account, STATUS_UNKNOWN);
+	}
+	free(sources);
+	return error;
+}
+
+static int read_store(struct status_rows *rows, const struct status *status, char *why, size_t why_size)
+{
+	struct store *store;
+	int error = store_look(&store, status->data, why, why_size);
+
+	if (error)
+		return error;
+	error = add_sources(rows, store, &status->hosts);
+	if (error)
+		snprintf(why, why_size, "out of memory");
+	store_close(store);
+	return error;
+}
+
+/* --- the command -------------------------------------------------------------------------------------------------------- */
+
+static int print(const struct buffer *out)
+{
+	if (out->failed) {
+		log_error("out of memory");
+		return UNREADABLE;
+	}
+	if ((fwrite(out->data, 1, out->length, stdout) != out->length || fflush(stdout) != 0) && errno != EPIPE) {
+		log_error("stdout: %s", strerror(errno));
+		return UNREADABLE;
+	}
+	return EXIT_SUCCESS;
+}
+
+static int run(const struct status *status)
+{
+	struct status_rows rows = {0};
+	struct buffer out = {0};
+	char why[512] = "";
+	int error, code;
+
+	if (status->is_address)
+		error = status_ask(&rows, &status->address, &status->trust, &status->hosts, why, sizeof(why));
+	else
+		error = read_store(&rows, status, why, sizeof(why));
+	if (error) {
+		log_error("%s%s%s", status->is_address ? status->data : "", status->is_address ? ": " : "", why);
+		status_rows_free(&rows);
+		return UNREADABLE;
+	}
+	status_rows_sort(&rows);
+	if (status->json)
+		status_show_json(&out, &rows);
+	else
+		status_show_table(&out, &rows, terminal_has_colour());
+	code = print(&out);
+	if (code == EXIT_SUCCESS && status_difference(&rows) > 0)
+		code = UNBALANCED;
+	buffer_free(&out);
+	status_rows_free(&rows);
+	return code;
+}
+
+/* --- the command line ---------------------------------------------------------------------------------------------------- */
+
+/* What is a directory, or has a slash, or no colon, is no address; but unix:PATH is. */
+static int check_data(struct status *status)
+{
+	struct stat stat_of_it;
+	char why[256];
+
+	if (!status->data || !status->data[0])
+		return options_wrong("it needs --data DIR, or --data ADDR; try --help");
+	status->is_address = strncmp(status->data, "unix:", 5) == 0 ||
+			     (!strchr(status->data, '/') && strchr(status->data, ':') &&
+				     !(stat(status->data, &stat_of_it) == 0 && S_ISDIR(stat_of_it.st_mode)));
+	if (status->hosts.count > STATUS_ASK_HOSTS_MAX)
+		return options_wrong("--host is there more than %d times", STATUS_ASK_HOSTS_MAX);
+	if (!status->is_address)
+		return -1;
+	if (grpc_address_parse(status->data, &status->address, why, sizeof(why)) < 0)
+		return options_wrong("--data \"%s\": %s", status->data, why);
+	return -1;
+}
+
+int status_run(int argc, char **argv)
+{
+	struct status status = {0};
+	const struct config_key keys[] = {
+		{"data", CONFIG_TEXT, &status.data, 0, 0, "a collector's directory, or where it listens"},
+		{"host", CONFIG_LIST, &status.hosts, 0, 0, "only these hosts"},
+		{"json", CONFIG_BOOL, &status.json, 0, 0, "one JSON object"},
+		GRPC_TRUST_KEYS(&status.trust),
+		GRPC_TRUST_NAME_KEY(&status.trust),
+		CONFIG_END,
+	};
+	static const struct option_spec options[] = {
+		{"data", "DIR|ADDR", "data",
+			"a collector's data directory, or where it listens:\nHOST:PORT or unix:PATH"},
+		{"host", "ID", "host", "only this host.id; may be repeated"},
+		{"json", NULL, "json", "one JSON object"},
+		GRPC_TRUST_OPTIONS,
+		{"tls-name", "NAME", "tls.name", "what the collector's certificate is for, if not HOST"},
+		{0},
+	};
+	const struct program_spec program = {
+		.name = "taffrail",
+		.usage = "status --data DIR|ADDR [OPTIONS]",
+		.summary = "does what the kernels saw balance with what is stored?",
+		.options = options,
+		.keys = keys,
+		.no_file = true,
+		.notes = "Of each life of a sensor: seen by the kernel = delivered + declared lost +\n"
+			 "waiting in the sensor + difference. An event that nobody accounts for counts\n"
+			 "into the difference.\n"
+			 "Exit: 0 all differences are 0; 1 one is not; 2 wrong usage; 3 DIR or ADDR\n"
+			 "cannot be read.",
+	};
+	int code = options_read(&program, argc, argv);
+
+	if (code < 0)
+		code = check_data(&status);
+	if (code < 0)
+		code = grpc_trust_read(&status.trust);
+	if (code < 0 && status.is_address)
+		code = grpc_trust_allows(&status.trust, "--data", status.data, &status.address);
+	if (code < 0)
+		code = run(&status);
+	grpc_trust_close(&status.trust);
+	config_free(keys);
+	return code;
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/status_show.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/utf8.h"
+
+enum { EPOCH_DIGITS = 2 * EVENT_EPOCH_SIZE, EPOCH_SHOWN = 8, NUMBER_SIZE = 24, HOST_WIDTH_MAX = 24 };
+
+/* --- rows -------------------------------------------------------------------------------------------------------------- */
+
+int status_rows_add(struct status_rows *rows, const struct event_host *host, const struct account *account,
+	enum status_connected connected)
+{
+	struct status_row *row;
+
+	if (rows->count == rows->room) {
+		size_t room = rows->room ? 2 * rows->room : 64;
+
+		row = reallocarray(rows->rows, room, sizeof(*row));
+		if (!row)
+			return -ENOMEM;
+		rows->rows = row;
+		rows->room = room;
+	}
+	row = &rows->rows[rows->count];
+	*row = (struct status_row){.connected = connected, .account = *account};
+	memcpy(row->epoch, host->epoch, EVENT_EPOCH_SIZE);
+	row->host = strndup(host->id.length ? host->id.data : "", host->id.length);
+	row->name = strndup(host->name.length ? host->name.data : "", host->name.length);
+	if (!row->host || !row->name) {
+		free(row->host);
+		free(row->name);
+		return -ENOMEM;
+	}
+	rows->count++;
+	return 0;
+}
+
+static int by_host_and_time(const void *a, const void *b)
+{
+	const struct status_row *left = a, *right = b;
+	int order = strcmp(left->host, right->host);
+
+	if (order == 0 && left->account.first_ns != right->account.first_ns)
+		order = left->account.first_ns < right->account.first_ns ? -1 : 1;
+	return order ? order : memcmp(left->epoch, right->epoch, EVENT_EPOCH_SIZE);
+}
+
+void status_rows_sort(struct status_rows *rows)
+{
+	if (rows->count > 0)
+		qsort(rows->rows, rows->count, sizeof(*rows->rows), by_host_and_time);
+}
+
+void status_rows_free(struct status_rows *rows)
+{
+	for (size_t i = 0; i < rows->count; i++) {
+		free(rows->rows[i].host);
+		free(rows->rows[i].name);
+	}
+	free(rows->rows);
+	*rows = (struct status_rows){0};
+}
+
+uint64_t status_difference(const struct status_rows *rows)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < rows->count; i++) {
+		int64_t difference = account_balance(&rows->rows[i].account).difference;
+
+		sum += (uint64_t)(difference < 0 ? -difference : difference);
+		if (sum > ACCOUNT_COUNT_MAX)
+			sum = ACCOUNT_COUNT_MAX;
+	}
+	return sum;
+}
+
+/* --- JSON -------------------------------------------------------------------------------------------------------------- */
+
+static void hex(char text[EPOCH_DIGITS + 1], const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	for (int i = 0; i < EVENT_EPOCH_SIZE; i++)
+		snprintf(text + 2 * i, 3, "%02x", epoch[i]);
+}
+
+static void put_null(struct json *json)
+{
+	json_raw(json, "null", 4);
+}
+
+static void put_time(struct json *json, uint64_t unix_ns)
+{
+	char text[CLOCK_TEXT_SIZE];
+
+	if (unix_ns == 0) {
+		put_null(json);
+		return;
+	}
+	clock_format(text, unix_ns);
+	json_plain(json, text, CLOCK_TEXT_SIZE - 1);
+}
+
+static void put_of_books(struct json *json, const struct account *account, int64_t value)
+{
+	if (account->books.there)
+		json_signed(json, value);
+	else
+		put_null(json);
+}
+
+static void put_lost(struct json *json, const struct account *account, uint64_t elsewhere)
+{
+	json_key(json, "lost");
+	json_object_begin(json);
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++) {
+		if (account->lost[stage] == 0)
+			continue;
+		json_key_text(json, text_of(account_stage_name((enum account_stage)stage)));
+		json_unsigned(json, account->lost[stage]);
+	}
+	if (elsewhere > 0) {
+		json_key(json, "elsewhere");
+		json_unsigned(json, elsewhere);
+	}
+	json_object_end(json);
+}
+
+static void put_events(struct json *json, const struct account *account, uint64_t missing)
+{
+	json_key(json, "events");
+	json_object_begin(json);
+	json_key(json, "made");
+	json_unsigned(json, account->made);
+	json_key(json, "stored");
+	json_unsigned(json, account->events);
+	json_key(json, "taken_out");
+	json_unsigned(json, account->taken_out);
+	json_key(json, "elsewhere");
+	json_unsigned(json, account->elsewhere);
+	json_key(json, "missing");
+	json_unsigned(json, missing);
+	json_object_end(json);
+}
+
+static void put_host(struct json *json, const struct status_row *row)
+{
+	json_key(json, "host");
+	json_object_begin(json);
+	json_key(json, "id");
+	json_string(json, text_of(row->host));
+	json_key(json, "name");
+	json_string(json, text_of(row->name));
+	json_object_end(json);
+}
+
+static void put_row(struct json *json, const struct status_row *row)
+{
+	const struct account *account = &row->account;
+	struct account_balance balance = account_balance(account);
+	char epoch[EPOCH_DIGITS + 1];
+
+	hex(epoch, row->epoch);
+	json_object_begin(json);
+	put_host(json, row);
+	json_key(json, "epoch");
+	json_plain(json, epoch, EPOCH_DIGITS);
+	json_key(json, "first");
+	put_time(json, account->first_ns);
+	json_key(json, "last");
+	put_time(json, account->last_ns);
+	json_key(json, "connected");
+	if (row->connected == STATUS_UNKNOWN)
+		put_null(json);
+	else
+		json_boolean(json, row->connected == STATUS_CONNECTED);
+	json_key(json, "closed");
+	json_boolean(json, account->books.closed);
+	json_key(json, "books");
+	json_boolean(json, account->books.there);
+	json_key(json, "seen");
+	put_of_books(json, account, (int64_t)account->books.seen);
+	json_key(json, "delivered");
+	put_of_books(json, account, balance.delivered);
+	json_key(json, "waiting");
+	put_of_books(json, account, balance.waiting);
+	put_lost(json, account, balance.lost_elsewhere);
+	json_key(json, "difference");
+	json_signed(json, balance.difference);
+	put_events(json, account, balance.missing);
+	json_object_end(json);
+}
+
+void status_show_json(struct buffer *out, const struct status_rows *rows)
+{
+	struct json json = json_begin(out);
+
+	json_object_begin(&json);
+	json_key(&json, "sensors");
+	json_array_begin(&json);
+	for (size_t i = 0; i < rows->count; i++)
+		put_row(&json, &rows->rows[i]);
+	json_array_end(&json);
+	json_key(&json, "difference");
+	json_unsigned(&json, status_difference(rows));
+	json_object_end(&json);
+	buffer_append(out, "\n", 1);
+}
+
+/* --- a table ------------------------------------------------------------------------------------------------------------ */
+
+__attribute__((format(printf, 2, 3))) static void add(struct buffer *out, const char *format, ...)
+{
+	char line[512];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	buffer_append(out, line, length < (int)sizeof(line) ? (size_t)length : sizeof(line) - 1);
+}
+
+static const char *state_of(const struct status_row *row)
+{
+	if (row->account.books.closed)
+		return "closed";
+	switch (row->connected) {
+	case STATUS_CONNECTED: return "connected";
+	case STATUS_AWAY: return "open, away";
+	default: return "open";
+	}
+}
+
+/* The host's name, or its id where it has none, harmless to terminals; a long one ends in "…". */
+static void put_name(struct buffer *out, const struct status_row *row, int width)
+{
+	char name[SEGMENT_HOST_MAX + 1];
+	size_t length, at = 0;
+	int columns = 0;
+
+	snprintf(name, sizeof(name), "%s", row->name[0] ? row->name : row->host);
+	length = strlen(name);
+	utf8_defuse(name, length);
+	while (at < length && columns < width) {
+		size_t step = utf8_length((const unsigned char *)name + at, length - at);
+
+		at += step ? step : 1;
+		columns++;
+	}
+	if (at < length) {
+		while (at > 0 && ((unsigned char)name[--at] & 0xc0) == 0x80)
+			;
+		add(out, "%.*s…", (int)at, name);
+	} else {
+		add(out, "%s%*s", name, width - columns, "");
+	}
+}
+
+static int name_width(const struct status_rows *rows)
+{
+	size_t width = 4;
+
+	for (size_t i = 0; i < rows->count; i++) {
+		size_t length = strlen(rows->rows[i].name[0] ? rows->rows[i].name : rows->rows[i].host);
+
+		width = length > width ? length : width;
+	}
+	return width < HOST_WIDTH_MAX ? (int)width : HOST_WIDTH_MAX;
+}
+
+static const char *number(char room[NUMBER_SIZE], const struct account *account, int64_t value)
+{
+	if (account->books.there)
+		snprintf(room, NUMBER_SIZE, "%" PRId64, value);
+	else
+		snprintf(room, NUMBER_SIZE, "-");
+	return room;
+}
+
+/* What the line of numbers leaves open. */
+static void put_remarks(
+	struct buffer *out, const struct account *account, const struct account_balance *balance, int width)
+{
+	const char *before = "lost: ";
+
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++) {
+		if (account->lost[stage] == 0)
+			continue;
+		if (before[0] == 'l')
+			add(out, "%*s  ", width, "");
+		add(out, "%s%s %" PRIu64, before, account_stage_name((enum account_stage)stage), account->lost[stage]);
+		before = ", ";
+	}
+	add(out, "%s", before[0] == 'l' ? "" : "\n");
+	if (account->elsewhere > 0)
+		add(out,
+			"%*s  another collector has %" PRIu64
+			" of its events, and what was declared lost there: %" PRIu64 "\n",
+			width, "", account->elsewhere, balance->lost_elsewhere);
+	if (balance->missing > 0)
+		add(out, "%*s  %" PRIu64 " of its %" PRIu64 " events are missing\n", width, "", balance->missing,
+			account->made);
+	if (!account->books.there)
+		add(out, "%*s  its sensor keeps no books: %" PRIu64 " events are stored\n", width, "", account->events);
+}
+
+static void put_line(struct buffer *out, const struct status_row *row, int width, bool colour)
+{
+	const struct account *account = &row->account;
+	struct account_balance balance = account_balance(account);
+	char epoch[EPOCH_DIGITS + 1], seen[NUMBER_SIZE], delivered[NUMBER_SIZE], waiting[NUMBER_SIZE];
+	bool red = colour && balance.difference != 0;
+	uint64_t lost = balance.lost_elsewhere;
+
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
+		lost += account->lost[stage];
+	hex(epoch, row->epoch);
+	add(out, "%s", red ? "\033[31m" : "");
+	put_name(out, row, width);
+	add(out, "  %.*s  %-10s %11s %11s %8s %8" PRIu64 " %10" PRId64 "%s\n", EPOCH_SHOWN, epoch, state_of(row),
+		number(seen, account, (int64_t)account->books.seen), number(delivered, account, balance.delivered),
+		number(waiting, account, balance.waiting), lost, balance.difference, red ? "\033[0m" : "");
+	put_remarks(out, account, &balance, width);
+}
+
+void status_show_table(struct buffer *out, const struct status_rows *rows, bool colour)
+{
+	uint64_t difference = status_difference(rows);
+	int width = name_width(rows);
+	size_t hosts = 0;
+
+	if (rows->count > 0)
+		add(out, "%-*s  %-*s  %-10s %11s %11s %8s %8s %10s\n", width, "host", EPOCH_SHOWN, "epoch", "state",
+			"seen", "delivered", "waiting", "lost", "difference");
+	for (size_t i = 0; i < rows->count; i++) {
+		hosts += i == 0 || strcmp(rows->rows[i - 1].host, rows->rows[i].host) != 0;
+		put_line(out, &rows->rows[i], width, colour);
+	}
+	add(out, "%s%zu epochs of %zu sensors: ", colour && difference ? "\033[31m" : "", rows->count, hosts);
+	if (difference)
+		add(out, "%" PRIu64 " are neither stored nor declared lost, or are told twice", difference);
+	else
+		add(out, "what was seen is stored, waits, or is declared lost");
+	add(out, "%s\n", colour && difference ? "\033[0m" : "");
+}
