@@ -214,7 +214,7 @@ int account_add(struct account *account, const struct segment_frame *frame, stru
 	if (!is_new)
 		return 0;
 	account->events += reading.events;
-	if (reading.all == 0)
+	if (reading.all == 0 && !reading.books.there)
 		account->elsewhere += span;
 	else
 		account->taken_out += span - reading.events;
@@ -227,6 +227,16 @@ int account_add(struct account *account, const struct segment_frame *frame, stru
 	if (reading.books.there)
 		account->books = reading.books;
 	return 0;
+}
+
+bool account_read_books(struct text batch, struct account_books *books)
+{
+	struct reading reading = {.from = UINT64_MAX};
+
+	if (read_batch(batch, &reading) < 0)
+		return false;
+	*books = reading.books;
+	return books->there;
 }
 
 bool account_is_empty(const struct account *account)

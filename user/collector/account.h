@@ -41,9 +41,9 @@ struct account_books {
 
 struct account {
 	uint64_t made;
-	uint64_t events;            /* numbers that a stored event has */
-	uint64_t taken_out;         /* numbers that a stored batch says no record has */
-	uint64_t elsewhere;         /* numbers that another collector has, as the sensor said */
+	uint64_t events;    /* numbers that a stored event has */
+	uint64_t taken_out; /* numbers that a stored batch says no record has */
+	uint64_t elsewhere; /* ... that another collector has, as the sensor said: batches without record and books */
 	uint64_t first_ns, last_ns; /* of the events' times, Unix time; 0: there is none */
 	uint64_t lost[ACCOUNT_STAGES];
 	struct account_books books; /* the last that came */
@@ -59,6 +59,9 @@ struct account_host {
  * what its batch says. -EBADMSG: its batch cannot be read, and then its numbers are missing.
  */
 int account_add(struct account *account, const struct segment_frame *frame, struct account_host *host);
+
+/* The books of a batch that was read already. False: it has none. */
+bool account_read_books(struct text batch, struct account_books *books);
 
 /* Is there nothing in it: no number, no books? */
 bool account_is_empty(const struct account *account);

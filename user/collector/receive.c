@@ -44,17 +44,14 @@ static void say_again(const struct session *session, uint64_t stored, const stru
 }
 
 /* Does it bring a sequence that is not stored, or, where it has none, books that are not? */
-static bool brings_more(
-	const struct wire_events *events, const struct account *stored, const struct segment_frame *frame)
+static bool brings_more(const struct wire_events *events, const struct account *stored, struct text bytes)
 {
-	struct account next = *stored;
-	struct account_host host;
+	struct account_books books;
 
-	if (events->count > 0)
+	if (events->last >= events->first)
 		return events->last > stored->made;
-	if (events->first <= stored->made)
-		return false; /* of an earlier time */
-	return account_add(&next, frame, &host) == 0 && !account_books_equal(&next.books, &stored->books);
+	return events->first > stored->made && /* else of an earlier time */
+	       account_read_books(bytes, &books) && !account_books_equal(&books, &stored->books);
 }
 
 /* 0 and the batch is queued, or -errno. */
@@ -70,7 +67,7 @@ static int store_batch(struct session *session, struct batch *batch, struct text
 	stored = stored ? stored : &nothing;
 	memcpy(frame.epoch, session->epoch, EVENT_EPOCH_SIZE);
 	frame.first = batch->first = events->first > stored->made ? events->first : stored->made + 1;
-	if (!brings_more(events, stored, &frame)) {
+	if (!brings_more(events, stored, bytes)) {
 		if (events->count > 0)
 			say_again(session, stored->made, events);
 		wire_free(&batch->events);
@@ -85,18 +82,29 @@ static int store_batch(struct session *session, struct batch *batch, struct text
 	return 0;
 }
 
+/* NULL, or why a batch that could be read is none of this sensor's. */
+static const char *find_fault(const struct session *session, const struct wire_events *events, struct text bytes)
+{
+	struct account_books books;
+
+	if (!text_equal(events->host.id, session_host(session)) ||
+		memcmp(events->host.epoch, session->epoch, EVENT_EPOCH_SIZE) != 0)
+		return "its host or epoch is not the hello's";
+	/* Without books it is what we store ourselves, where another collector has its sequences. */
+	if (events->count == 0 && events->last >= events->first && !account_read_books(bytes, &books))
+		return "it has sequences, and neither a record nor books";
+	return NULL;
+}
+
 /* -EBADMSG: it is no batch of this sensor's, and `why` says so. */
 static int read_batch(const struct session *session, struct wire_events *events, struct text bytes, char *why)
 {
 	int error = wire_read(events, bytes.data, bytes.length, why);
-	bool is_own = !error && text_equal(events->host.id, session_host(session)) &&
-		      memcmp(events->host.epoch, session->epoch, EVENT_EPOCH_SIZE) == 0;
+	const char *fault = error ? NULL : find_fault(session, events, bytes);
 
-	/* A batch of sequences and no record is what we store ourselves, where another collector has them. */
-	if (error || (is_own && (events->count > 0 || events->last < events->first)))
+	if (!fault)
 		return error;
-	snprintf(why, WIRE_WHY_SIZE,
-		is_own ? "no record tells of what was taken out" : "its host or epoch is not the hello's");
+	snprintf(why, WIRE_WHY_SIZE, "%s", fault);
 	wire_free(events);
 	return -EBADMSG;
 }
