@@ -10,6 +10,7 @@
 #include "collector/envelope.h"
 #include "event/wire.h"
 #include "grpc/trust.h"
+#include "sensor/encode.h"
 #include "taffrail/v1/stream.pb-c.h"
 #include "test_grpc.h"
 
@@ -24,6 +25,8 @@ static struct {
 	struct event_host host;
 	char folder[32];
 	uint64_t sent, received; /* last sequences */
+	uint64_t events, without_ancestors;
+	size_t largest; /* message, bytes */
 } test;
 
 static void send_down(const Taffrail__V1__Down *down)
@@ -53,6 +56,13 @@ static void on_up(struct grpc_stream *stream, void *data, const uint8_t *bytes, 
 	}
 	cr_assert_eq(wire_read(&events, inside.data, inside.length, why), 0, "%s", why);
 	test.received = events.last;
+	test.largest = length > test.largest ? length : test.largest;
+	for (size_t i = 0; i < events.count; i++) {
+		const struct event_process *process = events.events[i].process;
+
+		cr_assert_eq(events.events[i].sequence, ++test.events);
+		test.without_ancestors += process && process->truncated & EVENT_CUT_ANCESTORS && !process->parent;
+	}
 	wire_free(&events);
 }
 
@@ -186,4 +196,41 @@ Test(stream, nothing_is_one_when_the_collector_is_gone)
 	cr_assert(stream_is_behind(test.stream, 0));
 	grpc_stream_finish(test.peer, GRPC_UNAVAILABLE, "it goes");
 	until(!stream_is_behind(test.stream, SIZE_MAX / 2));
+}
+
+/* Each of them alone would fit, or would not: with 64 ancestors of so many bytes. */
+Test(stream, no_batch_is_larger_than_a_collector_takes)
+{
+	enum { ANCESTORS = 64, LARGE = 100 << 10 };
+	static const size_t sizes[] = {25 << 10, 45 << 10, LARGE, LARGE};
+	static struct event_process chain[ANCESTORS + 1];
+	static char args[LARGE];
+	const struct event_rule rule = {.name = TEXT_LITERAL("r"), .message = {args, LARGE}};
+	struct event event = {.action = EVENT_EXEC, .count = 1};
+	struct encoder *encoder;
+
+	memset(args, 'x', sizeof(args));
+	cr_assert_eq(encode_open_stream(&encoder, test.stream, &test.host), 0);
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i <= ANCESTORS; i++) {
+			chain[i] = (struct event_process){.exec_counter = (uint32_t)i,
+				.entity = {(uint8_t)(round + 1)},
+				.args = {args, sizes[round]},
+				.image_known = true,
+				.parent = i > 0 ? &chain[i - 1] : NULL};
+		}
+		event.rule = round == 3 ? &rule : NULL;
+		for (int i = 0; i < 3; i++) {
+			event.process = &chain[i == 1 ? ANCESTORS : 0];
+			event.sequence++;
+			encode_event(encoder, &event);
+		}
+	}
+	encode_flush(encoder, 0, true);
+	until(test.received == event.sequence);
+	cr_assert_eq(test.events, event.sequence);
+	cr_assert_eq(test.without_ancestors, 2, "%d", (int)test.without_ancestors);
+	cr_assert_leq(test.largest, 4 << 20);
+	acknowledge();
+	encode_close(encoder);
 }

@@ -23,6 +23,7 @@ enum {
 	STOP_GRACE_MS = 2000,  /* for streams to end */
 	STOP_OUTPUT_MS = 2000, /* for each output's reader */
 	TROUBLES = 64,         /* kinds of trouble that have lines of their own */
+	MESSAGE_MAX = 4 << 20, /* bytes: a sensor makes none that is larger */
 };
 
 struct collector {
@@ -186,8 +187,7 @@ static int open_server(struct collector *collector, const struct settings *setti
 	const struct grpc_server_options options = {
 		.handlers = handlers,
 		.handler_count = sizeof(handlers) / sizeof(handlers[0]),
-		/* A batch of 2 MiB, and behind it an event with a long lineage of long arguments. */
-		.max_message_bytes = 8 << 20,
+		.max_message_bytes = MESSAGE_MAX,
 		.on_trouble = on_trouble,
 		.admit = on_admit,
 		.context = collector,

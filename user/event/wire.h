@@ -35,6 +35,12 @@ int wire_batch_keep(struct wire_batch *batch);
  */
 void wire_batch_add(struct wire_batch *batch, const struct event *event);
 
+/*
+ * Takes back what was added since the batch had `size` bytes. Then wire_batch_finish is due before anything else is added, but
+ * where `size` is 0.
+ */
+void wire_batch_take_back(struct wire_batch *batch, size_t size);
+
 /* So many of the batch's sequences have no event in it any more. */
 void wire_batch_taken_out(struct wire_batch *batch, uint64_t count);
 

@@ -403,6 +403,21 @@ size_t wire_batch_size(const struct wire_batch *batch)
 	return batch->bytes->length - UP_HEADER;
 }
 
+static void forget_defined(struct wire_batch *batch)
+{
+	batch->used = 0;
+	if (++batch->generation == 0) {
+		memset(batch->slots, 0, batch->slot_count * sizeof(*batch->slots));
+		batch->generation = 1;
+	}
+}
+
+void wire_batch_take_back(struct wire_batch *batch, size_t size)
+{
+	batch->bytes->length = UP_HEADER + size;
+	forget_defined(batch);
+}
+
 void wire_batch_taken_out(struct wire_batch *batch, uint64_t count)
 {
 	batch->taken_out = count;
@@ -438,12 +453,8 @@ struct buffer *wire_batch_finish(struct wire_batch *batch, const struct event_ho
 	size_t size;
 
 	put_batch_fields(bytes, host, first, last, batch->taken_out);
-	batch->used = 0;
 	batch->taken_out = 0;
-	if (++batch->generation == 0) {
-		memset(batch->slots, 0, batch->slot_count * sizeof(*batch->slots));
-		batch->generation = 1;
-	}
+	forget_defined(batch);
 	if (!next || bytes->failed) { /* start anew in the same memory: what it held cannot be sent whole */
 		wire_bytes_free(next);
 		buffer_clear(bytes);

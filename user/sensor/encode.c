@@ -13,7 +13,10 @@
 
 enum {
 	LINES_FULL = 1 << 20, /* lines that wait for the next flush */
-	BATCH_FULL = 2 << 20, /* a batch of this size leaves at once; a collector takes messages of 4 MiB */
+	BATCH_FULL = 2 << 20, /* a batch of this size leaves at once */
+	BATCH_MAX = (4 << 20) -
+		    (16 << 10), /* a collector takes messages of 4 MiB; the rest is for the batch's own fields */
+	MESSAGE_CUT = 64 << 10, /* of a finding that is too large with all that it tells */
 };
 static const uint64_t batch_age_ns = 20ull * 1000 * 1000; /* so does one of this age */
 
@@ -114,15 +117,64 @@ static void flush_batch(struct encoder *encoder)
 	encoder->oldest_ns = 0;
 }
 
+/*
+ * An event that is larger than a message may be has a long row of ancestors, each with long arguments: without them. What is
+ * too large even so is a finding that tells very much.
+ */
+static void add_less(struct encoder *encoder, const struct event *event)
+{
+	struct event_process process;
+	struct event_rule rule;
+	struct event copy = *event;
+
+	if (event->process) {
+		process = *event->process;
+		process.parent = process.entry_leader = NULL;
+		process.truncated |= EVENT_CUT_ANCESTORS;
+		copy.process = &process;
+	}
+	wire_batch_add(encoder->batch, &copy);
+	log_limited("event %llu is too large for a message: the ancestors of its process are left out",
+		(unsigned long long)event->sequence);
+	if (wire_batch_size(encoder->batch) <= BATCH_MAX || !event->rule)
+		return;
+	wire_batch_take_back(encoder->batch, 0);
+	rule = *event->rule;
+	rule.output_count = 0;
+	if (rule.message.length > MESSAGE_CUT)
+		rule.message.length = MESSAGE_CUT;
+	copy.rule = &rule;
+	wire_batch_add(encoder->batch, &copy);
+}
+
+/* No batch becomes larger than a collector takes. */
+static void add_to_batch(struct encoder *encoder, const struct event *event)
+{
+	size_t before = wire_batch_size(encoder->batch);
+	bool alone = before == 0;
+
+	wire_batch_add(encoder->batch, event);
+	if (wire_batch_size(encoder->batch) > BATCH_MAX && !alone) {
+		wire_batch_take_back(encoder->batch, before);
+		flush_batch(encoder);
+		wire_batch_add(encoder->batch, event);
+	}
+	if (encoder->last < encoder->first)
+		encoder->first = event->sequence;
+	encoder->last = event->sequence;
+	if (wire_batch_size(encoder->batch) > BATCH_MAX) {
+		wire_batch_take_back(encoder->batch, 0);
+		add_less(encoder, event);
+		flush_batch(encoder); /* what comes next of this process has its ancestors */
+	} else if (wire_batch_size(encoder->batch) >= BATCH_FULL) {
+		flush_batch(encoder);
+	}
+}
+
 void encode_event(struct encoder *encoder, const struct event *event)
 {
 	if (encoder->stream) {
-		if (encoder->last < encoder->first)
-			encoder->first = event->sequence;
-		encoder->last = event->sequence;
-		wire_batch_add(encoder->batch, event);
-		if (wire_batch_size(encoder->batch) >= BATCH_FULL)
-			flush_batch(encoder);
+		add_to_batch(encoder, event);
 		return;
 	}
 	if (encoder->fd < 0 || (encoder->shape != ENCODE_ECS && !falco_has(event)))
