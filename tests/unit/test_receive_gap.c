@@ -23,9 +23,10 @@ static bool hold(void *context, const struct segment_frame *frame, struct store_
 
 	(void)end;
 	cr_assert_eq(wire_read(&events, frame->batch.data, frame->batch.length, why), 0, "%s", why);
+	cr_assert_eq(account_read_books(frame->batch, &books), 0);
 	if (events.last < events.first)
 		snprintf(part, sizeof(part), "%llu# ", (unsigned long long)events.last);
-	else if (events.count == 0 && !account_read_books(frame->batch, &books))
+	else if (events.count == 0 && !books.there)
 		snprintf(part, sizeof(part), "%llu-%llu~ ", (unsigned long long)frame->first,
 			(unsigned long long)frame->last);
 	else if (events.events[0].action == EVENT_LOST)

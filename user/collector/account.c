@@ -108,6 +108,12 @@ static int read_books(struct text message, struct account_books *books)
 	return 0;
 }
 
+/* As a string is taken by those who build messages. */
+static struct text up_to_nul(struct text text)
+{
+	return text_head(text, text.length > 0 ? strnlen(text.data, text.length) : 0);
+}
+
 static int read_lost(struct text message, uint64_t *count, enum account_stage *stage)
 {
 	struct field field;
@@ -120,7 +126,7 @@ static int read_lost(struct text message, uint64_t *count, enum account_stage *s
 		if (field.number == LOST_COUNT && field.type == FIELD_VARINT)
 			*count = field.value;
 		else if (field.number == LOST_STAGE && field.type == FIELD_BYTES)
-			*stage = account_stage_find(field.bytes);
+			*stage = account_stage_find(up_to_nul(field.bytes));
 		else if (field.number == LOST_COUNT || field.number == LOST_STAGE)
 			return -EBADMSG;
 	}
@@ -164,10 +170,12 @@ static int read_record(struct text message, struct reading *reading)
 	while (message.length > 0) {
 		if (field_take(&message, &field) < 0)
 			return -EBADMSG;
-		if (field.number == RECORD_EVENT && field.type == FIELD_BYTES)
-			event = field.bytes;
-		else
-			event = (struct text){0}; /* of a oneof the last counts */
+		if (field.number > RECORD_EVENT)
+			continue;
+		if (field.type != FIELD_BYTES)
+			return -EBADMSG;
+		/* Of a oneof the last counts. */
+		event = field.number == RECORD_EVENT ? field.bytes : (struct text){0};
 	}
 	return event.data ? read_event(event, reading) : 0;
 }
@@ -229,14 +237,13 @@ int account_add(struct account *account, const struct segment_frame *frame, stru
 	return 0;
 }
 
-bool account_read_books(struct text batch, struct account_books *books)
+int account_read_books(struct text batch, struct account_books *books)
 {
 	struct reading reading = {.from = UINT64_MAX};
+	int error = read_batch(batch, &reading);
 
-	if (read_batch(batch, &reading) < 0)
-		return false;
 	*books = reading.books;
-	return books->there;
+	return error;
 }
 
 bool account_is_empty(const struct account *account)

@@ -60,8 +60,8 @@ struct account_host {
  */
 int account_add(struct account *account, const struct segment_frame *frame, struct account_host *host);
 
-/* The books of a batch that was read already. False: it has none. */
-bool account_read_books(struct text batch, struct account_books *books);
+/* The books of a batch; not `there`: it has none. 0, or -EBADMSG: no account can be made of the batch. */
+int account_read_books(struct text batch, struct account_books *books);
 
 /* Is there nothing in it: no number, no books? */
 bool account_is_empty(const struct account *account);

@@ -6,7 +6,7 @@
 #include "base/little.h"
 
 /* A varint at the front, of up to ten bytes even where fewer would do. */
-static int take_varint(struct text *from, uint64_t *value)
+static int take_long(struct text *from, uint64_t *value)
 {
 	*value = 0;
 	for (size_t i = 0; i < from->length && i < 10; i++) {
@@ -15,14 +15,25 @@ static int take_varint(struct text *from, uint64_t *value)
 		*value |= (uint64_t)(byte & 0x7f) << 7 * i;
 		if (byte & 0x80)
 			continue;
-		from->data += i + 1;
-		from->length -= i + 1;
-		return i == 9 && byte > 1 ? -EBADMSG : 0;
+		*from = text_tail(*from, i + 1);
+		return 0; /* what is above 64 bits is dropped, as every reader of protobuf does */
 	}
 	return -EBADMSG;
 }
 
-static int take_bytes(struct text *from, uint64_t length, struct text *bytes)
+/* Most have one byte or two: each event of a store is asked at each start. */
+static inline int take_varint(struct text *from, uint64_t *value)
+{
+	const uint8_t *bytes = (const uint8_t *)from->data;
+
+	if (from->length < 2 || (bytes[0] & bytes[1] & 0x80))
+		return take_long(from, value);
+	*value = bytes[0] & 0x80 ? (uint64_t)(bytes[0] & 0x7f) | (uint64_t)bytes[1] << 7 : bytes[0];
+	*from = text_tail(*from, bytes[0] & 0x80 ? 2 : 1);
+	return 0;
+}
+
+static inline int take_bytes(struct text *from, uint64_t length, struct text *bytes)
 {
 	if (length > from->length)
 		return -EBADMSG;

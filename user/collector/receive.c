@@ -51,7 +51,7 @@ static bool brings_more(const struct wire_events *events, const struct account *
 	if (events->last >= events->first)
 		return events->last > stored->made;
 	return events->first > stored->made && /* else of an earlier time */
-	       account_read_books(bytes, &books) && !account_books_equal(&books, &stored->books);
+	       account_read_books(bytes, &books) == 0 && books.there && !account_books_equal(&books, &stored->books);
 }
 
 /* 0 and the batch is queued, or -errno. */
@@ -90,8 +90,11 @@ static const char *find_fault(const struct session *session, const struct wire_e
 	if (!text_equal(events->host.id, session_host(session)) ||
 		memcmp(events->host.epoch, session->epoch, EVENT_EPOCH_SIZE) != 0)
 		return "its host or epoch is not the hello's";
+	/* What one reader of protobuf takes, and another not, would be missing in the accounts. */
+	if (account_read_books(bytes, &books) < 0)
+		return "its bytes are no Batch message to every reader";
 	/* Without books it is what we store ourselves, where another collector has its sequences. */
-	if (events->count == 0 && events->last >= events->first && !account_read_books(bytes, &books))
+	if (events->count == 0 && events->last >= events->first && !books.there)
 		return "it has sequences, and neither a record nor books";
 	return NULL;
 }
