@@ -2,6 +2,7 @@
 /* Outputs: cursors over the store that neither leave out nor repeat, whatever the reader does. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -214,6 +215,104 @@ Test(output, line_that_a_crash_cut_is_not_glued_to_the_next)
 	cr_assert_str_eq(text, "{\"cut\":\n");
 	cr_assert_eq(fgetc(file), '{');
 	fclose(file);
+	remove_place(&place);
+}
+
+static void copy(const struct place *place, const char *from, const char *to)
+{
+	char command[300];
+
+	snprintf(command, sizeof(command), "rm -rf '%s/%s'; cp -r '%s/%s' '%s/%s'", place->folder, to, place->folder,
+		from, place->folder, to);
+	cr_assert_eq(system(command), 0);
+}
+
+static off_t file_size(const struct place *place, const char *name)
+{
+	struct stat found;
+	char path[120];
+
+	snprintf(path, sizeof(path), "%s/%s", place->folder, name);
+	cr_assert_eq(stat(path, &found), 0);
+	return found.st_size;
+}
+
+/*
+ * Killed when it had written this much of what it was to note: the file is cut at each byte behind what was noted last, and
+ * the note is the old one. `noted`: events that stand before; 0: the very first are concerned.
+ */
+static void kill_at_each_byte(uint64_t noted)
+{
+	struct place place = make_place();
+	off_t before, size;
+	char path[120];
+
+	snprintf(path, sizeof(path), "%s/out", place.folder);
+	open_output(&place, "out");
+	if (noted > 0)
+		store_batch(&place, 1, noted, 10);
+	before = file_size(&place, "out");
+	copy(&place, "data/outputs", "noted");
+	store_batch(&place, noted + 1, noted + 3, 10);
+	size = file_size(&place, "out");
+	close_place(&place);
+	copy(&place, "out", "whole");
+	copy(&place, "data/segments", "segments");
+	for (off_t at = before; at <= size; at++) {
+		copy(&place, "whole", "out");
+		copy(&place, "noted", "data/outputs");
+		cr_assert_eq(truncate(path, at), 0);
+		open_place(&place);
+		open_output(&place, "out");
+		store_batch(&place, noted + 4, noted + 4, 10);
+		output_finish(place.output, 5000);
+		assert_filed(&place, "out", noted + 4);
+		close_place(&place);
+		copy(&place, "segments", "data/segments"); /* without what this round stored */
+	}
+	open_place(&place);
+	remove_place(&place);
+}
+
+Test(output, killed_before_it_noted_what_it_wrote)
+{
+	kill_at_each_byte(2);
+}
+
+Test(output, killed_before_it_noted_the_very_first)
+{
+	kill_at_each_byte(0);
+}
+
+/* Two collectors, one file: what the other one wrote meanwhile stays, and so does a line that it has not ended yet. */
+Test(output, killed_while_another_one_writes_to_the_same_file)
+{
+	struct place place = make_place();
+	char path[120], line[1000];
+	int other, lines = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/out", place.folder);
+	open_output(&place, "out");
+	store_batch(&place, 1, 2, 10);
+	copy(&place, "data/outputs", "noted");
+	store_batch(&place, 3, 4, 10);
+	close_place(&place);
+	copy(&place, "noted", "data/outputs");
+	other = open(path, O_WRONLY | O_APPEND);
+	cr_assert_eq(flock(other, LOCK_SH), 0);
+	cr_assert_eq(dprintf(other, "{\"of\":\"another\"}\n{\"not\":"), 24);
+	open_place(&place);
+	open_output(&place, "out");
+	output_finish(place.output, 5000);
+	file = fopen(path, "r");
+	while (fgets(line, sizeof(line), file)) {
+		lines++;
+		cr_assert(lines != 6 || strcmp(line, "{\"not\":\n") == 0, "%s", line);
+	}
+	cr_assert_eq(lines, 6);
+	fclose(file);
+	close(other);
 	remove_place(&place);
 }
 

@@ -520,8 +520,8 @@ Test(cursor, it_is_where_it_was_put)
 
 	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/a", &fresh, why, sizeof(why)), 0, "%s", why);
 	cr_assert(fresh);
-	cr_assert_eq(cursor_move(&cursor, (struct store_position){12345678901, 5}), 0);
-	cr_assert_eq(cursor_move(&cursor, (struct store_position){3, 77}), 0);
+	cr_assert_eq(cursor_move(&cursor, (struct store_position){12345678901, 5}, CURSOR_NO_MARK), 0);
+	cr_assert_eq(cursor_move(&cursor, (struct store_position){3, 77}, 4711), 0);
 	cursor_close(&cursor);
 	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/b", &fresh, why, sizeof(why)), 0);
 	cr_assert(fresh, "another output");
@@ -530,12 +530,21 @@ Test(cursor, it_is_where_it_was_put)
 	cr_assert_not(fresh);
 	cr_assert_eq(cursor.at.segment, 3);
 	cr_assert_eq(cursor.at.offset, 77);
+	cr_assert_eq(cursor.mark, 4711);
+	cursor_close(&cursor);
+	/* An older program's line has no mark. */
+	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/c", &fresh, why, sizeof(why)), 0);
+	cr_assert_eq(cursor_move(&cursor, (struct store_position){3, 77}, CURSOR_NO_MARK), 0);
+	cursor_close(&cursor);
+	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/c", &fresh, why, sizeof(why)), 0);
+	cr_assert(!fresh && cursor.at.offset == 77 && cursor.mark == CURSOR_NO_MARK);
 	cursor_close(&cursor);
 	snprintf(file, sizeof(file), "%s/outputs/ecs-json-%08x", place.path, crc32c(0, "ecs-json:/a", 11));
 	flip(file, 20);
 	cr_assert_eq(cursor_open(&cursor, place.path, "ecs-json:/a", &fresh, why, sizeof(why)), 0);
 	cr_assert_not(fresh);
 	cr_assert_eq(cursor.at.segment, 0, "not known: from the start");
+	cr_assert_eq(cursor.mark, 0);
 	cursor_close(&cursor);
 	remove_place(&place);
 }

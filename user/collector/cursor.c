@@ -12,24 +12,37 @@
 #include "base/log.h"
 #include "base/crc32c.h"
 
-enum { LINE_SIZE = 64 }; /* SEGMENT OFFSET CRC, each of fixed width: a newer line covers the older one */
+enum { LINE_SIZE = 80 }; /* SEGMENT OFFSET MARK CRC, each of fixed width: a newer line covers the older one */
 
-static int format(char line[LINE_SIZE], struct store_position at)
+/* Without a mark it is the line of an older program, which knew none. */
+static int format(char line[LINE_SIZE], struct store_position at, uint64_t mark)
 {
 	int length = snprintf(line, LINE_SIZE, "%016" PRIu64 " %020" PRIu64, at.segment, at.offset);
 
+	if (mark != CURSOR_NO_MARK)
+		length += snprintf(line + length, LINE_SIZE - (size_t)length, " %020" PRIu64, mark);
 	return length + snprintf(line + length, LINE_SIZE - (size_t)length, " %08x\n", crc32c(0, line, (size_t)length));
 }
 
-static bool parse(const char *line, size_t length, struct store_position *at)
+static bool is_line(const char *line, size_t length, struct store_position at, uint64_t mark)
 {
-	char again[LINE_SIZE], *end;
-	size_t size;
+	char again[LINE_SIZE];
+	size_t size = (size_t)format(again, at, mark);
 
-	at->segment = strtoull(line, &end, 10);
-	at->offset = strtoull(end, NULL, 10);
-	size = (size_t)format(again, *at);
 	return length >= size && memcmp(line, again, size) == 0;
+}
+
+static bool parse(const char *line, size_t length, struct cursor *cursor)
+{
+	char *end;
+
+	cursor->at.segment = strtoull(line, &end, 10);
+	cursor->at.offset = strtoull(end, &end, 10);
+	cursor->mark = strtoull(end, NULL, 10);
+	if (is_line(line, length, cursor->at, cursor->mark))
+		return true;
+	cursor->mark = CURSOR_NO_MARK;
+	return is_line(line, length, cursor->at, cursor->mark);
 }
 
 /* The file's name: the kind, and a sum of the whole, for a path is no name of a file. */
@@ -53,7 +66,7 @@ int cursor_open(struct cursor *cursor, const char *data, const char *spec, bool 
 	char path[4200], line[LINE_SIZE] = "";
 	ssize_t length;
 
-	*cursor = (struct cursor){.fd = -1};
+	*cursor = (struct cursor){.fd = -1, .mark = CURSOR_NO_MARK};
 	if ((size_t)snprintf(path, sizeof(path), "%s/outputs", data) + LINE_SIZE > sizeof(path)) {
 		errno = ENAMETOOLONG;
 		return refuse(cursor, data, why, why_size);
@@ -68,24 +81,28 @@ int cursor_open(struct cursor *cursor, const char *data, const char *spec, bool 
 	if (length < 0)
 		return refuse(cursor, path, why, why_size);
 	*fresh = length == 0;
-	if (length > 0 && !parse(line, (size_t)length, &cursor->at)) {
-		log_warning("%s: it cannot be read: %s gets everything again", path, spec);
+	cursor->noted = !*fresh;
+	if (length > 0 && !parse(line, (size_t)length, cursor)) {
+		log_warning("%s: it cannot be read: %s gets everything that it does not hold", path, spec);
 		cursor->at = (struct store_position){0};
+		cursor->mark = 0;
 	}
 	return 0;
 }
 
-int cursor_move(struct cursor *cursor, struct store_position at)
+int cursor_move(struct cursor *cursor, struct store_position at, uint64_t mark)
 {
 	char line[LINE_SIZE];
-	int length = format(line, at);
+	int length = format(line, at, mark);
 
-	if (at.segment == cursor->at.segment && at.offset == cursor->at.offset)
+	if (cursor->noted && at.segment == cursor->at.segment && at.offset == cursor->at.offset)
 		return 0;
 	errno = EIO;
 	if (pwrite(cursor->fd, line, (size_t)length, 0) != length)
 		return -errno;
+	cursor->noted = true;
 	cursor->at = at;
+	cursor->mark = mark;
 	return 0;
 }
 

@@ -5,9 +5,13 @@
 
 #include "collector/store.h"
 
+#define CURSOR_NO_MARK UINT64_MAX
+
 struct cursor {
-	int fd; /* -1: not open */
+	int fd;     /* -1: not open */
+	bool noted; /* something stands in its file */
 	struct store_position at;
+	uint64_t mark; /* how far the output's target was written then, as the output says; or CURSOR_NO_MARK */
 };
 
 /*
@@ -17,7 +21,7 @@ struct cursor {
 int cursor_open(struct cursor *cursor, const char *data, const char *spec, bool *fresh, char *why, size_t why_size);
 
 /* Moves it. 0 or -errno. */
-int cursor_move(struct cursor *cursor, struct store_position at);
+int cursor_move(struct cursor *cursor, struct store_position at, uint64_t mark);
 
 /* May run twice. */
 void cursor_close(struct cursor *cursor);

@@ -121,6 +121,8 @@ static int catch_up(struct output *output)
 	if (result == 0) {
 		output->next = position;
 		output->live = true;
+		if (output->kind->caught_up)
+			output->kind->caught_up(output->sink);
 	}
 	return result;
 }
@@ -153,7 +155,9 @@ static int step(struct output *output)
 {
 	int result = output->kind->flush(output->sink);
 
-	result = result ? result : cursor_move(&output->cursor, output->next);
+	if (!result)
+		result = cursor_move(&output->cursor, output->next,
+			output->kind->mark ? output->kind->mark(output->sink) : CURSOR_NO_MARK);
 	if (result || output->live)
 		return result;
 	result = catch_up(output);
@@ -233,6 +237,12 @@ int output_open(struct output **out, const struct output_options *options, char 
 		error = output->kind ? -ENOMEM : output_check(options->spec, why, why_size);
 	error = error ? error : output->kind->open(&output->sink, target, why, why_size);
 	error = error ? error : cursor_open(&output->cursor, options->data, options->spec, &fresh, why, why_size);
+	if (!error && !fresh && output->kind->resume) {
+		error = output->kind->resume(output->sink, output->cursor.mark);
+		if (error)
+			snprintf(why, why_size, "output %s: what it holds cannot be read: %s", options->spec,
+				strerror(-error));
+	}
 	error = error ? error : open_events(output);
 	if (error) {
 		output_close(output);

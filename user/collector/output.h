@@ -4,8 +4,8 @@
  *
  * An output is a cursor over the store. While it keeps up it is handed events as they are stored; when it does not (a
  * reader is slow, a disk is full, the collector was away) it goes on from the store. DIR/outputs/ remembers how far it
- * is, so that nothing is left out, and after a crash at most the last lines come twice. A new output begins with what is
- * stored from then on.
+ * is, so that nothing is left out. After a crash a kind that can read its target leaves out what that holds already; of
+ * another the last lines may come twice. A new output begins with what is stored from then on.
  */
 #ifndef TAFFRAIL_COLLECTOR_OUTPUT_H
 #define TAFFRAIL_COLLECTOR_OUTPUT_H
@@ -30,6 +30,14 @@ struct output_kind {
 	int (*flush)(void *sink);
 	int (*fd)(const void *sink);
 	void (*close)(void *sink);
+	/*
+	 * The three are NULL where the target cannot be read. How far it is written, after a flush; from there on it holds
+	 * what was written without being noted (CURSOR_NO_MARK: that is not known), and does not take that again (0 or
+	 * -errno), until all of the store was added.
+	 */
+	uint64_t (*mark)(const void *sink);
+	int (*resume)(void *sink, uint64_t mark);
+	void (*caught_up)(void *sink);
 };
 
 struct output_options {

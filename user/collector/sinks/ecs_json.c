@@ -7,10 +7,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "collector/cursor.h"
+#include "collector/sinks/written.h"
 #include "event/ecs.h"
 
 enum {
@@ -19,7 +22,9 @@ enum {
 
 struct ecs_json {
 	int fd;
-	bool may_block; /* a terminal, a socket: written in pieces that it has room for */
+	bool may_block;      /* a terminal, a socket: written in pieces that it has room for */
+	char *path;          /* of a file; NULL: stdout, a pipe, or the like */
+	struct written held; /* by the file, though it was not noted */
 	struct buffer lines;
 	size_t written; /* of the lines */
 };
@@ -64,6 +69,12 @@ static int open_target(struct ecs_json *sink, const char *target)
 		return -errno;
 	if (S_ISFIFO(stat.st_mode))
 		(void)fcntl(sink->fd, F_SETPIPE_SZ, PIPE_BYTES); /* a user has only so much for pipes */
+	if (S_ISREG(stat.st_mode) && !is_stdout) {
+		sink->path = strdup(target);
+		if (!sink->path)
+			return -ENOMEM;
+		(void)flock(sink->fd, LOCK_SH | LOCK_NB); /* others may write to it, too: cut_torn */
+	}
 	sink->may_block = !S_ISREG(stat.st_mode) && !(fcntl(sink->fd, F_GETFL) & O_NONBLOCK);
 	if (S_ISREG(stat.st_mode) && !is_stdout && ends_within_a_line(target, stat.st_size))
 		buffer_append(&sink->lines, "\n", 1);
@@ -81,6 +92,8 @@ static void close_sink(void *context)
 		close(sink->fd);
 	}
 	buffer_free(&sink->lines);
+	written_free(&sink->held);
+	free(sink->path);
 	free(sink);
 }
 
@@ -107,13 +120,17 @@ static int add(void *context, const struct event *event)
 	struct ecs_json *sink = context;
 	size_t before = sink->lines.length;
 
+	bool failed;
+
 	ecs_write(&sink->lines, event);
 	buffer_append(&sink->lines, "\n", 1);
-	if (!sink->lines.failed)
+	failed = sink->lines.failed;
+	if (!failed &&
+		!written_has(&sink->held, text_tail((struct text){sink->lines.data, sink->lines.length}, before)))
 		return 0;
 	sink->lines.length = before;
 	sink->lines.failed = false;
-	return -ENOMEM;
+	return failed ? -ENOMEM : 0;
 }
 
 static size_t waiting(const void *context)
@@ -164,6 +181,51 @@ static int descriptor(const void *context)
 	return sink->fd;
 }
 
+/* --- what the file holds after a crash ---------------------------------------------------------------------------------- */
+
+static uint64_t mark(const void *context)
+{
+	const struct ecs_json *sink = context;
+	struct stat stat;
+
+	return sink->path && fstat(sink->fd, &stat) == 0 ? (uint64_t)stat.st_size : CURSOR_NO_MARK;
+}
+
+/*
+ * The last line has no end: this program was killed while it wrote it, if nobody else has the file; then the line comes
+ * anew, whole. Another collector may be writing it now: there a newline sets it apart.
+ */
+static void cut_torn(struct ecs_json *sink, uint64_t whole)
+{
+	if (flock(sink->fd, LOCK_EX | LOCK_NB) == 0 && ftruncate(sink->fd, (off_t)whole) == 0)
+		buffer_clear(&sink->lines);
+	(void)flock(sink->fd, LOCK_SH | LOCK_NB);
+}
+
+static int resume(void *context, uint64_t from)
+{
+	struct ecs_json *sink = context;
+	struct stat stat;
+	uint64_t whole;
+	int error;
+
+	if (!sink->path || from == CURSOR_NO_MARK)
+		return 0;
+	if (fstat(sink->fd, &stat) < 0)
+		return -errno;
+	if (from > (uint64_t)stat.st_size) /* another file has its name now */
+		from = 0;
+	error = written_read(&sink->held, sink->path, from, &whole);
+	if (!error && whole < (uint64_t)stat.st_size)
+		cut_torn(sink, whole);
+	return error;
+}
+
+static void caught_up(void *context)
+{
+	written_free(&((struct ecs_json *)context)->held);
+}
+
 const struct output_kind ecs_json_kind = {
 	.name = "ecs-json",
 	.targets = "PATH, or - for stdout",
@@ -173,4 +235,7 @@ const struct output_kind ecs_json_kind = {
 	.flush = flush,
 	.fd = descriptor,
 	.close = close_sink,
+	.mark = mark,
+	.resume = resume,
+	.caught_up = caught_up,
 };
