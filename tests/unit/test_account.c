@@ -66,11 +66,13 @@ static struct buffer *finish(struct writer *writer, struct segment_frame *frame,
 	Taffrail__V1__Batch books = TAFFRAIL__V1__BATCH__INIT;
 	Taffrail__V1__Books part = TAFFRAIL__V1__BOOKS__INIT;
 	struct buffer *up = wire_batch_finish(writer->batch, &host, writer->first, writer->next - 1);
-	uint8_t bytes[100];
+	uint8_t bytes[100] = {0};
+	size_t size;
 
 	cr_assert_not_null(up);
 	books.books = account_put_books(&part, &writer->books);
-	buffer_append(up, bytes, taffrail__v1__batch__pack(&books, bytes));
+	size = taffrail__v1__batch__pack(&books, bytes);
+	buffer_append(up, bytes, size);
 	*frame = (struct segment_frame){.first = from ? from : writer->first,
 		.last = writer->next - 1,
 		.host = host.id,

@@ -261,15 +261,13 @@ int store_sync_end(struct store *store)
 		close(store->job.files[i]);
 	while ((source = LIST_FIRST(&store->in_sync))) {
 		LIST_REMOVE(source, syncing_entry);
-		if (!error) {
+		if (!error && source->pending) /* as each in this list has */
 			source->synced = source->pending->syncing;
-			if (!source->dirty)
-				drop_pending(source);
-			continue;
-		}
-		if (!source->dirty)
+		if (!error && !source->dirty)
+			drop_pending(source);
+		if (error && !source->dirty)
 			LIST_INSERT_HEAD(&store->dirty, source, dirty_entry);
-		source->dirty = true;
+		source->dirty |= error != 0;
 	}
 	if (error) {
 		take_back(store);
