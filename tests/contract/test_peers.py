@@ -135,6 +135,14 @@ def test_a_message_that_is_too_large_is_refused_by_its_length(room):
     peer.send(peer.batch(1, 1, size=64 << 20))
     assert peer.ended() == grpc.StatusCode.RESOURCE_EXHAUSTED
     room.said(r"\(sensor\.evil\): message larger than this side takes")
+    for size, taken in [((4 << 20) - 1000, True), ((4 << 20) + 1, False)]:
+        peer = room.evil()
+        assert peer.hello() == 0
+        peer.send(peer.batch(1, 1, size=size))
+        if taken:
+            peer.wait(lambda: peer.acked == 1)
+        else:
+            assert peer.ended() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert room.memory() - before < 24 << 10, "its bytes were not kept"
 
 
