@@ -346,7 +346,7 @@ void status_show_table(struct buffer *out, const struct status_rows *rows, bool 
 	}
 	add(out, "%s%zu epochs of %zu sensors: ", colour && difference ? "\033[31m" : "", rows->count, hosts);
 	if (difference)
-		add(out, "%" PRIu64 " are neither stored nor declared lost, or are told twice", difference);
+		add(out, "difference %" PRIu64 ": neither stored nor declared lost, or told twice", difference);
 	else
 		add(out, "what was seen is stored, waits, or is declared lost");
 	add(out, "%s\n", colour && difference ? "\033[0m" : "");
