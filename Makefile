@@ -142,7 +142,9 @@ $(B)/bin/bench-rules: $(B)/tests/bench/bench_rules.o $(SHARED_O) $(PROTO_O)
 $(B)/bin/bench-outbound: $(B)/tests/bench/bench_outbound.o $(SHARED_O) $(PROTO_O)
 $(B)/bin/bench-spool: $(B)/tests/bench/bench_spool.o $(B)/user/sensor/backlog.o $(B)/user/sensor/evict.o $(B)/user/sensor/spool.o \
 	$(patsubst %,$(B)/user/sensor/spool%.o,_format _load _read _room) $(SHARED_O) $(PROTO_O)
-bench: all $(foreach part,calls load read pipeline rules outbound spool,$(B)/bin/bench-$(part))
+# Sensors that are simulated; a test of the contract has them, too.
+$(B)/bin/bench-sensors: $(patsubst %,$(B)/tests/bench/%.o,bench_sensors sensors sensors_batch) $(SHARED_O) $(PROTO_O)
+bench: all $(foreach part,calls load read pipeline rules outbound spool sensors,$(B)/bin/bench-$(part))
 	tests/bench/calls.py
 	tests/bench/live.py
 	$(B)/bin/bench-pipeline
