@@ -247,3 +247,41 @@ Test(receive, full_disk_ends_the_stream_and_room_lets_it_go_on)
 	umount(room.folder);
 	rmdir(room.folder);
 }
+
+/* Far more waits for the disk than is kept in memory: all of it is handed on, once. */
+Test(receive, events_that_are_not_kept_are_read_from_the_store)
+{
+	enum { SENSORS = 12, BATCHES = 3, SIZE = 1200000 };
+	static struct room room;
+	static struct peer peers[SENSORS];
+	struct receiver_counters counters;
+
+	open_room(&room);
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < SENSORS; i++) {
+			uint8_t own[EVENT_EPOCH_SIZE] = {0xe1, (uint8_t)i, (uint8_t)round};
+
+			connect_sensor(&room, &peers[i]);
+			say_hello(&peers[i], host_id.data, own, sizeof(own));
+			for (uint64_t j = 1; j <= BATCHES; j++) {
+				struct buffer *bytes = make_batch(own, j, j, SIZE);
+
+				cr_assert_eq(grpc_call_send(peers[i].call, bytes->data, bytes->length), 0);
+				wire_bytes_free(bytes);
+			}
+		}
+		for (int i = 0; i < SENSORS; i++) {
+			until(&room, peers[i].acked == BATCHES);
+			grpc_client_close(peers[i].client);
+		}
+		cr_assert_eq(room.count, (uint64_t)(round + 1) * SENSORS * BATCHES);
+		for (int i = 0, seen[4] = {0}; i < SENSORS * BATCHES; i++)
+			cr_assert_leq(++seen[room.stored[2 * i] - '0'], SENSORS);
+		room.stored[0] = '\0';
+		receiver_counters(room.receiver, &counters);
+		if (counters.not_kept > 0)
+			break;
+	}
+	cr_assert_gt(counters.not_kept, 0, "it was never too much");
+	close_room(&room);
+}

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/utf8.h"
@@ -16,9 +17,22 @@
 
 static void batch_free(struct batch *batch)
 {
+	if (batch->kept)
+		batch->session->receiver->kept_bytes -= batch->message_bytes;
 	wire_free(&batch->events);
 	session_release(batch->session);
 	free(batch);
+}
+
+/* Are its events, as long as they wait for the disk, a small part of the memory? */
+static void keep_events(struct receiver *receiver, struct batch *batch)
+{
+	batch->kept = receiver->kept_bytes + batch->message_bytes <= KEPT_MAX;
+	if (batch->kept)
+		receiver->kept_bytes += batch->message_bytes;
+	else
+		wire_free(&batch->events);
+	receiver->counters.not_kept += !batch->kept;
 }
 
 void receiver_queue(struct session *session, struct batch *batch)
@@ -26,6 +40,8 @@ void receiver_queue(struct session *session, struct batch *batch)
 	struct receiver *receiver = session->receiver;
 
 	batch->session = session;
+	if (batch->is_new)
+		keep_events(receiver, batch);
 	batch->after = store_appended_count(receiver->options.store);
 	session->references++;
 	session->batches++;
@@ -169,6 +185,82 @@ static void finish_batch(struct receiver *receiver, bool stored)
 	batch_free(batch);
 }
 
+static void hand_on(struct receiver *receiver, const struct batch *batch, const struct wire_events *events)
+{
+	const struct received received = {events, batch->first, batch->end};
+
+	receiver->options.on_stored(receiver->options.context, &received);
+}
+
+static void say_not_handed_on(const struct batch *batch, const char *why)
+{
+	log_limited("sensor %s: a batch is stored and cannot be handed on: %s", batch->session->name, why);
+}
+
+/* The next one that is new and synced, from this one on; NULL: none. */
+static struct batch *next_new(const struct receiver *receiver, struct batch *batch)
+{
+	while (batch && !batch->is_new)
+		batch = STAILQ_NEXT(batch, entry);
+	return batch && batch->after <= store_synced_count(receiver->options.store) ? batch : NULL;
+}
+
+struct reading {
+	struct receiver *receiver;
+	struct batch *batch; /* the next frame's; new ones stand in the store as they stand in the queue */
+};
+
+static bool hand_on_frame(void *context, const struct segment_frame *frame, struct store_position end)
+{
+	struct reading *reading = context;
+	char why[WIRE_WHY_SIZE] = "";
+	struct wire_events events;
+
+	if (end.segment != reading->batch->end.segment || end.offset != reading->batch->end.offset)
+		return false; /* its own cannot be read any more */
+	if (wire_read(&events, frame->batch.data, frame->batch.length, why) == 0) {
+		hand_on(reading->receiver, reading->batch, &events);
+		wire_free(&events);
+	} else {
+		say_not_handed_on(reading->batch, why);
+	}
+	reading->receiver->at = reading->batch->end;
+	reading->batch = next_new(reading->receiver, STAILQ_NEXT(reading->batch, entry));
+	return reading->batch && !reading->batch->kept;
+}
+
+/* From this one on, as many as were not kept; the first new one behind them, or NULL. */
+static struct batch *hand_on_stored(struct receiver *receiver, struct batch *batch)
+{
+	struct reading reading = {receiver, batch};
+	const struct store_reader reader = {hand_on_frame, &reading};
+	struct store_position position = receiver->at;
+	int result = store_read(receiver->options.store, &position, &reader);
+
+	if (reading.batch == batch) { /* not even this one */
+		say_not_handed_on(batch, result < 0 ? strerror(-result) : "it is damaged");
+		receiver->at = batch->end;
+		reading.batch = next_new(receiver, STAILQ_NEXT(batch, entry));
+	}
+	return reading.batch;
+}
+
+/* All that are new and synced, in their order. */
+static void hand_on_synced(struct receiver *receiver)
+{
+	struct batch *batch = next_new(receiver, STAILQ_FIRST(&receiver->batches));
+
+	while (batch) {
+		if (!batch->kept) {
+			batch = hand_on_stored(receiver, batch);
+			continue;
+		}
+		hand_on(receiver, batch, &batch->events);
+		receiver->at = batch->end;
+		batch = next_new(receiver, STAILQ_NEXT(batch, entry));
+	}
+}
+
 /* What is synced is handed on first, and acknowledged then: whoever saw the acknowledgement finds it in the outputs. */
 static void finish_synced(struct receiver *receiver)
 {
@@ -177,12 +269,9 @@ static void finish_synced(struct receiver *receiver)
 	struct batch *batch;
 	size_t count = 0;
 
+	hand_on_synced(receiver);
 	for (batch = STAILQ_FIRST(&receiver->batches); batch && batch->after <= synced;
 		batch = STAILQ_NEXT(batch, entry)) {
-		const struct received received = {&batch->events, batch->first, batch->end};
-
-		if (batch->is_new)
-			options->on_stored(options->context, &received);
 		batch->session->ack_due = true;
 		count++;
 	}
@@ -327,6 +416,7 @@ int receiver_open(struct receiver **out, const struct receiver_options *options)
 	if (!receiver)
 		return -ENOMEM;
 	receiver->options = *options;
+	receiver->at = store_end(options->store);
 	table_init(&receiver->sessions);
 	STAILQ_INIT(&receiver->batches);
 	if (wire_batch_open(&receiver->own) < 0) {

@@ -10,7 +10,14 @@
 
 struct event;
 
-enum { ACKS_QUEUED_MAX = 16 << 10 }; /* bytes: a sensor that does not read gets one acknowledgement for many */
+enum {
+	ACKS_QUEUED_MAX = 16 << 10, /* bytes: a sensor that does not read gets one acknowledgement for many */
+	/*
+	 * Bytes of messages on their way to the disk whose events are kept for those that want them then. In memory events are
+	 * ten times as much, and each of thousands of sensors has a window: beyond this they are read from the store.
+	 */
+	KEPT_MAX = 8 << 20,
+};
 
 /* One call. It outlives its stream while batches of it are being synced. */
 struct session {
@@ -37,6 +44,7 @@ struct batch {
 	size_t message_bytes; /* to give back to the flow; 0: it is our own, of a gap */
 	uint64_t after;       /* done once so many frames are synced */
 	bool is_new;          /* false: a duplicate, of one that may still be on its way to the disk; no events then */
+	bool kept;            /* of a new one: its events are here; else they are only in the store */
 	struct wire_events events;
 	uint64_t first;
 	struct store_position end;
@@ -48,7 +56,9 @@ struct receiver {
 	struct event *sync_due, *synced;
 	struct table sessions; /* by epoch and host */
 	struct batches batches;
-	struct wire_batch *own; /* empty but while a gap is told */
+	size_t kept_bytes;        /* of the messages of those that are kept */
+	struct store_position at; /* behind what was handed on */
+	struct wire_batch *own;   /* empty but while a gap is told */
 	struct receiver_counters counters;
 };
 
