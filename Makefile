@@ -152,6 +152,7 @@ bench: all $(foreach part,calls load read pipeline rules outbound spool sensors,
 	$(B)/bin/bench-outbound
 	$(B)/bin/bench-spool
 	tests/bench/memory.py
+	tests/bench/crowd.py
 
 # The sensor's own allocations are counted, and its batches acknowledged, by the bench.
 $(B)/bin/bench-pipeline: $(B)/tests/bench/bench_pipeline.o $(SENSOR_O) $(SHARED_O) $(PROTO_O)

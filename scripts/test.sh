@@ -181,7 +181,10 @@ for suite in $suites; do
 	unit) criterion unit 600 ;;
 	kernel) criterion kernel 900 -j1 ;;
 	container) pytest container 1200 ;;
-	contract) pytest contract 900 ;;
+	contract)
+		built "$build/bin/bench-sensors" # or the tests that need it fail
+		pytest contract 900
+		;;
 	p2p) pytest p2p 1200 ;;
 	interop | fuzz | house | guests | runtimes | cluster) $suite ;;
 	esac
