@@ -144,7 +144,8 @@ $(B)/bin/bench-spool: $(B)/tests/bench/bench_spool.o $(B)/user/sensor/backlog.o 
 	$(patsubst %,$(B)/user/sensor/spool%.o,_format _load _read _room) $(SHARED_O) $(PROTO_O)
 # Sensors that are simulated; a test of the contract has them, too.
 $(B)/bin/bench-sensors: $(patsubst %,$(B)/tests/bench/%.o,bench_sensors sensors sensors_batch) $(SHARED_O) $(PROTO_O)
-bench: all $(foreach part,calls load read pipeline rules outbound spool sensors,$(B)/bin/bench-$(part))
+$(B)/bin/bench-wire: $(B)/tests/bench/bench_wire.o $(B)/user/collector/segment.o $(SHARED_O) $(PROTO_O)
+bench: all $(foreach part,calls load read pipeline rules outbound spool sensors wire,$(B)/bin/bench-$(part))
 	tests/bench/calls.py
 	tests/bench/live.py
 	$(B)/bin/bench-pipeline
@@ -152,6 +153,7 @@ bench: all $(foreach part,calls load read pipeline rules outbound spool sensors,
 	$(B)/bin/bench-outbound
 	$(B)/bin/bench-spool
 	tests/bench/memory.py
+	tests/bench/wire.py
 	tests/bench/crowd.py
 
 # The sensor's own allocations are counted, and its batches acknowledged, by the bench.
