@@ -157,3 +157,36 @@ Test(grpc_limits, a_client_that_is_told_to_calm_down_does)
 	unlink(address.sun_path);
 	world_close(&world);
 }
+
+/* A connection without a call is nobody's business: others' servers count pings on it. */
+Test(grpc_limits, a_client_without_a_call_does_not_ask)
+{
+	struct grpc_client_options options = world_client_options(&world);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), fd;
+	uint8_t bytes[4096];
+	ssize_t length;
+
+	world_serve(&world, "unix", NULL);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/other", world.folder);
+	cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	cr_assert_eq(listen(listener, 1), 0);
+	world.address = test_address(address.sun_path);
+	options.keepalive_ms = 30;
+	world_connect(&world, &options);
+	fd = take_client(listener);
+	world_until(&world, world.up == 1);
+	world_for(&world, 300);
+	length = raw_receive(fd, bytes, sizeof(bytes));
+	cr_assert_gt(length, 24);
+	cr_expect_eq(count_pings(bytes, (size_t)length, strlen(RAW_PREFACE)), 0);
+	world_call(&world, "/t.T/Slow");
+	world_for(&world, 200);
+	length = raw_receive(fd, bytes, sizeof(bytes));
+	cr_assert_gt(length, 9);
+	cr_expect_eq(count_pings(bytes, (size_t)length, 0), 1, "with one it does");
+	close(fd);
+	close(listener);
+	unlink(address.sun_path);
+	world_close(&world);
+}

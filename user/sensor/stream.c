@@ -170,10 +170,11 @@ static void fail(struct stream *stream, const char *why)
 	} else {
 		say_down(stream, why);
 		stream->address = (stream->address + 1) % stream->address_count;
-		stream->retry_ms = stream->retry_ms < RETRY_MAX_MS / 2 ? 2 * stream->retry_ms : RETRY_MAX_MS;
 	}
-	stream->orderly = false;
 	try_again(stream);
+	if (!stream->orderly) /* the next one waits twice as long */
+		stream->retry_ms = stream->retry_ms < RETRY_MAX_MS / 2 ? 2 * stream->retry_ms : RETRY_MAX_MS;
+	stream->orderly = false;
 }
 
 static void note_acknowledged(struct stream *stream, uint64_t sequence)
