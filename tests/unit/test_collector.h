@@ -35,7 +35,8 @@ struct room {
 	enum grpc_status (*admit)(void *context, const struct grpc_stream *stream, char *why, size_t why_size);
 	struct access access;
 	char folder[64];
-	char stored[4096]; /* the sequences that were handed on */
+	void (*step)(void); /* called at each step on the way of what was stored; may be NULL */
+	char stored[4096];  /* the sequences that were handed on */
 	uint64_t count;
 };
 
@@ -55,6 +56,8 @@ static inline void on_stored(void *context, const struct received *received)
 {
 	struct room *room = context;
 
+	if (room->step)
+		room->step();
 	for (size_t i = 0; i < received->events->count; i++) {
 		uint64_t sequence = received->events->events[i].sequence;
 		size_t used = strlen(room->stored);
@@ -69,7 +72,10 @@ static inline void on_stored(void *context, const struct received *received)
 
 static inline void on_synced(void *context)
 {
-	(void)context;
+	struct room *room = context;
+
+	if (room->step)
+		room->step();
 }
 
 /* --- turning ---------------------------------------------------------------------------------------------------------- */
