@@ -299,6 +299,7 @@ static bool has_frame(const uint8_t *bytes, size_t length, uint8_t type, uint8_t
 Test(grpc_connection, server_asks_a_silent_peer_and_gives_it_up)
 {
 	struct grpc_server_options options = world_server_options(&world);
+	struct grpc_server_counters counters;
 	uint8_t bytes[65536];
 	ssize_t length;
 	int fd;
@@ -326,6 +327,8 @@ Test(grpc_connection, server_asks_a_silent_peer_and_gives_it_up)
 	cr_expect_str_eq(world.served.reason, "the peer does not answer");
 	cr_expect_str_eq(world.trouble + strcspn(world.trouble, " "), " the peer does not answer");
 	world_until(&world, raw_is_closed(fd));
+	grpc_server_counters(world.server, &counters);
+	cr_expect_eq(counters.connections_timed_out, 1);
 	close(fd);
 	world_close(&world);
 }

@@ -65,6 +65,44 @@ Test(grpc_limits, a_message_that_waits_for_our_window_has_its_time)
 	world_close(&world);
 }
 
+/* Each is one in a counter, is said with its name, and ends alone: the call beside it goes on. */
+Test(grpc_limits, what_is_no_http_ends_its_own_connection)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+	} said[] = {
+		{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 26},
+		{RAW_PREFACE "\xff\xff\xff\4\0\0\0\0\0", 33},               /* a frame of 16 MiB */
+		{RAW_PREFACE "\0\0\4\0\0\0\0\0\0abcd", 37},                 /* DATA of no stream */
+		{RAW_PREFACE "\0\0\0\4\0\0\0\0\0\0\0\4\3\0\0\0\1abcd", 46}, /* RST_STREAM of one that never was */
+		{RAW_PREFACE "\0\0\0\4\0\0\0\0\0\0\0\4\1\4\0\0\0\1\xff\xff\xff\xff", 46}, /* no HPACK */
+	};
+	struct grpc_server_counters counters;
+	int beside, fd;
+
+	world_serve(&world, "unix", NULL);
+	beside = raw_connect(&world);
+	raw_hello(beside);
+	raw_headers(beside, 1, 0, RAW_REQUEST("/t.T/Sink"));
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		world.trouble[0] = '\0';
+		fd = raw_connect(&world);
+		raw_send(fd, said[i].bytes, said[i].length);
+		world_until(&world, raw_is_closed(fd));
+		close(fd);
+		cr_expect(world.trouble[0], "%zu is said", i);
+		grpc_server_counters(world.server, &counters);
+		cr_expect_eq(
+			counters.protocol_errors, i + 1, "%zu: %llu", i, (unsigned long long)counters.protocol_errors);
+		raw_frame(beside, RAW_DATA, 0, 1, "\0\0\0\0\1m", 6);
+		world_until(&world, world.served.messages == i + 1);
+	}
+	close(beside);
+	world_until(&world, world.served.closed == 1);
+	world_close(&world);
+}
+
 /* However many come at once: between each few of them everybody else gets a turn. */
 Test(grpc_limits, a_crowd_is_let_in_a_few_at_a_time)
 {

@@ -5,6 +5,13 @@
 
 #include "test_collector.h"
 
+#define assert_counted(room, counter, expected)                                                                        \
+	do {                                                                                                           \
+		struct receiver_counters counters_;                                                                    \
+		receiver_counters((room)->receiver, &counters_);                                                       \
+		cr_assert_eq(counters_.counter, expected, #counter ": %d", (int)counters_.counter);                    \
+	} while (0)
+
 Test(receive, batches_are_stored_as_they_came_and_acknowledged)
 {
 	struct buffer *bytes = make_batch(epoch, 1, 3, 10);
@@ -58,6 +65,7 @@ Test(receive, duplicates_are_acknowledged_and_handed_on_once)
 	send_batch(&again, 9, 9);
 	until(&room, again.acked == 9);
 	cr_assert_str_eq(room.stored, "1 2 3 4 5 6 7 8 9 ");
+	assert_counted(&room, batches_again, 3);
 	grpc_client_close(again.client);
 	close_room(&room);
 }
@@ -112,6 +120,7 @@ Test(receive, hello_comes_first_and_names_a_sensor)
 	open_sensor(&room, &sensor);
 	say_hello(&sensor, "node-1", epoch, sizeof(epoch));
 	assert_refused(&room, &sensor, GRPC_INVALID_ARGUMENT, "second");
+	assert_counted(&room, messages_refused, 7);
 	cr_assert_eq(room.count, 0);
 	close_room(&room);
 }
@@ -133,6 +142,7 @@ Test(receive, wrong_epoch_or_bytes_end_the_stream_and_store_nothing)
 	open_sensor(&room, &sensor);
 	cr_assert_eq(grpc_call_send(sensor.call, bytes->data, bytes->length), 0);
 	assert_refused(&room, &sensor, GRPC_INVALID_ARGUMENT, "batch");
+	assert_counted(&room, messages_refused, 2);
 	wire_bytes_free(bytes);
 	open_sensor(&room, &sensor);
 	cr_assert_eq(sensor.stored, 0);
