@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -22,20 +21,11 @@
 #include "sensor/hierarchy.h"
 #include "sensor/loader_flow.h"
 #include "sensor/loader_object.h"
+#include "sensor/loader_ring.h"
 
 enum {
 	BULK_CALL_BYTES = 256 * 1024, /* as BULK_WAKE_BYTES of bpf/ring.h */
 	LIST_READ_BYTES = 128 * 1024,
-};
-
-/* A ring as its reader sees it: libbpf 1.1 does not tell how much it holds, its two positions do. */
-struct ring {
-	struct ring_buffer *reader;
-	_Atomic unsigned long *consumed, *produced; /* bytes ever; mapped, a page each */
-	loader_callback *callback;
-	void *context;
-	size_t left; /* records that may still be given in this loader_read */
-	bool reading;
 };
 
 struct loader {
@@ -52,59 +42,10 @@ struct loader {
 
 /* --- rings --------------------------------------------------------------------------------------------------------- */
 
-static int give_record(void *context, void *bytes, size_t size)
-{
-	struct ring *ring = context;
-	int result = ring->callback(ring->context, bytes, size);
-
-	return --ring->left == 0 || result < 0 ? -ECANCELED : 0;
-}
-
-static int ring_open(struct ring *ring, int fd)
-{
-	long page = sysconf(_SC_PAGESIZE);
-	void *consumed = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, 0);
-	void *produced = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, page);
-
-	ring->consumed = consumed == MAP_FAILED ? NULL : consumed;
-	ring->produced = produced == MAP_FAILED ? NULL : produced;
-	if (!ring->consumed || !ring->produced)
-		return -errno;
-	ring->reader = ring_buffer__new(fd, give_record, ring, NULL);
-	return ring->reader ? 0 : -errno;
-}
-
-static void ring_close(struct ring *ring)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	ring_buffer__free(ring->reader);
-	if (ring->consumed)
-		munmap(ring->consumed, page);
-	if (ring->produced)
-		munmap(ring->produced, page);
-	*ring = (struct ring){0};
-}
-
-static size_t ring_holds(const struct ring *ring)
-{
-	return atomic_load(ring->produced) - atomic_load(ring->consumed);
-}
-
 size_t loader_read(
 	struct loader *loader, enum kernel_ring which, loader_callback *callback, void *context, size_t limit)
 {
-	struct ring *ring = &loader->rings[which];
-
-	if (ring->reading || limit == 0)
-		return 0;
-	ring->callback = callback;
-	ring->context = context;
-	ring->left = limit;
-	ring->reading = true;
-	(void)ring_buffer__consume(ring->reader);
-	ring->reading = false;
-	return limit - ring->left;
+	return ring_read(&loader->rings[which], callback, context, limit);
 }
 
 bool loader_is_crowded(const struct loader *loader)
