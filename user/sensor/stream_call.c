@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One collector after another: connections, calls, hello and acknowledgements. */
+#include "sensor/stream_inside.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "taffrail/v1/stream.pb-c.h"
+
+enum {
+	RETRY_MAX_MS = 5000,
+	ANSWER_MS = 20000, /* so long a collector has for its hello, connecting included */
+};
+
+/* --- the call ---------------------------------------------------------------------------------------------------------- */
+
+/* Once, until a collector has answered again. */
+static void say_down(struct stream *stream, const char *why)
+{
+	if (!stream->said_down)
+		log_warning("collector %s: %s: events wait here until it answers", stream->name, why);
+	stream->said_down = true;
+}
+
+/* After a while, at random between half of it and all, so that sensors do not come back all at once. */
+static void try_again(struct stream *stream)
+{
+	unsigned random, ms;
+
+	if (stream->retrying)
+		return;
+	evutil_secure_rng_get_bytes(&random, sizeof(random));
+	ms = stream->retry_ms / 2 + random % (stream->retry_ms / 2 + 1);
+
+	const struct timeval delay = {ms / 1000, (long)(ms % 1000) * 1000};
+
+	stream->retrying = event_add(stream->retry_event, &delay) == 0;
+}
+
+/* This collector does not do: on to the next one of the list. */
+void stream_fail(struct stream *stream, const char *why)
+{
+	window_answer(&stream->window, false);
+	if (stream->call)
+		grpc_call_cancel(stream->call);
+	stream->call = NULL;
+	stream->greeted = false;
+	event_del(stream->answer_event);
+	if (stream->retrying)
+		return;
+	if (stream->orderly) {
+		stream->retry_ms = STREAM_RETRY_MIN_MS;
+	} else {
+		say_down(stream, why);
+		stream->address = (stream->address + 1) % stream->address_count;
+	}
+	try_again(stream);
+	if (!stream->orderly) /* the next one waits twice as long */
+		stream->retry_ms = stream->retry_ms < RETRY_MAX_MS / 2 ? 2 * stream->retry_ms : RETRY_MAX_MS;
+	stream->orderly = false;
+}
+
+static void note_acknowledged(struct stream *stream, uint64_t sequence)
+{
+	backlog_acknowledge(stream->backlog, sequence);
+	/* The next epoch wants a hello of its own: a call of its own. */
+	if (backlog_turn(stream->backlog)) {
+		stream->greeted = false;
+		stream->orderly = true;
+		grpc_call_half_close(stream->call);
+	}
+	if (backlog_host(stream->backlog) == stream->host) {
+		window_acknowledge(&stream->window, backlog_acknowledged(stream->backlog), clock_boottime_ns());
+		window_answer(&stream->window, stream->greeted);
+		atomic_store(&stream->acknowledged, backlog_acknowledged(stream->backlog));
+		atomic_store(&stream->former, false);
+	}
+}
+
+static void take_hello(struct stream *stream, uint64_t stored)
+{
+	if (stream->said_down || stream->retry_ms != STREAM_RETRY_MIN_MS || !atomic_load(&stream->former))
+		log_info("streaming to %s", stream->name);
+	event_del(stream->answer_event);
+	stream->said_down = false;
+	stream->retry_ms = STREAM_RETRY_MIN_MS;
+	stream->greeted = true;
+	backlog_rewind(stream->backlog, stored);
+	note_acknowledged(stream, stored);
+	stream_send_batches(stream);
+}
+
+static void on_message(void *context, struct grpc_call *call, const uint8_t *bytes, size_t length)
+{
+	struct stream *stream = context;
+	Taffrail__V1__Down *down = taffrail__v1__down__unpack(NULL, length, bytes);
+
+	(void)call;
+	if (!down) {
+		log_limited("collector %s: a message cannot be read", stream->name);
+		stream_fail(stream, "a message cannot be read");
+		return;
+	}
+	if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_HELLO && !stream->greeted && !stream->orderly)
+		take_hello(stream, down->hello->stored);
+	else if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_ACK && stream->greeted)
+		note_acknowledged(stream, down->ack->sequence);
+	taffrail__v1__down__free_unpacked(down, NULL);
+	stream_send_batches(stream);
+	stream_call_for_more(stream);
+}
+
+static void on_writable(void *context, struct grpc_call *call)
+{
+	(void)call;
+	stream_send_batches(context);
+	stream_call_for_more(context);
+}
+
+static void open_call(struct stream *stream);
+
+static void on_done(void *context, struct grpc_call *call, enum grpc_status status, const char *message)
+{
+	struct stream *stream = context;
+
+	(void)call;
+	stream->call = NULL;
+	if (stream->orderly && status == GRPC_OK && grpc_client_is_up(stream->client)) {
+		stream->orderly = stream->greeted = false;
+		open_call(stream);
+		return;
+	}
+	stream_fail(stream, message);
+}
+
+static int send_hello(struct stream *stream)
+{
+	const struct event_host *host = backlog_host(stream->backlog);
+	Taffrail__V1__Up up = TAFFRAIL__V1__UP__INIT;
+	Taffrail__V1__UpHello hello = TAFFRAIL__V1__UP_HELLO__INIT;
+	Taffrail__V1__Host name = TAFFRAIL__V1__HOST__INIT;
+	uint8_t bytes[4096];
+
+	/* A host's names are texts of the host room or of the spool, which all end with a NUL. */
+	name.id = (char *)(uintptr_t)(host->id.length ? host->id.data : "");
+	name.name = (char *)(uintptr_t)(host->name.length ? host->name.data : "");
+	name.boot_id = (char *)(uintptr_t)(host->boot_id.length ? host->boot_id.data : "");
+	name.cluster = (char *)(uintptr_t)(host->cluster.length ? host->cluster.data : "");
+	hello.host = &name;
+	hello.epoch = (ProtobufCBinaryData){sizeof(host->epoch), (uint8_t *)(uintptr_t)host->epoch};
+	hello.version = (char *)(uintptr_t)TAFFRAIL_VERSION;
+	hello.acknowledged = backlog_acknowledged(stream->backlog);
+	up.message_case = TAFFRAIL__V1__UP__MESSAGE_HELLO;
+	up.hello = &hello;
+	if (taffrail__v1__up__get_packed_size(&up) > sizeof(bytes))
+		return -EMSGSIZE;
+	return grpc_call_send(stream->call, bytes, taffrail__v1__up__pack(&up, bytes));
+}
+
+static void open_call(struct stream *stream)
+{
+	const struct timeval answer = {ANSWER_MS / 1000, 0};
+	const struct grpc_call_options options = {
+		.context = stream,
+		.on_message = on_message,
+		.on_writable = on_writable,
+		.on_done = on_done,
+	};
+	int error = grpc_call_open(stream->client, "/taffrail.v1.Collector/Stream", &options, &stream->call);
+
+	if (error) {
+		stream->call = NULL;
+		stream_fail(stream, strerror(-error));
+		return;
+	}
+	event_add(stream->answer_event, &answer);
+	if (send_hello(stream) < 0)
+		stream_fail(stream, "the greeting cannot be sent (a name of this host is too long)");
+}
+
+/* --- the connection --------------------------------------------------------------------------------------------------- */
+
+static void on_up(void *context)
+{
+	open_call(context);
+}
+
+/* The collector wants another connection in this one's place: what is under way is acknowledged, then the call ends. */
+static void on_draining(void *context, const char *reason)
+{
+	struct stream *stream = context;
+
+	(void)reason;
+	if (!stream->call)
+		return;
+	stream->orderly = stream->greeted;
+	stream->greeted = false;
+	grpc_call_half_close(stream->call);
+}
+
+static void on_down(void *context, int error, const char *reason)
+{
+	(void)error;
+	stream_fail(context, reason);
+}
+
+void stream_on_no_answer(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	stream_fail(context, "it does not answer");
+}
+
+/* A new connection, to whichever collector is the next. */
+void stream_on_retry(evutil_socket_t fd, short what, void *context)
+{
+	struct stream *stream = context;
+	const struct timeval answer = {ANSWER_MS / 1000, 0};
+	const struct grpc_client_options options = {
+		.context = stream,
+		.on_up = on_up,
+		.on_draining = on_draining,
+		.on_down = on_down,
+		.user_agent = "taffrail-sensor/" TAFFRAIL_VERSION,
+		.tls = stream->trust.tls,
+		.tls_name = stream->trust.name,
+		.insecure = stream->trust.insecure,
+	};
+	int error;
+
+	(void)fd;
+	(void)what;
+	stream->retrying = false;
+	grpc_client_close(stream->client);
+	stream->client = NULL;
+	grpc_address_format(&stream->addresses[stream->address], stream->name, sizeof(stream->name));
+	error = grpc_client_open(stream->base, &stream->addresses[stream->address], &options, &stream->client);
+	if (error)
+		stream_fail(stream, strerror(-error));
+	else
+		event_add(stream->answer_event, &answer);
+}
