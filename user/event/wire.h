@@ -19,6 +19,18 @@
 
 struct wire_batch;
 
+/* What a sensor says of its epoch up to a batch; proto/taffrail/v1/stream.proto says what each number is. */
+struct wire_books {
+	uint64_t seen, settled, held, undeclared;
+	bool closed;
+};
+
+/* What events_lost of the stages ring-critical, ring-bulk, kernel and sensor count up to there. */
+static inline uint64_t wire_books_declared(const struct wire_books *books)
+{
+	return books->seen - books->settled - books->held - books->undeclared;
+}
+
 /* 0 or -ENOMEM. */
 int wire_batch_open(struct wire_batch **batch);
 
@@ -43,6 +55,9 @@ void wire_batch_take_back(struct wire_batch *batch, size_t size);
 
 /* So many of the batch's sequences have no event in it any more. */
 void wire_batch_taken_out(struct wire_batch *batch, uint64_t count);
+
+/* The batch carries these books. */
+void wire_batch_books(struct wire_batch *batch, const struct wire_books *books);
 
 /* What wire_batch_finish puts before the Batch itself: the tag and length of its Up. */
 enum { WIRE_UP_HEADER = 6 };
@@ -71,6 +86,8 @@ struct wire_events {
 	struct event_host host;
 	uint64_t first, last; /* sequences; no events: last = first - 1 */
 	uint64_t taken_out;   /* of them, that have no event any more */
+	bool has_books;
+	struct wire_books books;
 	size_t count;
 	struct event *events;
 	struct wire_arena *arena;

@@ -484,6 +484,10 @@ static int read_batch(struct reader *reader, struct wire_events *events, const T
 	events->first = batch->first;
 	events->last = batch->last;
 	events->taken_out = batch->taken_out;
+	events->has_books = batch->books != NULL;
+	if (batch->books)
+		events->books = (struct wire_books){batch->books->seen, batch->books->settled, batch->books->held,
+			batch->books->undeclared, batch->books->closed};
 	if (batch->first == 0 || batch->last > UINT64_MAX - 1 || batch->last + 1 < batch->first)
 		return refuse(reader, "sequences run from %llu to %llu", (unsigned long long)batch->first,
 			(unsigned long long)batch->last);

@@ -44,6 +44,8 @@ struct wire_batch {
 	size_t slot_count, used;
 	uint32_t generation;
 	uint64_t taken_out;
+	bool has_books;
+	struct wire_books books;
 	struct kept *kept;   /* KEPT of them, each at one of two places that its key's hash says; or NULL */
 	struct buffer parts; /* of a container's message, while it is packed */
 };
@@ -423,11 +425,18 @@ void wire_batch_taken_out(struct wire_batch *batch, uint64_t count)
 	batch->taken_out = count;
 }
 
+void wire_batch_books(struct wire_batch *batch, const struct wire_books *books)
+{
+	batch->has_books = true;
+	batch->books = *books;
+}
+
 /* The batch's own fields; protobuf lets them stand behind the records. */
-static void put_batch_fields(
-	struct buffer *bytes, const struct event_host *host, uint64_t first, uint64_t last, uint64_t taken_out)
+static void put_batch_fields(const struct wire_batch *from, struct buffer *bytes, const struct event_host *host,
+	uint64_t first, uint64_t last)
 {
 	Taffrail__V1__Batch batch = TAFFRAIL__V1__BATCH__INIT;
+	Taffrail__V1__Books books = TAFFRAIL__V1__BOOKS__INIT;
 	Taffrail__V1__Host message = TAFFRAIL__V1__HOST__INIT;
 	char room[2048];
 	struct wire_strings strings = {.room = room, .size = sizeof(room)};
@@ -441,7 +450,13 @@ static void put_batch_fields(
 	batch.epoch = bytes_at(host->epoch, sizeof(host->epoch));
 	batch.first = first;
 	batch.last = last;
-	batch.taken_out = taken_out;
+	batch.taken_out = from->taken_out;
+	books.seen = from->books.seen;
+	books.settled = from->books.settled;
+	books.held = from->books.held;
+	books.undeclared = from->books.undeclared;
+	books.closed = from->books.closed;
+	batch.books = from->has_books ? &books : NULL;
 	to = buffer_reserve(bytes, taffrail__v1__batch__get_packed_size(&batch));
 	if (to)
 		bytes->length += taffrail__v1__batch__pack(&batch, (uint8_t *)to);
@@ -452,8 +467,9 @@ struct buffer *wire_batch_finish(struct wire_batch *batch, const struct event_ho
 	struct buffer *bytes = batch->bytes, *next = new_bytes(bytes->length);
 	size_t size;
 
-	put_batch_fields(bytes, host, first, last, batch->taken_out);
+	put_batch_fields(batch, bytes, host, first, last);
 	batch->taken_out = 0;
+	batch->has_books = false;
 	forget_defined(batch);
 	if (!next || bytes->failed) { /* start anew in the same memory: what it held cannot be sent whole */
 		wire_bytes_free(next);

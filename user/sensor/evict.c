@@ -16,13 +16,15 @@ struct evict {
 	uint64_t gone_last;   /* the last sequence that is taken out */
 	bool told;            /* the record is in the batch */
 	struct event_lost lost;
+	bool has_books; /* of the last batch that had any */
+	struct wire_books books;
 };
 
 static void start_anew(struct evict *evict)
 {
 	evict->first = 1;
 	evict->last = evict->kept = evict->gone_last = 0;
-	evict->told = false;
+	evict->told = evict->has_books = false;
 	evict->lost = (struct event_lost){.stage = stage, .cpu = -1};
 }
 
@@ -174,6 +176,9 @@ int evict_add(struct evict *evict, struct text up, uint64_t first, uint64_t last
 		extend(evict, first, last);
 		evict->gone_last = gone_last;
 		split(evict, &events, class);
+		evict->has_books |= events.has_books;
+		if (events.has_books)
+			evict->books = events.books;
 	}
 	wire_free(&events);
 	return gone > 0;
@@ -201,6 +206,8 @@ struct buffer *evict_finish(struct evict *evict, const struct event_host *host)
 	if (!evict->told)
 		tell(evict);
 	wire_batch_taken_out(evict->batch, evict->last - evict->first + 1 - evict->kept - 1);
+	if (evict->has_books)
+		wire_batch_books(evict->batch, &evict->books);
 	up = wire_batch_finish(evict->batch, host, evict->first, evict->last);
 	start_anew(evict);
 	return up;

@@ -3,7 +3,7 @@
  * What is taken out of batches that wait and find no room: bulk first, at last everything but what the sensor says of
  * itself. In its place comes one record, events_lost of stage "spool", which says exactly how many, of which kinds, from
  * which to which number, and when. It takes the number of the last of them and counts itself with them, so that of the
- * numbers of a batch each is an event's or within a count, once.
+ * numbers of a batch each is an event's or within a count, once. The sensor's books of the last of them stay.
  */
 #ifndef TAFFRAIL_SENSOR_EVICT_H
 #define TAFFRAIL_SENSOR_EVICT_H
