@@ -9,10 +9,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/membarrier.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -21,6 +23,7 @@
 #include "sensor/loader_flow.h"
 #include "sensor/loader_list.h"
 #include "sensor/loader_object.h"
+#include "sensor/loader_pin.h"
 #include "sensor/loader_ring.h"
 
 enum {
@@ -32,6 +35,8 @@ struct loader {
 	struct taffrail_bpf *skeleton; /* the object's */
 	struct ring rings[KERNEL_RINGS];
 	struct attach *attach;
+	struct pins *pins; /* NULL: nothing is pinned */
+	void *ledger;
 	bool canary;                       /* between expect and leave */
 	__u32 sensor_tgid;                 /* as the programs know this process */
 	uint64_t sweep_ns, sweep_every_ns; /* when idle flows are looked for next */
@@ -401,6 +406,64 @@ static int set_prefixes(struct loader *loader, const struct loader_options *opti
 	return error;
 }
 
+/* --- pins ----------------------------------------------------------------------------------------------------------- */
+
+static int pin_all(struct loader *loader, const struct loader_pins *options, char *why, size_t why_size)
+{
+	const struct taffrail_bpf *skeleton = loader->skeleton;
+	const struct bpf_map *maps[PINS] = {
+		[PIN_CRITICAL] = skeleton->maps.critical,
+		[PIN_BULK] = skeleton->maps.bulk,
+		[PIN_COUNTERS] = skeleton->maps.counters,
+		[PIN_SHARED] = skeleton->maps.bss,
+	};
+	char page[PIN_LEDGER_BYTES];
+	int error = options->page(options->context, page, loader_lanes(loader),
+		(uint32_t)((const char *)&skeleton->bss->repeats - (const char *)skeleton->bss));
+
+	for (int pin = 0; pin < PIN_LEDGER && !error; pin++)
+		error = pins_put(loader->pins, (enum pin)pin, bpf_map__fd(maps[pin]));
+	/* It says that all is there. */
+	if (!error && !(loader->ledger = pins_ledger(loader->pins, page)))
+		error = -errno;
+	if (error)
+		snprintf(why, why_size, "%s: %s", options->path, strerror(-error));
+	return error;
+}
+
+/* Without it the sensor works as well. */
+static void pin(struct loader *loader, const struct loader_pins *options)
+{
+	char why[512];
+	int error = options->path ? pins_open(&loader->pins, options->path, options->name, why, sizeof(why)) : 0;
+
+	if (!error && loader->pins)
+		error = pin_all(loader, options, why, sizeof(why));
+	if (!error)
+		return;
+	log_warning("%s: should this sensor be killed, what it loses cannot be told", why);
+	loader_unpin(loader, true);
+}
+
+void *loader_ledger(const struct loader *loader)
+{
+	return loader->ledger;
+}
+
+void loader_unpin(struct loader *loader, bool all)
+{
+	if (!loader->pins)
+		return;
+	if (!all) {
+		pins_drop_rings(loader->pins);
+		return;
+	}
+	pins_drop(loader->pins);
+	pins_close(loader->pins);
+	loader->pins = NULL;
+	loader->ledger = NULL;
+}
+
 enum loader_mode loader_mode(const char *word)
 {
 	if (word && strcmp(word, "function") == 0)
@@ -443,6 +506,8 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	if (!error)
 		error = loader_flow_tick(loader->skeleton, clock_boottime_ns(), false);
 	if (!error)
+		pin(loader, &options->pins);
+	if (!error)
 		error = attach_all(loader->attach, loader->skeleton->obj, loader->cgroup_fd,
 			&loader->skeleton->bss->syscall_spares, why, why_size);
 	if (!error)
@@ -450,6 +515,7 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 	if (!error && loader_iterate(loader->skeleton->progs.network_list, -1) < 0)
 		log_warning("connections that are open already cannot be listed: their ends will not be told");
 	if (error) {
+		loader_unpin(loader, true);
 		loader_close(loader);
 		return error;
 	}
@@ -462,6 +528,8 @@ int loader_open(struct loader **out, const struct loader_options *options, char 
 void loader_detach(struct loader *loader)
 {
 	attach_end(loader->attach);
+	/* A program that had begun is at its end when this returns: it runs within RCU. */
+	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
 void loader_close(struct loader *loader)
@@ -476,5 +544,6 @@ void loader_close(struct loader *loader)
 	if (loader->cgroup_fd >= 0)
 		close(loader->cgroup_fd);
 	object_close(&loader->object);
+	pins_close(loader->pins);
 	free(loader);
 }

@@ -38,6 +38,14 @@ struct loader_flow_options {
 	size_t range_count;
 };
 
+/* What is to outlive kill -9 (loader_pin.h). */
+struct loader_pins {
+	const char *path, *name; /* as pins_open takes them; path NULL: nothing */
+	/* Writes the ledger's page, of PIN_LEDGER_BYTES. `repeats_at`: where the kernel_repeats stand in what is shared. 0 or -errno. */
+	int (*page)(void *context, void *page, uint32_t lanes, uint32_t repeats_at);
+	void *context;
+};
+
 struct loader_options {
 	bool host;        /* also tasks outside containers */
 	bool environment; /* exec records carry the environment */
@@ -50,6 +58,7 @@ struct loader_options {
 	size_t prefix_count;
 	uint64_t calls; /* as loader_want takes them */
 	struct loader_flow_options flows;
+	struct loader_pins pins;
 	const char
 		*host_root; /* where the host's file system is mounted, with its cgroups; NULL or "": / (hierarchy.h) */
 };
@@ -164,7 +173,13 @@ bool loader_true(struct loader *loader);
 /* Calls `each` once for each hook that somebody has detached since the last call. Returns how many. */
 size_t loader_gone(struct loader *loader, void (*each)(void *context, const struct loader_hook *hook), void *context);
 
-/* No record comes any more; what the rings hold can still be read. */
+/* The ledger's page, which others see as it is written, until loader_close. NULL: nothing is pinned, as was said. */
+void *loader_ledger(const struct loader *loader);
+
+/* What is pinned goes: the rings, or all of it. What stays is the next life's. */
+void loader_unpin(struct loader *loader, bool all);
+
+/* No record comes any more, from no CPU; what the rings hold can still be read. */
 void loader_detach(struct loader *loader);
 
 /* NULL is allowed. */
