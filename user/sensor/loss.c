@@ -27,6 +27,7 @@ struct lane {
 struct loss {
 	unsigned int cpus, lanes_per_cpu;
 	uint64_t total[KERNEL_RINGS];
+	uint64_t known, undeclared, late;
 	struct kernel_counters *declared;  /* per lane: the counters at the last declaration */
 	struct lane lanes[][KERNEL_RINGS]; /* the first of each CPU, then the second, … */
 };
@@ -87,29 +88,45 @@ static bool close_gap(struct lane *lane, uint64_t sequence)
 	return false;
 }
 
-void loss_seen(struct loss *loss, const struct kernel_header *header)
+/* All numbers up to this one were given out. */
+static void reach(struct loss *loss, struct lane *lane, uint64_t sequence, uint64_t time_ns)
+{
+	loss->known += sequence - lane->last;
+	lane->last = sequence;
+	lane->last_ns = time_ns;
+}
+
+/* Those before it, and behind the last, have not come. */
+static void miss(struct loss *loss, struct lane *lane, enum kernel_ring ring, uint64_t end, uint64_t end_ns)
+{
+	add_gap(lane, lane->last + 1, end - 1, end_ns);
+	loss->total[ring] += end - lane->last - 1;
+	loss->undeclared += end - lane->last - 1;
+}
+
+bool loss_seen(struct loss *loss, const struct kernel_header *header)
 {
 	unsigned int cpu = header->cpu & ((1u << KERNEL_LANE_SHIFT) - 1), of = header->cpu >> KERNEL_LANE_SHIFT;
 
 	if (cpu >= loss->cpus || of >= loss->lanes_per_cpu)
-		return;
+		return false;
 
 	struct lane *lane = &loss->lanes[of * loss->cpus + cpu][header->ring];
 
-	if (header->sequence == lane->last + 1) {
-		lane->last = header->sequence;
-		lane->last_ns = header->time_ns;
-		return;
-	}
 	if (header->sequence <= lane->last) {
-		if (close_gap(lane, header->sequence))
+		if (close_gap(lane, header->sequence)) {
 			loss->total[header->ring]--;
-		return;
+			loss->undeclared--;
+		} else {
+			loss->known++;
+			loss->late++;
+		}
+		return true;
 	}
-	add_gap(lane, lane->last + 1, header->sequence - 1, header->time_ns);
-	loss->total[header->ring] += header->sequence - lane->last - 1;
-	lane->last = header->sequence;
-	lane->last_ns = header->time_ns;
+	if (header->sequence > lane->last + 1)
+		miss(loss, lane, header->ring, header->sequence, header->time_ns);
+	reach(loss, lane, header->sequence, header->time_ns);
+	return true;
 }
 
 /* Which kinds the kernel counted as lost on this CPU and ring since the last declaration. */
@@ -129,7 +146,7 @@ static uint64_t lost_kinds(struct kernel_counters *declared, const struct kernel
 }
 
 /* Takes the gaps that have stood long enough out of the lane, and sums them up. */
-static void take_gaps(struct lane *lane, uint64_t now_ns, bool final, struct event_lost *lost)
+static void take_gaps(struct loss *loss, struct lane *lane, uint64_t now_ns, bool final, struct event_lost *lost)
 {
 	size_t kept = 0;
 
@@ -149,13 +166,14 @@ static void take_gaps(struct lane *lane, uint64_t now_ns, bool final, struct eve
 		if (gap->end_ns > lost->end_ns)
 			lost->end_ns = gap->end_ns;
 		lost->count += gap->count;
+		loss->undeclared -= gap->count;
 	}
 	lane->gap_count = kept;
 }
 
 /* Repeats of opens whose own record was lost: they have no numbers of their own. */
-static void take_repeats(
-	struct kernel_counters *declared, const struct kernel_counters *now, uint64_t now_ns, struct event_lost *lost)
+static void take_repeats(struct loss *loss, struct kernel_counters *declared, const struct kernel_counters *now,
+	uint64_t now_ns, struct event_lost *lost)
 {
 	uint64_t repeats = now->lost_repeats - declared->lost_repeats;
 
@@ -165,6 +183,7 @@ static void take_repeats(
 	if (lost->count == 0)
 		lost->start_ns = lost->end_ns = now_ns;
 	lost->count += repeats;
+	loss->known += repeats;
 	lost->kinds |= 1ull << EVENT_OPEN;
 }
 
@@ -183,14 +202,12 @@ void loss_declare(struct loss *loss, const struct kernel_counters *counters, uin
 			struct event_lost lost = {.stage = stages[ring], .cpu = (int32_t)cpu};
 
 			if (counters && counters[i].sequence[ring] > lane->last) {
-				loss->total[ring] += counters[i].sequence[ring] - lane->last;
-				add_gap(lane, lane->last + 1, counters[i].sequence[ring], now_ns);
-				lane->last = counters[i].sequence[ring];
-				lane->last_ns = now_ns;
+				miss(loss, lane, ring, counters[i].sequence[ring] + 1, now_ns);
+				reach(loss, lane, counters[i].sequence[ring], now_ns);
 			}
-			take_gaps(lane, now_ns, final, &lost);
+			take_gaps(loss, lane, now_ns, final, &lost);
 			if (counters && ring == KERNEL_RING_BULK)
-				take_repeats(&loss->declared[i], &counters[i], now_ns, &lost);
+				take_repeats(loss, &loss->declared[i], &counters[i], now_ns, &lost);
 			if (lost.count == 0)
 				continue;
 			if (counters)
@@ -202,6 +219,21 @@ void loss_declare(struct loss *loss, const struct kernel_counters *counters, uin
 uint64_t loss_total(const struct loss *loss, enum kernel_ring ring)
 {
 	return loss->total[ring];
+}
+
+uint64_t loss_known(const struct loss *loss)
+{
+	return loss->known;
+}
+
+uint64_t loss_undeclared(const struct loss *loss)
+{
+	return loss->undeclared;
+}
+
+uint64_t loss_late(const struct loss *loss)
+{
+	return loss->late;
 }
 
 void loss_close(struct loss *loss)

@@ -19,8 +19,8 @@ struct loss;
 /* `cpus`: as many as the kernel may number; `lanes`: of numbers that each has. 0 or -ENOMEM. */
 int loss_open(struct loss **loss, unsigned int cpus, unsigned int lanes);
 
-/* Notes the number of a record that arrived. */
-void loss_seen(struct loss *loss, const struct kernel_header *header);
+/* Notes the number of a record that arrived. False: it is of no such CPU, and no record of the kernel's. */
+bool loss_seen(struct loss *loss, const struct kernel_header *header);
 
 /*
  * Declares the gaps that have stood for a second, or all if `final`. `counters` are the kernel's, one per CPU and lane, taken
@@ -32,6 +32,15 @@ void loss_declare(struct loss *loss, const struct kernel_counters *counters, uin
 
 /* Records lost so far, declared or not, in one ring. */
 uint64_t loss_total(const struct loss *loss, enum kernel_ring ring);
+
+/*
+ * For the books: the numbers known to have been given out, with the repeats of opens that were found lost; and how many of
+ * them did not come and are not declared yet. A number that came after it was declared lost counts twice, as lost and as come:
+ * loss_late says how often that was.
+ */
+uint64_t loss_known(const struct loss *loss);
+uint64_t loss_undeclared(const struct loss *loss);
+uint64_t loss_late(const struct loss *loss);
 
 void loss_close(struct loss *loss);
 
