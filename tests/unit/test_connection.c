@@ -72,7 +72,7 @@ Test(connection, one_document_for_the_two_records_of_a_connect)
 
 	cr_assert_eq(judge(table, KERNEL_CONNECT, 7, 0, second, &image), CONNECTION_HELD);
 	image = NULL;
-	cr_assert_eq(judge(table, KERNEL_CONNECT_DONE, 7, -111, 2 * second, &image), CONNECTION_SEND);
+	cr_assert_eq(judge(table, KERNEL_CONNECT_DONE, 7, -111, 2 * second, &image), CONNECTION_JOINED);
 	cr_assert_eq(image, &images[0], "the outcome belongs to the process that asked");
 	cr_assert_eq(connection_count(table), 0, "a refused connection is over");
 	connection_expire(table, 100 * second);
@@ -131,7 +131,7 @@ Test(connection, nothing_is_kept_for_an_end_that_will_not_be_told)
 	connection_forget(table, &record);
 	cr_assert_eq(connection_count(table), 1, "its outcome will be told");
 	image = NULL;
-	cr_assert_eq(judge(table, KERNEL_CONNECT_DONE, 7, 0, second, &image), CONNECTION_SEND);
+	cr_assert_eq(judge(table, KERNEL_CONNECT_DONE, 7, 0, second, &image), CONNECTION_JOINED);
 	connection_forget(table, &record);
 	cr_assert_eq(image, &images[0]);
 	cr_assert_eq(holds[0], 1, "and is good until the next call");

@@ -182,6 +182,8 @@ static enum connection_verdict judge_done(struct connection_table *table, const 
 	}
 	if (begun->queue == &table->reported)
 		verdict = CONNECTION_DROP;
+	else if (begun->queue == &table->waiting)
+		verdict = CONNECTION_JOINED;
 	if (begun->image)
 		*image = begun->image;
 	if (is_established(record->network)) {
@@ -218,6 +220,8 @@ enum connection_verdict connection_judge(
 	case KERNEL_CONNECT_DONE: return judge_done(table, record, connection, image);
 	case KERNEL_DISCONNECT: return judge_end(table, connection, image);
 	default: /* ACCEPT */
+		if (connection && connection->queue == &table->waiting)
+			send_unknown(table, connection);
 		if (connection)
 			forget(table, connection);
 		if (is_established(record->network))

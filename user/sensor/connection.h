@@ -22,9 +22,10 @@ struct connection_table;
 
 /* What to do with a record. */
 enum connection_verdict {
-	CONNECTION_SEND, /* it is a document, now */
-	CONNECTION_HELD, /* it is kept here; it leaves by connection_expire if nothing else comes */
-	CONNECTION_DROP, /* its document has left already */
+	CONNECTION_SEND,   /* it is a document, now */
+	CONNECTION_JOINED, /* so it is, and also for the CONNECT that was held for it */
+	CONNECTION_HELD,   /* it is kept here; it leaves by connection_expire if nothing else comes */
+	CONNECTION_DROP,   /* its document has left already */
 };
 
 /* How the table keeps images and sends what it held back. */
