@@ -56,7 +56,7 @@ static void measure(
 	const char *folder, size_t size, uint64_t count, bool away, enum spool_fsync fsync, const char *policy)
 {
 	const struct spool_options options = {folder, 1ull << 30, fsync, &host, NULL};
-	struct backlog_options backlog_options = {&host, NULL, 64 << 20};
+	struct backlog_options backlog_options = {&host, NULL, 64 << 20, NULL};
 	struct backlog *backlog;
 	struct spool *spool;
 	struct batch *batch;
@@ -71,7 +71,7 @@ static void measure(
 	backlog_options.spool = spool;
 	if (backlog_open(&backlog, &backlog_options) < 0)
 		exit(1);
-	backlog_rewind(backlog, 0);
+	backlog_rewind(backlog, 0, NULL);
 	cpu = now_ns(CLOCK_THREAD_CPUTIME_ID);
 	wall = now_ns(CLOCK_MONOTONIC);
 	for (uint64_t number = 1; number <= count; number++) {
@@ -91,7 +91,7 @@ static void measure(
 	printf("%8zu  %-8s  %-8s  %8.1f  %8.1f  %10.0f  %9ld\n", size, away ? "away" : "keeps up", policy,
 		(double)cpu / (double)count / 1000, (double)wall / (double)count / 1000,
 		(double)count * (double)size * 1e9 / (double)wall / (1 << 20), written_kib() - kib);
-	backlog_close(backlog);
+	(void)backlog_close(backlog, false);
 	spool_close(spool);
 }
 

@@ -223,7 +223,7 @@ Test(spool, memory_without_a_spool_gives_up_bulk_and_stays_within_its_limit)
 	world.life = 1;
 	world.host.epoch[0] = 1;
 
-	const struct backlog_options options = {&world.host, NULL, 4 << 20};
+	const struct backlog_options options = {&world.host, NULL, 4 << 20, NULL};
 
 	cr_assert_eq(backlog_open(&world.backlog, &options), 0);
 	while (world.made[1] < 30000 && backlog_bytes(world.backlog) < 4 << 20)
@@ -233,7 +233,7 @@ Test(spool, memory_without_a_spool_gives_up_bulk_and_stays_within_its_limit)
 	assert_exact(&stored[1], world.made[1]);
 	cr_assert_gt(stored[1].lost, 0);
 	cr_assert_eq(stored[1].critical_lost, 0);
-	backlog_close(world.backlog);
+	(void)backlog_close(world.backlog, false);
 	close_world(&world);
 }
 

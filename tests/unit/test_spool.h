@@ -79,14 +79,14 @@ static inline void open_life(struct world *world)
 	cr_assert_lt(world->life, LIVES);
 	cr_assert_eq(spool_open(&world->spool, &options, why, sizeof(why)), 0, "%s", why);
 
-	const struct backlog_options backlog = {&world->host, world->spool, world->memory_bytes};
+	const struct backlog_options backlog = {&world->host, world->spool, world->memory_bytes, NULL};
 
 	cr_assert_eq(backlog_open(&world->backlog, &backlog), 0);
 }
 
 static inline void close_life(struct world *world)
 {
-	backlog_close(world->backlog);
+	(void)backlog_close(world->backlog, false);
 	spool_close(world->spool);
 	world->backlog = NULL;
 	world->spool = NULL;
@@ -191,7 +191,7 @@ static inline unsigned sent_life(struct world *world)
 static inline void send(struct world *world, struct stored stored[LIVES], unsigned batches, bool deaf)
 {
 	if (!world->connected)
-		backlog_rewind(world->backlog, stored[sent_life(world)].last);
+		backlog_rewind(world->backlog, stored[sent_life(world)].last, NULL);
 	world->connected = true;
 	while (batches-- > 0) {
 		struct stored *of = &stored[sent_life(world)];
@@ -204,7 +204,7 @@ static inline void send(struct world *world, struct stored stored[LIVES], unsign
 		if (!deaf)
 			backlog_acknowledge(world->backlog, of->last);
 		if (backlog_turn(world->backlog))
-			backlog_rewind(world->backlog, stored[sent_life(world)].last);
+			backlog_rewind(world->backlog, stored[sent_life(world)].last, NULL);
 		else if (!batch)
 			break;
 	}

@@ -102,7 +102,7 @@ static void send_bytes(size_t bytes)
 		wire_batch_add(test.batch, &event);
 	}
 	cr_assert_eq(
-		stream_send(test.stream, wire_batch_finish(test.batch, &test.host, first, test.sent), first, test.sent),
+		stream_send(test.stream, wire_batch_finish(test.batch, &test.host, first, test.sent), first, test.sent, NULL),
 		0);
 	until(test.received == test.sent);
 }
@@ -137,7 +137,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
-	stream_close(test.stream);
+	(void)stream_close(test.stream);
 	grpc_server_close(test.server);
 	event_base_free(test.base);
 	wire_batch_close(test.batch);

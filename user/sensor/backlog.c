@@ -66,9 +66,43 @@ static void leave_memory(struct backlog *backlog, struct batch *batch)
 	backlog_release(batch);
 }
 
-static bool is_former(const struct backlog *backlog)
+/* --- former lives ------------------------------------------------------------------------------------------------------ */
+
+/* Those that have something on the spool come first. */
+static bool on_spool(const struct backlog *backlog)
 {
 	return backlog->options.spool && spool_is_former(backlog->options.spool);
+}
+
+/* Whose life is to be closed when all else of its epoch was sent, if the epoch that is sent now is such a one's. */
+static struct former *closing(const struct backlog *backlog)
+{
+	if (on_spool(backlog))
+		return formers_find(backlog->options.formers, spool_host(backlog->options.spool)->epoch);
+	return formers_oldest(backlog->options.formers);
+}
+
+static bool is_former(const struct backlog *backlog)
+{
+	return on_spool(backlog) || closing(backlog);
+}
+
+/* The last batches of a former life, when a collector has all before them. */
+static struct batch *next_closing(struct backlog *backlog)
+{
+	struct spool *spool = backlog->options.spool;
+	struct former *former = closing(backlog);
+	struct buffer *bytes;
+	struct batch *batch;
+	uint64_t first, last;
+
+	if (!former || (on_spool(backlog) && spool_acknowledged(spool) < spool_last(spool, spool_host(spool)->epoch)))
+		return NULL;
+	bytes = former_next(former, &first, &last);
+	batch = bytes ? backlog_batch(backlog, bytes, first, last) : NULL;
+	if (!batch)
+		wire_bytes_free(bytes);
+	return batch;
 }
 
 /* --- bulk leaves memory ------------------------------------------------------------------------------------------------ */
@@ -149,12 +183,21 @@ void backlog_put(struct backlog *backlog, struct batch *batch)
 
 const struct event_host *backlog_host(const struct backlog *backlog)
 {
-	return is_former(backlog) ? spool_host(backlog->options.spool) : backlog->options.host;
+	const struct former *former = closing(backlog);
+
+	if (on_spool(backlog))
+		return spool_host(backlog->options.spool);
+	return former ? former_host(former) : backlog->options.host;
 }
 
 uint64_t backlog_acknowledged(const struct backlog *backlog)
 {
-	return is_former(backlog) ? spool_acknowledged(backlog->options.spool) : backlog->acknowledged;
+	const struct former *former = closing(backlog);
+	uint64_t spooled = on_spool(backlog) ? spool_acknowledged(backlog->options.spool) : 0;
+
+	if (!is_former(backlog))
+		return backlog->acknowledged;
+	return former && former_acknowledged(former) > spooled ? former_acknowledged(former) : spooled;
 }
 
 void backlog_acknowledge(struct backlog *backlog, uint64_t sequence)
@@ -162,7 +205,12 @@ void backlog_acknowledge(struct backlog *backlog, uint64_t sequence)
 	struct batch *batch;
 
 	if (is_former(backlog)) {
-		spool_acknowledge(backlog->options.spool, sequence);
+		struct former *former = closing(backlog);
+
+		if (on_spool(backlog))
+			spool_acknowledge(backlog->options.spool, sequence);
+		if (former)
+			former_acknowledge(former, sequence);
 		return;
 	}
 	if (sequence > backlog->last) /* what is not made yet nobody has */
@@ -175,10 +223,14 @@ void backlog_acknowledge(struct backlog *backlog, uint64_t sequence)
 		leave_memory(backlog, batch);
 }
 
-void backlog_rewind(struct backlog *backlog, uint64_t stored)
+void backlog_rewind(struct backlog *backlog, uint64_t stored, const struct wire_books *books)
 {
-	if (backlog->options.spool)
+	struct former *former = closing(backlog);
+
+	if (backlog->options.spool && (on_spool(backlog) || !former))
 		spool_rewind(backlog->options.spool, stored);
+	if (former)
+		former_greeted(former, stored, books);
 	backlog->next = TAILQ_FIRST(&backlog->batches);
 	backlog_acknowledge(backlog, stored);
 }
@@ -210,11 +262,20 @@ static int next_of_spool(struct backlog *backlog, struct batch **batch)
 struct batch *backlog_next(struct backlog *backlog)
 {
 	struct batch *batch = NULL;
-	int result = backlog->options.spool ? next_of_spool(backlog, &batch) : 0;
+	struct former *former = closing(backlog);
+	int result = 0;
 
+	if (backlog->options.spool && (on_spool(backlog) || !former))
+		result = next_of_spool(backlog, &batch);
+	if (batch && former)
+		former_passed(former, (struct text){batch->bytes->data, batch->bytes->length}, batch->last);
 	/* Behind what could not be read nothing may be sent. */
-	if (result != 0 || is_former(backlog) || !backlog->next)
+	if (result != 0)
 		return batch;
+	if (is_former(backlog))
+		return next_closing(backlog);
+	if (!backlog->next)
+		return NULL;
 	batch = backlog->next;
 	backlog->next = TAILQ_NEXT(batch, entry);
 	batch->references++;
@@ -223,7 +284,13 @@ struct batch *backlog_next(struct backlog *backlog)
 
 bool backlog_turn(struct backlog *backlog)
 {
-	return backlog->options.spool && spool_turn(backlog->options.spool);
+	struct former *former = closing(backlog);
+
+	if (former && !former_is_done(former))
+		return false;
+	if (former)
+		formers_remove(backlog->options.formers, former);
+	return (backlog->options.spool && spool_turn(backlog->options.spool)) || former;
 }
 
 bool backlog_is_empty(const struct backlog *backlog)
@@ -241,22 +308,23 @@ void backlog_tick(struct backlog *backlog, uint64_t now_ns)
 	move_to_spool(backlog);
 }
 
-void backlog_close(struct backlog *backlog)
+bool backlog_close(struct backlog *backlog, bool later)
 {
 	uint64_t lost;
 	struct batch *batch;
 
 	if (!backlog)
-		return;
+		return true;
 	if (backlog->options.spool)
 		move_to_spool(backlog);
 	batch = TAILQ_FIRST(&backlog->batches);
 	lost = batch ? backlog->last - batch->first + 1 : 0;
-	if (lost > 0)
+	if (lost > 0 && !later)
 		log_error("%llu events were not acknowledged and are lost", (unsigned long long)lost);
 	while ((batch = TAILQ_FIRST(&backlog->batches)))
 		leave_memory(backlog, batch);
 	backlog_release(backlog->fresh);
 	evict_close(backlog->evict);
 	free(backlog);
+	return lost == 0;
 }

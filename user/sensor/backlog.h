@@ -17,6 +17,7 @@
 #include "base/buffer.h"
 #include "event/event.h"
 #include "sensor/evict.h"
+#include "sensor/former.h"
 #include "sensor/spool.h"
 
 struct backlog;
@@ -27,7 +28,8 @@ struct batch {
 	struct backlog *backlog;
 	struct buffer *bytes;
 	uint64_t first, last;
-	uint64_t made_ns; /* the caller's */
+	uint64_t made_ns;          /* the caller's, */
+	struct ledger_batch books; /* ... as these are */
 	enum evict_class class;
 	unsigned references;
 };
@@ -36,6 +38,8 @@ struct backlog_options {
 	const struct event_host *host; /* of this life; must outlive the backlog */
 	struct spool *spool;           /* NULL: none; it stays the caller's */
 	uint64_t memory_bytes;
+	struct formers
+		*formers; /* that are to be closed, each behind what is on the spool of it; NULL: none; the caller's */
 };
 
 /* 0 or -ENOMEM. */
@@ -54,8 +58,8 @@ void backlog_put(struct backlog *backlog, struct batch *batch);
 const struct event_host *backlog_host(const struct backlog *backlog);
 uint64_t backlog_acknowledged(const struct backlog *backlog);
 
-/* A collector has answered, which has that epoch up to `stored`: sending starts behind it. */
-void backlog_rewind(struct backlog *backlog, uint64_t stored);
+/* A collector has answered, which has that epoch up to `stored`: sending starts behind it. `books`: as former_greeted. */
+void backlog_rewind(struct backlog *backlog, uint64_t stored, const struct wire_books *books);
 
 /* The next batch to send, with a reference that is the caller's (backlog_release). NULL: none now. */
 struct batch *backlog_next(struct backlog *backlog);
@@ -74,7 +78,10 @@ bool backlog_is_empty(const struct backlog *backlog);
 /* Once a second: what is in memory goes to a spool that takes it again. */
 void backlog_tick(struct backlog *backlog, uint64_t now_ns);
 
-/* Writes what it can to the spool; says what is lost. NULL is allowed. */
-void backlog_close(struct backlog *backlog);
+/*
+ * Writes what it can to the spool. False: something of this life is neither acknowledged nor there, and is gone, which is said
+ * unless a later life can tell of it. NULL is allowed.
+ */
+bool backlog_close(struct backlog *backlog, bool later);
 
 #endif

@@ -58,6 +58,8 @@ static void take_sent(struct stream *stream)
 
 	while ((batch = mailbox_receive(stream->sent))) {
 		window_note(&stream->window, batch->last, batch->bytes->length, batch->made_ns);
+		if (batch->books.last)
+			ledger_sent(stream->ledger, &batch->books);
 		backlog_put(stream->backlog, batch);
 		stream_send_batches(stream);
 	}
@@ -107,7 +109,8 @@ int stream_fd(const struct stream *stream)
 	return stream->room_fd;
 }
 
-int stream_send(struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last)
+int stream_send(
+	struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last, const struct wire_books *books)
 {
 	struct batch *batch = backlog_batch(stream->backlog, bytes, first, last);
 	uint64_t calls;
@@ -119,6 +122,9 @@ int stream_send(struct stream *stream, struct buffer *bytes, uint64_t first, uin
 		return error;
 	}
 	batch->made_ns = clock_boottime_ns();
+	if (books)
+		batch->books = (struct ledger_batch){
+			last, books->settled, wire_books_declared(books), clock_unix_ns(), books->closed};
 	window_hand(&stream->window, (int64_t)bytes->length);
 	atomic_store(&stream->last, last);
 	error = mailbox_send(stream->sent, batch);
@@ -141,6 +147,10 @@ void stream_finish(struct stream *stream, uint64_t timeout_ms)
 	if (stream->spool)
 		log_warning(
 			"%llu events and what former lives left were not acknowledged in %llu ms: the spool keeps them",
+			(unsigned long long)left, (unsigned long long)timeout_ms);
+	else if (stream->ledger)
+		log_warning("no collector has acknowledged %llu events in %llu ms: the next life of the sensor "
+			    "declares them lost",
 			(unsigned long long)left, (unsigned long long)timeout_ms);
 	else
 		log_error("no collector has acknowledged %llu events in %llu ms: they are lost",
@@ -207,13 +217,14 @@ static int read_addresses(struct stream *stream, const struct stream_options *op
 int stream_open(struct stream **out, const struct stream_options *options)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
-	const struct backlog_options backlog = {options->host, options->spool, options->memory_bytes};
+	const struct backlog_options backlog = {options->host, options->spool, options->memory_bytes, options->formers};
 	int error;
 
 	if (!stream)
 		return -ENOMEM;
 	stream->host = options->host;
 	stream->spool = options->spool;
+	stream->ledger = options->ledger;
 	stream->memory_bytes = options->memory_bytes;
 	stream->trust = *options->trust;
 	stream->retry_ms = STREAM_RETRY_MIN_MS;
@@ -230,7 +241,7 @@ int stream_open(struct stream **out, const struct stream_options *options)
 		atomic_store(&stream->former, backlog_host(stream->backlog) != stream->host);
 	error = error ? error : -pthread_create(&stream->thread, NULL, run, stream);
 	if (error) {
-		stream_close(stream);
+		(void)stream_close(stream);
 		return error;
 	}
 	stream->started = true;
@@ -250,12 +261,13 @@ static void free_events(struct stream *stream)
 		event_base_free(stream->base);
 }
 
-void stream_close(struct stream *stream)
+bool stream_close(struct stream *stream)
 {
 	uint64_t one = 1;
+	bool kept;
 
 	if (!stream)
-		return;
+		return true;
 	if (stream->started) {
 		(void)!write(stream->stop_fd, &one, sizeof(one));
 		pthread_join(stream->thread, NULL);
@@ -267,7 +279,7 @@ void stream_close(struct stream *stream)
 	if (stream->sent)
 		take_sent(stream);
 	mailbox_close(stream->sent);
-	backlog_close(stream->backlog);
+	kept = backlog_close(stream->backlog, stream->ledger != NULL);
 	grpc_trust_unwatch(&stream->trust);
 	free_events(stream);
 	if (stream->room_fd >= 0)
@@ -276,4 +288,5 @@ void stream_close(struct stream *stream)
 		close(stream->stop_fd);
 	free(stream->addresses);
 	free(stream);
+	return kept;
 }

@@ -15,8 +15,11 @@
 
 #include "base/buffer.h"
 #include "event/event.h"
+#include "event/wire.h"
 
+struct formers;
 struct grpc_trust;
+struct ledger;
 struct spool;
 struct stream;
 
@@ -27,6 +30,8 @@ struct stream_options {
 	struct spool *spool;           /* NULL: none; must outlive the stream, and is its thread's until stream_close */
 	const struct grpc_trust *trust; /* copied; its files are watched by the stream's thread */
 	uint64_t memory_bytes;          /* of batches in memory */
+	struct ledger *ledger;          /* gets what is acknowledged; NULL: none; must outlive the stream */
+	struct formers *formers; /* former lives that are to be closed; NULL: none; its thread's until stream_close */
 };
 
 /* Starts the thread, which connects, and connects again for ever. 0, -EINVAL (an address), -ENOMEM, -errno. */
@@ -49,14 +54,19 @@ int stream_fd(const struct stream *stream);
 
 /*
  * Sends one `Up{batch}` message (wire_batch_finish) with the sequences `first` to `last`, each batch behind the one
- * before. On 0 the bytes are the stream's; -EAGAIN or -ENOMEM, and they are freed all the same.
+ * before, and with `books` unless that is NULL. On 0 the bytes are the stream's; -EAGAIN or -ENOMEM, and they are freed all
+ * the same.
  */
-int stream_send(struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last);
+int stream_send(
+	struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last, const struct wire_books *books);
 
 /* Waits until everything is acknowledged, at most `timeout_ms`. Says what is left. */
 void stream_finish(struct stream *stream, uint64_t timeout_ms);
 
-/* Ends the thread; what was not acknowledged stays on the spool, or is gone. NULL is allowed. */
-void stream_close(struct stream *stream);
+/*
+ * Ends the thread. False: something of this life was neither acknowledged nor could it stay on the spool: it is gone, and
+ * without a ledger nobody will tell of it. NULL is allowed.
+ */
+bool stream_close(struct stream *stream);
 
 #endif

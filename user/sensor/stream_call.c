@@ -76,21 +76,29 @@ static void note_acknowledged(struct stream *stream, uint64_t sequence)
 	if (backlog_host(stream->backlog) == stream->host) {
 		window_acknowledge(&stream->window, backlog_acknowledged(stream->backlog), clock_boottime_ns());
 		window_answer(&stream->window, stream->greeted);
+		/* First where it outlives us: what is idle may be given up. */
+		ledger_acknowledged(stream->ledger, backlog_acknowledged(stream->backlog));
 		atomic_store(&stream->acknowledged, backlog_acknowledged(stream->backlog));
 		atomic_store(&stream->former, false);
 	}
 }
 
-static void take_hello(struct stream *stream, uint64_t stored)
+static void take_hello(struct stream *stream, const Taffrail__V1__DownHello *hello)
 {
+	struct wire_books books;
+
+	if (hello->books) /* an older collector keeps none */
+		books = (struct wire_books){hello->books->seen, hello->books->settled, hello->books->held,
+			hello->books->undeclared, hello->books->closed};
+
 	if (stream->said_down || stream->retry_ms != STREAM_RETRY_MIN_MS || !atomic_load(&stream->former))
 		log_info("streaming to %s", stream->name);
 	event_del(stream->answer_event);
 	stream->said_down = false;
 	stream->retry_ms = STREAM_RETRY_MIN_MS;
 	stream->greeted = true;
-	backlog_rewind(stream->backlog, stored);
-	note_acknowledged(stream, stored);
+	backlog_rewind(stream->backlog, hello->stored, hello->books ? &books : NULL);
+	note_acknowledged(stream, hello->stored);
 	stream_send_batches(stream);
 }
 
@@ -106,7 +114,7 @@ static void on_message(void *context, struct grpc_call *call, const uint8_t *byt
 		return;
 	}
 	if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_HELLO && !stream->greeted && !stream->orderly)
-		take_hello(stream, down->hello->stored);
+		take_hello(stream, down->hello);
 	else if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_ACK && stream->greeted)
 		note_acknowledged(stream, down->ack->sequence);
 	taffrail__v1__down__free_unpacked(down, NULL);

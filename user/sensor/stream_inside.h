@@ -9,6 +9,7 @@
 #include "grpc/client.h"
 #include "grpc/trust.h"
 #include "sensor/backlog.h"
+#include "sensor/ledger.h"
 #include "sensor/stream.h"
 #include "sensor/window.h"
 
@@ -20,8 +21,9 @@ struct stream {
 	size_t address_count, address;  /* the one that is talked to, or tried */
 	char name[GRPC_ADDRESS_TEXT_SIZE];
 	uint64_t memory_bytes;
-	struct spool *spool;  /* NULL: none; the caller's */
-	struct mailbox *sent; /* batches: event thread → here */
+	struct spool *spool;   /* NULL: none; the caller's */
+	struct ledger *ledger; /* so */
+	struct mailbox *sent;  /* batches: event thread → here */
 	int room_fd, stop_fd;
 	pthread_t thread;
 	bool started;
