@@ -28,6 +28,7 @@ struct encoder {
 
 	struct stream *stream;
 	const struct event_host *host;
+	struct encode_books books;
 	struct wire_batch *batch;
 	uint64_t first, last; /* sequences in the batch; none if last < first */
 	uint64_t oldest_ns;   /* when its first event was added, 0: not noted yet */
@@ -59,7 +60,8 @@ int encode_open_lines(struct encoder **out, int fd, enum encode_lines shape)
 	return 0;
 }
 
-int encode_open_stream(struct encoder **out, struct stream *stream, const struct event_host *host)
+int encode_open_stream(
+	struct encoder **out, struct stream *stream, const struct event_host *host, const struct encode_books *books)
 {
 	int error = encode_new(out);
 
@@ -74,6 +76,8 @@ int encode_open_stream(struct encoder **out, struct stream *stream, const struct
 	}
 	(*out)->stream = stream;
 	(*out)->host = host;
+	if (books)
+		(*out)->books = *books;
 	return 0;
 }
 
@@ -108,9 +112,16 @@ static int flush_lines(struct encoder *encoder)
 /* Hands the batch to the stream. */
 static void flush_batch(struct encoder *encoder)
 {
-	struct buffer *bytes = wire_batch_finish(encoder->batch, encoder->host, encoder->first, encoder->last);
+	struct wire_books sums, *books = NULL;
+	struct buffer *bytes;
 
-	if (!bytes || stream_send(encoder->stream, bytes, encoder->first, encoder->last) < 0)
+	if (encoder->books.sum) {
+		books = &sums;
+		encoder->books.sum(encoder->books.context, encoder->last, books);
+		wire_batch_books(encoder->batch, books);
+	}
+	bytes = wire_batch_finish(encoder->batch, encoder->host, encoder->first, encoder->last);
+	if (!bytes || stream_send(encoder->stream, bytes, encoder->first, encoder->last, books) < 0)
 		log_limited("out of memory: events %llu to %llu could not be sent", (unsigned long long)encoder->first,
 			(unsigned long long)encoder->last);
 	encoder->first = encoder->last + 1;
@@ -198,6 +209,17 @@ int encode_flush(struct encoder *encoder, uint64_t now_ns, bool final)
 	if (final || now_ns - encoder->oldest_ns >= batch_age_ns || stream_idle(encoder->stream))
 		flush_batch(encoder);
 	return 0;
+}
+
+void encode_close_epoch(struct encoder *encoder, uint64_t spare)
+{
+	if (!encoder->stream)
+		return;
+	if (encoder->last < encoder->first) {
+		encoder->first = encoder->last = spare;
+		wire_batch_taken_out(encoder->batch, 1);
+	}
+	flush_batch(encoder);
 }
 
 void encode_close(struct encoder *encoder)

@@ -25,8 +25,18 @@ enum encode_lines { ENCODE_ECS, ENCODE_FALCO_JSON, ENCODE_FALCO_TEXT };
 /* Lines to `fd`, which stays the caller's: ECS JSON, or only findings as Falco prints them. 0 or -ENOMEM. */
 int encode_open_lines(struct encoder **encoder, int fd, enum encode_lines shape);
 
-/* Batches to `stream`, which stays the caller's and must live longer. `host` is told with each. 0 or -ENOMEM. */
-int encode_open_stream(struct encoder **encoder, struct stream *stream, const struct event_host *host);
+/* Asked before each batch leaves, whose events are told up to `last`. */
+struct encode_books {
+	void (*sum)(void *context, uint64_t last, struct wire_books *books);
+	void *context;
+};
+
+/*
+ * Batches to `stream`, which stays the caller's and must live longer. `host` is told with each, and the books (copied; none
+ * where `books` is NULL). 0 or -ENOMEM.
+ */
+int encode_open_stream(struct encoder **encoder, struct stream *stream, const struct event_host *host,
+	const struct encode_books *books);
 
 /* May more events be added now? */
 bool encode_room(struct encoder *encoder);
@@ -43,6 +53,12 @@ void encode_event(struct encoder *encoder, const struct event *event);
  * Returns 0, or -errno when the reader of the lines has gone.
  */
 int encode_flush(struct encoder *encoder, uint64_t now_ns, bool final);
+
+/*
+ * Sends what was added as the last batch of this life, with its books. Where nothing was added the batch takes the number
+ * `spare`, which no event has, so that it can be acknowledged.
+ */
+void encode_close_epoch(struct encoder *encoder, uint64_t spare);
 
 void encode_close(struct encoder *encoder);
 

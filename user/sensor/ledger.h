@@ -17,7 +17,7 @@
 #include "event/wire.h"
 
 enum {
-	LEDGER_BYTES = 8192,    /* of the page */
+	LEDGER_BYTES = 4096,    /* of the page */
 	LEDGER_TEXT_MAX = 255,  /* bytes of a host's id, name, boot id and cluster */
 	LEDGER_PATH_MAX = 1023, /* of the spool's path, for messages; a longer one is cut */
 	LEDGER_LANES_MAX = 16,  /* of a CPU's numbers */

@@ -373,13 +373,12 @@ static void read_ring(const struct pins *pins, enum pin pin, struct pins_rest *r
 	close(fd);
 }
 
-static uint64_t count_repeats(const struct pins *pins, uint32_t repeats_at)
+static void count_repeats(const struct pins *pins, uint32_t repeats_at, struct pins_rest *rest)
 {
 	struct bpf_map_info info;
 	int fd = get_map(pins, PIN_SHARED, BPF_MAP_TYPE_ARRAY, &info);
 	char *value = fd < 0 ? NULL : malloc(info.value_size);
 	const __u32 zero = 0;
-	uint64_t count = 0;
 
 	if (value && info.max_entries == 1 && repeats_at % sizeof(uint64_t) == 0 && repeats_at <= info.value_size &&
 		info.value_size - repeats_at >= sizeof(struct kernel_repeats) &&
@@ -387,12 +386,12 @@ static uint64_t count_repeats(const struct pins *pins, uint32_t repeats_at)
 		const struct kernel_repeats *repeats = (const void *)(value + repeats_at);
 
 		for (int i = 0; i < KERNEL_REPEAT_WORDS; i++)
-			count += repeats->words[i] & KERNEL_REPEAT_COUNT;
+			rest->repeats += repeats->words[i] & KERNEL_REPEAT_COUNT;
+		rest->has_repeats = true;
 	}
 	free(value);
 	if (fd >= 0)
 		close(fd);
-	return count;
 }
 
 void pins_rest(struct pins *pins, uint32_t repeats_at, struct pins_rest *rest)
@@ -400,7 +399,7 @@ void pins_rest(struct pins *pins, uint32_t repeats_at, struct pins_rest *rest)
 	*rest = (struct pins_rest){0};
 	read_ring(pins, PIN_CRITICAL, rest);
 	read_ring(pins, PIN_BULK, rest);
-	rest->repeats = count_repeats(pins, repeats_at);
+	count_repeats(pins, repeats_at, rest);
 	if (rest->repeats > 0)
 		rest->kinds |= 1ull << KERNEL_OPEN;
 }

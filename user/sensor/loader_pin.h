@@ -71,6 +71,7 @@ struct pins_rest {
 	uint64_t records;
 	uint64_t kinds;     /* bits 1 << enum kernel_kind */
 	uint64_t newest_ns; /* boot time; 0: no record */
+	bool has_repeats;   /* the variables are still there */
 	uint64_t repeats;   /* opens */
 };
 

@@ -116,6 +116,7 @@ static void send_record(struct pipeline *pipeline, const struct record *record, 
 	/* What a connect returned says of most nothing yet. */
 	if (record->header->kind != KERNEL_CONNECT_RETURNED)
 		pipeline_outbound_event(pipeline, &event, recorded ? event.sequence : 0);
+	pipeline_settled(pipeline, record);
 }
 
 void pipeline_send_end(void *context, const struct record *record, const struct event_process *image)
@@ -209,10 +210,32 @@ void pipeline_send_held(void *context, const struct record *record, const struct
 	name_record(context, record, image);
 }
 
-static bool is_connection(const struct kernel_header *header)
+static void take_end(struct pipeline *pipeline, const struct record *record, const struct event_process *image)
 {
-	return header->kind == KERNEL_CONNECT || header->kind == KERNEL_CONNECT_DONE || header->kind == KERNEL_ACCEPT ||
-	       header->kind == KERNEL_DISCONNECT;
+	if (!image) {
+		pipeline_settled(pipeline, record);
+		return;
+	}
+	life_ends(pipeline->life, record, image, pipeline->now_ns);
+	if (pipeline->repeats)
+		repeat_end(pipeline->repeats, record, image);
+	else
+		name_record(pipeline, record, image);
+}
+
+static void take_connection(struct pipeline *pipeline, const struct record *record, const struct event_process *image)
+{
+	enum connection_verdict verdict = connection_judge(pipeline->connections, record, &image);
+
+	if (policy_stops(pipeline->policy, KERNEL_DISCONNECT, record->header))
+		connection_forget(pipeline->connections, record);
+	(void)flows_take(pipeline->flows, record, image, pipeline->boot_unix_ns, pipeline->now_ns);
+	if (verdict == CONNECTION_JOINED)
+		books_settled(&pipeline->books, KERNEL_CONNECT, 1);
+	if (verdict == CONNECTION_SEND || verdict == CONNECTION_JOINED)
+		name_record(pipeline, record, image);
+	else if (verdict == CONNECTION_DROP)
+		pipeline_settled(pipeline, record);
 }
 
 /*
@@ -261,9 +284,16 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		log_limited("a record of %zu bytes is %s: left out", size, why);
 		return 0;
 	}
-	loss_seen(pipeline->loss, record.header);
-	if (record.header->flags & KERNEL_CANARY && take_canary(pipeline, &record))
+	if (!loss_seen(pipeline->loss, record.header)) {
+		pipeline->malformed++;
+		log_limited("a record of CPU %d, which there is not: left out", (int)record.header->cpu);
 		return 0;
+	}
+	pipeline_arrived(pipeline, &record);
+	if (record.header->flags & KERNEL_CANARY && take_canary(pipeline, &record)) {
+		pipeline_settled(pipeline, &record);
+		return 0;
+	}
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
 		/* Its fork or exec was sent before it, into the other ring; so was what its cgroup is named like. */
@@ -274,34 +304,26 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
 	}
 	if (record.header->flags & KERNEL_CANARY && !unmark(pipeline, &record))
-		return 0;
+		return 0; /* without memory: it stays in the books as held */
 	/* Behind those that it had read before it: in a replay they come first. */
 	recording_record(pipeline->recording, pipeline->now_ns, record.header);
 
 	const struct event_process *image = process_apply(pipeline->processes, &record, pipeline->boot_unix_ns);
 
-	if (record.header->kind == KERNEL_NESTED) {
+	switch (record.header->kind) {
+	case KERNEL_NESTED:
 		nested_note(pipeline->nested, &record);
+		pipeline_settled(pipeline, &record);
 		return 0;
+	case KERNEL_EXIT: take_end(pipeline, &record, image); return 0;
+	case KERNEL_CONNECT:
+	case KERNEL_CONNECT_DONE:
+	case KERNEL_ACCEPT:
+	case KERNEL_DISCONNECT: take_connection(pipeline, &record, image); return 0;
+	default: break;
 	}
-	if (record.header->kind == KERNEL_EXIT) {
-		if (image)
-			life_ends(pipeline->life, &record, image, pipeline->now_ns);
-		if (image && pipeline->repeats)
-			repeat_end(pipeline->repeats, &record, image);
-		else if (image)
-			name_record(pipeline, &record, image);
-		return 0;
-	}
-	if (is_connection(record.header)) {
-		bool held = connection_judge(pipeline->connections, &record, &image) != CONNECTION_SEND;
-
-		if (policy_stops(pipeline->policy, KERNEL_DISCONNECT, record.header))
-			connection_forget(pipeline->connections, &record);
-		(void)flows_take(pipeline->flows, &record, image, pipeline->boot_unix_ns, pipeline->now_ns);
-		if (held)
-			return 0;
-	} else if (!flows_take(pipeline->flows, &record, image, pipeline->boot_unix_ns, pipeline->now_ns)) {
+	if (!flows_take(pipeline->flows, &record, image, pipeline->boot_unix_ns, pipeline->now_ns)) {
+		pipeline_settled(pipeline, &record);
 		return 0;
 	}
 	name_record(pipeline, &record, image);
@@ -349,24 +371,10 @@ static void report_loss(void *context, const struct event_lost *lost)
 
 	event.lost.start_ns += pipeline->boot_unix_ns;
 	event.lost.end_ns += pipeline->boot_unix_ns;
+	pipeline_declared(pipeline, lost->count);
 	pipeline_send(pipeline, &event);
 	log_limited("%llu records lost in %.*s of CPU %d", (unsigned long long)lost->count, (int)lost->stage.length,
 		lost->stage.data, lost->cpu);
-}
-
-/* Tells what the configuration left out, if there is anything; pipeline->left_out counts what the kernel has. */
-void pipeline_filtered(struct pipeline *pipeline)
-{
-	struct event event = {.action = EVENT_FILTERED, .count = 1};
-
-	recording_filtered(pipeline->recording, pipeline->now_ns, pipeline->left_out);
-	if (!policy_tell(pipeline->policy, pipeline->left_out, pipeline->now_ns, &event.filtered))
-		return;
-	event.time_ns = pipeline->boot_unix_ns + pipeline->now_ns;
-	event.filtered.start_ns += pipeline->boot_unix_ns;
-	event.filtered.end_ns += pipeline->boot_unix_ns;
-	pipeline_send(pipeline, &event);
-	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
 }
 
 /* The pipeline's clock: it stands still while records are taken, so that a recording of it is exact. */
@@ -450,8 +458,9 @@ static void tick(struct pipeline *pipeline, bool final)
 	const struct kernel_counters *counters = NULL;
 
 	loader_flows(pipeline->loader, pipeline->now_ns);
+	/* Rings that were drained are empty whether there is room for more or not. */
 	if (loader_counters(pipeline->loader, pipeline->counters, (size_t)pipeline->cpus * pipeline->lanes) == 0 &&
-		read_rings(pipeline))
+		(read_rings(pipeline) || pipeline->drained))
 		counters = pipeline->counters;
 	/* Behind the records that were read just now: a recording tells it with the tick. */
 	if (pipeline->now_ns >= pipeline->next_clock_check_ns) {
@@ -464,6 +473,7 @@ static void tick(struct pipeline *pipeline, bool final)
 		pipeline_filtered(pipeline);
 	if (!final)
 		pipeline_watch_health(pipeline);
+	ledger_alive(pipeline->ledger, pipeline->boot_unix_ns + pipeline->now_ns);
 	pipeline->next_tick_ns = pipeline->now_ns + tick_ns;
 }
 
@@ -498,13 +508,27 @@ void pipeline_expire(struct pipeline *pipeline)
 	life_expire(pipeline->life, pipeline->now_ns);
 }
 
+/* To their end, or until nobody has taken anything for as long as `drain` says: then the rest is left in the rings. */
+static void drain_rings(struct pipeline *pipeline)
+{
+	while (!(pipeline->drained = read_rings(pipeline))) {
+		if (encode_flush(pipeline->encoder, look_at_clock(pipeline), true) < 0)
+			return;
+		if (encode_room(pipeline->encoder))
+			continue;
+		if (pipeline->now_ns >= pipeline->deadline_ns) {
+			log_error("no collector takes anything: what the rings hold is left there");
+			return;
+		}
+		(void)poll(NULL, 0, SLEEP_MS);
+	}
+}
+
 static void drain(struct pipeline *pipeline)
 {
 	loader_detach(pipeline->loader);
 	pipeline_watch_missed(pipeline);
-	while (!read_rings(pipeline) && encode_flush(pipeline->encoder, look_at_clock(pipeline), true) == 0)
-		if (!encode_room(pipeline->encoder))
-			(void)poll(NULL, 0, SLEEP_MS);
+	drain_rings(pipeline);
 	pipeline_settle(pipeline, UINT64_MAX);
 	/* What waits for names, or for how it ended, has its deadline still to come: give the runtime that time. */
 	while (container_waiting(pipeline->containers) > 0 || life_waiting(pipeline->life) > 0) {
@@ -542,6 +566,7 @@ static int carry(struct pipeline *pipeline)
 		if (empty || pipeline->bulk_waits || !encode_room(pipeline->encoder))
 			wait_for_more(pipeline);
 	}
+	pipeline->deadline_ns = look_at_clock(pipeline) + pipeline->settings->drain_ms * 1000000;
 	if (error == 0)
 		drain(pipeline);
 	return error;
@@ -549,10 +574,16 @@ static int carry(struct pipeline *pipeline)
 
 int pipeline_run(struct pipeline *pipeline)
 {
-	int error = carry(pipeline), flushed = encode_flush(pipeline->encoder, clock_boottime_ns(), true);
+	int error, flushed;
 
-	if (pipeline->stream)
-		stream_finish(pipeline->stream, pipeline->settings->drain_ms);
+	pipeline->began = true;
+	error = carry(pipeline);
+	if (error == 0 && pipeline->drained)
+		pipeline_close_books(pipeline);
+	flushed = encode_flush(pipeline->encoder, clock_boottime_ns(), true);
+	if (pipeline->stream) /* that has had its time already where the rings could not be drained for it */
+		stream_finish(
+			pipeline->stream, pipeline->reader || pipeline->drained ? pipeline->settings->drain_ms : 0);
 	return error ? error : flushed;
 }
 

@@ -79,9 +79,26 @@ void pipeline_watch_missed(struct pipeline *pipeline)
 		.end_ns = pipeline->boot_unix_ns + pipeline->now_ns,
 	};
 	pipeline->missed = missed;
+	pipeline_found_missed(pipeline, event.lost.count);
+	pipeline_declared(pipeline, event.lost.count);
 	send_own(pipeline, &event);
 	log_limited("up to %llu events missed: the kernel passed over programs that were running already",
 		(unsigned long long)event.lost.count);
+}
+
+/* Tells what the configuration left out, if there is anything; pipeline->left_out counts what the kernel has. */
+void pipeline_filtered(struct pipeline *pipeline)
+{
+	struct event event = {.action = EVENT_FILTERED, .count = 1};
+
+	recording_filtered(pipeline->recording, pipeline->now_ns, pipeline->left_out);
+	if (!policy_tell(pipeline->policy, pipeline->left_out, pipeline->now_ns, &event.filtered))
+		return;
+	event.time_ns = pipeline->boot_unix_ns + pipeline->now_ns;
+	event.filtered.start_ns += pipeline->boot_unix_ns;
+	event.filtered.end_ns += pipeline->boot_unix_ns;
+	pipeline_send(pipeline, &event);
+	log_debug("%llu events left out by record", (unsigned long long)event.filtered.count);
 }
 
 static void send_alert(struct pipeline *pipeline, const struct guard_alert *alert)

@@ -9,15 +9,19 @@
 
 #include "base/buffer.h"
 #include "detect/outbound.h"
+#include "sensor/books.h"
 #include "sensor/connection.h"
 #include "sensor/container.h"
 #include "sensor/coverage.h"
 #include "sensor/detect.h"
 #include "sensor/encode.h"
 #include "sensor/flows.h"
+#include "sensor/former.h"
 #include "sensor/host.h"
+#include "sensor/ledger.h"
 #include "sensor/life.h"
 #include "sensor/loader.h"
+#include "sensor/loader_pin.h"
 #include "sensor/loss.h"
 #include "sensor/metadata.h"
 #include "sensor/nested.h"
@@ -63,6 +67,15 @@ struct pipeline {
 	struct recording_reader
 		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */
 
+	struct books books;
+	struct ledger *ledger;     /* NULL: nothing is pinned */
+	uint64_t deadline_ns;      /* of what is done after pipeline_stop; 0: it was not called yet */
+	bool began;                /* pipeline_run was called */
+	bool drained;              /* the rings were read to their end, and nothing more comes */
+	struct pins_former *found; /* what former lives have pinned, until it is adopted */
+	size_t found_count;
+	struct formers *formers; /* those that are to be closed; NULL: none. The stream's thread's while there is one */
+
 	struct buffer scratch, unmarked;
 	struct kernel_counters *counters; /* one per CPU and lane */
 	unsigned int cpus, lanes;
@@ -87,6 +100,34 @@ struct pipeline {
 	int stop_fd;
 	atomic_bool stopping;
 };
+
+/* pipeline_books.c: a record came, or so many opens that the kernel had only counted. */
+void pipeline_arrived(struct pipeline *pipeline, const struct record *record);
+void pipeline_counted(struct pipeline *pipeline, uint64_t opens);
+/* Nothing more has to be told of it. */
+void pipeline_settled(struct pipeline *pipeline, const struct record *record);
+/* An events_lost is about to be told. */
+void pipeline_declared(struct pipeline *pipeline, uint64_t count);
+/* The programs missed so many. */
+void pipeline_found_missed(struct pipeline *pipeline, uint64_t count);
+/* encode_ops.books */
+void pipeline_sum(void *context, uint64_t last, struct wire_books *books);
+/* The last batch of this life, with its books. */
+void pipeline_close_books(struct pipeline *pipeline);
+
+/* pipeline_former.c: where, as what, and what is pinned of this life; NULL: nothing. */
+const char *pipeline_pin_path(const struct pipeline *pipeline);
+void pipeline_pin_name(const struct pipeline *pipeline, char name[PIN_NAME_SIZE]);
+int pipeline_write_page(void *context, void *page, uint32_t lanes, uint32_t repeats_at);
+/* After the loader. 0 or -ENOMEM. */
+int pipeline_open_ledger(struct pipeline *pipeline);
+void pipeline_note_spool(struct pipeline *pipeline);
+/* At the end: `kept` says that all of this life is acknowledged or on the spool. What the next life needs stays. */
+void pipeline_unpin(struct pipeline *pipeline, bool kept);
+/* Former lives that nobody holds: taken before this one is pinned, and adopted when the spool is known. 0 or -ENOMEM. */
+void pipeline_find_formers(struct pipeline *pipeline);
+int pipeline_adopt_formers(struct pipeline *pipeline);
+void pipeline_close_formers(struct pipeline *pipeline);
 
 /* The way out: the event gets its number and host, and goes to the encoder. */
 void pipeline_send(struct pipeline *pipeline, struct event *event);

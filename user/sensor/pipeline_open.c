@@ -69,6 +69,11 @@ static int open_encoder(struct pipeline *pipeline)
 					       : ENCODE_ECS);
 
 	error = open_spool(pipeline);
+	error = error ? error : pipeline_open_ledger(pipeline);
+	if (error)
+		return error;
+	pipeline_note_spool(pipeline);
+	error = pipeline_adopt_formers(pipeline);
 	if (error)
 		return error;
 
@@ -77,10 +82,14 @@ static int open_encoder(struct pipeline *pipeline)
 		.host = host_view(pipeline->host),
 		.trust = &settings->trust,
 		.spool = pipeline->spool,
-		.memory_bytes = settings->stream_bytes};
+		.memory_bytes = settings->stream_bytes,
+		.ledger = pipeline->ledger,
+		.formers = pipeline->formers};
 
 	error = stream_open(&pipeline->stream, &options);
-	return error ? error : encode_open_stream(&pipeline->encoder, pipeline->stream, host_view(pipeline->host));
+	return error ? error
+		     : encode_open_stream(&pipeline->encoder, pipeline->stream, host_view(pipeline->host),
+			       &(const struct encode_books){pipeline_sum, pipeline});
 }
 
 static int open_metadata(struct pipeline *pipeline)
@@ -105,10 +114,13 @@ static uint64_t take_repeats(void *context, uint64_t number)
 	struct pipeline *pipeline = context;
 	struct recording_repeat repeat = {.number = number};
 
-	if (!pipeline->loader)
-		return pipeline_replay_repeats(pipeline, number);
-	repeat.count = loader_take_repeats(pipeline->loader, number);
-	recording_repeat(pipeline->recording, pipeline->now_ns, &repeat);
+	if (pipeline->loader) {
+		repeat.count = loader_take_repeats(pipeline->loader, number);
+		recording_repeat(pipeline->recording, pipeline->now_ns, &repeat);
+	} else {
+		repeat.count = pipeline_replay_repeats(pipeline, number);
+	}
+	pipeline_counted(pipeline, repeat.count);
 	return repeat.count;
 }
 
@@ -165,6 +177,7 @@ static int open_loader(struct pipeline *pipeline)
 	const struct kernel_prefix *prefixes;
 	const uint64_t *prefix_rules;
 	size_t prefix_count = policy_prefixes(pipeline->policy, &prefixes, &prefix_rules);
+	char pin_name[PIN_NAME_SIZE];
 	const struct loader_options options = {
 		.host_root = settings->host_root,
 		.host = settings->host_events,
@@ -183,9 +196,14 @@ static int open_loader(struct pipeline *pipeline)
 			.samples = settings->samples,
 			.ranges = settings->unsampled.ranges,
 			.range_count = settings->unsampled.count},
+		.pins = {pipeline_pin_path(pipeline), pin_name, pipeline_write_page, pipeline},
 	};
 	char why[512];
-	int error = loader_open(&pipeline->loader, &options, why, sizeof(why));
+	int error;
+
+	pipeline_pin_name(pipeline, pin_name);
+	pipeline_find_formers(pipeline);
+	error = loader_open(&pipeline->loader, &options, why, sizeof(why));
 
 	if (error) {
 		log_error("%s", why);
@@ -356,8 +374,10 @@ void pipeline_close(struct pipeline *pipeline)
 	repeat_close(pipeline->repeats);
 	pipeline_close_detect(pipeline);
 	encode_close(pipeline->encoder);
-	stream_close(pipeline->stream);
+	pipeline_unpin(pipeline, stream_close(pipeline->stream));
 	spool_close(pipeline->spool);
+	pipeline_close_formers(pipeline);
+	ledger_close(pipeline->ledger);
 	process_close(pipeline->processes);
 	loss_close(pipeline->loss);
 	coverage_close(pipeline->coverage);

@@ -30,6 +30,10 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 			"keys of pods' annotations that events carry"},
 		{"host.events", CONFIG_BOOL, &settings->host_events, 0, 0, "also events outside containers"},
 		{"host.root", CONFIG_TEXT, &settings->host_root, 0, 0, "where the host's file system is mounted"},
+		{"host.bpffs", CONFIG_TEXT, &settings->bpffs, 0, 0,
+			"directory of a BPF file system that keeps the rings of a sensor that is killed; none: it is "
+			"not "
+			"used"},
 		{"host.id", CONFIG_TEXT, &settings->host_id, 0, 0, "the machine's id; names the sensor"},
 		{"host.name", CONFIG_TEXT, &settings->host_name, 0, 0, "the machine's name"},
 		{"cluster.name", CONFIG_TEXT, &settings->cluster, 0, 0, "the cluster's name"},

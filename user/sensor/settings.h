@@ -13,22 +13,23 @@
 #include "sensor/unsampled.h"
 
 struct settings {
-	bool stdout_lines;                   /* --stdout: ECS JSON lines, no collector */
-	bool host_events;                    /* --host, host.events: also what happens outside containers */
-	bool environment;                    /* exec.environment: take the environment of each exec */
-	struct config_list cri;              /* --cri, cri.sockets; empty: the usual ones */
-	struct config_list cri_state;        /* cri.state: where runtimes keep their bundles; empty: the usual places */
-	struct config_list cri_annotations;  /* cri.annotations: which of the pods' are taken; empty: the usual ones */
-	struct config_list collectors;       /* --collector: one is used, the others if that fails */
-	char *spool;                         /* --spool, spool.dir: directory for what no collector has yet; or NULL */
-	uint64_t spool_bytes;                /* spool.max_bytes */
-	char *spool_sync_word;               /* spool.fsync, as it was said … */
-	int spool_sync;                      /* … and as it was understood: enum spool_fsync */
-	struct grpc_trust trust;             /* --tls-…, tls, insecure */
-	char *recording;                     /* --record, recording: the file that gets all that comes in; or NULL */
-	char *replay;                        /* --replay: the recording that takes the kernel's place; or NULL */
-	char *hooks;                         /* hooks: auto, tracepoint or function; NULL: auto */
-	char *host_root;                     /* host.root: where the host's files are seen; NULL: here */
+	bool stdout_lines;                  /* --stdout: ECS JSON lines, no collector */
+	bool host_events;                   /* --host, host.events: also what happens outside containers */
+	bool environment;                   /* exec.environment: take the environment of each exec */
+	struct config_list cri;             /* --cri, cri.sockets; empty: the usual ones */
+	struct config_list cri_state;       /* cri.state: where runtimes keep their bundles; empty: the usual places */
+	struct config_list cri_annotations; /* cri.annotations: which of the pods' are taken; empty: the usual ones */
+	struct config_list collectors;      /* --collector: one is used, the others if that fails */
+	char *spool;                        /* --spool, spool.dir: directory for what no collector has yet; or NULL */
+	uint64_t spool_bytes;               /* spool.max_bytes */
+	char *spool_sync_word;              /* spool.fsync, as it was said … */
+	int spool_sync;                     /* … and as it was understood: enum spool_fsync */
+	struct grpc_trust trust;            /* --tls-…, tls, insecure */
+	char *recording;                    /* --record, recording: the file that gets all that comes in; or NULL */
+	char *replay;                       /* --replay: the recording that takes the kernel's place; or NULL */
+	char *hooks;                        /* hooks: auto, tracepoint or function; NULL: auto */
+	char *host_root;                    /* host.root: where the host's files are seen; NULL: here */
+	char *bpffs; /* host.bpffs: where the rings are pinned, in a BPF file system; "none": nowhere; NULL: the usual place */
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
 	char *cluster;                       /* cluster.name */
 	uint64_t critical_bytes, bulk_bytes; /* rings.critical, rings.bulk */

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sensor's books: what came, what became of it, and what the next life must know of that. */
+#include "sensor/pipeline_inside.h"
+
+static void tell_found(struct pipeline *pipeline)
+{
+	ledger_found(pipeline->ledger, pipeline->books.found + loss_late(pipeline->loss));
+}
+
+static void note_kind(struct pipeline *pipeline, enum kernel_kind kind)
+{
+	enum event_action action = record_action(kind);
+
+	if (!action)
+		return;
+	pipeline->books.kinds |= 1ull << action;
+	ledger_kind(pipeline->ledger, action);
+}
+
+void pipeline_arrived(struct pipeline *pipeline, const struct record *record)
+{
+	books_arrived(&pipeline->books, record->header->kind, 1);
+	note_kind(pipeline, record->header->kind);
+}
+
+void pipeline_counted(struct pipeline *pipeline, uint64_t opens)
+{
+	if (opens == 0)
+		return;
+	books_arrived(&pipeline->books, KERNEL_OPEN, opens);
+	pipeline->books.found += opens;
+	note_kind(pipeline, KERNEL_OPEN);
+	tell_found(pipeline);
+}
+
+void pipeline_settled(struct pipeline *pipeline, const struct record *record)
+{
+	books_settled(&pipeline->books, record->header->kind, books_weight(record));
+}
+
+void pipeline_declared(struct pipeline *pipeline, uint64_t count)
+{
+	pipeline->books.declared += count;
+}
+
+void pipeline_found_missed(struct pipeline *pipeline, uint64_t count)
+{
+	pipeline->books.found += count;
+	tell_found(pipeline);
+}
+
+void pipeline_sum(void *context, uint64_t last, struct wire_books *books)
+{
+	struct pipeline *pipeline = context;
+	struct ledger_batch batch = {.last = last, .time_ns = pipeline->boot_unix_ns + pipeline->now_ns};
+	uint64_t held = books_held_kinds(&pipeline->books);
+
+	books_sum(&pipeline->books, loss_known(pipeline->loss), loss_undeclared(pipeline->loss), books);
+	if (!pipeline->ledger)
+		return;
+	batch.settled = books->settled;
+	batch.declared = pipeline->books.declared;
+	batch.closed = books->closed;
+	tell_found(pipeline);
+	ledger_alive(pipeline->ledger, batch.time_ns);
+	ledger_made(pipeline->ledger, &batch);
+	/* What this batch tells may be lost with it; what those before it told may not, once they are acknowledged. */
+	if (stream_idle(pipeline->stream))
+		ledger_kinds(pipeline->ledger, pipeline->books.kinds | held);
+	pipeline->books.kinds = held;
+}
+
+void pipeline_close_books(struct pipeline *pipeline)
+{
+	pipeline->books.closed = true;
+	encode_close_epoch(pipeline->encoder, pipeline->sequence + 1);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is pinned for the next life, and what former lives that were killed have pinned for this one. */
+#include "sensor/pipeline_inside.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+_Static_assert((int)PIN_LEDGER_BYTES == (int)LEDGER_BYTES, "a ledger is one page");
+_Static_assert(PIN_NAME_SIZE == 2 * EVENT_EPOCH_SIZE + 1, "named like the epoch");
+
+/* --- this life --------------------------------------------------------------------------------------------------------- */
+
+const char *pipeline_pin_path(const struct pipeline *pipeline)
+{
+	const struct settings *settings = pipeline->settings;
+
+	/* Without a collector nobody knows what was told. */
+	if (settings->replay || settings->collectors.count == 0)
+		return NULL;
+	if (!settings->bpffs)
+		return "/sys/fs/bpf/taffrail";
+	return strcmp(settings->bpffs, "none") == 0 ? NULL : settings->bpffs;
+}
+
+void pipeline_pin_name(const struct pipeline *pipeline, char name[PIN_NAME_SIZE])
+{
+	const uint8_t *epoch = host_view(pipeline->host)->epoch;
+
+	for (size_t i = 0; i < EVENT_EPOCH_SIZE; i++)
+		snprintf(name + 2 * i, 3, "%02x", epoch[i]);
+}
+
+int pipeline_write_page(void *context, void *page, uint32_t lanes, uint32_t repeats_at)
+{
+	const struct pipeline *pipeline = context;
+	const struct ledger_life life = {
+		.host = *host_view(pipeline->host),
+		.started_ns = clock_unix_ns(),
+		.lanes = lanes,
+		.repeats_at = repeats_at,
+	};
+
+	return ledger_format(page, &life);
+}
+
+int pipeline_open_ledger(struct pipeline *pipeline)
+{
+	void *page = pipeline->loader ? loader_ledger(pipeline->loader) : NULL;
+
+	return page ? ledger_open(&pipeline->ledger, page) : 0;
+}
+
+void pipeline_unpin(struct pipeline *pipeline, bool kept)
+{
+	if (!pipeline->loader)
+		return;
+	/* One that never began has nothing that anybody could miss. */
+	if (!pipeline->began || (pipeline->drained && kept))
+		loader_unpin(pipeline->loader, true);
+	else if (pipeline->drained)
+		loader_unpin(pipeline->loader, false);
+}
+
+/* --- former lives ------------------------------------------------------------------------------------------------------ */
+
+static void keep(void *context, const struct pins_former *former)
+{
+	struct pipeline *pipeline = context;
+	struct pins_former *more = realloc(pipeline->found, (pipeline->found_count + 1) * sizeof(*pipeline->found));
+
+	if (!more) {
+		pins_close(former->pins);
+		return;
+	}
+	pipeline->found = more;
+	pipeline->found[pipeline->found_count++] = *former;
+}
+
+void pipeline_find_formers(struct pipeline *pipeline)
+{
+	if (pipeline_pin_path(pipeline))
+		(void)pins_find(pipeline_pin_path(pipeline), keep, pipeline); /* pinning says what is wrong with it */
+}
+
+static void done(void *context, void *pins)
+{
+	(void)context;
+	pins_drop(pins);
+	pins_close(pins);
+}
+
+static void left(void *context, void *pins)
+{
+	(void)context;
+	pins_close(pins);
+}
+
+/* Its batches wait on a spool that is not this sensor's, and that is still there. */
+static bool is_elsewhere(const struct pipeline *pipeline, const struct ledger_view *ledger)
+{
+	struct stat stats;
+	char path[LEDGER_PATH_MAX + 1];
+
+	if (ledger->spool_inode == 0)
+		return false;
+	if (pipeline->settings->spool && stat(pipeline->settings->spool, &stats) == 0 &&
+		stats.st_ino == ledger->spool_inode && stats.st_dev == ledger->spool_device)
+		return false;
+	snprintf(path, sizeof(path), "%.*s", (int)ledger->spool_path.length, ledger->spool_path.data);
+	return stat(path, &stats) == 0 && stats.st_ino == ledger->spool_inode && stats.st_dev == ledger->spool_device;
+}
+
+/* Kinds of records as those of events. */
+static uint64_t actions(uint64_t kinds)
+{
+	uint64_t bits = 0;
+
+	for (int kind = 1; kind < KERNEL_KINDS_END; kind++)
+		if (kinds >> kind & 1)
+			bits |= 1ull << record_action((enum kernel_kind)kind);
+	return bits & ~1ull;
+}
+
+/* What the rings hold is noted in the ledger, and their memory goes. */
+static void take_rest(
+	const struct pipeline *pipeline, const struct pins_former *found, const struct ledger_view *ledger)
+{
+	struct pins_rest rest;
+
+	pins_rest(found->pins, ledger->life.repeats_at, &rest);
+	ledger_leave(found->ledger, rest.has_repeats ? rest.repeats : ledger->repeats, actions(rest.kinds),
+		rest.newest_ns ? rest.newest_ns + pipeline->boot_unix_ns : 0);
+	pins_drop_rings(found->pins);
+}
+
+/* 0: the pins are the formers'. -EAGAIN: it is not this sensor's matter; -ENOENT: nothing can be made of it; else -errno. */
+static int adopt(struct pipeline *pipeline, const struct pins_former *found)
+{
+	struct ledger_view ledger;
+	uint64_t counted;
+	int error;
+
+	if (!found->ledger) /* it was just being made */
+		return -ENOENT;
+	if (!ledger_read(&ledger, found->ledger, PIN_LEDGER_BYTES)) {
+		log_error("%s/%s: its ledger cannot be read: what that life of a sensor lost is not declared",
+			pipeline_pin_path(pipeline), found->name);
+		return -ENOENT;
+	}
+	if (!text_equal(ledger.life.host.id, host_view(pipeline->host)->id))
+		return -EAGAIN;
+	if (is_elsewhere(pipeline, &ledger)) {
+		log_warning("%s/%s: its spool is %.*s: a sensor with that one declares what it lost",
+			pipeline_pin_path(pipeline), found->name, (int)ledger.spool_path.length,
+			ledger.spool_path.data);
+		return -EAGAIN;
+	}
+	error = pins_counted(found->pins, ledger.life.lanes, &counted);
+	if (error) {
+		log_error("%s/%s: its counters cannot be read (%s): what that life of the sensor lost is not declared",
+			pipeline_pin_path(pipeline), found->name, strerror(-error));
+		return -ENOENT;
+	}
+	take_rest(pipeline, found, &ledger);
+	(void)ledger_read(&ledger, found->ledger, PIN_LEDGER_BYTES);
+	error = formers_add(pipeline->formers, &ledger, counted, found->pins);
+	if (error == -ENOBUFS)
+		log_error("%s: more than %d lives of the sensor were killed: what the youngest lost is declared by the "
+			  "next",
+			pipeline_pin_path(pipeline), FORMER_MAX);
+	return error == -ENOBUFS ? 0 : error;
+}
+
+int pipeline_adopt_formers(struct pipeline *pipeline)
+{
+	const struct former_ops ops = {.done = done, .left = left};
+	int error = pipeline->found_count > 0 ? formers_open(&pipeline->formers, &ops) : 0;
+
+	for (size_t i = 0; i < pipeline->found_count; i++) {
+		int result = error ? error : adopt(pipeline, &pipeline->found[i]);
+
+		if (result == -ENOENT)
+			done(NULL, pipeline->found[i].pins);
+		else if (result)
+			left(NULL, pipeline->found[i].pins);
+		if (result == -ENOMEM)
+			error = result;
+	}
+	pipeline->found_count = 0;
+	return error;
+}
+
+void pipeline_close_formers(struct pipeline *pipeline)
+{
+	for (size_t i = 0; i < pipeline->found_count; i++)
+		pins_close(pipeline->found[i].pins);
+	free(pipeline->found);
+	formers_close(pipeline->formers);
+}
+
+void pipeline_note_spool(struct pipeline *pipeline)
+{
+	const char *path = pipeline->settings->spool;
+	char *absolute = path ? realpath(path, NULL) : NULL;
+	struct stat stats;
+
+	if (path && stat(path, &stats) == 0)
+		ledger_spool(pipeline->ledger, stats.st_dev, stats.st_ino, absolute ? absolute : path);
+	free(absolute);
+}
