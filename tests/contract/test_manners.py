@@ -67,11 +67,11 @@ def test_a_disk_that_does_not_answer_slows_sensors_and_not_memory(collector, man
     crowd = many(one.address, "--sensors", 20, "--events", 1000, "--window", 64, "--phase", "1500ms", *["--slow", 0] * 5)
     crowd.wait("phase")
     syncing, = [int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid]
-    before, synced = memory_kib(pid, "RssAnon"), sum(last - first + 1 for _, _, first, last in frames(tmp_path / "data"))
+    before, synced = memory_kib(pid, "RssAnon"), sum(last - first + 1 for _, _, first, last, _ in frames(tmp_path / "data"))
     stopped = Stopped(syncing)
     try:
         crowd.wait("phase", 3)
-        most, waiting = memory_kib(pid, "RssAnon"), sum(last - first + 1 for _, _, first, last in frames(tmp_path / "data")) - synced
+        most, waiting = memory_kib(pid, "RssAnon"), sum(last - first + 1 for _, _, first, last, _ in frames(tmp_path / "data")) - synced
     finally:
         stopped.go_on()
     assert crowd.end() == 0, crowd.said

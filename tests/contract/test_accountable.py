@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a killed sensor lost is declared, to the record: rings, counters and ledger outlive it, and the next life reads them."""
+import collections
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+
+import pytest
+import stored
+from conftest import SLOW
+
+BPFTOOL = "/usr/sbin/bpftool"
+
+# One exec after another, each with a nonce of its own and the times before and after it; and as many opens as it can.
+WORKER = """
+import os, sys, time
+number = 0
+while True:
+    nonce = f"{sys.argv[1]}-{number}"
+    before = time.monotonic()
+    os.waitpid(os.posix_spawn("/bin/true", ["/bin/true", nonce], {}), 0)
+    print(nonce, before, time.monotonic(), flush=True)
+    for i in range(5):
+        os.close(os.open("/etc/passwd" if i % 2 else f"/proc/self/fdinfo/{i % 3}", os.O_RDONLY))
+    number += 1
+"""
+
+
+class Work:
+    """What a container does all the time, and what is known of it from itself."""
+
+    def __init__(self, container, name="w"):
+        self.process = container.start("/usr/bin/python3", "-I", "-S", "-c", WORKER, name, stdout=subprocess.PIPE, text=True)
+        self.done = []  # nonce, before, after
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            nonce, before, after = line.split()
+            self.done.append((nonce, float(before), float(after)))
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(10)
+
+    def within(self, begin, end):
+        return {nonce for nonce, before, after in self.done if begin < before and after < end}
+
+
+class Life:
+    """One start of the sensor, from ready to its end: what was done meanwhile it has seen."""
+
+    def __init__(self, place, *more):
+        before = set(place.pinned())
+        self.sensor = place.start("taffrail-sensor", "--collector", place.address, "--cri", str(place.folder / "none"),
+                                  "--set", f"host.bpffs={place.pins}", *more)
+        self.sensor.ready()
+        self.begin = time.monotonic()
+        self.epoch, = set(place.pinned()) - before
+
+    def kill(self):
+        self.finish = time.monotonic()
+        self.sensor.kill()
+
+    def end(self, seconds=20):
+        self.finish = time.monotonic()
+        return self.sensor.end(seconds=seconds)
+
+
+class Place:
+    def __init__(self, start, container, folder):
+        self.start, self.container, self.folder = start, container, folder
+        self.address, self.data = f"unix:{folder}/s", str(folder / "data")
+        self.pins = str(folder / "bpf" / "taffrail")
+
+    def collector(self):
+        collector = self.start("taffrail-collector", "--listen", self.address, "--data", self.data, "--output", f"ecs-json:{self.folder}/out")
+        collector.ready()
+        return collector
+
+    def pinned(self):
+        return sorted(os.listdir(self.pins)) if os.path.isdir(self.pins) else []
+
+    def documents(self):
+        with open(self.folder / "out", encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+
+    def execs(self):
+        """The nonces that are in the file, after a look at each document's id."""
+        documents = self.documents()
+        ids = collections.Counter(document["event"]["id"] for document in documents)
+        assert [one for one, count in ids.items() if count > 1] == []
+        return {document["process"]["args"][1] for document in documents
+                if document["event"]["action"] == "exec" and len(document["process"].get("args", [])) == 2}
+
+    def balanced(self, closed):
+        """The accounts of all epochs, which balance at every batch; those of `closed` are at their end."""
+        found = stored.epochs(self.data)
+        for name, epoch in found.items():
+            assert epoch.wrong == [], (name, epoch.wrong[:5])
+            assert epoch.missing() == 0, (name, epoch.made, epoch.events, epoch.taken_out)
+        for name in closed:
+            books = found[name].books
+            assert books.closed and books.held == books.undeclared == 0, (name, str(books))
+        return found
+
+
+@pytest.fixture
+def place(start, container, tmp_path):
+    os.mkdir(tmp_path / "bpf")
+    subprocess.run(["mount", "-t", "bpf", "none", str(tmp_path / "bpf")], check=True)
+    yield Place(start, container, tmp_path)
+    subprocess.run(["umount", "-l", str(tmp_path / "bpf")], check=True)
+
+
+def assert_told(place, lives, work):
+    """Of what was done under each life's eyes as much is missing at the most as was declared of it. The epochs' accounts."""
+    found, seen = place.balanced([life.epoch for life in lives]), place.execs()
+    for life in lives:
+        missing = work.within(life.begin, life.finish) - seen
+        assert len(missing) <= found[life.epoch].lost["sensor"], (life.epoch, len(missing), found[life.epoch].lost)
+    return found
+
+
+@pytest.mark.parametrize("spool", [True, False], ids=["spool", "no_spool"])
+def test_killed_again_and_again(place, spool):
+    moments, more = random.Random(8), ["--spool", str(place.folder / "spool")] if spool else []
+    collector, lives, work = place.collector(), [], Work(place.container)
+    for _ in range(15):
+        lives.append(Life(place, *more))
+        time.sleep(moments.uniform(0, 1.6) * SLOW)
+        lives[-1].kill()
+        assert lives[-1].epoch in place.pinned()
+    lives.append(Life(place, *more))
+    time.sleep(0.5)
+    work.end()
+    assert lives[-1].end() == 0
+    assert collector.end() == 0
+    assert place.pinned() == []
+    found = assert_told(place, lives, work)
+    assert len(found) == len(lives)
+    assert sum(len(work.within(life.begin, life.finish)) for life in lives) > 500
+    # What cannot have been told is not all: names are waited for a second, then a batch leaves after 20 ms.
+    lost = [found[life.epoch].lost["sensor"] for life in lives]
+    assert sum(lost[:-1]) > 0 and lost[-1] == 0, lost
+    assert sum(epoch.events for epoch in found.values()) > 10000, lost
+
+
+def counted(path):
+    """What the kernel has numbered, and counted as lost repeats, by the pinned counters."""
+    dump = json.loads(subprocess.run([BPFTOOL, "--json", "map", "dump", "pinned", path], capture_output=True, check=True).stdout)
+    total = 0
+    for element in dump:
+        for cpu in element["values"]:
+            value = bytes(int(byte, 16) for byte in cpu["value"])
+            words = [int.from_bytes(value[at:at + 8], "little") for at in range(0, len(value), 8)]
+            total += words[0] + words[1] + words[-1]
+    return total
+
+
+def test_seen_is_what_the_kernel_has_counted(place):
+    """Of a life that was killed, and of one that ended: with each open a record, for those that are only counted have no number."""
+    collector, work = place.collector(), Work(place.container)
+    killed = Life(place, "--set", "opens.window=0s")
+    time.sleep(1.5)
+    killed.kill()
+    kernel = counted(os.path.join(place.pins, killed.epoch, "counters"))
+    work.end()
+    ended = Life(place, "--set", "opens.window=0s")
+    work = Work(place.container, "v")
+    time.sleep(1)
+    work.end()
+    # It has not ended yet: but of what it sees, nothing happens any more.
+    time.sleep(1.5 * SLOW)
+    final = counted(os.path.join(place.pins, ended.epoch, "counters"))
+    assert ended.end() == 0
+    assert collector.end() == 0
+    found = place.balanced([killed.epoch, ended.epoch])
+    assert found[killed.epoch].books.seen == kernel + found[killed.epoch].lost["kernel"]
+    assert found[killed.epoch].lost["sensor"] > 0
+    assert found[ended.epoch].books.seen >= final + found[ended.epoch].lost["kernel"]
+    assert found[ended.epoch].books.seen <= final + found[ended.epoch].lost["kernel"] + 100, "what ran beside it is little"
+    assert found[ended.epoch].lost["sensor"] == 0
+
+
+def test_counted_opens_that_nobody_took_are_declared(place):
+    """Equal opens are counted in the kernel: a kill before the count is taken loses it, and says so."""
+    collector, life = place.collector(), Life(place, "--set", "opens.window=60s")
+    code = "import os\nfor i in range(5000): os.close(os.open('/etc/passwd', os.O_RDONLY))\nprint('done', flush=True)\nimport time; time.sleep(60)"
+    worker = place.container.start("/usr/bin/python3", "-I", "-S", "-c", code, stdout=subprocess.PIPE)
+    assert worker.stdout.readline() == b"done\n"
+    time.sleep(2 * SLOW)
+    life.kill()
+    worker.kill()
+    worker.wait()
+    last = Life(place)
+    last.sensor.wait_for(lambda: life.epoch not in place.pinned())
+    assert last.end() == 0 and collector.end() == 0
+    found = place.balanced([life.epoch, last.epoch])
+    assert 4900 < found[life.epoch].lost["sensor"] < 5500, found[life.epoch].lost
+    document, = [one for one in place.documents() if one.get("taffrail", {}).get("lost", {}).get("stage") == "sensor"]
+    assert "open" in document["taffrail"]["lost"]["kinds"] and document["event"]["sequence"] == int(document["taffrail"]["lost"]["last"])
+    assert document["event"]["start"] <= document["event"]["end"]
+
+
+def test_flood_is_declared_to_the_record(place):
+    """More opens than the bulk ring takes, and then a kill: what was lost in the ring and with the sensor is the whole rest."""
+    collector, life = place.collector(), Life(place, "--set", "opens.window=0s", "--set", "rings.bulk=1M")
+    code = "import os\nfor i in range(100000): os.close(os.open('/etc/passwd', os.O_RDONLY))"
+    workers = [place.container.start("/usr/bin/python3", "-I", "-S", "-c", code) for _ in range(2)]
+    time.sleep(0.7)
+    life.kill()
+    for worker in workers:
+        assert worker.wait(60 * SLOW) == 0
+    last = Life(place)
+    last.sensor.wait_for(lambda: life.epoch not in place.pinned())
+    assert last.end() == 0 and collector.end() == 0
+    found = place.balanced([life.epoch, last.epoch])
+    assert found[life.epoch].lost["sensor"] > 0
+
+
+def test_sigterm_that_no_collector_heard(place):
+    """Without a spool what was not acknowledged is gone; the next life declares it."""
+    life = Life(place, "--set", "drain=100ms")
+    work = Work(place.container)
+    time.sleep(1.5)
+    work.end()
+    assert life.end() == 0
+    assert any("the next life of the sensor declares them lost" in line for line in life.sensor.log), life.sensor.log
+    assert place.pinned() == [life.epoch]
+    assert sorted(os.listdir(os.path.join(place.pins, life.epoch))) == ["counters", "ledger"], "memory of rings that are empty"
+    collector, last = place.collector(), Life(place)
+    last.sensor.wait_for(lambda: life.epoch not in place.pinned())
+    assert last.end() == 0 and collector.end() == 0
+    assert place.pinned() == []
+    assert len(work.within(life.begin, life.finish)) > 50
+    found = assert_told(place, [life, last], work)
+    assert found[life.epoch].lost["sensor"] == found[life.epoch].books.seen > 0
+
+
+def test_sigterm_with_a_spool_leaves_nothing_pinned(place):
+    life = Life(place, "--spool", str(place.folder / "spool"), "--set", "drain=100ms")
+    work = Work(place.container)
+    time.sleep(1)
+    work.end()
+    assert life.end() == 0
+    assert place.pinned() == [], "the spool has everything, and that nothing more comes"
+    collector, last = place.collector(), Life(place, "--spool", str(place.folder / "spool"))
+    assert last.end() == 0 and collector.end() == 0
+    found = assert_told(place, [life, last], work)
+    assert found[life.epoch].lost["sensor"] == 0 and found[life.epoch].books.closed
+
+
+def test_killed_while_the_collector_is_away(place):
+    """Several lives wait to be closed, with what the spool has of each before."""
+    lives, work = [], Work(place.container)
+    for _ in range(4):
+        lives.append(Life(place, "--spool", str(place.folder / "spool")))
+        time.sleep(1.5)
+        lives[-1].kill()
+    assert len(place.pinned()) == 4
+    for life in lives[:-1]:
+        assert sorted(os.listdir(os.path.join(place.pins, life.epoch))) == ["counters", "ledger"]
+    collector = place.collector()
+    lives.append(Life(place, "--spool", str(place.folder / "spool")))
+    time.sleep(0.5)
+    work.end()
+    assert lives[-1].end() == 0 and collector.end() == 0
+    assert place.pinned() == []
+    found = assert_told(place, lives, work)
+    assert all(found[life.epoch].events > 100 for life in lives)
+
+
+def test_more_lives_than_are_closed_at_once(place):
+    """17 that were killed with nobody there: 16 are closed by the next life, the youngest by the one after it."""
+    lives = []
+    for _ in range(17):
+        lives.append(Life(place))
+        lives[-1].kill()
+    collector, last = place.collector(), Life(place)
+    assert any("more than 16 lives" in line for line in last.sensor.log), last.sensor.log
+    last.sensor.wait_for(lambda: sorted(place.pinned()) == sorted([lives[-1].epoch, last.epoch]), 60)
+    assert last.end() == 0
+    lives.append(last)
+    lives.append(Life(place))
+    assert lives[-1].end() == 0 and collector.end() == 0
+    assert place.pinned() == []
+    assert len(place.balanced([life.epoch for life in lives])) == 19
+
+
+def test_epoch_of_a_sensor_with_another_spool(place):
+    """It is neither closed while that lives, nor afterwards as long as its spool is there: its events may still come."""
+    collector = place.collector()
+    first = Life(place, "--spool", str(place.folder / "first"))
+    second = Life(place, "--spool", str(place.folder / "second"))
+    assert second.end() == 0 and place.pinned() == [first.epoch]
+    first.kill()
+    second = Life(place, "--spool", str(place.folder / "second"))
+    assert any(f"{first.epoch}: its spool is {place.folder}/first" in line for line in second.sensor.log), second.sensor.log
+    assert second.end() == 0 and place.pinned() == [first.epoch]
+    assert Life(place, "--spool", str(place.folder / "first")).end() == 0
+    assert collector.end() == 0 and place.pinned() == []
+    place.balanced([first.epoch])
+
+
+def test_what_is_no_former_life_harms_nobody(place):
+    """Directories without a ledger, with a ledger of zeros, of another size, and with a ring in its place."""
+    os.makedirs(place.pins, mode=0o700)
+    maps = {"1" * 32: None, "2" * 32: ["array", "4096"], "3" * 32: ["array", "64"], "4" * 32: ["hash", "4096"]}
+    for name, kind in maps.items():
+        os.mkdir(os.path.join(place.pins, name))
+        if kind:
+            subprocess.run([BPFTOOL, "map", "create", os.path.join(place.pins, name, "ledger"), "type", kind[0], "key", "4", "value", kind[1],
+                            "entries", "1", "name", "ledger", "flags", "1024" if kind[0] == "array" else "0"], check=True)
+    os.mkdir(os.path.join(place.pins, "other"))
+    collector, life = place.collector(), Life(place)
+    assert sum("its ledger cannot be read" in line for line in life.sensor.log) == 1, life.sensor.log
+    assert place.pinned() == sorted([life.epoch, "other"])
+    assert life.end() == 0 and collector.end() == 0
+    assert place.pinned() == ["other"]
+    place.balanced([life.epoch])
+
+
+@pytest.mark.parametrize("path", ["/tmp", "nowhere/taffrail", "shared/taffrail"])
+def test_without_a_place_to_pin(start, place, path):
+    """Said once; the sensor works as ever. `shared`: others may write there."""
+    if path == "shared/taffrail":
+        os.makedirs(place.folder / "bpf" / "shared" / "taffrail")
+        os.chmod(place.folder / "bpf" / "shared" / "taffrail", 0o777)
+        path = str(place.folder / "bpf" / path)
+    collector = place.collector()
+    sensor = start("taffrail-sensor", "--collector", place.address, "--set", f"host.bpffs={path}")
+    sensor.ready()
+    place.container.run("/bin/true", "seen")
+    assert sensor.end() == 0 and collector.end() == 0
+    assert sum("what it loses cannot be told" in line for line in sensor.log) == 1, sensor.log
+    assert "seen" in place.execs()
+    place.balanced(stored.epochs(place.data))
+
+
+def test_nothing_is_pinned_where_it_is_not_wanted(start, place):
+    for arguments in (["--set", "host.bpffs=none", "--collector", place.address], ["--set", f"host.bpffs={place.pins}", "--stdout"]):
+        sensor = start("taffrail-sensor", *arguments)
+        sensor.ready()
+        assert place.pinned() == [] and not any("cannot be told" in line for line in sensor.log), sensor.log
+        sensor.kill()
