@@ -31,6 +31,7 @@ enum {
 	OPENS = 8,
 	PATIENCE_MS = 20000, /* until the runtime must have answered */
 	GROWTH_KIB = 256,    /* that is none */
+	LOST_EVERY = 97,     /* of so many records the one before is lost in its ring */
 };
 static const uint64_t boot_ns = 1000ull * 1000 * 1000;
 static const uint64_t step_ns = 960ull * 1000 * 1000;
@@ -45,6 +46,7 @@ static struct {
 	uint64_t listed_ns[KEEP_STEPS]; /* when that was, by the real clock; of the last steps */
 	int recording_fd;
 	uint64_t sequence[KERNEL_RINGS], connection, repeat;
+	uint64_t begun, lost;
 } world;
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------------- */
@@ -189,6 +191,10 @@ static void *begin(const struct actor *actor, enum kernel_kind kind, size_t size
 	struct kernel_header *header = (void *)room;
 
 	memset(room, 0, size);
+	if (++world.begun % LOST_EVERY == 0) {
+		world.sequence[ring]++;
+		world.lost++;
+	}
 	*header = (struct kernel_header){
 		.kind = (uint16_t)kind,
 		.ring = (uint8_t)ring,
@@ -282,6 +288,8 @@ static void make_connection(const struct actor *actor)
 
 	world.connection++;
 	for (enum kernel_kind kind = KERNEL_CONNECT; kind <= KERNEL_CONNECT_DONE; kind++) {
+		if (kind == KERNEL_CONNECT_DONE && actor->number % 8 == 3) /* its outcome was lost */
+			continue;
 		network = begin(actor, kind, sizeof(*network));
 		network->connection = world.connection;
 		network->tuple = tuple;
@@ -428,6 +436,30 @@ static void pass_step(void)
 	wait_until(is_acknowledged, "the events");
 }
 
+/* The books know what waits for names, and the ends of children that wait for their opens. */
+static void expect_held(uint64_t held)
+{
+	const struct pipeline *pipeline = world.pipeline;
+	struct wire_books books;
+
+	books_sum(&pipeline->books, loss_known(pipeline->loss), loss_undeclared(pipeline->loss), &books);
+	cr_assert_eq(
+		books.held, held, "%llu are held, not %llu", (unsigned long long)books.held, (unsigned long long)held);
+	cr_assert_eq(books.seen, world.sequence[KERNEL_RING_CRITICAL] + world.sequence[KERNEL_RING_BULK]);
+}
+
+/* At every batch, in the collector; and at last nothing is left. */
+static void expect_balance(void)
+{
+	cr_assert_gt(others->batches, 0);
+	cr_assert_eq(others->unbalanced, 0, "%lu of %lu", others->unbalanced, others->batches);
+	cr_assert_eq(others->held, 0, "%lu", others->held);
+	cr_assert_eq(others->seen, world.sequence[KERNEL_RING_CRITICAL] + world.sequence[KERNEL_RING_BULK]);
+	cr_assert_gt(others->lost, 0);
+	cr_assert_leq(others->lost, world.lost);
+	cr_assert_geq(others->lost + STEP_STARTS * 4, world.lost, "of a second ago are told");
+}
+
 /* Some pods start, and as many end. */
 static void live_step(uint32_t step)
 {
@@ -439,7 +471,9 @@ static void live_step(uint32_t step)
 		start_pod(first + i);
 		ask(first + i);
 	}
+	expect_held(container_waiting(world.pipeline->containers) + STEP_STARTS);
 	wait_until(all_named, "the names");
+	expect_held(STEP_STARTS);
 	if (step >= LIFE_STEPS) {
 		others->ended = old + STEP_STARTS;
 		ends_before = life_waiting(world.pipeline->life);
@@ -528,6 +562,7 @@ Test(lifetimes, memory_stays_flat, .init = open_world, .fini = close_world)
 		mark++;
 	}
 	expect_everything_told(marks[MARKS - 1]);
+	expect_balance();
 	for (uint32_t i = FULL + 1; i < MARKS; i++)
 		cr_assert_leq(kib[i], kib[FULL] + GROWTH_KIB, "%ld KiB after %u, %ld KiB after %u", kib[FULL],
 			marks[FULL], kib[i], marks[i]);

@@ -18,7 +18,7 @@ static void see(struct loss *loss, uint16_t cpu, enum kernel_ring ring, uint64_t
 {
 	struct kernel_header header = {.cpu = cpu, .ring = (uint8_t)ring, .sequence = sequence, .time_ns = time_ns};
 
-	loss_seen(loss, &header);
+	cr_assert_eq(loss_seen(loss, &header), cpu < 2 || cpu == 1 << KERNEL_LANE_SHIFT);
 }
 
 static struct loss *opened(void)
@@ -140,5 +140,26 @@ Test(loss, lanes_of_one_cpu_have_numbers_of_their_own)
 	cr_assert_eq(reports[0].first, 2);
 	cr_assert_eq(reports[0].last, 2);
 	cr_assert_eq(reports[0].cpu, second_lane);
+	loss_close(loss);
+}
+
+Test(loss, the_books_know_what_is_not_declared_yet)
+{
+	struct kernel_counters counters[2] = {{.sequence = {0, 9}, .lost_repeats = 3}, {.sequence = {0, 0}}};
+	struct loss *loss = opened();
+
+	see(loss, 0, KERNEL_RING_BULK, 1, 1);
+	see(loss, 0, KERNEL_RING_BULK, 5, 2);
+	cr_assert(loss_known(loss) == 5 && loss_undeclared(loss) == 3);
+	see(loss, 0, KERNEL_RING_BULK, 3, 1);
+	cr_assert(loss_known(loss) == 5 && loss_undeclared(loss) == 2, "it came late");
+	loss_declare(loss, counters, 2 * second, false, report, NULL);
+	cr_assert(report_count == 1 && reports[0].count == 2 + 3, "%llu", (unsigned long long)reports[0].count);
+	cr_assert(loss_known(loss) == 9 + 3 && loss_undeclared(loss) == 4, "what the counters tell of is new");
+	see(loss, 0, KERNEL_RING_BULK, 4, 1);
+	cr_assert(loss_known(loss) == 9 + 3 + 1 && loss_late(loss) == 1, "4 was declared lost: it counts as come, too");
+	loss_declare(loss, counters, 2 * second, true, report, NULL);
+	cr_assert(report_count == 2 && loss_undeclared(loss) == 0);
+	cr_assert_eq(reports[0].count + reports[1].count + 4, loss_known(loss), "1, 3, 4 and 5 came");
 	loss_close(loss);
 }

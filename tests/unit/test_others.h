@@ -34,6 +34,8 @@ static struct others {
 	_Atomic uint64_t events, pending;             /* that the collector got, and that were without names */
 	_Atomic uint64_t started, stopped, explained; /* of containers; with the runtime's word */
 	_Atomic bool lists_fail;                      /* those of everything */
+	_Atomic uint64_t batches, unbalanced;         /* that came, and whose books did not balance */
+	_Atomic uint64_t seen, held, lost;            /* of the last batch's books, and what all events_lost count */
 } * others;
 
 static inline void make_id(uint8_t id[EVENT_CONTAINER_ID_SIZE], uint32_t number, enum role role)
@@ -169,11 +171,25 @@ static inline void count_event(const struct event *event)
 {
 	others->events++;
 	others->pending += event->pending;
+	if (event->action == EVENT_LOST)
+		others->lost += event->lost.count;
 	others->started += event->action == EVENT_CONTAINER_STARTED;
 	others->stopped += event->action == EVENT_CONTAINER_STOPPED;
 	others->explained += event->action == EVENT_CONTAINER_STOPPED && event->life.exit_code == 137 &&
 			     text_equal(event->life.exit_reason, text_of("OOMKilled")) &&
 			     text_equal(event->container->pod_namespace, namespace_of(event->container->id));
+}
+
+/* What it has seen so far is settled, held, told as lost up to this batch, or about to be. */
+static inline void check_books(const struct wire_events *events)
+{
+	const struct wire_books *books = &events->books;
+
+	others->batches++;
+	others->unbalanced +=
+		!events->has_books || books->seen != books->settled + books->held + books->undeclared + others->lost;
+	others->seen = books->seen;
+	others->held = books->held;
 }
 
 static inline void send_down(struct grpc_stream *stream, const Taffrail__V1__Down *down)
@@ -204,6 +220,7 @@ static inline void on_up(struct grpc_stream *stream, void *data, const uint8_t *
 	runtime_must(wire_read(&events, inside.data, inside.length, why) == 0);
 	for (size_t i = 0; i < events.count; i++)
 		count_event(&events.events[i]);
+	check_books(&events);
 	down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_ACK;
 	down.ack = &ack;
 	ack.sequence = events.last;

@@ -19,7 +19,7 @@ static const char magic[8] = {'T', 'A', 'F', 'F', 'L', 'E', 'D', '1'};
 /* One of a pair. */
 struct cell {
 	uint64_t last, settled, declared, time_ns, closed;
-	uint32_t crc; /* of all but the generation */
+	uint32_t crc; /* of the others */
 	uint32_t unused;
 	_Atomic uint64_t generation; /* 0: never written */
 };
@@ -55,14 +55,16 @@ struct ledger {
 
 /* --- cells ------------------------------------------------------------------------------------------------------------- */
 
-static uint32_t cell_crc(const struct cell *cell)
+static uint32_t cell_crc(const struct cell *cell, uint64_t generation)
 {
-	return crc32c(0, cell, offsetof(struct cell, crc));
+	return crc32c(crc32c(0, cell, offsetof(struct cell, crc)), &generation, sizeof(generation));
 }
 
 static bool is_whole(const struct cell *cell)
 {
-	return atomic_load(&cell->generation) != 0 && cell->crc == cell_crc(cell);
+	uint64_t generation = atomic_load(&cell->generation);
+
+	return generation != 0 && cell->crc == cell_crc(cell, generation);
 }
 
 /* The one that counts. NULL: none. */
@@ -78,6 +80,7 @@ static const struct cell *newest(const struct pair *pair)
 static void write_pair(struct pair *pair, const struct ledger_batch *batch)
 {
 	uint64_t first = atomic_load(&pair->cells[0].generation), second = atomic_load(&pair->cells[1].generation);
+	uint64_t generation = (first > second ? first : second) + 1;
 	struct cell *cell = &pair->cells[first > second];
 
 	cell->last = batch->last;
@@ -85,8 +88,8 @@ static void write_pair(struct pair *pair, const struct ledger_batch *batch)
 	cell->declared = batch->declared;
 	cell->time_ns = batch->time_ns;
 	cell->closed = batch->closed;
-	cell->crc = cell_crc(cell);
-	atomic_store(&cell->generation, (first > second ? first : second) + 1);
+	cell->crc = cell_crc(cell, generation);
+	atomic_store(&cell->generation, generation);
 }
 
 static struct ledger_batch read_pair(const struct pair *pair)
