@@ -154,8 +154,8 @@ static void advance(struct former *former, uint64_t stored)
 {
 	if (stored > former->stored)
 		former->stored = stored;
-	/* A number that was made and is not in the ledger there cannot be; whoever says so is believed. */
-	if (stored > former->made.last && stored <= number_max)
+	/* A number is in the ledger before a collector can have it. One that says more than that is believed. */
+	if (stored > former->made.last)
 		former->made.last = stored;
 }
 
@@ -184,6 +184,8 @@ void former_greeted(struct former *former, uint64_t stored, const struct wire_bo
 	/* That number is only the closing batch's. */
 	const bool closed = !books && stored == former->made.last + 1;
 
+	if (stored > number_max)
+		stored = number_max;
 	note(former, stored, books);
 	if (closed)
 		former->durable = (struct ledger_batch){.last = stored, .closed = true};
@@ -227,16 +229,19 @@ bool former_is_done(const struct former *former)
 
 /* --- what is said for it ----------------------------------------------------------------------------------------------- */
 
-static uint64_t count_lost(const struct former *former)
+/* What was told, within what was seen: the bytes of a ledger may say anything. Returns the rest. */
+static uint64_t count_lost(const struct former *former, uint64_t *settled)
 {
-	uint64_t told = former->durable.settled + former->durable.declared;
+	uint64_t rest;
 
-	return former->seen > told ? former->seen - told : 0;
+	*settled = former->durable.settled < former->seen ? former->durable.settled : former->seen;
+	rest = former->seen - *settled;
+	return former->durable.declared < rest ? rest - former->durable.declared : 0;
 }
 
-static void tell_lost(struct former *former, struct wire_batch *batch, uint64_t first, uint64_t last)
+static void tell_lost(struct former *former, struct wire_batch *batch, uint64_t count, uint64_t first, uint64_t last)
 {
-	uint64_t count = count_lost(former), start_ns = former->durable.time_ns;
+	uint64_t start_ns = former->durable.time_ns;
 	struct event event = {
 		.action = EVENT_LOST,
 		.sequence = last,
@@ -265,11 +270,9 @@ static void tell_lost(struct former *former, struct wire_batch *batch, uint64_t 
 
 struct buffer *former_next(struct former *former, uint64_t *first, uint64_t *last)
 {
-	uint64_t closing = former->made.last + 1, events = 0, lost = count_lost(former);
-	/* The last batch's: what was settled then is told, and all else is declared. */
-	const struct wire_books books = {.seen = former->durable.settled + former->durable.declared + lost,
-		.settled = former->durable.settled,
-		.closed = true};
+	uint64_t closing = former->made.last + 1, events = 0, settled, lost = count_lost(former, &settled);
+	/* What was settled is told, and all else is declared now, or was before. */
+	const struct wire_books books = {.seen = former->seen, .settled = settled, .closed = true};
 	struct wire_batch *batch;
 	struct buffer *up;
 
@@ -282,7 +285,7 @@ struct buffer *former_next(struct former *former, uint64_t *first, uint64_t *las
 		events = lost > 0 || former->durable.last < former->made.last;
 	}
 	if (events > 0)
-		tell_lost(former, batch, former->stored + 1, *last);
+		tell_lost(former, batch, lost, former->stored + 1, *last);
 	wire_batch_taken_out(batch, *last - *first + 1 - events);
 	up = wire_batch_finish(batch, &former->host, *first, *last);
 	wire_batch_close(batch);
