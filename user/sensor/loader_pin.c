@@ -76,6 +76,7 @@ static int open_own(const char *path, char *why, size_t why_size)
 	return error;
 }
 
+/* Is what `path` is in one? It may be a mount of one itself. */
 static bool is_on_bpffs(const char *path)
 {
 	char parent[4096];
@@ -86,13 +87,16 @@ static bool is_on_bpffs(const char *path)
 	slash = strrchr(parent, '/');
 	if (slash)
 		slash[slash == parent] = '\0';
-	return statfs(slash ? parent : ".", &system) == 0 && (uint64_t)system.f_type == BPF_FS_MAGIC;
+	return (statfs(path, &system) == 0 || statfs(slash ? parent : ".", &system) == 0) &&
+	       (uint64_t)system.f_type == BPF_FS_MAGIC;
 }
 
 /* PATH itself, made where its file system is one. */
 static int open_base(const char *path, bool make, char *why, size_t why_size)
 {
-	if (make && is_on_bpffs(path) && mkdir(path, 0700) < 0 && errno != EEXIST)
+	if (!is_on_bpffs(path))
+		return refuse(why, why_size, -EPERM, path, "no BPF file system is mounted there");
+	if (make && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return refuse(why, why_size, -errno, path, "cannot be made: ");
 	return open_own(path, why, why_size);
 }
