@@ -92,22 +92,28 @@ Test(ledger, acknowledged_is_the_last_batch_that_all_of_is)
 	ledger_close(ledger);
 }
 
-/* The collector was away for long: what is not known one by one is known when all of it is acknowledged, and not before. */
+/* The collector was away for long: of what is on its way not each batch is known, but none counts too early, and none much too late. */
 Test(ledger, of_very_many_on_their_way_none_counts_too_early)
 {
+	enum { MANY = 10000 };
 	struct ledger *ledger = opened();
 	struct ledger_batch sent;
 
-	for (uint64_t last = 1; last <= 10000; last++) {
+	for (uint64_t last = 1; last <= MANY; last++) {
 		sent = batch(last);
 		ledger_sent(ledger, &sent);
 	}
-	for (uint64_t last = 1; last < 10000; last++) {
+	for (uint64_t last = 1; last <= MANY; last++) {
+		uint64_t known;
+
 		ledger_acknowledged(ledger, last);
-		cr_assert_leq(read_page(page).acknowledged.last, last);
+		known = read_page(page).acknowledged.last;
+		if (known > 0)
+			expect_batch(read_page(page).acknowledged, known);
+		cr_assert(known <= last && known + MANY / 256 > last, "%llu of %llu", (unsigned long long)known,
+			(unsigned long long)last);
 	}
-	ledger_acknowledged(ledger, 10000);
-	expect_batch(read_page(page).acknowledged, 10000);
+	expect_batch(read_page(page).acknowledged, MANY);
 	ledger_close(ledger);
 }
 

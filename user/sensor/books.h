@@ -16,10 +16,9 @@
 
 struct books {
 	uint64_t arrived[KERNEL_KINDS_END], settled[KERNEL_KINDS_END]; /* by kind */
-	uint64_t found;    /* seen without a number: repeats that were taken, and what the programs missed */
-	uint64_t declared; /* lost, as events_lost have told */
-	uint64_t kinds;    /* bits 1 << enum event_action: came since the last batch, or was held then */
-	bool closed;       /* nothing more comes */
+	uint64_t found; /* seen without a number: repeats that were taken, and what the programs missed */
+	uint64_t kinds; /* bits 1 << enum event_action: came since the last batch, or was held then */
+	bool closed;    /* nothing more comes */
 };
 
 /* How many records this one stands for. */

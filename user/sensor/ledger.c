@@ -11,7 +11,7 @@
 enum {
 	VERSION = 1,
 	TEXTS = 4,
-	MARKS = 256, /* batches on their way that are known one by one */
+	MARKS = 1024, /* batches on their way; of more, every second one is known, or every fourth, … */
 };
 
 static const char magic[8] = {'T', 'A', 'F', 'F', 'L', 'E', 'D', '1'};
@@ -51,6 +51,7 @@ struct ledger {
 	struct page *page;
 	struct ledger_batch marks[MARKS]; /* on their way, in a circle */
 	size_t first, count;
+	size_t stride, newest; /* how many batches a mark stands for, and the newest so far */
 };
 
 /* --- cells ------------------------------------------------------------------------------------------------------------- */
@@ -185,13 +186,30 @@ void ledger_alive(struct ledger *ledger, uint64_t now_ns)
 		atomic_store_explicit(&ledger->page->alive_ns, now_ns, memory_order_relaxed);
 }
 
+/* Every second mark goes. What is acknowledged between two is known by the one before. */
+static void thin_out(struct ledger *ledger)
+{
+	for (size_t i = 0; i < MARKS / 2; i++)
+		ledger->marks[(ledger->first + i) % MARKS] = ledger->marks[(ledger->first + 2 * i + 1) % MARKS];
+	ledger->count = MARKS / 2;
+	ledger->stride *= 2;
+	ledger->newest = ledger->stride;
+}
+
 void ledger_sent(struct ledger *ledger, const struct ledger_batch *batch)
 {
 	if (!ledger)
 		return;
-	/* Of more than so many the last ones are known by the newest of them alone. */
-	if (ledger->count < MARKS)
+	if (ledger->count == 0)
+		ledger->stride = 1;
+	if (ledger->count == MARKS && ledger->newest == ledger->stride)
+		thin_out(ledger);
+	/* The newest mark grows until it stands for as many batches as the others. */
+	if (ledger->count == 0 || ledger->newest >= ledger->stride) {
 		ledger->count++;
+		ledger->newest = 0;
+	}
+	ledger->newest++;
 	ledger->marks[(ledger->first + ledger->count - 1) % MARKS] = *batch;
 }
 

@@ -371,7 +371,6 @@ static void report_loss(void *context, const struct event_lost *lost)
 
 	event.lost.start_ns += pipeline->boot_unix_ns;
 	event.lost.end_ns += pipeline->boot_unix_ns;
-	pipeline_declared(pipeline, lost->count);
 	pipeline_send(pipeline, &event);
 	log_limited("%llu records lost in %.*s of CPU %d", (unsigned long long)lost->count, (int)lost->stage.length,
 		lost->stage.data, lost->cpu);

@@ -38,11 +38,6 @@ void pipeline_settled(struct pipeline *pipeline, const struct record *record)
 	books_settled(&pipeline->books, record->header->kind, books_weight(record));
 }
 
-void pipeline_declared(struct pipeline *pipeline, uint64_t count)
-{
-	pipeline->books.declared += count;
-}
-
 void pipeline_found_missed(struct pipeline *pipeline, uint64_t count)
 {
 	pipeline->books.found += count;
@@ -59,7 +54,7 @@ void pipeline_sum(void *context, uint64_t last, struct wire_books *books)
 	if (!pipeline->ledger)
 		return;
 	batch.settled = books->settled;
-	batch.declared = pipeline->books.declared;
+	batch.declared = wire_books_declared(books);
 	batch.closed = books->closed;
 	tell_found(pipeline);
 	ledger_alive(pipeline->ledger, batch.time_ns);

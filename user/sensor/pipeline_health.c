@@ -80,7 +80,6 @@ void pipeline_watch_missed(struct pipeline *pipeline)
 	};
 	pipeline->missed = missed;
 	pipeline_found_missed(pipeline, event.lost.count);
-	pipeline_declared(pipeline, event.lost.count);
 	send_own(pipeline, &event);
 	log_limited("up to %llu events missed: the kernel passed over programs that were running already",
 		(unsigned long long)event.lost.count);

@@ -106,9 +106,7 @@ void pipeline_arrived(struct pipeline *pipeline, const struct record *record);
 void pipeline_counted(struct pipeline *pipeline, uint64_t opens);
 /* Nothing more has to be told of it. */
 void pipeline_settled(struct pipeline *pipeline, const struct record *record);
-/* An events_lost is about to be told. */
-void pipeline_declared(struct pipeline *pipeline, uint64_t count);
-/* The programs missed so many. */
+/* The programs missed so many, which is told next. */
 void pipeline_found_missed(struct pipeline *pipeline, uint64_t count);
 /* encode_ops.books */
 void pipeline_sum(void *context, uint64_t last, struct wire_books *books);
