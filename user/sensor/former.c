@@ -271,8 +271,7 @@ static void tell_lost(struct former *former, struct wire_batch *batch, uint64_t 
 struct buffer *former_next(struct former *former, uint64_t *first, uint64_t *last)
 {
 	uint64_t closing = former->made.last + 1, events = 0, settled, lost = count_lost(former, &settled);
-	/* What was settled is told, and all else is declared now, or was before. */
-	const struct wire_books books = {.seen = former->seen, .settled = settled, .closed = true};
+	struct wire_books books = {.seen = former->seen, .settled = settled};
 	struct wire_batch *batch;
 	struct buffer *up;
 
@@ -280,10 +279,12 @@ struct buffer *former_next(struct former *former, uint64_t *first, uint64_t *las
 		return NULL;
 	*first = former->next;
 	*last = closing - *first >= SPAN_MAX ? *first + SPAN_MAX - 1 : closing;
-	if (*last == closing) {
-		wire_batch_books(batch, &books);
+	/* What was settled is told, and all else is declared now, or was before. */
+	books.closed = *last == closing;
+	books.undeclared = books.closed ? 0 : lost;
+	wire_batch_books(batch, &books);
+	if (books.closed)
 		events = lost > 0 || former->durable.last < former->made.last;
-	}
 	if (events > 0)
 		tell_lost(former, batch, lost, former->stored + 1, *last);
 	wire_batch_taken_out(batch, *last - *first + 1 - events);
