@@ -40,8 +40,8 @@ void *__real_realloc(void *old, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
-int __wrap_stream_send(struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last,
-	const struct wire_books *books);
+int __wrap_stream_send(
+	struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last, const struct wire_books *books);
 bool __wrap_stream_room(struct stream *stream);
 bool __wrap_stream_idle(const struct stream *stream);
 
@@ -65,8 +65,8 @@ void *__wrap_realloc(void *old, size_t size)
 }
 
 /* A collector that has every batch on its disk the moment it is sent. */
-int __wrap_stream_send(struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last,
-	const struct wire_books *books)
+int __wrap_stream_send(
+	struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last, const struct wire_books *books)
 {
 	(void)stream;
 	(void)books;

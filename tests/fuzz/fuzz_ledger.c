@@ -81,18 +81,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	struct ledger_view view;
 	struct formers *formers;
 	uint64_t words[6] = {0};
+	size_t size;
 
 	if (length == 0)
 		return 0;
-	memset(page, 0, sizeof(page));
+	size = length - 1 < LEDGER_BYTES ? length - 1 : LEDGER_BYTES;
+	memset(page, 0, LEDGER_BYTES);
 	if (bytes[0] % 2)
 		make_page(page, bytes + 1, length - 1);
 	else
-		memcpy(page, bytes + 1, length - 1 < sizeof(page) ? length - 1 : sizeof(page));
-	if (!ledger_read(&view, page,
-		    bytes[0] & 2                ? sizeof(page)
-		    : length - 1 < sizeof(page) ? length - 1
-						: sizeof(page)))
+		memcpy(page, bytes + 1, size);
+	if (!ledger_read(&view, page, bytes[0] & 2 ? LEDGER_BYTES : size))
 		return 0;
 	ledger_leave(page, 1, 2, 3);
 	fuzz_expect(formers_open(&formers, &ops) == 0);

@@ -101,8 +101,8 @@ static void send_bytes(size_t bytes)
 		event.sequence = ++test.sent;
 		wire_batch_add(test.batch, &event);
 	}
-	cr_assert_eq(
-		stream_send(test.stream, wire_batch_finish(test.batch, &test.host, first, test.sent), first, test.sent, NULL),
+	cr_assert_eq(stream_send(test.stream, wire_batch_finish(test.batch, &test.host, first, test.sent), first,
+			     test.sent, NULL),
 		0);
 	until(test.received == test.sent);
 }

@@ -193,10 +193,11 @@ static void *map_page(int fd)
 
 void *pins_ledger(struct pins *pins, const void *page)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "taffrail_ledger", sizeof(__u32), PIN_LEDGER_BYTES, 1, &options);
-	int error = 0;
+	LIBBPF_OPTS(bpf_map_create_opts, options);
+	int fd, error = 0;
 
+	options.map_flags = BPF_F_MMAPABLE;
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "taffrail_ledger", sizeof(__u32), PIN_LEDGER_BYTES, 1, &options);
 	if (fd < 0)
 		return NULL;
 	pins->ledger = map_page(fd);
@@ -257,12 +258,12 @@ static int get_map(const struct pins *pins, enum pin pin, enum bpf_map_type type
 	char path[4096];
 	int error = pin_path(pins, pin, path), fd;
 
+	*info = (struct bpf_map_info){0};
 	if (error)
 		return error;
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return -errno;
-	*info = (struct bpf_map_info){0};
 	/* A program or a link answers too, with a struct of its own: it has not this type and these sizes together. */
 	if (bpf_obj_get_info_by_fd(fd, info, &size) < 0)
 		error = -errno;
@@ -381,12 +382,15 @@ static void count_repeats(const struct pins *pins, uint32_t repeats_at, struct p
 {
 	struct bpf_map_info info;
 	int fd = get_map(pins, PIN_SHARED, BPF_MAP_TYPE_ARRAY, &info);
-	char *value = fd < 0 ? NULL : malloc(info.value_size);
 	const __u32 zero = 0;
+	char *value = NULL;
 
-	if (value && info.max_entries == 1 && repeats_at % sizeof(uint64_t) == 0 && repeats_at <= info.value_size &&
-		info.value_size - repeats_at >= sizeof(struct kernel_repeats) &&
-		bpf_map_lookup_elem(fd, &zero, value) == 0) {
+	if (fd < 0)
+		return;
+	if (info.max_entries == 1 && repeats_at % sizeof(uint64_t) == 0 && info.value_size > repeats_at &&
+		info.value_size - repeats_at >= sizeof(struct kernel_repeats))
+		value = malloc(info.value_size);
+	if (value && bpf_map_lookup_elem(fd, &zero, value) == 0) {
 		const struct kernel_repeats *repeats = (const void *)(value + repeats_at);
 
 		for (int i = 0; i < KERNEL_REPEAT_WORDS; i++)
@@ -394,8 +398,7 @@ static void count_repeats(const struct pins *pins, uint32_t repeats_at, struct p
 		rest->has_repeats = true;
 	}
 	free(value);
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 }
 
 void pins_rest(struct pins *pins, uint32_t repeats_at, struct pins_rest *rest)
