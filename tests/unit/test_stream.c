@@ -210,7 +210,7 @@ Test(stream, no_batch_is_larger_than_a_collector_takes)
 	struct encoder *encoder;
 
 	memset(args, 'x', sizeof(args));
-	cr_assert_eq(encode_open_stream(&encoder, test.stream, &test.host), 0);
+	cr_assert_eq(encode_open_stream(&encoder, test.stream, &test.host, NULL), 0);
 	for (int round = 0; round < 4; round++) {
 		for (int i = 0; i <= ANCESTORS; i++) {
 			chain[i] = (struct event_process){.exec_counter = (uint32_t)i,
