@@ -141,12 +141,12 @@ Test(output, what_came_while_it_was_away_is_filed_at_the_next_start_and_once)
 	open_place(&place);
 	open_output(&place, "out");
 	store_batch(&place, 401, 402, 10);
-	output_finish(place.output, 5000);
+	output_finish(place.output, 5000, UINT64_MAX);
 	assert_filed(&place, "out", 402);
 	close_place(&place);
 	open_place(&place);
 	open_output(&place, "out");
-	output_finish(place.output, 5000);
+	output_finish(place.output, 5000, UINT64_MAX);
 	assert_filed(&place, "out", 402);
 	remove_place(&place);
 }
@@ -157,7 +157,7 @@ Test(output, new_one_begins_with_what_comes)
 
 	store_batch(&place, 101, 110, 10);
 	open_output(&place, "out");
-	output_finish(place.output, 1000);
+	output_finish(place.output, 1000, UINT64_MAX);
 	assert_filed(&place, "out", 0);
 	remove_place(&place);
 }
@@ -189,7 +189,7 @@ Test(output, slow_reader_gets_all_of_it_once)
 			newlines += bytes[i] == '\n';
 	}
 	cr_assert_eq(newlines, BATCHES * EACH);
-	output_finish(place.output, 1000);
+	output_finish(place.output, 1000, UINT64_MAX);
 	cr_assert_lt(read(fd, bytes, sizeof(bytes)), 1, "no more");
 	close(fd);
 	cr_assert_eq(place.broken, 0);
@@ -265,7 +265,7 @@ static void kill_at_each_byte(uint64_t noted)
 		open_place(&place);
 		open_output(&place, "out");
 		store_batch(&place, noted + 4, noted + 4, 10);
-		output_finish(place.output, 5000);
+		output_finish(place.output, 5000, UINT64_MAX);
 		assert_filed(&place, "out", noted + 4);
 		close_place(&place);
 		copy(&place, "segments", "data/segments"); /* without what this round stored */
@@ -304,7 +304,7 @@ Test(output, killed_while_another_one_writes_to_the_same_file)
 	cr_assert_eq(dprintf(other, "{\"of\":\"another\"}\n{\"not\":"), 24);
 	open_place(&place);
 	open_output(&place, "out");
-	output_finish(place.output, 5000);
+	output_finish(place.output, 5000, UINT64_MAX);
 	file = fopen(path, "r");
 	while (fgets(line, sizeof(line), file)) {
 		lines++;

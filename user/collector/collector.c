@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "base/utf8.h"
@@ -21,7 +22,8 @@
 
 enum {
 	STOP_GRACE_MS = 2000,  /* for streams to end */
-	STOP_OUTPUT_MS = 2000, /* for each output's reader */
+	STOP_IDLE_MS = 2000,   /* an output that takes nothing for so long */
+	STOP_MS = 60000,       /* all outputs: one that takes something may take long */
 	TROUBLES = 64,         /* kinds of trouble that have lines of their own */
 	MESSAGE_MAX = 4 << 20, /* bytes: a sensor makes none that is larger */
 };
@@ -231,12 +233,15 @@ int collector_open(struct collector **out, struct settings *settings)
 
 int collector_run(struct collector *collector)
 {
+	uint64_t until_ns;
+
 	event_base_dispatch(collector->base);
 	grpc_server_close(collector->server);
 	collector->server = NULL;
 	receiver_finish(collector->receiver);
+	until_ns = clock_boottime_ns() + STOP_MS * 1000000ull;
 	for (size_t i = 0; i < collector->output_count; i++)
-		output_finish(collector->outputs[i], STOP_OUTPUT_MS);
+		output_finish(collector->outputs[i], STOP_IDLE_MS, until_ns);
 	return collector->broken ? -EPIPE : 0;
 }
 

@@ -183,17 +183,19 @@ void output_flush(struct output *output)
 	}
 }
 
-void output_finish(struct output *output, unsigned timeout_ms)
+void output_finish(struct output *output, unsigned idle_ms, uint64_t until_ns)
 {
-	uint64_t deadline_ns = clock_boottime_ns() + timeout_ms * 1000000ull, now_ns;
+	uint64_t idle_ns = idle_ms * 1000000ull, now_ns = clock_boottime_ns(), deadline_ns = now_ns + idle_ns;
 	struct pollfd ready = {.fd = output->kind->fd(output->sink), .events = POLLOUT};
 	int result = output->broken ? 0 : 1;
 
-	while (result != 0 && (now_ns = clock_boottime_ns()) < deadline_ns) {
+	while (result != 0 && (now_ns = clock_boottime_ns()) < deadline_ns && now_ns < until_ns) {
 		if (result == -EAGAIN)
 			(void)poll(&ready, 1, (int)((deadline_ns - now_ns) / 1000000) + 1);
 		else if (result < 0)
 			break;
+		else
+			deadline_ns = now_ns + idle_ns;
 		result = step(output);
 	}
 	if (result == -EPIPE)

@@ -61,8 +61,11 @@ void output_add(struct output *output, const struct wire_events *events, uint64_
 /* Writes what can be written; what cannot is tried again from the loop. */
 void output_flush(struct output *output);
 
-/* The last flush: waits for a slow reader, and catches up with the store, for at most so long. */
-void output_finish(struct output *output, unsigned timeout_ms);
+/*
+ * The last flush: catches up with the store, as long as something is taken every `idle_ms` (a reader may be slow) and it is
+ * not `until_ns` (boot time).
+ */
+void output_finish(struct output *output, unsigned idle_ms, uint64_t until_ns);
 
 /* NULL is allowed. */
 void output_close(struct output *output);
