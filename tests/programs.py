@@ -32,11 +32,17 @@ def judging(name, arguments):
     return arguments if name != "taffrail-sensor" or about_rules else ("--no-rules", *arguments)
 
 
+def apart(name, arguments):
+    """What a killed sensor leaves pinned is of no concern to other tests' sensors, but where a test is about that."""
+    about_pins = name != "taffrail-sensor" or any(str(argument).startswith("host.bpffs=") for argument in arguments)
+    return arguments if about_pins else ("--set", "host.bpffs=none", *arguments)
+
+
 class Running:
     """A program that runs on: its log's lines, its output's lines, and how it ended."""
 
     def __init__(self, name, *arguments, **more):
-        arguments = judging(name, arguments)
+        arguments = apart(name, judging(name, arguments))
         self.name = name
         self.log, self.lines = [], []
         self.times = []  # when each line of the output came, Unix time

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a killed sensor lost is declared, to the record: rings, counters and ledger outlive it, and the next life reads them."""
 import collections
+import ctypes
 import json
 import os
 import random
@@ -367,6 +368,45 @@ def test_without_a_place_to_pin(start, place, path):
     assert sum("what it loses cannot be told" in line for line in sensor.log) == 1, sensor.log
     assert "seen" in place.execs()
     place.balanced(stored.epochs(place.data))
+
+
+@pytest.fixture
+def machine():
+    """A mount namespace in which no bpffs is mounted at the usual place: of a process that keeps it."""
+    script = "mount --make-rprivate / && while umount /sys/fs/bpf 2>/dev/null; do :; done; echo made; exec sleep 1000"
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE, text=True) as keeper:
+        assert keeper.stdout.readline() == "made\n"
+        yield keeper.pid
+        keeper.kill()
+
+
+def test_a_bpffs_is_mounted_where_there_is_none(start, place, machine):
+    """By the sensor itself, which takes it away again; after a kill it stays, with the pins, for the next life."""
+    def enter():
+        with open(f"/proc/{machine}/ns/mnt", "rb") as namespace:
+            assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
+
+    def mounted():
+        with open(f"/proc/{machine}/mounts", encoding="utf-8") as mounts:
+            return any(line.split()[1:3] == ["/sys/fs/bpf", "bpf"] for line in mounts)
+
+    def life():
+        sensor = start("taffrail-sensor", "--collector", place.address, "--set", "host.bpffs=/sys/fs/bpf/taffrail", preexec_fn=enter)
+        sensor.ready()
+        assert mounted() and not any("cannot be told" in line for line in sensor.log), sensor.log
+        return sensor
+
+    collector = place.collector()
+    assert life().end() == 0 and not mounted()
+    killed = life()
+    place.container.run("/bin/true", "seen")
+    killed.kill()
+    assert mounted() and len(os.listdir(f"/proc/{machine}/root/sys/fs/bpf/taffrail")) == 1
+    last = life()
+    last.wait_for(lambda: len(os.listdir(f"/proc/{machine}/root/sys/fs/bpf/taffrail")) == 1)
+    assert last.end() == 0 and not os.path.exists(f"/proc/{machine}/root/sys/fs/bpf/taffrail")
+    assert collector.end() == 0
+    assert len(place.balanced([])) == 3
 
 
 def test_nothing_is_pinned_where_it_is_not_wanted(start, place):

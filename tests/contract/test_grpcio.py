@@ -46,7 +46,7 @@ def papers(tmp_path):
 
 def test_our_sensor_streams_to_it(start, papers, container):
     collector = Collector(papers)
-    sensor = start("taffrail-sensor", "--collector", collector.address, *papers.options("sensor"), "--set", "host.bpffs=none")
+    sensor = start("taffrail-sensor", "--collector", collector.address, *papers.options("sensor"))
     sensor.ready()
     for _ in range(10):
         container.run("/bin/true")

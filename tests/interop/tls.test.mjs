@@ -111,7 +111,7 @@ const acknowledge = (stream, up) => stream.write(up.message === "hello" ? { hell
 test("our sensor streams to a Node collector that wants its certificate", async () => {
 	const { sessions, address } = await serve(acknowledge), box = container();
 	try {
-		const sensor = start("taffrail-sensor", "--no-rules", "--collector", address, "--set", "host.bpffs=none", ...options("sensor"));
+		const sensor = start("taffrail-sensor", "--no-rules", "--collector", address, ...options("sensor"));
 		running.push(sensor);
 		await sensor.ready();
 		for (let i = 0; i < 10; i++) await box.run("/bin/true");
@@ -127,7 +127,7 @@ test("our sensor streams to a Node collector that wants its certificate", async 
 
 test("our sensor sends nothing to a Node collector whose certificate is for another name", async () => {
 	const { sessions, address } = await serve(acknowledge, "stranger");
-	const sensor = start("taffrail-sensor", "--no-rules", "--collector", address, "--set", "host.bpffs=none", ...options("sensor"));
+	const sensor = start("taffrail-sensor", "--no-rules", "--collector", address, ...options("sensor"));
 	running.push(sensor);
 	await sensor.ready();
 	await until(() => /its certificate is refused: IP address mismatch/.test(sensor.log));

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -40,9 +41,13 @@ static const char *const names[PINS] = {
 	[PIN_LEDGER] = "ledger",
 };
 
+/* Where a bpffs belongs: systemd mounts one there, as bpftool does. */
+static const char standard[] = "/sys/fs/bpf";
+
 struct pins {
-	char *path; /* of the life's directory */
-	int lock;   /* the directory, locked */
+	char *path;   /* of the life's directory */
+	bool mounted; /* by this life, for there was none */
+	int lock;     /* the directory, locked */
 	void *ledger;
 };
 
@@ -89,6 +94,16 @@ static bool is_on_bpffs(const char *path)
 		slash[slash == parent] = '\0';
 	return (statfs(path, &system) == 0 || statfs(slash ? parent : ".", &system) == 0) &&
 	       (uint64_t)system.f_type == BPF_FS_MAGIC;
+}
+
+/* Below the standard place where nobody has mounted one: this process does, if it may. */
+static bool mount_standard(const char *path)
+{
+	struct statfs system;
+
+	return strncmp(path, standard, sizeof(standard) - 1) == 0 && path[sizeof(standard) - 1] == '/' &&
+	       statfs(standard, &system) == 0 && (uint64_t)system.f_type == SYSFS_MAGIC &&
+	       mount("bpf", standard, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0;
 }
 
 /* PATH itself, made where its file system is one. */
@@ -150,22 +165,33 @@ static struct pins *new_pins(const char *path, const char *name, int lock_fd)
 	return pins;
 }
 
-int pins_open(struct pins **out, const char *path, const char name[PIN_NAME_SIZE], char *why, size_t why_size)
+/* Makes the life's directory and locks it. The descriptor, or -errno. */
+static int make_life(const char *path, const char *name, char *why, size_t why_size)
 {
-	int base = open_base(path, true, why, why_size), fd = -ENOENT;
+	int base = open_base(path, true, why, why_size), fd;
 
 	if (base < 0)
 		return base;
-	/* Another sensor that starts now takes an empty one away. */
-	for (int i = 0; i < MAKE_TRIES && fd == -ENOENT; i++)
-		fd = mkdirat(base, name, 0700) < 0 && errno != EEXIST ? -errno : open_life(base, name, LOCK_TRIES);
+	fd = mkdirat(base, name, 0700) < 0 && errno != EEXIST ? -errno : open_life(base, name, LOCK_TRIES);
 	close(base);
+	return fd < 0 ? refuse(why, why_size, fd, path, "cannot be used: ") : fd;
+}
+
+int pins_open(struct pins **out, const char *path, const char name[PIN_NAME_SIZE], char *why, size_t why_size)
+{
+	bool mounted = !is_on_bpffs(path) && mount_standard(path);
+	int fd = -ENOENT;
+
+	/* Another sensor that starts or ends now takes empty ones away. */
+	for (int i = 0; i < MAKE_TRIES && fd == -ENOENT; i++)
+		fd = make_life(path, name, why, why_size);
 	if (fd < 0)
-		return refuse(why, why_size, fd, path, "cannot be used: ");
+		return fd;
 	*out = new_pins(path, name, fd);
-	if (*out)
-		return 0;
-	return refuse(why, why_size, -ENOMEM, path, "");
+	if (!*out)
+		return refuse(why, why_size, -ENOMEM, path, "");
+	(*out)->mounted = mounted;
+	return 0;
 }
 
 /* --- this life's ------------------------------------------------------------------------------------------------------- */
@@ -229,13 +255,38 @@ void pins_drop_rings(struct pins *pins)
 	drop(pins, PIN_SHARED);
 }
 
+/* Something that somebody has put into a bpffs: not what the kernel's own iterators have there from the start. */
+static int is_pinned(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.' && strcmp(entry->d_name, "maps.debug") != 0 &&
+	       strcmp(entry->d_name, "progs.debug") != 0;
+}
+
+static bool is_empty(const char *path)
+{
+	struct dirent **entries;
+	int count = scandir(path, &entries, is_pinned, NULL);
+
+	for (int i = 0; i < count; i++)
+		free(entries[i]);
+	if (count >= 0)
+		free(entries);
+	return count == 0;
+}
+
 /* The ledger last: while it is there, the rest is known to be of a life. */
 void pins_drop(struct pins *pins)
 {
+	char *slash = strrchr(pins->path, '/');
+
 	pins_drop_rings(pins);
 	drop(pins, PIN_COUNTERS);
 	drop(pins, PIN_LEDGER);
 	(void)rmdir(pins->path);
+	/* PATH too when this was the last life in it. */
+	*slash = '\0';
+	(void)rmdir(pins->path);
+	*slash = '/';
 }
 
 void pins_close(struct pins *pins)
@@ -245,6 +296,8 @@ void pins_close(struct pins *pins)
 	if (pins->ledger)
 		munmap(pins->ledger, PIN_LEDGER_BYTES);
 	close(pins->lock);
+	if (pins->mounted && is_empty(standard))
+		(void)umount2(standard, UMOUNT_NOFOLLOW);
 	free(pins->path);
 	free(pins);
 }

@@ -27,8 +27,8 @@ enum pin { PIN_CRITICAL, PIN_BULK, PIN_COUNTERS, PIN_SHARED, PIN_LEDGER, PINS };
 struct pins;
 
 /*
- * Makes PATH (0700) if it is not there, and PATH/NAME with the lock. 0, or -errno with a sentence in `why`: no bpffs, not
- * this process's alone, no rights.
+ * Makes PATH (0700) if it is not there, and PATH/NAME with the lock. Below /sys/fs/bpf, where nothing is mounted there, it
+ * mounts a bpffs first. 0, or -errno with a sentence in `why`: no bpffs, not this process's alone, no rights.
  */
 int pins_open(struct pins **pins, const char *path, const char name[PIN_NAME_SIZE], char *why, size_t why_size);
 
@@ -41,11 +41,13 @@ int pins_put(struct pins *pins, enum pin pin, int map_fd);
  */
 void *pins_ledger(struct pins *pins, const void *page);
 
-/* Takes away the pins of the rings and variables; or all, and the directory. */
+/*
+ * Takes away the pins of the rings and variables; or all, and the directory; with it PATH where nothing else is in it.
+ */
 void pins_drop_rings(struct pins *pins);
 void pins_drop(struct pins *pins);
 
-/* Gives up the lock: what is pinned still is the next life's. NULL is allowed. */
+/* Gives up the lock: what is pinned still is the next life's; a bpffs that pins_open mounted and that is empty goes. NULL is allowed. */
 void pins_close(struct pins *pins);
 
 /* --- former lives ------------------------------------------------------------------------------------------------------ */
