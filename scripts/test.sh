@@ -134,7 +134,7 @@ fuzz_target() { # NUMBER TARGET
 
 fuzz_targets() {
 	local source number=0 status=0
-	as_owner make -s -j"$jobs" fuzzers </dev/null || status=1
+	as_owner flock build/fuzzers.lock make -s -j"$jobs" fuzzers </dev/null || status=1 # CI makes them beside other suites
 	for source in tests/fuzz/fuzz_*.c; do
 		[ "$(jobs -rp | wc -l)" -lt "$jobs" ] || wait -n
 		number=$((number + 1))
