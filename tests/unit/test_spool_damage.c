@@ -3,6 +3,7 @@
 #include "test_spool.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "base/crc32c.h"
 #include "sensor/spool_format.h"
@@ -182,6 +183,32 @@ Test(spool_damage, a_file_that_is_gone)
 	assert_exact(&stored[1], world.made[1]);
 	cr_assert_gt(stored[1].lost, 50);
 	cr_assert_eq(stored[1].records, 1);
+	close_life(&world);
+	close_world(&world);
+}
+
+/* Files of a former life are opened where they are due. Without descriptors that is not now; it is no damage. */
+Test(spool_damage, want_of_descriptors_is_none)
+{
+	static struct stored stored[LIVES];
+	struct rlimit before, none;
+	struct spool_batch batch;
+	struct world world;
+
+	fill(&world, 22, 8);
+	world.life = 1;
+	open_life(&world);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 3;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 20; i++)
+		cr_expect_eq(spool_next(world.spool, &batch), -EMFILE);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	memset(stored, 0, sizeof(stored));
+	send_all(&world, stored);
+	assert_exact(&stored[1], world.made[1]);
+	cr_assert(stored[1].lost == 0 && world.made[1] > 0);
 	close_life(&world);
 	close_world(&world);
 }

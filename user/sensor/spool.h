@@ -77,7 +77,8 @@ struct spool_batch {
 };
 
 /*
- * The next batch of that epoch; in the place of what is damaged, a record that says so. 1, 0: there is none now, -ENOMEM.
+ * The next batch of that epoch; in the place of what is damaged, a record that says so. 1, 0: there is none now, or
+ * -errno: try again later (no memory, no descriptors, a disk that fails so far).
  */
 int spool_next(struct spool *spool, struct spool_batch *batch);
 

@@ -22,6 +22,7 @@ struct spool_segment {
 	uint64_t first, last; /* sequences; none yet: last = first - 1 */
 	uint64_t size;
 	uint32_t header_length, salt;
+	unsigned failed;        /* times that the disk failed to give it */
 	enum evict_class class; /* the least that was taken out of one of its batches */
 	bool sent;              /* a collector may have some of its batches already: they stay apart */
 };
@@ -101,7 +102,7 @@ void spool_free_epoch(struct spool *spool, struct spool_epoch *epoch);
 int spool_open_segment(const struct spool *spool, const struct spool_segment *segment);
 /*
  * What comes next: 1 a frame, whose batch is the caller's; 2 sequences `first` to `last` of `frame` that are not there;
- * 0 nothing; -ENOMEM.
+ * 0 nothing; -errno: not now, for want of memory or descriptors, or a disk that may still give it.
  */
 int spool_place_next(struct spool *spool, struct spool_place *place, struct spool_frame *frame, struct buffer **bytes);
 void spool_place_reset(struct spool_place *place);

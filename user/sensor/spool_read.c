@@ -9,6 +9,8 @@
 #include "event/wire.h"
 #include "sensor/spool_inside.h"
 
+enum { READ_TRIES = 10 }; /* a try each second: a disk that fails for longer has lost it */
+
 int spool_open_segment(const struct spool *spool, const struct spool_segment *segment)
 {
 	char name[SPOOL_NAME_SIZE];
@@ -33,8 +35,22 @@ void spool_place_reset(struct spool_place *place)
 	place->segment = NULL;
 }
 
-/* All of `length` bytes, or false. */
-static bool read_at(int fd, void *bytes, size_t length, uint64_t offset)
+/* Want of memory or descriptors passes, and is no damage. What the disk cannot give is asked for a few times. */
+static bool may_pass(struct spool_segment *segment, int error)
+{
+	switch (-error) {
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE: return true;
+	case EBADMSG:
+	case ENOENT:
+	case ELOOP: return false;
+	default: return ++segment->failed <= READ_TRIES;
+	}
+}
+
+/* All of `length` bytes. 0; -EBADMSG: there are not so many; -errno. */
+static int read_at(int fd, void *bytes, size_t length, uint64_t offset)
 {
 	for (size_t done = 0; done < length;) {
 		ssize_t got = pread(fd, (char *)bytes + done, length - done, (off_t)(offset + done));
@@ -42,10 +58,10 @@ static bool read_at(int fd, void *bytes, size_t length, uint64_t offset)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			return false;
+			return got < 0 ? -errno : -EBADMSG;
 		done += (size_t)got;
 	}
-	return true;
+	return 0;
 }
 
 /* To the segment that holds what is due, or the next that is there. False: there is none. */
@@ -69,34 +85,45 @@ static bool find_segment(struct spool_place *place)
 	return true;
 }
 
-/* Moves behind what is damaged. */
-static void pass_damage(struct spool_place *place)
+/* Moves behind what is damaged. 0, or -errno: that cannot be done now. */
+static int pass_damage(struct spool_place *place)
 {
 	struct spool_segment *segment = place->segment;
 	uint64_t size = segment->size - place->offset, lost_last = 0;
 	struct spool_frame frame;
-	uint8_t *bytes = place->fd >= 0 && size <= SPOOL_REST_MAX ? malloc(size) : NULL;
+	bool looks = place->fd >= 0 && size <= SPOOL_REST_MAX;
+	uint8_t *bytes = looks ? malloc(size) : NULL;
+	int error = looks && !bytes ? -ENOMEM : 0;
 	size_t found = SIZE_MAX;
 
-	if (bytes && read_at(place->fd, bytes, size, place->offset))
+	if (bytes)
+		error = read_at(place->fd, bytes, size, place->offset);
+	if (bytes && !error)
 		found = spool_find_frame(&frame, bytes, size, 0, segment->salt, &lost_last);
 	free(bytes);
+	if (error && may_pass(segment, error))
+		return error;
 	if (found == 0) /* whole now, though it was not a moment ago: such a disk is not asked for ever */
 		found = SPOOL_FRAME_HEAD + (size_t)frame.length;
 	place->offset = found == SIZE_MAX ? segment->size : place->offset + found;
+	return 0;
 }
 
-/* The frame at the place. 1; 0: it is older than what is due; -EBADMSG; -ENOMEM. */
+/* The frame at the place. 1; 0: it is older than what is due; -EBADMSG: it is damaged; -errno. */
 static int read_frame(struct spool_place *place, struct spool_frame *frame, struct buffer **bytes)
 {
 	const struct spool_segment *segment = place->segment;
 	uint8_t head[SPOOL_FRAME_HEAD];
 	struct buffer *batch;
 	char *to;
+	int error = 0;
 
-	if (place->fd < 0 || segment->size - place->offset < sizeof(head) ||
-		!read_at(place->fd, head, sizeof(head), place->offset) ||
-		!spool_frame_get(frame, head, segment->salt) ||
+	if (segment->size - place->offset < sizeof(head))
+		return -EBADMSG;
+	error = read_at(place->fd, head, sizeof(head), place->offset);
+	if (error)
+		return error;
+	if (!spool_frame_get(frame, head, segment->salt) ||
 		frame->length > segment->size - place->offset - sizeof(head))
 		return -EBADMSG;
 	if (frame->last < place->due)
@@ -108,10 +135,12 @@ static int read_frame(struct spool_place *place, struct spool_frame *frame, stru
 		return -ENOMEM;
 	}
 	batch->length = frame->length;
-	if (!read_at(place->fd, to, frame->length, place->offset + sizeof(head)) ||
-		crc32c(0, to, frame->length) != frame->crc) {
+	error = read_at(place->fd, to, frame->length, place->offset + sizeof(head));
+	if (!error && crc32c(0, to, frame->length) != frame->crc)
+		error = -EBADMSG;
+	if (error) {
 		wire_bytes_free(batch);
-		return -EBADMSG;
+		return error;
 	}
 	*bytes = batch;
 	return 1;
@@ -134,15 +163,18 @@ int spool_place_next(struct spool *spool, struct spool_place *place, struct spoo
 
 	*bytes = NULL;
 	while (find_segment(place)) {
-		int result;
+		int result = 0;
 
 		if (place->fd < 0)
-			place->fd = spool_open_segment(spool, place->segment);
-		result = read_frame(place, frame, &batch);
-		if (result == -ENOMEM)
+			result = place->fd = spool_open_segment(spool, place->segment);
+		if (result >= 0)
+			result = read_frame(place, frame, &batch);
+		if (result < 0 && may_pass(place->segment, result))
 			return result;
-		if (result == -EBADMSG) {
-			pass_damage(place);
+		if (result < 0) {
+			result = pass_damage(place);
+			if (result < 0)
+				return result;
 			continue;
 		}
 		if (result == 1 && frame->first > place->due) {
