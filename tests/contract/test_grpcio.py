@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import sys
+import time
 
 import grpc
 import pytest
@@ -17,6 +18,7 @@ class Collector:
 
     def __init__(self, papers):
         self.ups, self.names = [], []
+        self.full, self.greeted = False, 0
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
         handler = grpc.stream_stream_rpc_method_handler(self._stream, request_deserializer=stream_pb2.Up.FromString,
                                                         response_serializer=stream_pb2.Down.SerializeToString)
@@ -30,7 +32,10 @@ class Collector:
         for up in ups:
             self.ups.append(up)
             if up.WhichOneof("message") == "hello":
+                self.greeted += 1
                 yield stream_pb2.Down(hello=stream_pb2.DownHello(version="python", stored=0))
+            elif self.full:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "it cannot be stored now")
             else:
                 yield stream_pb2.Down(ack=stream_pb2.Ack(sequence=up.batch.last))
 
@@ -54,4 +59,22 @@ def test_our_sensor_streams_to_it(start, papers, container):
     assert sensor.end() == 0
     assert collector.names == [b"sensor.taffrail"]
     assert not any("warning" in line for line in sensor.log), sensor.log
+    collector.server.stop(None)
+
+
+def test_one_that_greets_and_takes_nothing_is_asked_ever_less_often(start, papers, container):
+    """As a collector whose disk is full: the sensor waits longer each time, and says it once."""
+    collector = Collector(papers)
+    collector.full = True
+    sensor = start("taffrail-sensor", "--collector", collector.address, *papers.options("sensor"))
+    sensor.ready()
+    container.run("/bin/true")
+    time.sleep(6)
+    # Doubling from 0.1 s, each at random between half of that and all: 0.1 + 0.2 + 0.4 + … reach 6 s with the seventh.
+    assert 3 <= collector.greeted <= 9
+    assert sum("events wait here" in line for line in sensor.log) == 1, sensor.log
+    collector.full = False
+    sensor.wait_for(lambda: collector.execs(container) >= 1, 10)
+    sensor.wait_for(lambda: "streaming to" in sensor.log[-1])
+    assert sensor.end() == 0
     collector.server.stop(None)

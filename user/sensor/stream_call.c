@@ -83,21 +83,34 @@ static void note_acknowledged(struct stream *stream, uint64_t sequence)
 	}
 }
 
+/*
+ * It takes what comes. A hello alone does not say so: a collector whose disk is full greets, and ends the call at the first
+ * batch, and would be asked anew ten times a second.
+ */
+static void note_works(struct stream *stream)
+{
+	if (stream->said_down)
+		log_info("streaming to %s", stream->name);
+	stream->said_down = false;
+	stream->retry_ms = STREAM_RETRY_MIN_MS;
+}
+
 static void take_hello(struct stream *stream, const Taffrail__V1__DownHello *hello)
 {
+	uint64_t before = backlog_acknowledged(stream->backlog);
 	struct wire_books books;
 
 	if (hello->books) /* an older collector keeps none */
 		books = (struct wire_books){hello->books->seen, hello->books->settled, hello->books->held,
 			hello->books->undeclared, hello->books->closed};
 
-	if (stream->said_down || stream->retry_ms != STREAM_RETRY_MIN_MS || !atomic_load(&stream->former))
-		log_info("streaming to %s", stream->name);
 	event_del(stream->answer_event);
-	stream->said_down = false;
-	stream->retry_ms = STREAM_RETRY_MIN_MS;
 	stream->greeted = true;
 	backlog_rewind(stream->backlog, hello->stored, hello->books ? &books : NULL);
+	if (!stream->said_down && !atomic_load(&stream->former))
+		log_info("streaming to %s", stream->name);
+	if (backlog_is_empty(stream->backlog) || backlog_acknowledged(stream->backlog) > before)
+		note_works(stream);
 	note_acknowledged(stream, hello->stored);
 	stream_send_batches(stream);
 }
@@ -115,8 +128,10 @@ static void on_message(void *context, struct grpc_call *call, const uint8_t *byt
 	}
 	if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_HELLO && !stream->greeted && !stream->orderly)
 		take_hello(stream, down->hello);
-	else if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_ACK && stream->greeted)
+	else if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_ACK && stream->greeted) {
+		note_works(stream);
 		note_acknowledged(stream, down->ack->sequence);
+	}
 	taffrail__v1__down__free_unpacked(down, NULL);
 	stream_send_batches(stream);
 	stream_call_for_more(stream);
