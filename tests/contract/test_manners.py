@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How sensor and collector treat each other when one of them is away, slow, or wants to be rid of a connection."""
+import collections
 import ctypes
 import os
+import re
+import resource
 import socket
 import sys
 import threading
@@ -87,6 +90,31 @@ def test_a_disk_that_does_not_answer_slows_sensors_and_not_memory(collector, man
     assert crowd.counters["losses"] == crowd.counters["forgotten"] == 0
     assert one.end() == 0
     assert len(ranges(tmp_path / "data")) == 20
+
+
+@once
+def test_what_cannot_be_read_back_now_is_filed_later(collector, many, tmp_path):
+    """What waits for the disk is read from the store again once it is there. Without descriptors it comes when there are some."""
+    one = collector("--output", f"ecs-json:{tmp_path / 'out'}")
+    pid = one.process.pid
+    crowd = many(one.address, "--sensors", 10, "--events", 1000, "--window", 64, "--phase", "500ms", *["--slow", 0] * 5)
+    crowd.wait("phase")
+    syncing, = [int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid]
+    stopped = Stopped(syncing)
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    try:
+        crowd.wait("phase", 3)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    finally:
+        stopped.go_on()
+    one.wait_for(lambda: any("cannot be handed on now" in line for line in one.log))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert crowd.end() == 0, crowd.said
+    assert one.end(seconds=60) == 0
+    stored = sum(last - first + 1 for _, _, first, last, _ in frames(tmp_path / "data"))
+    with open(tmp_path / "out", encoding="utf-8") as lines:
+        ids = collections.Counter(re.search(r'"event":\{[^{}]*"id":"([^"]+)"', line).group(1) for line in lines)
+    assert len(ids) == stored and set(ids.values()) == {1}
 
 
 @once

@@ -70,6 +70,13 @@ static inline void on_stored(void *context, const struct received *received)
 	query_events(room->query, received->events, received->first);
 }
 
+/* No test's store is such that what it has cannot be read. */
+static inline void on_missed(void *context, uint64_t events)
+{
+	(void)context;
+	cr_assert_fail("%llu events were missed", (unsigned long long)events);
+}
+
 static inline void on_synced(void *context)
 {
 	struct room *room = context;
@@ -122,6 +129,7 @@ static inline void serve(struct room *room)
 	const struct receiver_options options = {.base = room->base,
 		.store = room->store,
 		.on_stored = on_stored,
+		.on_missed = on_missed,
 		.on_synced = on_synced,
 		.context = room,
 		.access = &room->access};

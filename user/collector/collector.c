@@ -54,6 +54,15 @@ static void on_stored(void *context, const struct received *received)
 	query_events(collector->query, received->events, received->first);
 }
 
+static void on_missed(void *context, uint64_t events)
+{
+	struct collector *collector = context;
+
+	for (size_t i = 0; i < collector->output_count; i++)
+		output_miss(collector->outputs[i]);
+	query_missed(collector->query, events);
+}
+
 static void on_synced(void *context)
 {
 	struct collector *collector = context;
@@ -163,6 +172,7 @@ static int open_rooms(struct collector *collector)
 		.store = collector->store,
 		.access = &collector->access,
 		.on_stored = on_stored,
+		.on_missed = on_missed,
 		.on_synced = on_synced,
 		.context = collector,
 	};

@@ -81,6 +81,11 @@ static void fall_behind(struct output *output)
 	output->live = false;
 }
 
+void output_miss(struct output *output)
+{
+	output->live = false;
+}
+
 void output_add(struct output *output, const struct wire_events *events, uint64_t first, struct store_position end)
 {
 	if (!output->live || output->broken)

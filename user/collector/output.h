@@ -58,6 +58,9 @@ int output_open(struct output **output, const struct output_options *options, ch
 /* Events that were stored now, those before `first` not among them; `end`: the place in the store behind them. */
 void output_add(struct output *output, const struct wire_events *events, uint64_t first, struct store_position end);
 
+/* Something was stored now that cannot be handed on: it comes from the store. */
+void output_miss(struct output *output);
+
 /* Writes what can be written; what cannot is tried again from the loop. */
 void output_flush(struct output *output);
 

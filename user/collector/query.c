@@ -126,6 +126,12 @@ static void watch_events(struct watcher *watcher, const struct wire_events *even
 		watcher->passed_over += count;
 }
 
+void query_missed(struct query *query, uint64_t events)
+{
+	for (struct watcher *watcher = LIST_FIRST(&query->watchers); watcher; watcher = LIST_NEXT(watcher, entry))
+		watcher->passed_over += events;
+}
+
 void query_events(struct query *query, const struct wire_events *events, uint64_t first)
 {
 	for (struct watcher *watcher = LIST_FIRST(&query->watchers); watcher; watcher = LIST_NEXT(watcher, entry))

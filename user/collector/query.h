@@ -23,6 +23,9 @@ struct grpc_handler query_watch_handler(struct query *query);
 /* Events to all watchers that they match, without those before `first`. */
 void query_events(struct query *query, const struct wire_events *events, uint64_t first);
 
+/* So many events cannot be read back: all watchers have missed them. */
+void query_missed(struct query *query, uint64_t events);
+
 /* After the server is closed. NULL is allowed. */
 void query_close(struct query *query);
 

@@ -83,6 +83,7 @@ static int store_batch(struct session *session, struct batch *batch, struct text
 	stored = stored ? stored : &nothing;
 	memcpy(frame.epoch, session->epoch, EVENT_EPOCH_SIZE);
 	frame.first = batch->first = events->first > stored->made ? events->first : stored->made + 1;
+	batch->last = events->last;
 	if (!brings_more(events, stored, bytes)) {
 		if (events->count > 0)
 			say_again(session, stored->made, events);
@@ -192,9 +193,10 @@ static void hand_on(struct receiver *receiver, const struct batch *batch, const 
 	receiver->options.on_stored(receiver->options.context, &received);
 }
 
-static void say_not_handed_on(const struct batch *batch, const char *why)
+static void miss(struct receiver *receiver, const struct batch *batch, const char *why)
 {
-	log_limited("sensor %s: a batch is stored and cannot be handed on: %s", batch->session->name, why);
+	log_limited("sensor %s: a batch is stored and cannot be handed on now: %s", batch->session->name, why);
+	receiver->options.on_missed(receiver->options.context, batch->last - batch->first + 1);
 }
 
 /* The next one that is new and synced, from this one on; NULL: none. */
@@ -222,7 +224,7 @@ static bool hand_on_frame(void *context, const struct segment_frame *frame, stru
 		hand_on(reading->receiver, reading->batch, &events);
 		wire_free(&events);
 	} else {
-		say_not_handed_on(reading->batch, why);
+		miss(reading->receiver, reading->batch, why);
 	}
 	reading->receiver->at = reading->batch->end;
 	reading->batch = next_new(reading->receiver, STAILQ_NEXT(reading->batch, entry));
@@ -238,7 +240,7 @@ static struct batch *hand_on_stored(struct receiver *receiver, struct batch *bat
 	int result = store_read(receiver->options.store, &position, &reader);
 
 	if (reading.batch == batch) { /* not even this one */
-		say_not_handed_on(batch, result < 0 ? strerror(-result) : "it is damaged");
+		miss(receiver, batch, result < 0 ? strerror(-result) : "it is damaged");
 		receiver->at = batch->end;
 		reading.batch = next_new(receiver, STAILQ_NEXT(batch, entry));
 	}

@@ -27,6 +27,8 @@ struct receiver_options {
 	struct store *store;
 	/* For each batch that brought something new, once it is synced. */
 	void (*on_stored)(void *context, const struct received *received);
+	/* One is synced and cannot be read back now, for want of descriptors, memory or a disk: whoever wants it asks the store. */
+	void (*on_missed)(void *context, uint64_t events);
 	/* After the last of those that one sync brought, before they are acknowledged. */
 	void (*on_synced)(void *context);
 	void *context;

@@ -64,6 +64,7 @@ static int store_own(struct session *session, const struct event_host *host, uin
 		return error;
 	}
 	batch->first = first;
+	batch->last = last;
 	batch->is_new = true;
 	receiver_queue(session, batch);
 	return 0;

@@ -46,7 +46,7 @@ struct batch {
 	bool is_new;          /* false: a duplicate, of one that may still be on its way to the disk; no events then */
 	bool kept;            /* of a new one: its events are here; else they are only in the store */
 	struct wire_events events;
-	uint64_t first;
+	uint64_t first, last; /* sequences that it brings */
 	struct store_position end;
 };
 STAILQ_HEAD(batches, batch);
