@@ -214,12 +214,15 @@ static int try_function(__s32 function)
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
-	const struct bpf_prog_load_opts options = {
-		.sz = sizeof(options), .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = (__u32)function};
-	int program = bpf_prog_load(
-		BPF_PROG_TYPE_TRACING, "taffrail_try", "GPL", nothing, sizeof(nothing) / sizeof(nothing[0]), &options);
-	int link, error = 0;
+	struct bpf_prog_load_opts options;
+	int program, link, error = 0;
 
+	memset(&options, 0, sizeof(options)); /* the padding too: libbpf refuses what is not zero there */
+	options.sz = sizeof(options);
+	options.expected_attach_type = BPF_TRACE_FEXIT;
+	options.attach_btf_id = (__u32)function;
+	program = bpf_prog_load(
+		BPF_PROG_TYPE_TRACING, "taffrail_try", "GPL", nothing, sizeof(nothing) / sizeof(nothing[0]), &options);
 	if (program < 0)
 		return -errno;
 	link = bpf_raw_tracepoint_open(NULL, program);

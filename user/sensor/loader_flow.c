@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -36,13 +37,18 @@ int loader_flow_tick(struct taffrail_bpf *skeleton, uint64_t now_ns, bool sweep)
 int loader_iterate(const struct bpf_program *program, int map_fd)
 {
 	union bpf_iter_link_info over = {.map.map_fd = (__u32)map_fd};
-	const struct bpf_iter_attach_opts options = {
-		.sz = sizeof(options), .link_info = &over, .link_info_len = sizeof(over)};
-	struct bpf_link *link = bpf_program__attach_iter(program, map_fd >= 0 ? &options : NULL);
+	struct bpf_iter_attach_opts options;
+	struct bpf_link *link;
 	char nothing[64];
 	ssize_t length = -1;
 	int fd, error = 0;
 
+	/* The padding too: libbpf refuses what is not zero there, and an initializer may leave what was on the stack. */
+	memset(&options, 0, sizeof(options));
+	options.sz = sizeof(options);
+	options.link_info = &over;
+	options.link_info_len = sizeof(over);
+	link = bpf_program__attach_iter(program, map_fd >= 0 ? &options : NULL);
 	if (!link)
 		return -errno;
 	fd = bpf_iter_create(bpf_link__fd(link));
