@@ -254,7 +254,7 @@ static void tell_lost(struct former *former, struct wire_batch *batch, uint64_t 
 			.cpu = -1,
 			.first = first,
 			.last = last,
-			.start_ns = start_ns ? start_ns : former->started_ns,
+			.start_ns = start_ns > former->started_ns ? start_ns : former->started_ns,
 			.end_ns = former->ended_ns},
 	};
 

@@ -48,6 +48,7 @@ _Static_assert(sizeof(struct page) <= LEDGER_BYTES, "it fits");
 _Static_assert(sizeof(struct cell) == 56, "no holes");
 
 struct ledger {
+	uint64_t since_ns; /* the event thread's: time_ns of the batch that was made last */
 	struct page *page;
 	struct ledger_batch marks[MARKS]; /* on their way, in a circle */
 	size_t first, count;
@@ -153,8 +154,15 @@ void ledger_spool(struct ledger *ledger, uint64_t device, uint64_t inode, const 
 
 void ledger_made(struct ledger *ledger, const struct ledger_batch *batch)
 {
-	if (ledger)
-		write_pair(&ledger->page->made, batch);
+	if (!ledger)
+		return;
+	ledger->since_ns = batch->time_ns;
+	write_pair(&ledger->page->made, batch);
+}
+
+uint64_t ledger_since(const struct ledger *ledger)
+{
+	return ledger ? ledger->since_ns : 0;
 }
 
 void ledger_found(struct ledger *ledger, uint64_t found)

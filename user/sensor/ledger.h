@@ -35,7 +35,7 @@ struct ledger_life {
 struct ledger_batch {
 	uint64_t last; /* 0: there was none */
 	uint64_t settled, declared;
-	uint64_t time_ns; /* when it was made, Unix time */
+	uint64_t time_ns; /* what it and those before it do not tell is not older, Unix time */
 	bool closed;
 };
 
@@ -68,6 +68,7 @@ void ledger_spool(struct ledger *ledger, uint64_t device, uint64_t inode, const 
 
 /* The event thread's. Before the batch is handed over. */
 void ledger_made(struct ledger *ledger, const struct ledger_batch *batch);
+uint64_t ledger_since(const struct ledger *ledger); /* the time_ns of that batch; 0: there was none */
 void ledger_found(struct ledger *ledger, uint64_t found);
 /* `kinds` replaces what was there; ledger_kind adds one. */
 void ledger_kinds(struct ledger *ledger, uint64_t kinds);

@@ -33,7 +33,6 @@ enum {
 	NAPS = 20,        /* that brought nothing; then it sleeps until one calls */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
-static const uint64_t bulk_disorder_ns = 100ull * 1000 * 1000; /* how far records may leave a ring out of their order */
 static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000;
 static const uint64_t clock_check_ns = 1000ull * 1000 * 1000;
 
@@ -427,7 +426,8 @@ static bool read_rings(struct pipeline *pipeline)
 	if (bulk < BULK_SLICE)
 		pipeline->bulk_ns = pipeline->now_ns;
 	/* Records may leave a ring a little out of their order. */
-	pipeline_settle(pipeline, bulk < BULK_SLICE ? pipeline->bulk_ns : pipeline->bulk_ns - bulk_disorder_ns);
+	pipeline_settle(
+		pipeline, bulk < BULK_SLICE ? pipeline->bulk_ns : pipeline->bulk_ns - PIPELINE_BULK_DISORDER_NS);
 	return bulk < BULK_SLICE;
 }
 

@@ -44,10 +44,24 @@ void pipeline_found_missed(struct pipeline *pipeline, uint64_t count)
 	tell_found(pipeline);
 }
 
+/*
+ * Unix time from which on something may not be told yet: bulk waits in its ring while the collector is behind, or while this
+ * process was stopped; what is held waits for names, or for how it ended.
+ */
+static uint64_t untold_since(const struct pipeline *pipeline, uint64_t held)
+{
+	uint64_t read_ns = pipeline->bulk_ns < pipeline->now_ns ? pipeline->bulk_ns : pipeline->now_ns;
+	uint64_t before_ns = PIPELINE_BULK_DISORDER_NS;
+
+	if (held > 0)
+		before_ns += CONTAINER_WAIT_NS > CONNECTION_WAIT_NS ? CONTAINER_WAIT_NS : CONNECTION_WAIT_NS;
+	return pipeline->boot_unix_ns + (read_ns > before_ns ? read_ns - before_ns : 0);
+}
+
 void pipeline_sum(void *context, uint64_t last, struct wire_books *books)
 {
 	struct pipeline *pipeline = context;
-	struct ledger_batch batch = {.last = last, .time_ns = pipeline->boot_unix_ns + pipeline->now_ns};
+	struct ledger_batch batch = {.last = last};
 	uint64_t held = books_held_kinds(&pipeline->books);
 
 	books_sum(&pipeline->books, loss_known(pipeline->loss), loss_undeclared(pipeline->loss), books);
@@ -56,8 +70,9 @@ void pipeline_sum(void *context, uint64_t last, struct wire_books *books)
 	batch.settled = books->settled;
 	batch.declared = wire_books_declared(books);
 	batch.closed = books->closed;
+	batch.time_ns = untold_since(pipeline, books->held);
 	tell_found(pipeline);
-	ledger_alive(pipeline->ledger, batch.time_ns);
+	ledger_alive(pipeline->ledger, pipeline->boot_unix_ns + pipeline->now_ns);
 	ledger_made(pipeline->ledger, &batch);
 	/* What this batch tells may be lost with it; what those before it told may not, once they are acknowledged. */
 	if (stream_idle(pipeline->stream))

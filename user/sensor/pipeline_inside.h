@@ -35,6 +35,9 @@
 #include "sensor/spool.h"
 #include "sensor/stream.h"
 
+/* How far records may leave a ring out of their order. */
+#define PIPELINE_BULK_DISORDER_NS (100ull * 1000 * 1000)
+
 struct pipeline {
 	const struct settings *settings;
 	struct loader *loader;

@@ -124,7 +124,7 @@ int stream_send(
 	batch->made_ns = clock_boottime_ns();
 	if (books)
 		batch->books = (struct ledger_batch){
-			last, books->settled, wire_books_declared(books), clock_unix_ns(), books->closed};
+			last, books->settled, wire_books_declared(books), ledger_since(stream->ledger), books->closed};
 	window_hand(&stream->window, (int64_t)bytes->length);
 	atomic_store(&stream->last, last);
 	error = mailbox_send(stream->sent, batch);
