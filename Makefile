@@ -131,6 +131,14 @@ $(B)/bin/test-kernel: $(call TEST_O,kernel) $(SHARED_O) $(PROTO_O)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS) -lcriterion
 
+# The workload opens no libraries: all its opens are those that it writes down.
+$(B)/bin/chaos-work: $(B)/tests/chaos/work.o
+	@mkdir -p $(@D)
+	$(CC) -static $^ -o $@
+$(B)/bin/chaos-disk: $(B)/tests/chaos/disk.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ -o $@ $(shell pkg-config --libs fuse3)
+
 $(B)/bin/bench-calls: $(B)/tests/bench/bench_calls.o
 # Linked statically: a program that opens no libraries, so that all opens of a flood are those that it counts.
 $(B)/bin/bench-load: $(B)/tests/bench/bench_load.o

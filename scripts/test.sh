@@ -8,6 +8,7 @@
 #   contract   pytest: options, exit codes, messages    fuzz       every fuzz target for FUZZ_SECONDS (5) from its seeds
 #   house      the rules that no compiler knows         guests     the kernel tests on the oldest and the newest kernel,
 #                                                       emulated, less the slowest
+#   chaos      pytest: sensor and collectors are killed, their network and disks fail; for TAFFRAIL_CHAOS_SECONDS (20) all at random
 #   runtimes   the container suite on containerd 1.7 and 2, fetched; only when asked for
 #   cluster    pytest: a real Kubernetes, built here; only when it is asked for, for it takes minutes
 #   p2p        pytest: real BitTorrent clients, and what only looks like them, in networks of their own; only when asked for
@@ -23,13 +24,13 @@ if [ -n "${SAN:-}" ]; then
 	suites=${suites:-unit container}
 	build=build/san
 else
-	suites=${suites:-unit kernel container interop contract fuzz house guests}
+	suites=${suites:-unit kernel container interop contract chaos fuzz house guests}
 	build=build
 fi
 for suite in $suites; do
 	case $suite in
 	unit | fuzz | house | guests) ;;
-	kernel | container | interop | contract | runtimes | cluster | p2p) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
+	kernel | container | interop | contract | chaos | runtimes | cluster | p2p) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
 	*) die "no suite is called '$suite'" ;;
 	esac
 done
@@ -109,6 +110,11 @@ runtimes() {
 	done
 }
 
+chaos() {
+	as_owner make -s build/bin/chaos-work build/bin/chaos-disk </dev/null || echo "the workload or the disk could not be built"
+	pytest chaos $((600 + 3 * ${TAFFRAIL_CHAOS_SECONDS:-0}))
+}
+
 interop() {
 	if [ tests/interop/package-lock.json -nt tests/interop/node_modules ]; then
 		as_owner npm ci --prefix tests/interop --no-audit --no-fund --loglevel=error </dev/null || echo "npm could not install Node's gRPC"
@@ -186,7 +192,7 @@ for suite in $suites; do
 		pytest contract 900
 		;;
 	p2p) pytest p2p 1200 ;;
-	interop | fuzz | house | guests | runtimes | cluster) $suite ;;
+	chaos | interop | fuzz | house | guests | runtimes | cluster) $suite ;;
 	esac
 done
 
