@@ -82,9 +82,9 @@ class Keeper:
     def up(self):
         return bool(self.life and self.life.runs and self.life.ready and self.life.ended is None)
 
-    def times(self, silent=0):
-        """When it was there for sure: from ready until it was ended, or until so many seconds before it was killed."""
-        return [(life.ready, (life.ended or time.time()) - (silent if life.told == signal.SIGKILL else 0)) for life in self.lives if life.ready]
+    def times(self):
+        """When it was there for sure: from ready until it was ended."""
+        return [(life.ready, life.ended or time.time()) for life in self.lives if life.ready]
 
     def log(self):
         lines = []

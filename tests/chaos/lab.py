@@ -65,7 +65,7 @@ class Lab:
     def _sensor(self, spool, more):
         collectors = [f"{ADDRESS['collector']}:{(RELAYED if self.relay else PORT) + number}" for number in range(len(self.collectors))]
         return self._keep("taffrail-sensor", "sensor", [
-            *(("--set", f"host.bpffs={self.pins}/taffrail") if truth.BOOKS else ()), *(word for one in collectors for word in ("--collector", one)), *(("--spool", self.spool()) if spool else ()),
+            "--set", f"host.bpffs={self.pins}/taffrail", *(word for one in collectors for word in ("--collector", one)), *(("--spool", self.spool()) if spool else ()),
             "--cri", os.path.join(self.folder, "none"), *self.papers.options("sensor"), *more], "spool")
 
     def _on(self, disk, name):
@@ -255,7 +255,7 @@ class Lab:
         self.wrong += told.wrong + truth.numbers(told)
         made, lost = 0, []
         for workload in self.workloads:
-            absent, wrong = truth.missing(workload, told, self.sensor.times(truth.SILENT))
+            absent, wrong = truth.missing(workload, told, self.sensor.times())
             self.wrong += wrong
             made, lost = made + len(workload.deeds()), lost + absent
         self.lost, alone = lost, truth.undeclared(lost, told.losses)

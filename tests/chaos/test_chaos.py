@@ -4,12 +4,10 @@ import re
 import time
 
 import pytest
-import truth
 from conftest import SECONDS
 from disk import FAILURES
 
 DRAIN = ("--set", "drain=2s")
-needs_books = pytest.mark.skipif(not truth.BOOKS, reason="these programs keep no books")
 
 
 @pytest.mark.parametrize("place,how,seconds", [
@@ -29,7 +27,6 @@ def test_one_trouble_alone(lab, place, how, seconds):
     made.check()
 
 
-@needs_books
 def test_all_at_random(lab):
     made = lab(sensor_options=DRAIN)
     made.start()
@@ -39,7 +36,6 @@ def test_all_at_random(lab):
     made.check()
 
 
-@needs_books
 def test_without_a_spool(lab):
     """What is in memory alone goes with the sensor: all of it is declared."""
     made = lab(spool=False)
@@ -72,7 +68,6 @@ def test_collectors_that_share_a_sink(lab):
     assert all(told.of_file), "the sensor never moved"
 
 
-@needs_books
 def test_killed_as_it_wakes(lab):
     """What was done while the sensor was stopped is older than the batches that it makes then: the loss says so."""
     made = lab(disks=False)

@@ -15,9 +15,6 @@ from wire import helper
 
 ACTION = {"exec": "exec", "connect": "connection_attempted", "open": "open"}  # as events_lost names them
 SLACK = 0.1  # seconds between a deed's time as the workload read it, and the kernel's
-# Until the programs keep books: what the last moments before a kill had in the rings and in no batch yet is lost in silence.
-BOOKS = "status" in subprocess.run([program("taffrail"), "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
-SILENT = 0 if BOOKS else 2  # seconds
 ID, COUNT = re.compile(rb'"id":"([^"]*)"'), re.compile(rb'"taffrail":{.*"count":(\d+)')
 Deed = collections.namedtuple("Deed", "kind name began ended")
 Loss = collections.namedtuple("Loss", "id stage kinds count start end")
@@ -224,8 +221,6 @@ def numbers(told):
 
 def balance(data):
     """What taffrail status says of a collector's directory: (its sensors, what is wrong)."""
-    if not BOOKS:
-        return [], []
     done = subprocess.run([program("taffrail"), "status", "--json", "--data", data], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=60)
     try:
