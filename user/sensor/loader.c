@@ -201,11 +201,13 @@ ssize_t loader_processes(struct loader *loader, loader_callback *callback, void 
 void loader_flows(struct loader *loader, uint64_t now_ns)
 {
 	bool sweep = now_ns >= loader->sweep_ns;
+	int error;
 
 	if (sweep)
 		loader->sweep_ns = now_ns + loader->sweep_every_ns;
-	if (loader_flow_tick(loader->skeleton, now_ns, sweep) < 0)
-		log_limited("flows that are idle cannot be ended");
+	error = loader_flow_tick(loader->skeleton, now_ns, sweep);
+	if (error < 0)
+		log_limited("flows that are idle cannot be ended: %s", strerror(-error));
 }
 
 /* --- the sensor itself ---------------------------------------------------------------------------------------------- */

@@ -36,15 +36,20 @@ int loader_flow_tick(struct taffrail_bpf *skeleton, uint64_t now_ns, bool sweep)
 
 int loader_iterate(const struct bpf_program *program, int map_fd)
 {
-	union bpf_iter_link_info over = {.map.map_fd = (__u32)map_fd};
+	union bpf_iter_link_info over;
 	struct bpf_iter_attach_opts options;
 	struct bpf_link *link;
 	char nothing[64];
 	ssize_t length = -1;
 	int fd, error = 0;
 
-	/* The padding too: libbpf refuses what is not zero there, and an initializer may leave what was on the stack. */
+	/*
+	 * No initializer, and not LIBBPF_OPTS, which is one: neither sets the padding behind the last field, and libbpf (1.1)
+	 * refuses options with any byte set there: -EINVAL, now and then, by what the stack held before.
+	 */
+	memset(&over, 0, sizeof(over));
 	memset(&options, 0, sizeof(options));
+	over.map.map_fd = (__u32)map_fd;
 	options.sz = sizeof(options);
 	options.link_info = &over;
 	options.link_info_len = sizeof(over);
