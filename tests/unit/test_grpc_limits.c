@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Peers that hold on to what is the server's: a stream beside them goes on. */
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include "test_grpc.h"
 #include "test_tls.h"
 
@@ -129,6 +132,260 @@ Test(grpc_limits, a_crowd_is_let_in_a_few_at_a_time)
 	for (int i = 0; i < 60; i++)
 		close(peers[i]);
 	world_close(&world);
+	grpc_tls_close((struct grpc_tls *)options.tls);
+	papers_close(&papers);
+}
+
+/* --- the memory of all unfinished messages --------------------------------------------------------------------------- */
+
+#define LIMIT (1U << 20)
+#define PIECE (16U << 10)
+#define PEERS 24
+
+/* A peer with a call of /t.T/Sink, and a message of it that comes piece by piece. */
+struct teller {
+	int fd;
+	size_t whole, sent;
+};
+
+static void teller_open(struct teller *teller, size_t whole)
+{
+	int opened = world.served.opened;
+
+	*teller = (struct teller){.fd = raw_connect(&world), .whole = whole};
+	raw_hello(teller->fd);
+	raw_headers(teller->fd, 1, 0, RAW_REQUEST("/t.T/Sink"));
+	world_until(&world, world.served.opened == opened + 1);
+	raw_frame(teller->fd, RAW_SETTINGS, 1, 0, NULL, 0); /* seen: only now its windows are as large as it was told */
+}
+
+/* Up to `until` bytes of the message; where the server does not read, less. */
+static void teller_send(struct teller *teller, size_t until)
+{
+	static const uint8_t zeros[PIECE];
+	const size_t whole = teller->whole;
+	const uint8_t prefix[] = {
+		0, (uint8_t)(whole >> 24), (uint8_t)(whole >> 16), (uint8_t)(whole >> 8), (uint8_t)whole};
+	int waiting;
+
+	while (teller->sent < until) {
+		size_t piece = until - teller->sent < PIECE ? until - teller->sent : PIECE;
+
+		if (ioctl(teller->fd, SIOCOUTQ, &waiting) < 0 || waiting > (int)(2 * PIECE))
+			break;
+		if (teller->sent == 0)
+			raw_frame(teller->fd, RAW_DATA, 0, 1, prefix, sizeof(prefix));
+		raw_frame(teller->fd, RAW_DATA, 0, 1, zeros, piece);
+		teller->sent += piece;
+	}
+	world_turn(&world);
+}
+
+static void tellers_close(struct teller *tellers, int count)
+{
+	for (int i = 0; i < count; i++)
+		close(tellers[i].fd);
+	world_until(&world, world.served.closed == world.served.opened);
+}
+
+static struct grpc_server_counters counted(void)
+{
+	struct grpc_server_counters counters;
+
+	grpc_server_counters(world.server, &counters);
+	return counters;
+}
+
+static void serve_limited(uint32_t message_timeout_ms)
+{
+	struct grpc_server_options options = world_server_options(&world);
+
+	options.max_unfinished_bytes = LIMIT;
+	options.message_timeout_ms = message_timeout_ms;
+	world_serve(&world, "unix", &options);
+}
+
+/* It is what is allocated that counts, and nothing is once a message is whole, or its peer gone. */
+Test(grpc_limits, unfinished_messages_are_counted_as_what_they_take)
+{
+	struct teller tellers[8];
+
+	serve_limited(0);
+	for (int i = 0; i < 8; i++) {
+		teller_open(&tellers[i], 2 * PIECE);
+		teller_send(&tellers[i], 1);
+	}
+	world_until(&world, counted().unfinished_bytes == 8 * 4096UL);
+	for (int i = 0; i < 4; i++)
+		teller_send(&tellers[i], PIECE + 1);
+	world_until(&world, counted().unfinished_bytes == 4 * 4096UL + 4 * 2UL * PIECE);
+	for (int i = 0; i < 4; i++)
+		teller_send(&tellers[i], 2 * PIECE);
+	world_until(&world, world.served.messages == 4);
+	cr_expect_eq(counted().unfinished_bytes, 4 * 4096UL);
+	tellers_close(tellers, 8);
+	cr_expect_eq(counted().unfinished_bytes, 0);
+	cr_expect_eq(world.troubles, 0, "%s", world.trouble);
+	world_close(&world);
+}
+
+/* Where memory is short, some begin later: nobody is refused, and nobody waits for one who waits. */
+Test(grpc_limits, messages_wait_for_one_another)
+{
+	struct teller tellers[PEERS];
+	const size_t whole = 8 * PIECE;
+	size_t most = 0;
+
+	serve_limited(0);
+	for (int i = 0; i < PEERS; i++)
+		teller_open(&tellers[i], whole);
+	/* No last piece comes before all have sent as much as they can: all together three times the limit. */
+	for (uint64_t end = test_now_ms() + 10000; world.served.messages < PEERS && test_now_ms() < end;) {
+		bool full = counted().reads_paused >= PEERS / 2;
+
+		for (int i = 0; i < PEERS; i++) {
+			for (int turn = 0; turn < 4; turn++)
+				teller_send(&tellers[i], full ? whole : whole - PIECE);
+			most = counted().unfinished_bytes > most ? counted().unfinished_bytes : most;
+		}
+	}
+	cr_expect_eq(world.served.messages, PEERS);
+	cr_expect_gt(most, LIMIT / 2);
+	cr_expect_leq(most, LIMIT);
+	cr_expect_geq(counted().reads_paused, PEERS / 2);
+	cr_expect_eq(counted().streams_evicted, 0);
+	cr_expect_eq(world.troubles, 0, "%s", world.trouble);
+	tellers_close(tellers, PEERS);
+	world_close(&world);
+}
+
+/* Those who do not finish keep the others waiting for a moment only: they are refused by name, and who waited is served. */
+Test(grpc_limits, messages_that_keep_others_waiting_are_refused)
+{
+	struct teller tellers[PEERS], honest;
+	uint64_t start;
+	int holding = 0;
+
+	serve_limited(6000);
+	teller_open(&honest, PIECE);
+	for (int i = 0; i < PEERS; i++)
+		teller_open(&tellers[i], 8 * PIECE);
+	for (; counted().unfinished_bytes <= LIMIT / 2; holding++)
+		teller_send(&tellers[holding], 4 * PIECE);
+	start = test_now_ms();
+	teller_send(&honest, PIECE);
+	world_until(&world, counted().reads_paused > 0);
+	cr_expect_eq(world.served.messages, 0);
+	world_until(&world, world.served.messages == 1);
+	cr_expect_geq(test_now_ms() - start, 300, "they have their time: a twelfth of a message's");
+	cr_expect_lt(test_now_ms() - start, 2000);
+	cr_expect_leq(counted().unfinished_bytes, LIMIT / 2);
+	cr_expect_geq(counted().streams_evicted, 1);
+	cr_expect_lt(counted().streams_evicted, (uint64_t)holding, "no more of them than there must");
+	cr_expect_eq(world.served.status, GRPC_UNAVAILABLE);
+	cr_expect_eq(world.troubles, (int)counted().streams_evicted);
+	cr_expect(strstr(world.trouble, "unix:pid="), "%s", world.trouble);
+	cr_expect(strstr(world.trouble, "unfinished messages take too much memory"), "%s", world.trouble);
+	close(honest.fd);
+	tellers_close(tellers, PEERS);
+	world_close(&world);
+}
+
+/* However many have begun in time to be read: together they never have more, and the one that comes swiftly is not refused. */
+Test(grpc_limits, messages_of_all_connections_have_one_limit)
+{
+	struct teller tellers[PEERS], swift;
+	size_t most = 0;
+
+	serve_limited(24000);
+	teller_open(&swift, 16 * PIECE);
+	for (int i = 0; i < PEERS; i++) {
+		teller_open(&tellers[i], 16 * PIECE);
+		teller_send(&tellers[i], 1);
+	}
+	world_for(&world, 2100);
+	for (size_t sent = PIECE; sent < 16 * PIECE; sent += PIECE)
+		for (int i = 0; i < PEERS; i++) {
+			teller_send(&tellers[i], sent);
+			if (i == PEERS / 2)
+				teller_send(&swift, sent);
+			most = counted().unfinished_bytes > most ? counted().unfinished_bytes : most;
+		}
+	cr_expect_gt(most, LIMIT / 2);
+	cr_expect_leq(most, LIMIT + 4 * PIECE, "%zu: one read more, then it is looked at", most);
+	cr_expect_geq(counted().streams_evicted, 3);
+	cr_expect(strstr(world.trouble, "unfinished messages take too much memory"), "<%s>", world.trouble);
+	for (uint64_t end = test_now_ms() + 5000; world.served.messages == 0 && test_now_ms() < end;)
+		teller_send(&swift, swift.whole);
+	cr_expect_eq(world.served.messages, 1);
+	cr_expect_eq(world.served.last_length, 16UL * PIECE);
+	close(swift.fd);
+	tellers_close(tellers, PEERS);
+	world_close(&world);
+}
+
+/* Nobody waits for it, and it goes all the same: the limit is one. */
+Test(grpc_limits, what_is_more_than_the_whole_limit_is_refused_at_once)
+{
+	struct teller teller;
+	size_t most = 0;
+
+	serve_limited(0);
+	teller_open(&teller, 4UL * LIMIT);
+	for (uint64_t end = test_now_ms() + 3000; world.served.closed == 0 && test_now_ms() < end;) {
+		teller_send(&teller, 3UL * LIMIT);
+		most = counted().unfinished_bytes > most ? counted().unfinished_bytes : most;
+	}
+	cr_expect_eq(world.served.closed, 1);
+	cr_expect_eq(world.served.status, GRPC_UNAVAILABLE);
+	cr_expect_leq(most, 2 * LIMIT, "%zu", most);
+	cr_expect_eq(counted().streams_evicted, 1);
+	cr_expect_eq(counted().streams_faulted, 1);
+	cr_expect_eq(counted().unfinished_bytes, 0);
+	tellers_close(&teller, 1);
+	world_close(&world);
+}
+
+/* What waits because the server itself takes nothing is not to blame, over TLS too; when it does, all goes on by itself. */
+Test(grpc_limits, messages_that_wait_for_our_window_are_not_refused)
+{
+	struct grpc_server_options options = world_server_options(&world);
+	struct grpc_client_options joins = world_client_options(&world);
+	struct papers papers;
+	struct grpc_client *slow;
+	struct grpc_call *call;
+	struct grpc_stream *held;
+	static const uint8_t zeros[23U << 10];
+
+	papers_open(&papers);
+	papers_issue(&papers, "peer", "DNS:peer.example");
+	options.tls = papers_load(&papers, "ca.pem", "server");
+	joins.tls = papers_load(&papers, "ca.pem", "peer");
+	options.window_bytes = 64U << 10;
+	options.max_unfinished_bytes = 40U << 10;
+	options.message_timeout_ms = 2400;
+	world_serve(&world, "tcp", &options);
+	world_connect(&world, &joins);
+	call = world_call(&world, "/t.T/Manual");
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(grpc_call_send(call, zeros, sizeof(zeros)), 0);
+	world_until(&world, world.served.messages == 2 && counted().unfinished_bytes > 20U << 10);
+	held = world.served.stream;
+	slow = world.client;
+	world_connect(&world, &joins);
+	world_unary(&world, "/t.T/Sink", "x", 1);
+	world_until(&world, counted().reads_paused > 0);
+	world_for(&world, 1500);
+	cr_expect_eq(world.served.messages, 2);
+	cr_expect_eq(world.troubles, 0, "%s", world.trouble);
+	grpc_stream_consume(held, 2 * sizeof(zeros));
+	world_until(&world, world.served.messages == 4 && world.called.done == 1);
+	cr_expect_eq(world.called.status, GRPC_OK, "%s", world.called.message);
+	cr_expect_eq(counted().streams_evicted, 0);
+	cr_expect_eq(counted().unfinished_bytes, 0);
+	grpc_client_close(slow);
+	world_close(&world);
+	grpc_tls_close((struct grpc_tls *)joins.tls);
 	grpc_tls_close((struct grpc_tls *)options.tls);
 	papers_close(&papers);
 }

@@ -13,12 +13,12 @@
 #include "grpc/server_inside.h"
 #include "grpc/tls_inside.h"
 
-static void connection_hold(struct grpc_connection *connection)
+void grpc_connection_hold(struct grpc_connection *connection)
 {
 	connection->references++;
 }
 
-static void connection_release(struct grpc_connection *connection)
+void grpc_connection_release(struct grpc_connection *connection)
 {
 	if (--connection->references)
 		return;
@@ -41,13 +41,14 @@ void grpc_connection_end(struct grpc_connection *connection, const char *reason)
 	/* First of all: on_close may close the server, which ends what is in this list. */
 	TAILQ_REMOVE(&server->connections, connection, entry);
 	server->counters.connections_open--;
+	grpc_budget_forget(connection);
 	while ((exchange = TAILQ_FIRST(&connection->link->exchanges)))
 		grpc_stream_end(exchange, GRPC_UNAVAILABLE, reason);
 	grpc_link_close(connection->link);
 	if (connection->age)
 		event_del(connection->age);
 	grpc_server_check_stopped(server);
-	connection_release(connection);
+	grpc_connection_release(connection);
 }
 
 static void connection_on_down(void *context, int error, const char *reason)
@@ -56,7 +57,7 @@ static void connection_on_down(void *context, int error, const char *reason)
 	struct grpc_server *server = connection->server;
 	char why[200];
 
-	connection_hold(connection);
+	grpc_connection_hold(connection);
 	/* The words may be the link's. */
 	grpc_message_decode((const uint8_t *)reason, strlen(reason), why, sizeof(why));
 	if (error == -ETIMEDOUT)
@@ -68,14 +69,14 @@ static void connection_on_down(void *context, int error, const char *reason)
 	if (error && error != -ECONNRESET && server->options.on_trouble && !server->closed)
 		server->options.on_trouble(server->options.context, connection->peer, why);
 	grpc_connection_end(connection, why);
-	connection_release(connection);
+	grpc_connection_release(connection);
 }
 
 void grpc_connection_drain(struct grpc_connection *connection)
 {
 	struct grpc_exchange *exchange;
 
-	connection_hold(connection);
+	grpc_connection_hold(connection);
 	connection->draining = true;
 	grpc_link_drain(connection->link);
 	/* From the head each time: on_drain may end any of them. */
@@ -86,7 +87,7 @@ void grpc_connection_drain(struct grpc_connection *connection)
 		if (grpc_stream_drain(exchange))
 			break;
 	} while (exchange);
-	connection_release(connection);
+	grpc_connection_release(connection);
 }
 
 static void connection_set_age(struct grpc_connection *connection, uint32_t wait_ms)
@@ -154,6 +155,11 @@ static void connection_on_goaway(void *context, uint32_t error_code, const char 
 	(void)text;
 }
 
+static bool connection_has_room(void *context)
+{
+	return grpc_budget_admits(context);
+}
+
 static int connection_on_begin(void *context, int32_t id)
 {
 	return grpc_stream_begin(context, id);
@@ -165,6 +171,7 @@ static const struct grpc_role connection_role = {
 	.ready = connection_on_ready,
 	.goaway = connection_on_goaway,
 	.begin = connection_on_begin,
+	.has_room = connection_has_room,
 	.header = grpc_stream_on_header,
 	.headers = grpc_stream_on_headers,
 	.message = grpc_stream_on_message,
@@ -182,6 +189,7 @@ static int connection_link(struct grpc_connection *connection, struct buffereven
 	const struct grpc_link_limits limits = {
 		.window_bytes = options->window_bytes,
 		.max_buffered_bytes = options->max_buffered_bytes,
+		.together = &connection->server->unfinished,
 		.max_streams = options->max_streams,
 		.handshake_timeout_ms = options->handshake_timeout_ms,
 		.header_timeout_ms = options->header_timeout_ms,
@@ -216,7 +224,7 @@ int grpc_connection_open(
 	if (!error)
 		error = connection_link(connection, stream, carrier);
 	if (error) {
-		connection_release(connection);
+		grpc_connection_release(connection);
 		return error;
 	}
 	TAILQ_INSERT_TAIL(&server->connections, connection, entry);

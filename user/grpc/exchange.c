@@ -43,6 +43,17 @@ void grpc_exchange_attach(struct grpc_exchange *exchange, struct grpc_link *link
 	grpc_link_note_exchanges(link);
 }
 
+/* Of its link, and of all links that are limited together, the exchange holds so much now. */
+static void exchange_account(struct grpc_exchange *exchange, size_t bytes)
+{
+	struct grpc_link *link = exchange->link;
+
+	link->buffered += bytes - exchange->counted;
+	if (link->limits.together)
+		*link->limits.together += bytes - exchange->counted;
+	exchange->counted = bytes;
+}
+
 void grpc_exchange_detach(struct grpc_exchange *exchange)
 {
 	struct grpc_link *link = exchange->link;
@@ -53,7 +64,7 @@ void grpc_exchange_detach(struct grpc_exchange *exchange)
 		TAILQ_REMOVE(&link->due, exchange, due_entry);
 	exchange->due = false;
 	TAILQ_REMOVE(&link->exchanges, exchange, entry);
-	link->buffered -= exchange->in.filled;
+	exchange_account(exchange, 0);
 	nghttp2_session_set_stream_user_data(link->session, exchange->id, NULL);
 	exchange->link = NULL;
 	grpc_outbox_clear(&exchange->out);
@@ -188,13 +199,16 @@ void grpc_exchange_consume(struct grpc_exchange *exchange, size_t bytes)
 	if (bytes > exchange->held)
 		bytes = exchange->held;
 	exchange->held -= bytes;
+	/* What held its message back may have been we, till now. */
+	if (!exchange->held && exchange->message_ms)
+		exchange->message_ms = grpc_now_ms();
 	exchange_credit(exchange, bytes);
 }
 
 void grpc_exchange_fault(struct grpc_exchange *exchange, enum grpc_status status, const char *reason)
 {
 	exchange->deaf = true;
-	exchange->link->buffered -= exchange->in.filled;
+	exchange_account(exchange, 0);
 	grpc_inbox_clear(&exchange->in);
 	exchange->link->role->fault(exchange, status, reason);
 }
@@ -236,11 +250,12 @@ static void exchange_deliver(struct grpc_exchange *exchange, const uint8_t *mess
 		*(prepaid ? &exchange->prepaid : &exchange->held) += length;
 	link->role->message(exchange, message, length);
 	/* The callback may have ended the exchange, the link, or both. */
-	if (!exchange->link || exchange->deaf)
+	if (!exchange->link)
 		return;
-	if (!exchange->manual_consume && !prepaid)
+	if (!exchange->deaf && !exchange->manual_consume && !prepaid)
 		exchange_credit(exchange, length);
-	grpc_inbox_next(&exchange->in);
+	grpc_inbox_clear(&exchange->in);
+	exchange_account(exchange, 0);
 }
 
 static int exchange_feed(struct grpc_exchange *exchange, const uint8_t *bytes, size_t length)
@@ -249,7 +264,7 @@ static int exchange_feed(struct grpc_exchange *exchange, const uint8_t *bytes, s
 
 	while (exchange->link && !exchange->deaf) {
 		const uint8_t *message;
-		size_t taken = 0, before = exchange->in.filled;
+		size_t taken = 0;
 		bool in_prefix = exchange->in.prefix_filled < GRPC_PREFIX_BYTES;
 		enum grpc_inbox_result result = grpc_inbox_feed(&exchange->in, bytes, length, &taken, &message);
 
@@ -267,11 +282,9 @@ static int exchange_feed(struct grpc_exchange *exchange, const uint8_t *bytes, s
 			continue;
 		}
 		if (result == GRPC_INBOX_MESSAGE) {
-			link->buffered -= before;
-			exchange->in.filled = 0;
 			exchange_deliver(exchange, message);
 		} else {
-			link->buffered += exchange->in.filled - before;
+			exchange_account(exchange, exchange->in.capacity);
 			if (link->buffered > link->limits.max_buffered_bytes)
 				grpc_exchange_fault(exchange, GRPC_RESOURCE_EXHAUSTED,
 					"too many bytes in unfinished messages on one connection");

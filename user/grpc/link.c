@@ -107,7 +107,7 @@ static uint64_t link_due(const struct grpc_link *link)
 		due = sooner(due, link->message_ms, limits->message_timeout_ms);
 	if (link->alone_ms && !link->ended)
 		due = sooner(due, link->alone_ms, limits->idle_timeout_ms);
-	if (link->ready && !link->alone_ms)
+	if (link->ready && !link->alone_ms && !link->paused)
 		due = link->ping_ms ? sooner(due, link->ping_ms, limits->keepalive_timeout_ms)
 				    : sooner(due, link->heard_ms, limits->keepalive_ms);
 	if (link->drain_ms)
@@ -212,7 +212,7 @@ static void link_on_timer(evutil_socket_t fd, short what, void *argument)
 		link_end(link);
 	else if (is_past(link->drain_ms, DRAIN_MS, now))
 		grpc_link_say_goaway(link);
-	else if (link->ready && !link->alone_ms && !link->ping_ms &&
+	else if (link->ready && !link->alone_ms && !link->ping_ms && !link->paused &&
 		 is_past(link->heard_ms, limits->keepalive_ms, now) &&
 		 nghttp2_submit_ping(link->session, NGHTTP2_FLAG_NONE, NULL) == 0)
 		link->ping_ms = now;
@@ -345,15 +345,11 @@ static void link_read_socket(struct grpc_link *link, int times)
 	}
 }
 
-static void link_on_read(struct bufferevent *stream, void *argument)
+static void link_read(struct grpc_link *link)
 {
-	struct grpc_link *link = argument;
-	struct evbuffer *input = bufferevent_get_input(stream);
+	struct evbuffer *input = bufferevent_get_input(link->stream);
 	struct evbuffer_iovec piece;
 
-	link_enter(link);
-	link->heard_ms = grpc_now_ms();
-	link->ping_ms = 0;
 	while (!link->over && evbuffer_get_length(input) && evbuffer_peek(input, -1, NULL, &piece, 1) > 0) {
 		link_take(link, piece.iov_base, piece.iov_len);
 		evbuffer_drain(input, piece.iov_len);
@@ -362,7 +358,45 @@ static void link_on_read(struct bufferevent *stream, void *argument)
 		link_read_socket(link, SOCKET_READS);
 	if (!link->over)
 		link_send(link);
+}
+
+static void link_pause(struct grpc_link *link)
+{
+	link->paused = true;
+	bufferevent_disable(link->stream, EV_READ);
+}
+
+/* Only when what lay in its buffer is read: while nobody takes it, it must not grow. */
+static void link_unpause(struct grpc_link *link)
+{
+	link->paused = false;
+	grpc_link_arm(link, link->heard_ms);
+	bufferevent_enable(link->stream, EV_READ);
+}
+
+static void link_on_read(struct bufferevent *stream, void *argument)
+{
+	struct grpc_link *link = argument;
+	bool has_room;
+
+	(void)stream;
+	link_enter(link);
+	link->heard_ms = grpc_now_ms();
+	link->ping_ms = 0;
+	has_room = !link->role->has_room || link->role->has_room(link->context);
+	if (has_room)
+		link_read(link);
+	if (!link->over && !has_room)
+		link_pause(link);
+	else if (!link->over && link->paused)
+		link_unpause(link);
 	link_leave(link);
+}
+
+void grpc_link_resume(struct grpc_link *link)
+{
+	if (!link->over)
+		bufferevent_trigger(link->stream, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }
 
 /* To its end. 0, or what ended it was TLS: see grpc_tls_error. */
@@ -396,13 +430,14 @@ static void link_on_event(struct bufferevent *stream, short what, void *argument
 	int error = EVUTIL_SOCKET_ERROR(), tls_error = 0;
 	char text[200];
 
+	(void)stream;
 	if (what & BEV_EVENT_CONNECTED && link->carrier == GRPC_OVER_TLS)
 		link_on_secured(link);
 	if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)))
 		return;
 	link_enter(link);
 	/* What the peer said before it went is still to be read, also where we noticed by a write that failed. */
-	link_on_read(stream, link);
+	link_read(link);
 	if (!link->over && link->carrier == GRPC_OVER_SOCKET)
 		link_read_socket(link, INT_MAX);
 	if (!link->over && link->carrier == GRPC_OVER_TLS)

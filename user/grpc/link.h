@@ -55,6 +55,7 @@ struct grpc_exchange {
 	size_t header_bytes; /* of the header block at hand */
 	size_t held;         /* payload delivered, not consumed, owed to the stream's window */
 	uint64_t message_ms; /* since when a message is unfinished; 0: none is */
+	size_t counted;      /* in the link's `buffered` */
 	size_t prepaid;      /* payload delivered, not consumed, already given back (messages over half a window) */
 };
 
@@ -69,6 +70,8 @@ struct grpc_role {
 	void (*goaway)(void *context, uint32_t error_code, const char *text);
 	/* Server: a request begins. Attach an exchange for it, or return -1 to reset it. */
 	int (*begin)(void *context, int32_t id);
+	/* Bytes have come: may they be taken now? If not they wait, for grpc_link_resume. May be NULL: they may. */
+	bool (*has_room)(void *context);
 	/* One header or trailer. */
 	void (*header)(struct grpc_exchange *exchange, const uint8_t *name, size_t name_length, const uint8_t *value,
 		size_t value_length);
@@ -95,6 +98,7 @@ struct grpc_role {
 struct grpc_link_limits {
 	size_t window_bytes;
 	size_t max_buffered_bytes; /* of unfinished messages of all exchanges */
+	size_t *together;          /* what all links that share it hold of such messages; NULL: nobody asks */
 	uint32_t max_streams;      /* server */
 	uint32_t handshake_timeout_ms;
 	uint32_t header_timeout_ms;
@@ -126,6 +130,7 @@ struct grpc_link {
 	bool dead; /* closed: no callback any more */
 	bool over; /* role->down was called, or will be with nothing else before it */
 	bool ready;
+	bool paused; /* nothing is read: role->has_room said no */
 	bool draining;
 	bool ended;            /* the final GOAWAY is submitted */
 	bool failed;           /* ... for something that the peer did wrong */
@@ -140,7 +145,7 @@ struct grpc_link {
 	uint64_t alone_ms;     /* since when there is no exchange; 0: there is */
 	uint64_t drain_ms;     /* when the first of two GOAWAYs was submitted; 0: the second was, or none */
 	uint64_t ended_ms;     /* when the final GOAWAY was submitted */
-	size_t buffered;       /* bytes of unfinished messages */
+	size_t buffered;       /* bytes allocated for unfinished messages */
 	double control_credit; /* control frames that the peer may still send */
 	uint64_t control_ms;
 	char complaint[200]; /* what nghttp2 or we found wrong with the peer; "": nothing */
@@ -157,6 +162,8 @@ void grpc_link_note_exchanges(struct grpc_link *link);
 /* Send what was submitted to the session, in the next turn of the loop. */
 void grpc_link_wake(struct grpc_link *link);
 void grpc_link_set_keepalive(struct grpc_link *link, uint32_t keepalive_ms);
+/* There may be room again: role->has_room is asked anew, in a later turn of the loop. */
+void grpc_link_resume(struct grpc_link *link);
 /*
  * Say GOAWAY, let exchanges finish, then role->down with 0. A server's first says so without refusing what is under
  * way (RFC 9113, 6.8).

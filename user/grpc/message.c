@@ -7,9 +7,8 @@
 
 #include <event2/buffer.h>
 
-#define INBOX_FIRST_BYTES (64 * 1024)
-#define INBOX_KEEP_BYTES (256 * 1024) /* a larger buffer goes back after its message */
-#define REFERENCE_BYTES 4096          /* below this a copy is cheaper than a chain of its own */
+#define INBOX_FIRST_BYTES 4096
+#define REFERENCE_BYTES 4096 /* below this a copy is cheaper than a chain of its own */
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -26,7 +25,7 @@ static bool inbox_grow(struct grpc_inbox *inbox, size_t wanted)
 	while (capacity < wanted)
 		capacity *= 2;
 	if (capacity > inbox->length)
-		capacity = inbox->length > INBOX_FIRST_BYTES ? inbox->length : INBOX_FIRST_BYTES;
+		capacity = inbox->length;
 	grown = realloc(inbox->bytes, capacity);
 	if (!grown)
 		return false;
@@ -74,15 +73,6 @@ enum grpc_inbox_result grpc_inbox_feed(
 bool grpc_inbox_is_empty(const struct grpc_inbox *inbox)
 {
 	return inbox->prefix_filled == 0;
-}
-
-void grpc_inbox_next(struct grpc_inbox *inbox)
-{
-	inbox->prefix_filled = 0;
-	inbox->length = 0;
-	inbox->filled = 0;
-	if (inbox->capacity > INBOX_KEEP_BYTES)
-		grpc_inbox_clear(inbox);
 }
 
 void grpc_inbox_clear(struct grpc_inbox *inbox)

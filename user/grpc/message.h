@@ -36,7 +36,8 @@ enum grpc_inbox_result {
 
 /*
  * Take from `bytes` up to the next of these events; *taken says how many were. A message that lies whole in `bytes` is
- * handed out from there without a copy. The buffer grows with what arrives, never ahead of it by more than double.
+ * handed out from there without a copy. The buffer grows with what arrives, never ahead of it by more than double or 4 KiB, and
+ * is there for one message only: between two of them an inbox holds nothing.
  */
 enum grpc_inbox_result grpc_inbox_feed(
 	struct grpc_inbox *inbox, const uint8_t *bytes, size_t available, size_t *taken, const uint8_t **message);
@@ -46,8 +47,7 @@ static inline bool grpc_inbox_is_compressed(const struct grpc_inbox *inbox)
 {
 	return inbox->prefix[0] != 0;
 }
-/* After a message: make room for the next. */
-void grpc_inbox_next(struct grpc_inbox *inbox);
+/* After a message, or to forget what there is of one. */
 void grpc_inbox_clear(struct grpc_inbox *inbox);
 
 /* --- out -------------------------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 #define MESSAGE_BYTES (4U << 20)
 #define BUFFERED_BYTES (16U << 20)
+#define UNFINISHED_BYTES (256U << 20)
 #define WINDOW_BYTES (4U << 20)
 #define WINDOW_BYTES_MAX (1U << 30)
 
@@ -27,6 +28,7 @@ void grpc_server_release(struct grpc_server *server)
 	if (server->accept_again)
 		event_free(server->accept_again);
 	grpc_arrivals_free(server);
+	grpc_budget_free(server);
 	free((void *)server->options.handlers);
 	free(server);
 }
@@ -137,6 +139,7 @@ static int server_take_options(struct grpc_server *server, const struct grpc_ser
 	options->handlers = NULL;
 	options->max_message_bytes = or_default(options->max_message_bytes, MESSAGE_BYTES);
 	options->max_buffered_bytes = or_default(options->max_buffered_bytes, BUFFERED_BYTES);
+	options->max_unfinished_bytes = or_default(options->max_unfinished_bytes, UNFINISHED_BYTES);
 	options->window_bytes = or_default(options->window_bytes, WINDOW_BYTES);
 	or_default_ms(&options->max_connections, 4096);
 	or_default_ms(&options->max_streams, 100);
@@ -176,11 +179,13 @@ int grpc_server_open(struct event_base *base, const struct grpc_server_options *
 	server->base = base;
 	server->references = 1;
 	TAILQ_INIT(&server->connections);
+	TAILQ_INIT(&server->paused);
 	error = server_take_options(server, options);
 	if (!error) {
 		server->stop = event_new(base, -1, 0, server_on_stop, server);
 		server->accept_again = event_new(base, -1, 0, server_on_accept_again, server);
 		error = server->stop && server->accept_again ? grpc_arrivals_open(server) : -ENOMEM;
+		error = error ? error : grpc_budget_open(server);
 	}
 	if (error)
 		grpc_server_release(server);
@@ -197,4 +202,5 @@ int grpc_server_attach(struct grpc_server *server, struct bufferevent *stream, c
 void grpc_server_counters(const struct grpc_server *server, struct grpc_server_counters *counters)
 {
 	*counters = server->counters;
+	counters->unfinished_bytes = server->unfinished;
 }

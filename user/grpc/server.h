@@ -61,9 +61,12 @@ struct grpc_server_counters {
 	uint64_t protocol_errors;       /* connections ended for what they sent */
 	uint64_t certificates_refused;  /* by either side */
 	uint64_t streams;
-	uint64_t streams_refused; /* unknown method, no gRPC, over a limit */
-	uint64_t streams_denied;  /* by options.admit */
-	uint64_t streams_faulted; /* ended for what they sent: a message too large, compressed, unfinished; headers */
+	uint64_t streams_refused;  /* unknown method, no gRPC, over a limit */
+	uint64_t streams_denied;   /* by options.admit */
+	uint64_t streams_faulted;  /* ended for what they sent: a message too large, compressed, unfinished; headers */
+	uint64_t streams_evicted;  /* of these: for unfinished messages that were too much for the whole server */
+	uint64_t reads_paused;     /* times that a connection was not read because of such messages of others */
+	uint64_t unfinished_bytes; /* gauge: allocated for unfinished messages */
 	uint64_t messages_received;
 	uint64_t messages_sent; /* queued to be */
 };
@@ -85,7 +88,13 @@ struct grpc_server_options {
 
 	size_t max_message_bytes;  /* of a message received; 4 MiB */
 	size_t max_buffered_bytes; /* unfinished messages of one connection together; 16 MiB */
-	size_t window_bytes;       /* of each stream, received and not consumed; 4 MiB; at most 1 GiB */
+	/*
+	 * Unfinished messages of all connections together; 256 MiB: 64 of the largest, or 64 KiB of each of 4,096 connections.
+	 * From half of it on some connections are not read, so that the others can finish; while one waits, messages
+	 * that are unfinished after 5 s are refused (UNAVAILABLE), those first that hold the most for the longest.
+	 */
+	size_t max_unfinished_bytes;
+	size_t window_bytes; /* of each stream, received and not consumed; 4 MiB; at most 1 GiB */
 	/* 4096; one more takes the place of the longest silent one that has not said who it is, or is closed at once. */
 	uint32_t max_connections;
 	uint32_t max_streams;          /* of one connection at a time; 100 */

@@ -35,6 +35,11 @@ struct grpc_server {
 	TAILQ_HEAD(grpc_arrivals, grpc_arrival) silent, knocking; /* arrive.c */
 	struct event *let_in;
 	struct grpc_server_counters counters;
+	size_t unfinished;              /* bytes allocated for unfinished messages */
+	struct grpc_connections paused; /* budget.c */
+	size_t promised;                /* room for the rest of what has begun, above the half of the limit */
+	struct event *look;
+	uint64_t evicted_ms;        /* when it was last looked for messages to refuse */
 	struct event *accept_again; /* after the process ran out of descriptors */
 
 	bool stopping, stopped;
@@ -47,8 +52,12 @@ struct grpc_server {
 
 struct grpc_connection {
 	TAILQ_ENTRY(grpc_connection) entry;
+	TAILQ_ENTRY(grpc_connection) paused_entry; /* while `paused` */
 	struct grpc_server *server;
 	struct grpc_link *link;
+	uint64_t weight; /* of its unfinished messages, see budget.c */
+	size_t promised; /* of the server's */
+	bool paused;
 	unsigned references;
 	bool ended;
 	bool draining;
@@ -71,7 +80,17 @@ void grpc_arrivals_free(struct grpc_server *server);
 /* Makes room for one more: of those that have not said who they are the oldest goes. False: there is none. */
 bool grpc_arrivals_make_room(struct grpc_server *server);
 
+/* budget.c: the memory of unfinished messages, of all connections together. */
+int grpc_budget_open(struct grpc_server *server);
+void grpc_budget_free(struct grpc_server *server);
+/* May what has come on this connection be read? If not it waits; it is resumed when there is room. */
+bool grpc_budget_admits(struct grpc_connection *connection);
+/* The connection is gone: it waits no more. */
+void grpc_budget_forget(struct grpc_connection *connection);
+
 /* connection.c */
+void grpc_connection_hold(struct grpc_connection *connection);
+void grpc_connection_release(struct grpc_connection *connection);
 /* -EMFILE: no room; -ENOMEM. */
 int grpc_connection_open(
 	struct grpc_server *server, struct bufferevent *stream, const char *peer, enum grpc_carrier carrier);
