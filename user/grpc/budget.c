@@ -121,7 +121,7 @@ void grpc_budget_forget(struct grpc_connection *connection)
 	TAILQ_REMOVE(&connection->server->paused, connection, paused_entry);
 }
 
-/* What is still to come of the messages that have begun; *begun: whether there is one, or anything else half done. */
+/* What is still to come of the messages that have begun; *begun: whether there is one, or anything else half done (rest 0). */
 static size_t link_rest(const struct grpc_link *link, bool *begun)
 {
 	const struct grpc_exchange *exchange;
@@ -138,7 +138,8 @@ static size_t link_rest(const struct grpc_link *link, bool *begun)
 
 static bool budget_fits(const struct grpc_server *server, size_t rest)
 {
-	return server->promised == 0 || server->promised + rest <= server->options.max_unfinished_bytes / 2;
+	return rest == 0 || server->promised == 0 ||
+	       server->promised + rest <= server->options.max_unfinished_bytes / 2;
 }
 
 static void budget_promise(struct grpc_connection *connection, size_t rest)
@@ -171,7 +172,8 @@ static void budget_resume(struct grpc_server *server)
 		if (!all && (!begun || !budget_fits(server, rest)))
 			continue;
 		grpc_budget_forget(connection);
-		budget_promise(connection, rest);
+		if (!all)
+			budget_promise(connection, rest);
 		grpc_link_resume(connection->link);
 	}
 }
@@ -207,7 +209,7 @@ bool grpc_budget_admits(struct grpc_connection *connection)
 {
 	struct grpc_server *server = connection->server;
 	size_t limit = server->options.max_unfinished_bytes, rest;
-	bool begun;
+	bool begun, admitted;
 
 	if (server->unfinished <= limit / 2)
 		return true;
@@ -221,14 +223,13 @@ bool grpc_budget_admits(struct grpc_connection *connection)
 	}
 	rest = link_rest(connection->link, &begun);
 	budget_promise(connection, 0);
-	if (begun && !connection->paused && budget_fits(server, rest))
+	admitted = begun && !connection->paused && budget_fits(server, rest);
+	if (admitted)
 		budget_promise(connection, rest);
 	else
-		begun = false;
-	if (!begun)
 		budget_wait(connection);
 	grpc_connection_release(connection);
-	return begun;
+	return admitted;
 }
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
