@@ -162,6 +162,21 @@ Test(output, new_one_begins_with_what_comes)
 	remove_place(&place);
 }
 
+/* Killed before it wrote anything: what was stored by then is filed all the same. */
+Test(output, a_new_one_stands_where_it_began_from_the_first_moment)
+{
+	struct place place = make_place();
+
+	open_output(&place, "out");
+	output_close(place.output);
+	place.output = NULL;
+	store_batch(&place, 1, 3, 10);
+	open_output(&place, "out");
+	output_finish(place.output, 1000, UINT64_MAX);
+	assert_filed(&place, "out", 3);
+	remove_place(&place);
+}
+
 /* Far more than a pipe and the output's own memory hold: it goes on from the store, and the loop never waits. */
 Test(output, slow_reader_gets_all_of_it_once)
 {

@@ -155,14 +155,19 @@ static void fail(struct output *output, int error)
 	try_again(output, RETRY_MS);
 }
 
+static int note_place(struct output *output)
+{
+	return cursor_move(&output->cursor, output->next,
+		output->kind->mark ? output->kind->mark(output->sink) : CURSOR_NO_MARK);
+}
+
 /* One step: writes, notes how far, takes more from the store. 0: all is out; 1: there is more; or -errno. */
 static int step(struct output *output)
 {
 	int result = output->kind->flush(output->sink);
 
 	if (!result)
-		result = cursor_move(&output->cursor, output->next,
-			output->kind->mark ? output->kind->mark(output->sink) : CURSOR_NO_MARK);
+		result = note_place(output);
 	if (result || output->live)
 		return result;
 	result = catch_up(output);
@@ -251,12 +256,19 @@ int output_open(struct output **out, const struct output_options *options, char 
 				strerror(-error));
 	}
 	error = error ? error : open_events(output);
+	output->next = fresh ? store_end(options->store) : output->cursor.at;
+	/* At once: killed before anything was written it would begin behind what came meanwhile. */
+	if (!error && fresh) {
+		error = note_place(output);
+		if (error)
+			snprintf(why, why_size, "output %s: where it is cannot be noted: %s", options->spec,
+				strerror(-error));
+	}
 	if (error) {
 		output_close(output);
 		return error;
 	}
-	output->next = fresh ? store_end(options->store) : output->cursor.at;
-	try_again(output, 0); /* writes the first cursor, or what was stored while this output was away */
+	try_again(output, 0); /* what was stored while this output was away */
 	*out = output;
 	return 0;
 }
