@@ -172,6 +172,81 @@ Test(account, a_gap_on_the_way)
 	wire_batch_close(writer.batch);
 }
 
+/* As the collector notes what another one has: neither a record nor books. */
+static void put_elsewhere(struct writer *writer, uint64_t last)
+{
+	struct account_books books = writer->books;
+
+	writer->books.there = false;
+	writer->next = last + 1;
+	wire_batch_taken_out(writer->batch, last - writer->first + 1);
+	put(writer, 0);
+	writer->books = books;
+}
+
+Test(account, what_the_store_had_once_counts_numbers)
+{
+	struct account_books later;
+	struct writer writer;
+
+	open_writer(&writer);
+	add_event(&writer, 1);
+	put(&writer, 0);
+	later = writer.books;
+	writer.books.there = false;
+	writer.next = 4;
+	add_lost(&writer, "store", 3);
+	wire_batch_taken_out(writer.batch, 2);
+	put(&writer, 0);
+	writer.books = later;
+	writer.books.seen += 3;
+	writer.books.settled += 3;
+	add_event(&writer, 1);
+	put(&writer, 0);
+	expect(&writer, 2, 0);
+	cr_assert_eq(writer.account.lost[ACCOUNT_STORE], 3);
+	/* One of the three told a loss, which nobody can read any more. */
+	writer.books.seen += 7;
+	add_event(&writer, 1);
+	put(&writer, 0);
+	expect(&writer, 3, 7);
+	wire_batch_close(writer.batch);
+}
+
+/* The books before and behind them tell what was lost there; what comes later is a difference as everywhere. */
+Test(account, what_another_collector_has_hides_no_later_loss)
+{
+	struct writer writer;
+
+	open_writer(&writer);
+	add_event(&writer, 1);
+	writer.books.seen += 2; /* nobody ever tells of these */
+	put(&writer, 0);
+	expect(&writer, 1, 2);
+	writer.books.seen += 13; /* 2 to 5: three records, and that ten were lost */
+	writer.books.settled += 3;
+	put_elsewhere(&writer, 3);
+	put_elsewhere(&writer, 5);
+	expect(&writer, 1, 2);
+	add_lost(&writer, "kernel", 4);
+	writer.books.seen += 4;
+	put(&writer, 0);
+	expect(&writer, 4, 2);
+	cr_assert_eq(account_balance(&writer.account).lost_elsewhere, 10);
+	writer.books.seen += 5;
+	add_event(&writer, 1);
+	put(&writer, 0);
+	expect(&writer, 5, 7);
+	/* More than the books say makes no room for it either. */
+	writer.books.seen += 1;
+	put_elsewhere(&writer, 9);
+	add_lost(&writer, "ring-bulk", 6);
+	put(&writer, 0);
+	expect(&writer, 5, 2);
+	cr_assert_eq(account_balance(&writer.account).lost_elsewhere, 10);
+	wire_batch_close(writer.batch);
+}
+
 /* Its numbers up to 9 were made, 3 of them came; the next life counts what the kernel had. */
 Test(account, a_killed_sensors_epoch_that_was_closed)
 {

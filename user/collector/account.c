@@ -20,6 +20,7 @@ static const struct text stage_names[ACCOUNT_STAGES] = {
 	[ACCOUNT_SENSOR] = TEXT_STATIC("sensor"),
 	[ACCOUNT_SPOOL] = TEXT_STATIC("spool"),
 	[ACCOUNT_STREAM] = TEXT_STATIC("stream"),
+	[ACCOUNT_STORE] = TEXT_STATIC("store"),
 	[ACCOUNT_OTHER] = TEXT_STATIC("other"),
 };
 
@@ -204,6 +205,54 @@ static int read_batch(struct text message, struct reading *reading)
 
 /* --- accounts ---------------------------------------------------------------------------------------------------------- */
 
+/* What counts numbers, in an account whose books count records. */
+static int64_t lost_numbers(const struct account *account)
+{
+	return (int64_t)account->lost[ACCOUNT_SPOOL] + (int64_t)account->lost[ACCOUNT_STREAM] +
+	       (int64_t)account->lost[ACCOUNT_STORE];
+}
+
+static int64_t lost_records(const struct account *account)
+{
+	int64_t lost = 0;
+
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
+		lost += (int64_t)account->lost[stage];
+	return lost - lost_numbers(account);
+}
+
+/* Records that the books count as declared lost, and that no record here tells. */
+static int64_t untold(const struct account *account)
+{
+	const struct account_books *books = &account->books;
+
+	return (int64_t)books->seen - (int64_t)books->settled - (int64_t)books->held - (int64_t)books->undeclared -
+	       lost_records(account);
+}
+
+static void note_elsewhere(struct account *account, uint64_t span)
+{
+	account->elsewhere += span;
+	if (!account->behind_elsewhere)
+		account->untold_before = untold(account);
+	account->behind_elsewhere = true;
+}
+
+/* The losses that came before them are in the account. */
+static void take_books(struct account *account, const struct account_books *books)
+{
+	int64_t more;
+
+	account->books = *books;
+	if (!account->behind_elsewhere)
+		return;
+	more = untold(account) - account->untold_before;
+	if (more > 0)
+		account->lost_elsewhere = bounded(account->lost_elsewhere + bounded((uint64_t)more));
+	account->untold_before = 0;
+	account->behind_elsewhere = false;
+}
+
 int account_add(struct account *account, const struct segment_frame *frame, struct account_host *host)
 {
 	struct reading reading = {.from = frame->first > account->made ? frame->first : account->made + 1};
@@ -223,7 +272,7 @@ int account_add(struct account *account, const struct segment_frame *frame, stru
 		return 0;
 	account->events += reading.events;
 	if (reading.all == 0 && !reading.books.there)
-		account->elsewhere += span;
+		note_elsewhere(account, span);
 	else
 		account->taken_out += span - reading.events;
 	if (reading.first_ns && (account->first_ns == 0 || reading.first_ns < account->first_ns))
@@ -233,7 +282,7 @@ int account_add(struct account *account, const struct segment_frame *frame, stru
 	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
 		account->lost[stage] = bounded(account->lost[stage] + reading.lost[stage]);
 	if (reading.books.there)
-		account->books = reading.books;
+		take_books(account, &reading.books);
 	return 0;
 }
 
@@ -263,21 +312,15 @@ struct account_balance account_balance(const struct account *account)
 	struct account_balance balance = {
 		.missing = account->made - account->events - account->taken_out - account->elsewhere};
 	const struct account_books *books = &account->books;
-	int64_t missing = (int64_t)bounded(balance.missing), lost = 0, declared;
-	int64_t of_numbers = (int64_t)account->lost[ACCOUNT_SPOOL] + (int64_t)account->lost[ACCOUNT_STREAM];
+	int64_t missing = (int64_t)bounded(balance.missing);
 
 	if (!books->there) {
 		balance.difference = missing;
 		return balance;
 	}
-	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
-		lost += (int64_t)account->lost[stage];
 	balance.waiting = (int64_t)books->held + (int64_t)books->undeclared;
-	balance.delivered = (int64_t)books->settled - of_numbers - missing;
-	declared = (int64_t)books->seen - (int64_t)books->settled - balance.waiting;
-	if (account->elsewhere > 0 && declared > lost - of_numbers)
-		balance.lost_elsewhere = (uint64_t)(declared - (lost - of_numbers));
-	balance.difference =
-		(int64_t)books->seen - balance.delivered - lost - (int64_t)balance.lost_elsewhere - balance.waiting;
+	balance.delivered = (int64_t)books->settled - lost_numbers(account) - missing;
+	balance.lost_elsewhere = account->lost_elsewhere;
+	balance.difference = untold(account) - (int64_t)account->lost_elsewhere + missing;
 	return balance;
 }

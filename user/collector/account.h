@@ -6,12 +6,16 @@
  *   made     the highest number that is stored
  *   missing  = made - events - taken_out - elsewhere: numbers that nobody accounts for
  *
- * Records are the kernel's, numbers are the sensor's: one record may make no event, or several. What spool and stream lose
- * are numbers, and each such record counts its own. So they change what is delivered, and never the difference:
+ * Records are the kernel's, numbers are the sensor's: one record may make no event, or several. What spool, stream and
+ * store lose are numbers, and each such record counts its own. So they change what is delivered, and never the difference:
  *
  *   waiting    = held + undeclared
- *   delivered  = settled - lost[spool] - lost[stream] - missing
- *   difference = seen - delivered - lost of all stages - waiting
+ *   delivered  = settled - lost[spool] - lost[stream] - lost[store] - missing
+ *   difference = seen - delivered - lost of all stages - lost_elsewhere - waiting
+ *
+ * What another collector has tells losses, too, of which nothing is known here but that the books count them. That is what
+ * the books behind such numbers count more than those before them, and no record in between tells; whatever the books count
+ * at another place and no record tells is a difference, in an epoch that two collectors share as in any other.
  */
 #ifndef TAFFRAIL_COLLECTOR_ACCOUNT_H
 #define TAFFRAIL_COLLECTOR_ACCOUNT_H
@@ -26,6 +30,7 @@ enum account_stage {
 	ACCOUNT_SENSOR,
 	ACCOUNT_SPOOL,
 	ACCOUNT_STREAM,
+	ACCOUNT_STORE,
 	ACCOUNT_OTHER,
 	ACCOUNT_STAGES
 };
@@ -46,7 +51,10 @@ struct account {
 	uint64_t elsewhere; /* ... that another collector has, as the sensor said: batches without record and books */
 	uint64_t first_ns, last_ns; /* of the events' times, Unix time; 0: there is none */
 	uint64_t lost[ACCOUNT_STAGES];
+	uint64_t lost_elsewhere; /* records that are told as lost there */
+	int64_t untold_before; /* `behind_elsewhere`: what the books before them counted as declared and no record told */
 	struct account_books books; /* the last that came */
+	bool behind_elsewhere;      /* no books came since numbers that another collector has */
 };
 
 /* What a batch says of its host: views into it. */
@@ -68,7 +76,7 @@ bool account_is_empty(const struct account *account);
 
 bool account_books_equal(const struct account_books *a, const struct account_books *b);
 
-/* "ring-critical", "ring-bulk", "kernel", "sensor", "spool", "stream", "other". */
+/* "ring-critical", "ring-bulk", "kernel", "sensor", "spool", "stream", "store", "other". */
 const char *account_stage_name(enum account_stage stage);
 /* ACCOUNT_OTHER for a name that is none of them. */
 enum account_stage account_stage_find(struct text name);
@@ -80,12 +88,8 @@ struct account_balance {
 	 * events, both lost, was delivered less than once.
 	 */
 	int64_t delivered, waiting;
-	/*
-	 * Of an epoch that another collector has a part of: what the books count as declared and no record here tells. It
-	 * is taken for told there.
-	 */
-	uint64_t lost_elsewhere;
-	int64_t difference; /* 0: it balances. Without books: what is missing */
+	uint64_t lost_elsewhere; /* the account's; 0 without books */
+	int64_t difference;      /* 0: it balances. Without books: what is missing */
 };
 
 struct account_balance account_balance(const struct account *account);
