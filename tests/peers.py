@@ -89,8 +89,10 @@ class Sensor:
     def send(self, up):
         self.ups.put(up)
 
-    def hello(self, acknowledged=0):
-        self.send(stream_pb2.Up(hello=stream_pb2.UpHello(host=self.host, epoch=self.epoch, version="python", acknowledged=acknowledged)))
+    def hello(self, acknowledged=0, elsewhere=()):
+        """`elsewhere`: (store, sequence), as DownHello.store names it."""
+        said = [stream_pb2.Elsewhere(store=store, sequence=sequence) for store, sequence in elsewhere]
+        self.send(stream_pb2.Up(hello=stream_pb2.UpHello(host=self.host, epoch=self.epoch, version="python", acknowledged=acknowledged, elsewhere=said)))
         self.wait(lambda: self.downs or self.code)
         return self.downs[0].hello.stored if self.downs else None
 

@@ -31,10 +31,10 @@ class Place:
         self.collector.ready()
         return self.collector
 
-    def sensor(self, acknowledged=0, **more):
+    def sensor(self, acknowledged=0, elsewhere=(), **more):
         sensor = Sensor(self.address, **more)
         self.sensors.append(sensor)
-        sensor.stored = sensor.hello(acknowledged)
+        sensor.stored = sensor.hello(acknowledged, elsewhere)
         return sensor
 
     def status(self, *more, data=None, code=0):
@@ -123,7 +123,8 @@ def test_books_alone_are_stored_and_told(place):
     place.collector.kill()
     place.open()
     again = place.sensor(epoch=sensor.epoch)
-    assert again.downs[0].hello == stream_pb2.DownHello(version=again.downs[0].hello.version, stored=2, books=stream_pb2.Books(seen=5, settled=5, closed=True))
+    hello = again.downs[0].hello
+    assert hello == stream_pb2.DownHello(version=hello.version, stored=2, books=stream_pb2.Books(seen=5, settled=5, closed=True), store=hello.store)
     again.send(again.batch(3, 2, books=(5, 5, 0, 0, True)))  # the hello was lost on it: nothing new
     time.sleep(0.3)
     assert os.path.getsize(os.path.join(place.data, "segments", "0000000000000001.seg")) == size
@@ -417,3 +418,53 @@ def test_two_collectors_one_sink(start, tmp_path):
     assert epoch["events"] == {"made": 12, "stored": 6, "taken_out": 1, "elsewhere": 5, "missing": 0}
     assert (epoch["difference"], epoch["lost"]) == (0, {"ring-bulk": 4, "stream": 2})
     back.close()
+
+
+# --- what a store has lost ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "segments"])
+def test_a_store_that_lost_what_it_acknowledged_says_so(place, damage):
+    """The sensor names the store that has acknowledged it: what is not there any more is no other collector's."""
+    place.open()
+    sensor = place.sensor(host="node")
+    store = sensor.downs[0].hello.store
+    assert len(store) == 16 and (place.folder / "data" / "id").read_text() == store.hex() + "\n"
+    for number in range(1, 101):
+        send(sensor, sensor.batch(number, number, books=(number, number, 0, 0)))
+    sensor.close()
+    place.collector.kill()
+    segment = place.folder / "data" / "segments" / "0000000000000001.seg"
+    if damage == "cut":
+        os.truncate(segment, segment.stat().st_size // 2)
+    elif damage == "flip":
+        whole = bytearray(segment.read_bytes())
+        whole[len(whole) - 20] ^= 1  # the last one's: it looks as if its writing was cut short
+        segment.write_bytes(whole)
+    else:
+        segment.unlink()
+    place.out.unlink()
+    collector = place.open()
+    again = place.sensor(host="node", epoch=sensor.epoch, acknowledged=100, elsewhere=[(store, 100)])
+    assert again.downs[0].hello.store == store and again.stored < 100
+    send(again, again.batch(101, 101, books=(101, 101, 0, 0)))
+    lost = 100 - again.stored
+    epoch, = place.both()["sensors"]
+    assert (epoch["lost"], epoch["delivered"], epoch["difference"]) == ({"store": lost}, 101 - lost, 0)
+    assert epoch["events"]["elsewhere"] == epoch["events"]["missing"] == 0
+    document, = [document for document in place.documents() if document["event"]["action"] == "events_lost"]
+    assert document["taffrail"]["lost"] == {"count": lost, "kinds": [], "stage": "store", "first": str(again.stored + 1), "last": "100"}
+    said, = [line for line in collector.log if "has lost what it had" in line]
+    assert "error" in said and f"node, epoch {sensor.epoch.hex()}: sequences {again.stored + 1} to 100" in said
+    assert f"store {lost}" in run("taffrail", "status", "--data", place.data).stdout
+
+
+def test_losses_that_came_later_are_not_another_collectors(place):
+    place.open()
+    sensor = place.sensor(host="node", elsewhere=[(os.urandom(16), 3)])
+    send(sensor, sensor.batch(4, 5, books=(50, 10, 0, 0)))  # forty were declared lost by 1 to 3, as far as anybody here can know
+    epoch, = place.both()["sensors"]
+    assert (epoch["lost"], epoch["difference"]) == ({"elsewhere": 40}, 0)
+    send(sensor, sensor.batch(6, 6, books=(5000, 11, 0, 0)))
+    epoch, = place.both(code=1)["sensors"]
+    assert (epoch["lost"], epoch["difference"]) == ({"elsewhere": 40}, 4949)

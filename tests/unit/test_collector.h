@@ -47,6 +47,8 @@ struct peer {
 	int hellos, done;
 	uint64_t stored, acked, acks;
 	struct account_books books; /* of the hello's answer */
+	uint8_t store[STORE_ID_SIZE];
+	size_t store_size;
 	enum grpc_status status;
 	char message[300];
 	uint64_t events, passed_over; /* of a watcher */
@@ -195,6 +197,10 @@ static inline void peer_message(void *context, struct grpc_call *call, const uin
 	if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_HELLO) {
 		peer->hellos++;
 		peer->stored = down->hello->stored;
+		peer->store_size = down->hello->store.len;
+		cr_assert_leq(peer->store_size, sizeof(peer->store));
+		if (peer->store_size > 0)
+			memcpy(peer->store, down->hello->store.data, peer->store_size);
 		if (down->hello->books)
 			peer->books = (struct account_books){true, down->hello->books->closed, down->hello->books->seen,
 				down->hello->books->settled, down->hello->books->held, down->hello->books->undeclared};
@@ -235,9 +241,16 @@ static inline void connect_sensor(struct room *room, struct peer *peer)
 		room, peer, "/taffrail.v1.Collector/Stream", (struct grpc_call_options){.on_message = peer_message});
 }
 
-static inline void say_hello_of(
-	struct peer *peer, const char *id, const uint8_t *epoch, size_t epoch_size, uint64_t acknowledged)
+/* Which store has acknowledged what; the list ends with sequence 0. */
+struct said_elsewhere {
+	const uint8_t *store; /* NULL: one without a name */
+	uint64_t sequence;
+};
+
+static inline void say_hello_with(struct peer *peer, const char *id, const uint8_t *epoch, size_t epoch_size,
+	uint64_t acknowledged, const struct said_elsewhere *said)
 {
+	Taffrail__V1__Elsewhere entries[8], *list[8];
 	Taffrail__V1__Up up = TAFFRAIL__V1__UP__INIT;
 	Taffrail__V1__UpHello hello = TAFFRAIL__V1__UP_HELLO__INIT;
 	Taffrail__V1__Host host = TAFFRAIL__V1__HOST__INIT;
@@ -247,9 +260,25 @@ static inline void say_hello_of(
 	hello.host = &host;
 	hello.epoch = (ProtobufCBinaryData){epoch_size, (uint8_t *)(uintptr_t)epoch};
 	hello.acknowledged = acknowledged;
+	hello.elsewhere = list;
+	for (; said && said->sequence > 0; said++) {
+		Taffrail__V1__Elsewhere *entry = list[hello.n_elsewhere] = &entries[hello.n_elsewhere];
+
+		taffrail__v1__elsewhere__init(entry);
+		if (said->store)
+			entry->store = (ProtobufCBinaryData){STORE_ID_SIZE, (uint8_t *)(uintptr_t)said->store};
+		entry->sequence = said->sequence;
+		hello.n_elsewhere++;
+	}
 	up.message_case = TAFFRAIL__V1__UP__MESSAGE_HELLO;
 	up.hello = &hello;
 	cr_assert_eq(grpc_call_send(peer->call, bytes, taffrail__v1__up__pack(&up, bytes)), 0);
+}
+
+static inline void say_hello_of(
+	struct peer *peer, const char *id, const uint8_t *epoch, size_t epoch_size, uint64_t acknowledged)
+{
+	say_hello_with(peer, id, epoch, epoch_size, acknowledged, NULL);
 }
 
 static inline void say_hello(struct peer *peer, const char *id, const uint8_t *epoch, size_t epoch_size)

@@ -7,7 +7,7 @@
 
 #include "test_collector.h"
 
-/* What the store holds: "1-2 9! 10-11 ": ! is a record of what did not come, ~ what another collector has, # books alone. */
+/* What the store holds: "1-2 9! 10-11 ": ! is a record of what did not come, ? of what the store had once, ~ what another collector has, # books alone. */
 struct held {
 	char text[4096];
 	struct event_lost lost; /* of the last such record */
@@ -30,8 +30,9 @@ static bool hold(void *context, const struct segment_frame *frame, struct store_
 		snprintf(part, sizeof(part), "%llu-%llu~ ", (unsigned long long)frame->first,
 			(unsigned long long)frame->last);
 	else if (events.events[0].action == EVENT_LOST)
-		snprintf(part, sizeof(part), "%llu-%llu! ", (unsigned long long)frame->first,
-			(unsigned long long)frame->last);
+		snprintf(part, sizeof(part), "%llu-%llu%c ", (unsigned long long)frame->first,
+			(unsigned long long)frame->last,
+			text_equal(events.events[0].lost.stage, TEXT_LITERAL("store")) ? '?' : '!');
 	else
 		snprintf(part, sizeof(part), "%llu-%llu ", (unsigned long long)frame->first,
 			(unsigned long long)frame->last);
@@ -39,7 +40,7 @@ static bool hold(void *context, const struct segment_frame *frame, struct store_
 		held->lost = events.events[0].lost;
 		held->lost.stage = (struct text){0};
 		held->time_ns = events.events[0].time_ns;
-		cr_assert(text_equal(events.events[0].lost.stage, TEXT_LITERAL("stream")));
+		cr_assert(strchr(part, '?') || text_equal(events.events[0].lost.stage, TEXT_LITERAL("stream")));
 		cr_assert_eq(events.events[0].sequence, frame->last);
 		cr_assert_eq(events.taken_out, held->lost.count - 1);
 	}
@@ -163,6 +164,79 @@ Test(receive_gap, what_another_collector_has_is_none)
 	cr_assert_eq(store_account(room.store, host_id, epoch, true)->elsewhere, 7);
 	cr_assert_eq(balance_of(room.store).missing, 0);
 	grpc_client_close(sensor.client);
+	close_room(&room);
+}
+
+static void open_sensor_that_says(struct room *room, struct peer *sensor, const struct said_elsewhere *said)
+{
+	connect_sensor(room, sensor);
+	say_hello_with(sensor, host_id.data, epoch, sizeof(epoch), 100, said);
+	until(room, sensor->hellos == 1);
+}
+
+/* What it had counts before what others have: they may only have been told that this one has it. */
+Test(receive_gap, what_this_store_had_once_is_said_to_be_lost)
+{
+	static const uint8_t other[STORE_ID_SIZE] = {7};
+	struct receiver_counters counters;
+	struct peer sensor;
+	struct room room;
+	struct held held;
+	uint8_t id[STORE_ID_SIZE];
+
+	open_room(&room);
+	open_sensor(&room, &sensor);
+	cr_assert_eq(sensor.store_size, STORE_ID_SIZE);
+	memcpy(id, sensor.store, sizeof(id));
+	send_batch(&sensor, 1, 2);
+	until(&room, sensor.acked == 2);
+	grpc_client_close(sensor.client);
+	reopen(&room);
+	open_sensor_that_says(
+		&room, &sensor, (struct said_elsewhere[]){{other, 8}, {id, 4}, {id, 6}, {other, 3}, {NULL, 9}, {0}});
+	cr_assert(sensor.store_size == STORE_ID_SIZE && memcmp(sensor.store, id, sizeof(id)) == 0, "its name stays");
+	send_batch(&sensor, 12, 13);
+	until(&room, sensor.acked == 13);
+	held = held_by(room.store);
+	cr_assert_str_eq(held.text, "1-2 3-6? 7-9~ 10-11! 12-13 ");
+	receiver_counters(room.receiver, &counters);
+	cr_assert(counters.store_losses == 1 && counters.gaps == 1);
+	cr_assert_eq(store_account(room.store, host_id, epoch, true)->lost[ACCOUNT_STORE], 4);
+	cr_assert_eq(balance_of(room.store).missing, 0);
+	grpc_client_close(sensor.client);
+	/* The list counts, and what no collector is named for does not. */
+	open_sensor_that_says(&room, &sensor, (struct said_elsewhere[]){{id, 13}, {other, 2}, {0}});
+	send_batch(&sensor, 16, 16);
+	until(&room, sensor.acked == 16);
+	cr_assert_str_eq(held_by(room.store).text, "1-2 3-6? 7-9~ 10-11! 12-13 14-15! 16-16 ");
+	cr_assert_str_eq(room.stored, "1 2 6 11 12 13 15 16 ");
+	grpc_client_close(sensor.client);
+	close_room(&room);
+}
+
+Test(receive_gap, a_name_that_cannot_be_read_is_made_anew)
+{
+	uint8_t id[STORE_ID_SIZE];
+	struct room room;
+	char path[100], text[40] = "";
+	FILE *file;
+
+	open_room(&room);
+	memcpy(id, store_id(room.store), sizeof(id));
+	snprintf(path, sizeof(path), "%s/data/id", room.folder);
+	for (int size = 0; size < 33; size += 8) {
+		cr_assert_eq(truncate(path, size), 0);
+		reopen(&room);
+		cr_assert_neq(memcmp(id, store_id(room.store), sizeof(id)), 0);
+		memcpy(id, store_id(room.store), sizeof(id));
+		reopen(&room);
+		cr_assert_eq(memcmp(id, store_id(room.store), sizeof(id)), 0);
+	}
+	file = fopen(path, "r");
+	cr_assert_not_null(file);
+	cr_assert(fgets(text, sizeof(text), file) && strlen(text) == 33 && strspn(text, "0123456789abcdef") == 32, "%s",
+		text);
+	fclose(file);
 	close_room(&room);
 }
 

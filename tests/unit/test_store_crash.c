@@ -166,6 +166,8 @@ static void remove_folder(const char *path)
 	rmdir(name);
 	snprintf(name, sizeof(name), "%s/lock", path);
 	unlink(name);
+	snprintf(name, sizeof(name), "%s/id", path);
+	unlink(name);
 	cr_assert_eq(rmdir(path), 0);
 }
 

@@ -31,7 +31,8 @@ struct session {
 	bool draining, half_closed; /* it ends when its last batch is acknowledged: we stop, the sensor does */
 	bool ack_due;
 	uint8_t epoch[EVENT_EPOCH_SIZE];
-	uint64_t acknowledged; /* up to here some collector has everything, as the sensor says */
+	/* Up to here another collector has everything, and up to there this store had, as the sensor says. */
+	uint64_t elsewhere, here;
 	size_t host_length;
 	char host[SEGMENT_HOST_MAX + 1];
 	char name[SEGMENT_HOST_MAX + 1]; /* the host's id, harmless to logs */

@@ -122,6 +122,23 @@ static int session_list(struct session *session)
 
 /* --- hello ----------------------------------------------------------------------------------------------------------- */
 
+/* An older sensor says that some collector has it, and not which. */
+static void take_elsewhere(struct session *session, const Taffrail__V1__UpHello *hello)
+{
+	const uint8_t *id = store_id(session->receiver->options.store);
+
+	session->elsewhere = hello->n_elsewhere > 0 ? 0 : hello->acknowledged;
+	for (size_t i = 0; i < hello->n_elsewhere; i++) {
+		const Taffrail__V1__Elsewhere *entry = hello->elsewhere[i];
+		bool ours =
+			id && entry->store.len == STORE_ID_SIZE && memcmp(entry->store.data, id, STORE_ID_SIZE) == 0;
+		uint64_t *sequence = ours ? &session->here : &session->elsewhere;
+
+		if (entry->sequence > *sequence)
+			*sequence = entry->sequence;
+	}
+}
+
 /* NULL, or what is wrong. */
 static const char *take_hello(struct session *session, const Taffrail__V1__UpHello *hello)
 {
@@ -136,7 +153,7 @@ static const char *take_hello(struct session *session, const Taffrail__V1__UpHel
 	if (hello->epoch.len != EVENT_EPOCH_SIZE)
 		return "the hello's epoch has not 16 bytes";
 	memcpy(session->epoch, hello->epoch.data, EVENT_EPOCH_SIZE);
-	session->acknowledged = hello->acknowledged;
+	take_elsewhere(session, hello);
 	memcpy(session->host, hello->host->id, length + 1);
 	memcpy(session->name, hello->host->id, length + 1);
 	utf8_defuse(session->name, length);
@@ -162,6 +179,7 @@ void session_hello(struct session *session, struct text bytes)
 	Taffrail__V1__UpHello *hello = taffrail__v1__up_hello__unpack(NULL, bytes.length, (const uint8_t *)bytes.data);
 	Taffrail__V1__Down down = TAFFRAIL__V1__DOWN__INIT;
 	Taffrail__V1__DownHello answer = TAFFRAIL__V1__DOWN_HELLO__INIT;
+	const struct store *store = session->receiver->options.store;
 	const struct account *account;
 	Taffrail__V1__Books books = TAFFRAIL__V1__BOOKS__INIT;
 	const char *why = session->greeted ? "a second hello" : take_hello(session, hello);
@@ -180,9 +198,11 @@ void session_hello(struct session *session, struct text bytes)
 	}
 	session->greeted = true;
 	answer.version = (char *)(uintptr_t)TAFFRAIL_VERSION;
-	account = store_account(session->receiver->options.store, session_host(session), session->epoch, true);
+	account = store_account(store, session_host(session), session->epoch, true);
 	answer.stored = account ? account->made : 0;
 	answer.books = account ? account_put_books(&books, &account->books) : NULL;
+	if (store_id(store))
+		answer.store = (ProtobufCBinaryData){STORE_ID_SIZE, (uint8_t *)(uintptr_t)store_id(store)};
 	down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_HELLO;
 	down.hello = &answer;
 	send_down(session, &down);

@@ -343,7 +343,9 @@ static int open_directories(struct store *store, char *why, size_t why_size)
 		store->directory = openat(root, "segments", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (store->directory < 0 || faccessat(root, "segments", W_OK | X_OK, AT_EACCESS) < 0)
 			error = refuse(why, why_size, -errno, store->path, "the directory segments: ");
-		else if (fsync(root) < 0)
+		else
+			store_open_id(store, root);
+		if (!error && fsync(root) < 0)
 			error = refuse(why, why_size, -errno, store->path, "");
 	}
 	close(root);

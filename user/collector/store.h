@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What was received, on disk: DIR/segments/NNNNNNNNNNNNNNNN.seg (a decimal number, from 1), append only; the format is
- * segment.h's. DIR/lock is held by the one collector that uses DIR.
+ * segment.h's. DIR/lock is held by the one collector that uses DIR. DIR/id is the store's name, made with it: whoever was told
+ * that something is stored here can say so to a store that has lost it.
  *
  * A frame counts as stored once it is synced, and only then is it read. What fails before that is taken back: the file
  * ends again where it ended, and the caller may try again.
@@ -19,6 +20,8 @@
 struct store;
 struct store_source;
 
+enum { STORE_ID_SIZE = 16 };
+
 /* A place between two frames. All zero: the start of the store. */
 struct store_position {
 	uint64_t segment, offset;
@@ -35,6 +38,9 @@ int store_open(struct store **store, const char *path, uint64_t segment_bytes, c
  * collector's. What is half written at its end is left out. 0, or -errno with a sentence in `why`. Nothing can be appended.
  */
 int store_look(struct store **store, const char *path, char *why, size_t why_size);
+
+/* Its name, STORE_ID_SIZE bytes; NULL: it could not be kept (which was logged), or the store is only looked at. */
+const uint8_t *store_id(const struct store *store);
 
 /* The last sequence of a sensor's epoch that is synced; appended, synced or not. 0: none. */
 uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the store: store.c appends and syncs, store_load.c opens and reads. */
+/* Inside of the store: store.c appends and syncs, store_load.c opens and reads, store_id.c names it. */
 #ifndef TAFFRAIL_COLLECTOR_STORE_INSIDE_H
 #define TAFFRAIL_COLLECTOR_STORE_INSIDE_H
 
@@ -36,6 +36,8 @@ struct store {
 	char *path;
 	int lock, directory; /* DIR/lock; DIR/segments */
 	bool looking;        /* it is another's: nothing is locked, changed, or waited for */
+	bool has_id;
+	uint8_t id[STORE_ID_SIZE];
 	uint64_t segment_bytes;
 	struct table sources;
 
@@ -82,6 +84,9 @@ void store_free_sources(struct store *store);
 
 /* Notes a segment's number, higher than all before. 0 or -ENOMEM. */
 int store_note_segment(struct store *store, uint64_t segment);
+
+/* Reads DIR/id, or makes it; `root` is DIR. */
+void store_open_id(struct store *store, int root);
 
 /* Reads the segments that are there: fills the sources, cuts a torn tail, sets where appending goes on. */
 int store_load(struct store *store, char *why, size_t why_size);
