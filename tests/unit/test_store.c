@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -251,6 +252,43 @@ Test(store, damage_in_the_middle_is_no_torn_tail)
 	store = opened(&place, 0);
 	cr_assert_eq(store_synced(store, host, epoch_a), 3);
 	assert_holds(store, "one again ");
+	store_close(store);
+	remove_place(&place);
+}
+
+/* A sensor fills a batch with what looks like heads of frames of about all the bytes behind; the file is cut in it. */
+Test(store, a_torn_tail_that_looks_like_frames_is_not_searched_for_hours, .timeout = 30)
+{
+	enum { SIZE = 4 << 20 };
+	static char batch[SIZE + 1];
+	struct place place = make_place();
+	struct store *store = opened(&place, 0), *look;
+	struct timespec begun, ended;
+	char why[256];
+	off_t whole;
+
+	for (size_t i = 0; i < SIZE;
+		i += 4) /* at each of these a length of 2 MiB, equal numbers, a host's id of a byte */
+		memcpy(batch + i, "\x01\x00\x1f", 4);
+	cr_assert_eq(append(store, epoch_a, 1, 1, "one"), 0);
+	struct segment_frame frame = {.first = 2, .last = 2, .host = host, .batch = {batch, SIZE}};
+	struct store_position end;
+	memcpy(frame.epoch, epoch_a, EVENT_EPOCH_SIZE);
+	cr_assert_eq(store_append(store, &frame, &end), 0);
+	store_close(store);
+	whole = size_of(file_of(&place, 1)) - 10;
+	cr_assert_eq(truncate(file_of(&place, 1), whole), 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
+	cr_assert_eq(store_look(&look, place.path, why, sizeof(why)), 0, "%s", why);
+	store_close(look);
+	store = opened(&place, 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+	cr_assert_lt(ended.tv_sec - begun.tv_sec, 8, "twice 64 MiB are summed up");
+	cr_assert_eq(size_of(file_of(&place, 1)), whole, "nothing is cut");
+	cr_assert_eq(append(store, epoch_a, 2, 2, "two"), 0);
+	store_close(store);
+	store = opened(&place, 0);
+	assert_holds(store, "one two ");
 	store_close(store);
 	remove_place(&place);
 }

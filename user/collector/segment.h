@@ -30,6 +30,7 @@ enum {
 	SEGMENT_FRAME_MAX = 16 << 20,
 	SEGMENT_SPAN_MAX = 1 << 24, /* sequences of one frame: no batch of that many bytes holds more events */
 	SEGMENT_GAP_MAX = 4096,     /* bytes of a batch that may stand for more */
+	SEGMENT_SEARCH_MAX = 64 << 20,
 };
 
 struct segment_frame {
@@ -66,7 +67,10 @@ int segment_reader_open(struct segment_reader *reader, int fd, uint64_t size);
  */
 int segment_next(struct segment_reader *reader, struct segment_frame *frame);
 
-/* Is there a whole frame anywhere behind `offset`? 1, 0 or -errno. */
+/*
+ * Is there a whole frame anywhere behind `offset`? 1, 0 or -errno. 1 also where the bytes look so much like frames, as nothing
+ * does by accident, that SEGMENT_SEARCH_MAX bytes of them were summed up in vain.
+ */
 int segment_has_more(struct segment_reader *reader);
 
 void segment_reader_close(struct segment_reader *reader);
