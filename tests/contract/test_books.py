@@ -49,6 +49,7 @@ class Place:
             assert other["connected"] is None
             assert {**one, "connected": None} == other
         assert len(asked["sensors"]) == len(read["sensors"]) and asked["difference"] == read["difference"]
+        assert asked["damaged"] is None and read["damaged"] is False
         return asked
 
     def documents(self):
@@ -167,7 +168,7 @@ def test_a_sensor_that_lies_is_an_alarm(place, books, difference):
     assert [epoch["difference"] for epoch in status["sensors"]] == [0, difference] and status["difference"] == abs(difference)
     assert place.status("--host", "honest")["sensors"][0]["host"]["id"] == "honest"
     assert len(place.status("--host", "honest", data=place.address)["sensors"]) == 1
-    assert place.status("--host", "nobody") == {"sensors": [], "difference": 0}
+    assert place.status("--host", "nobody") == {"sensors": [], "difference": 0, "damaged": False}
 
 
 def test_what_two_sensors_owe_one_another_is_no_balance(place):
@@ -195,9 +196,59 @@ def test_a_damaged_store_is_missing_numbers(place):
     again = place.sensor(epoch=sensor.epoch, acknowledged=0)
     assert again.stored == 3
     send(again, again.batch(6, 6, books=(6, 6, 0, 0)))
-    # It is told as a gap now: what was there once is lost all the same.
-    epoch, = place.both()["sensors"]
-    assert (epoch["lost"], epoch["difference"]) == ({"stream": 2}, 0)
+    # It is told as a gap now: what was there once is lost all the same. The file stays what it is.
+    for data, code in ((place.address, 0), (place.data, 1)):
+        epoch, = place.status(data=data, code=code)["sensors"]
+        assert (epoch["lost"], epoch["difference"]) == ({"stream": 2}, 0)
+
+
+def test_a_damaged_store_does_not_say_that_all_is_stored(place):
+    place.open()
+    sensor = place.sensor(host="node")
+    for number in range(1, 8):
+        send(sensor, sensor.batch(number, number, books=(number, number, 0, 0)))
+    sensor.close()
+    place.collector.kill()
+    segment = place.folder / "data" / "segments" / "0000000000000001.seg"
+    whole = segment.read_bytes()
+    third = nth_frame(whole, 3)
+
+    def harm(at):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        segment.write_bytes(damaged)
+
+    harm(third + 40)  # by its length the next one is found
+    status = place.status(code=1)
+    epoch, = status["sensors"]
+    assert status["damaged"] is True and epoch["events"] == {"made": 7, "stored": 6, "taken_out": 0, "elsewhere": 0, "missing": 1}
+    assert epoch["difference"] == status["difference"] == 1
+    harm(third + 2)  # all from there on
+    status = place.status(code=1)
+    assert status["damaged"] is True and status["sensors"][0]["events"]["made"] == 2 and status["difference"] == 0
+    table = run("taffrail", "status", "--data", place.data)
+    assert table.returncode == 1 and "damaged in 1 places" in table.stdout and "what was seen is stored" not in table.stdout
+    assert f"{segment.name}: damaged at byte {third}" in table.stderr
+    # The first byte of the header: nothing of the file can be used.
+    harm(0)
+    assert place.status(code=1) == {"sensors": [], "difference": 0, "damaged": True}
+    # A collector says so at its start, takes what comes, and what is missing shows.
+    harm(third + 40)
+    collector = place.open()
+    assert any("error" in line and "damaged at byte" in line for line in collector.log)
+    again = place.sensor(host="node", epoch=sensor.epoch)
+    assert again.stored == 7
+    send(again, again.batch(8, 8, books=(8, 8, 0, 0)))
+    assert place.status(data=place.address, code=1)["difference"] == 1
+    assert place.status(code=1)["sensors"][0]["events"]["missing"] == 1
+    assert {document["event"]["sequence"] for document in place.documents()} == set(range(1, 9))
+
+
+def nth_frame(data, number):
+    at = 16
+    for _ in range(number - 1):
+        at += 8 + int.from_bytes(data[at:at + 4], "little")
+    return at
 
 
 def test_on_a_terminal(place):

@@ -236,22 +236,63 @@ Test(store, damage_in_the_middle_is_no_torn_tail)
 	store_close(store);
 	whole = size_of(file_of(&place, 1));
 	for (off_t at = first; at < first + 40; at += 13) { /* its length, its sequences, its epoch, its batch */
+		bool length = at < first + 4;
+
 		flip(file_of(&place, 1), at);
 		store = opened(&place, 0);
 		cr_assert_eq(size_of(file_of(&place, 1)), whole, "nothing is cut");
-		cr_assert_eq(store_synced(store, host, epoch_a), 1);
-		assert_holds(store, "one ");
+		cr_assert_eq(store_synced(store, host, epoch_a), length ? 1 : 3);
+		cr_assert_eq(store_damages(store), 1);
+		assert_holds(store, length ? "one " : "one three ");
 		store_close(store);
 		flip(file_of(&place, 1), at);
 	}
 	flip(file_of(&place, 1), first + 45);
 	store = opened(&place, 0);
-	cr_assert_eq(append(store, epoch_a, 2, 3, "again"), 0, "in a new file");
+	cr_assert_eq(append(store, epoch_a, 4, 4, "four"), 0, "in a new file");
 	store_close(store);
 	cr_assert_eq(size_of(file_of(&place, 1)), whole);
 	store = opened(&place, 0);
-	cr_assert_eq(store_synced(store, host, epoch_a), 3);
-	assert_holds(store, "one again ");
+	cr_assert_eq(store_synced(store, host, epoch_a), 4);
+	cr_assert_eq(store_damages(store), 1);
+	assert_holds(store, "one three four ");
+	store_close(store);
+	remove_place(&place);
+}
+
+/* Several that are damaged, and a tail that was torn besides. */
+Test(store, whole_frames_behind_damaged_ones_are_read)
+{
+	static const char *const batches[] = {"one", "two", "three", "four", "five", "six", "seven"};
+	struct place place = make_place();
+	struct store *store = opened(&place, 0), *look;
+	off_t at[8] = {SEGMENT_HEADER_SIZE};
+	char why[256];
+
+	for (int i = 0; i < 7; i++) {
+		cr_assert_eq(append(store, epoch_a, (uint64_t)i + 1, (uint64_t)i + 1, batches[i]), 0);
+		synced(store);
+		at[i + 1] = size_of(file_of(&place, 1));
+	}
+	store_close(store);
+	flip(file_of(&place, 1), at[0] + 50);
+	flip(file_of(&place, 1), at[3] + 9);
+	/* The way leads from frame to whole frame: behind two damaged ones in a row nobody knows where the next one begins. */
+	cr_assert_eq(store_look(&look, place.path, why, sizeof(why)), 0, "%s", why);
+	assert_holds(look, "two three five six seven ");
+	cr_assert_eq(store_damages(look), 2);
+	store_close(look);
+	cr_assert_eq(truncate(file_of(&place, 1), at[7] - 1), 0);
+	store = opened(&place, 0);
+	cr_assert_eq(size_of(file_of(&place, 1)), at[6]);
+	cr_assert_eq(store_damages(store), 2);
+	cr_assert_eq(append(store, epoch_a, 7, 7, "again"), 0);
+	store_close(store);
+	cr_assert_eq(size_of(file_of(&place, 1)), at[6], "in a new file");
+	flip(file_of(&place, 1), at[4] + 42);
+	store = opened(&place, 0);
+	assert_holds(store, "two three again ");
+	cr_assert_eq(store_damages(store), 2, "one frame, and all from the next on");
 	store_close(store);
 	remove_place(&place);
 }

@@ -62,6 +62,8 @@ static int read_store(struct status_rows *rows, const struct status *status, cha
 	error = add_sources(rows, store, &status->hosts);
 	if (error)
 		snprintf(why, why_size, "out of memory");
+	rows->is_directory = true;
+	rows->damages = store_damages(store);
 	store_close(store);
 	return error;
 }
@@ -103,7 +105,7 @@ static int run(const struct status *status)
 	else
 		status_show_table(&out, &rows, terminal_has_colour());
 	code = print(&out);
-	if (code == EXIT_SUCCESS && status_difference(&rows) > 0)
+	if (code == EXIT_SUCCESS && (status_difference(&rows) > 0 || rows.damages > 0))
 		code = UNBALANCED;
 	buffer_free(&out);
 	status_rows_free(&rows);
@@ -162,8 +164,8 @@ int status_run(int argc, char **argv)
 		.notes = "Of each life of a sensor: seen by the kernel = delivered + declared lost +\n"
 			 "waiting in the sensor + difference. An event that nobody accounts for counts\n"
 			 "into the difference.\n"
-			 "Exit: 0 all differences are 0; 1 one is not; 2 wrong usage; 3 DIR or ADDR\n"
-			 "cannot be read.",
+			 "Exit: 0 all differences are 0; 1 one is not, or files in DIR are damaged;\n"
+			 "2 wrong usage; 3 DIR or ADDR cannot be read.",
 	};
 	int code = options_read(&program, argc, argv);
 

@@ -210,6 +210,11 @@ void status_show_json(struct buffer *out, const struct status_rows *rows)
 	json_array_end(&json);
 	json_key(&json, "difference");
 	json_unsigned(&json, status_difference(rows));
+	json_key(&json, "damaged");
+	if (rows->is_directory)
+		json_boolean(&json, rows->damages > 0);
+	else
+		put_null(&json);
 	json_object_end(&json);
 	buffer_append(out, "\n", 1);
 }
@@ -334,6 +339,7 @@ static void put_line(struct buffer *out, const struct status_row *row, int width
 void status_show_table(struct buffer *out, const struct status_rows *rows, bool colour)
 {
 	uint64_t difference = status_difference(rows);
+	bool alarm = colour && (difference || rows->damages > 0);
 	int width = name_width(rows);
 	size_t hosts = 0;
 
@@ -344,10 +350,13 @@ void status_show_table(struct buffer *out, const struct status_rows *rows, bool 
 		hosts += i == 0 || strcmp(rows->rows[i - 1].host, rows->rows[i].host) != 0;
 		put_line(out, &rows->rows[i], width, colour);
 	}
-	add(out, "%s%zu epochs of %zu sensors: ", colour && difference ? "\033[31m" : "", rows->count, hosts);
+	add(out, "%s%zu epochs of %zu sensors: ", alarm ? "\033[31m" : "", rows->count, hosts);
+	if (rows->damages > 0)
+		add(out, "the store is damaged in %zu places, and what stood there is in no line%s", rows->damages,
+			difference ? "; " : "");
 	if (difference)
 		add(out, "difference %" PRIu64 ": neither stored nor declared lost, or told twice", difference);
-	else
+	else if (rows->damages == 0)
 		add(out, "what was seen is stored, waits, or is declared lost");
-	add(out, "%s\n", colour && difference ? "\033[0m" : "");
+	add(out, "%s\n", alarm ? "\033[0m" : "");
 }

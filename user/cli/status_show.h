@@ -20,6 +20,8 @@ struct status_row {
 struct status_rows {
 	struct status_row *rows;
 	size_t count, room;
+	bool is_directory;
+	size_t damages; /* of a directory: places that cannot be read */
 };
 
 /* Copies everything. 0 or -ENOMEM. */

@@ -147,6 +147,29 @@ int segment_next(struct segment_reader *reader, struct segment_frame *frame)
 	return 1;
 }
 
+int segment_skip(struct segment_reader *reader)
+{
+	struct segment_frame frame;
+	const uint8_t *head;
+	uint64_t next, summed = 0;
+	int64_t size;
+
+	if (reader->size - reader->offset < FRAME_START)
+		return 0;
+	head = peek(reader, reader->offset, FRAME_START);
+	if (!head)
+		return errno == EBADMSG ? 0 : -errno;
+	next = reader->offset + FRAME_START + get32(head);
+	if (next >= reader->size)
+		return 0;
+	size = read_frame(reader, next, &frame, &summed);
+	if (size < 0)
+		return size == -EBADMSG ? 0 : (int)size;
+	reader->offset = next;
+	reader->skipped++;
+	return 1;
+}
+
 int segment_has_more(struct segment_reader *reader)
 {
 	struct segment_frame frame;

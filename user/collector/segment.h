@@ -54,6 +54,7 @@ struct segment_reader {
 	uint64_t size; /* what lies beyond is not looked at */
 	uint64_t offset;
 	uint32_t version;
+	unsigned skipped;     /* by segment_skip */
 	struct buffer window; /* what was read last, */
 	uint64_t window_at;   /* and where it stood */
 };
@@ -66,6 +67,12 @@ int segment_reader_open(struct segment_reader *reader, int fd, uint64_t size);
  * stays; -errno. The frame's texts are good until the next call.
  */
 int segment_next(struct segment_reader *reader, struct segment_frame *frame);
+
+/*
+ * Behind the damaged frame at `offset`, by its length: 1 if a whole frame stands there, and `offset` moves to it; 0: where the
+ * next one would begin nobody knows; -errno.
+ */
+int segment_skip(struct segment_reader *reader);
 
 /*
  * Is there a whole frame anywhere behind `offset`? 1, 0 or -errno. 1 also where the bytes look so much like frames, as nothing

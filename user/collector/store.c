@@ -278,6 +278,11 @@ int store_sync_end(struct store *store)
 	return 0;
 }
 
+size_t store_damages(const struct store *store)
+{
+	return store->damages;
+}
+
 uint64_t store_appended_count(const struct store *store)
 {
 	return store->appended_count;

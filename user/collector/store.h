@@ -42,6 +42,9 @@ int store_look(struct store **store, const char *path, char *why, size_t why_siz
 /* Its name, STORE_ID_SIZE bytes; NULL: it could not be kept (which was logged), or the store is only looked at. */
 const uint8_t *store_id(const struct store *store);
 
+/* Places in its files that were damaged when it was opened: what stood there is in no account. */
+size_t store_damages(const struct store *store);
+
 /* The last sequence of a sensor's epoch that is synced; appended, synced or not. 0: none. */
 uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
 uint64_t store_appended(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
@@ -94,8 +97,8 @@ struct store_reader {
 
 /*
  * Reads synced frames from `position` on, which moves along; a place that is not there any more is taken as the next one
- * that is. Returns 0 at the end of the store, 1 if the reader did not want to go on, or -errno. Damaged frames, and what
- * follows them in their file, are logged and passed over.
+ * that is. Returns 0 at the end of the store, 1 if the reader did not want to go on, or -errno. Damaged frames are
+ * logged and passed over, and where none follows that is whole, all the rest of their file.
  */
 int store_read(const struct store *store, struct store_position *position, const struct store_reader *reader);
 

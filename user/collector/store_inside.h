@@ -52,6 +52,8 @@ struct store {
 	size_t full_count;
 	bool new_names; /* the directory is not synced */
 
+	size_t damages; /* places that could not be read at the start */
+
 	struct store_sources dirty, in_sync;
 	uint64_t appended_count, syncing_count, synced_count;
 	struct store_position syncing_end, synced_end;

@@ -113,9 +113,28 @@ static void say_damaged(const struct store *store, uint64_t segment, const struc
 		store->path, segment, reader->offset, reader->size - reader->offset);
 }
 
+/* The next whole frame, as segment_next; over those that are damaged, where the one behind is found. */
+static int next_frame(
+	const struct store *store, uint64_t segment, struct segment_reader *reader, struct segment_frame *frame)
+{
+	int result;
+
+	while ((result = segment_next(reader, frame)) == -EBADMSG) {
+		uint64_t at = reader->offset;
+		int skipped = segment_skip(reader);
+
+		if (skipped <= 0)
+			return skipped < 0 ? skipped : -EBADMSG;
+		log_error("%s/segments/%016" PRIu64 ".seg: damaged at byte %" PRIu64 ": a frame of %" PRIu64
+			  " bytes cannot be used; those behind it can",
+			store->path, segment, at, reader->offset - at);
+	}
+	return result;
+}
+
 /*
  * The last file may end in a frame whose writing was cut short; nobody was told that it is stored. Where a whole frame
- * follows, it is no torn tail but damage, and nothing is cut. The file is appended to if it ends well.
+ * follows, it is no torn tail but damage, and nothing is cut. The file is appended to if nothing in it is damaged.
  */
 static int finish_last(struct store *store, uint64_t segment, struct segment_reader *reader, bool damaged)
 {
@@ -126,6 +145,7 @@ static int finish_last(struct store *store, uint64_t segment, struct segment_rea
 	store->synced_end = (struct store_position){segment, reader->size};
 	if (more || (damaged && reader->offset == 0 && reader->size > SEGMENT_HEADER_SIZE)) {
 		say_damaged(store, segment, reader);
+		store->damages++;
 		return 0;
 	}
 	if (damaged) {
@@ -148,6 +168,8 @@ static int finish_last(struct store *store, uint64_t segment, struct segment_rea
 		return -errno;
 	store->synced_end.offset = store->offset = reader->offset;
 	store->segment = segment;
+	if (reader->skipped > 0)
+		return 0;
 	if (reader->version < SEGMENT_VERSION)
 		return 0; /* an older program's: whoever reads it by its version must know all frames in it */
 	store->fd = fcntl(reader->fd, F_DUPFD_CLOEXEC, 0);
@@ -161,8 +183,10 @@ static int finish_look(struct store *store, uint64_t segment, struct segment_rea
 
 	if (more < 0)
 		return more;
-	if (more)
+	if (more) {
 		say_damaged(store, segment, reader);
+		store->damages++;
+	}
 	store->synced_end = (struct store_position){segment, more ? reader->size : reader->offset};
 	return 0;
 }
@@ -182,7 +206,7 @@ static int load_segment(struct store *store, size_t index, struct progress *prog
 		error = -errno;
 	result = error ? error : segment_reader_open(&reader, fd, size);
 	if (result == 0) {
-		while (!error && (result = segment_next(&reader, &frame)) > 0) {
+		while (!error && (result = next_frame(store, segment, &reader, &frame)) > 0) {
 			error = take_frame(store, &frame);
 			show_progress(progress, store, index);
 		}
@@ -191,8 +215,11 @@ static int load_segment(struct store *store, size_t index, struct progress *prog
 		error = result;
 	if (!error && is_last)
 		error = (store->looking ? finish_look : finish_last)(store, segment, &reader, result == -EBADMSG);
-	else if (!error && result == -EBADMSG)
+	else if (!error && result == -EBADMSG) {
 		say_damaged(store, segment, &reader);
+		store->damages++;
+	}
+	store->damages += reader.skipped;
 	segment_reader_close(&reader);
 	close(fd);
 	return error;
@@ -246,7 +273,7 @@ static int read_segment(const struct store *store, int fd, uint64_t size, struct
 	if (result == 0) {
 		if (position->offset > reader.offset)
 			reader.offset = position->offset;
-		while ((result = segment_next(&reader, &frame)) > 0) {
+		while ((result = next_frame(store, position->segment, &reader, &frame)) > 0) {
 			position->offset = reader.offset;
 			if (!each->each(each->context, &frame, *position))
 				break;
