@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
+
+#include "collector/words.h"
 #include "test_collector.h"
 
 static void watcher_message(void *context, struct grpc_call *call, const uint8_t *bytes, size_t length)
@@ -86,6 +89,57 @@ Test(query, slow_watcher_is_passed_over_and_told)
 	cr_assert_eq(quick.passed_over, 0);
 	grpc_client_close(slow.client);
 	grpc_client_close(quick.client);
+	grpc_client_close(sensor.client);
+	close_room(&room);
+}
+
+/* Of what it says no more is kept than the filter's words, and a large request is not taken at all. */
+Test(query, a_request_is_small_and_what_is_no_filter_is_not_kept)
+{
+	static uint8_t bytes[WORDS_REQUEST_MAX + 2];
+	struct mallinfo2 before;
+	struct peer peers[20], sensor;
+	struct room room;
+	uint64_t seen = 0;
+
+	open_room(&room);
+	for (size_t i = 0; i < sizeof(bytes); i += 2) { /* field 15, a number: unknown */
+		bytes[i] = 15 << 3;
+		bytes[i + 1] = 1;
+	}
+	for (int i = 0; i < 2; i++) {
+		const char *path = i ? "/taffrail.v1.Query/Status" : "/taffrail.v1.Query/Watch";
+
+		connect_peer(&room, &peers[0], path, (struct grpc_call_options){0});
+		cr_assert_eq(grpc_call_send(peers[0].call, bytes, sizeof(bytes)), 0);
+		assert_refused(&room, &peers[0], GRPC_RESOURCE_EXHAUSTED, "larger");
+	}
+	before = mallinfo2();
+	for (int i = 0; i < 20; i++) {
+		connect_peer(&room, &peers[i], "/taffrail.v1.Query/Watch",
+			(struct grpc_call_options){.on_message = watcher_message});
+		cr_assert_eq(grpc_call_send(peers[i].call, bytes, WORDS_REQUEST_MAX), 0);
+		turn_for(&room, 3);
+	}
+	open_sensor(&room, &sensor);
+	for (uint64_t next = 1; seen < 20; next++) { /* until each of them has said what it wants */
+		send_batch(&sensor, next, next);
+		until(&room, sensor.acked == next);
+		turn_for(&room, 3);
+		seen = 0;
+		for (int i = 0; i < 20; i++)
+			seen += peers[i].events > 0;
+		cr_assert_lt(next, 1000);
+	}
+	struct mallinfo2 after = mallinfo2();
+	size_t each = (after.uordblks + after.hblkhd - before.uordblks - before.hblkhd) / 20;
+
+	/* Each would be some three megabytes of unknown fields; a connection at both of its ends is here. */
+	cr_assert_lt(each, 300 << 10, "%zu bytes each", each);
+	for (int i = 0; i < 20; i++) {
+		cr_assert_not(peers[i].done);
+		grpc_client_close(peers[i].client);
+	}
 	grpc_client_close(sensor.client);
 	close_room(&room);
 }

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "base/utf8.h"
+#include "collector/words.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 enum { RESPONSE_BATCH = 1, LENGTH_DELIMITED = 2 }; /* WatchResponse.batch; protobuf's wire type */
@@ -15,9 +16,10 @@ struct watcher {
 	LIST_ENTRY(watcher) entry;
 	struct query *query;
 	struct grpc_stream *stream;
-	Taffrail__V1__WatchRequest *filter; /* NULL: it has not said yet what it wants */
-	uint64_t actions;                   /* bit 1 << enum event_action; 0: all */
-	uint64_t passed_over, told;         /* events; how many of them it knows of */
+	bool asked; /* it has said what it wants: */
+	struct words pods, namespaces;
+	uint64_t actions;           /* bit 1 << enum event_action; 0: all */
+	uint64_t passed_over, told; /* events; how many of them it knows of */
 };
 
 struct query {
@@ -28,28 +30,19 @@ struct query {
 
 /* --- filters --------------------------------------------------------------------------------------------------------- */
 
-static bool is_one_of(struct text text, char **words, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (text_equal(text, text_of(words[i])))
-			return true;
-	return count == 0;
-}
-
 static bool matches(const struct watcher *watcher, const struct event *event)
 {
-	const Taffrail__V1__WatchRequest *filter = watcher->filter;
 	const struct event_container *container = event->container;
 
 	if (watcher->actions && !(watcher->actions >> event->action & 1))
 		return false;
 	if (!container)
-		return filter->n_pod == 0 && filter->n_namespace_ == 0;
-	return is_one_of(container->pod_name, filter->pod, filter->n_pod) &&
-	       is_one_of(container->pod_namespace, filter->namespace_, filter->n_namespace_);
+		return watcher->pods.count == 0 && watcher->namespaces.count == 0;
+	return words_allow(&watcher->pods, container->pod_name) &&
+	       words_allow(&watcher->namespaces, container->pod_namespace);
 }
 
-/* NULL and the watcher has its filter, or what is wrong with it; a sentence may be made in `room`. */
+/* NULL and the watcher has its filter, whose words are the request's no more; or what is wrong with it; a sentence may be made in `room`. */
 static const char *take_filter(struct watcher *watcher, Taffrail__V1__WatchRequest *filter, char *room, size_t size)
 {
 	if (filter->n_pod > QUERY_WORDS_MAX || filter->n_namespace_ > QUERY_WORDS_MAX ||
@@ -65,7 +58,9 @@ static const char *take_filter(struct watcher *watcher, Taffrail__V1__WatchReque
 		}
 		watcher->actions |= 1ull << action;
 	}
-	watcher->filter = filter;
+	words_take(&watcher->pods, &filter->pod, &filter->n_pod);
+	words_take(&watcher->namespaces, &filter->namespace_, &filter->n_namespace_);
+	watcher->asked = true;
 	return NULL;
 }
 
@@ -135,7 +130,7 @@ void query_missed(struct query *query, uint64_t events)
 void query_events(struct query *query, const struct wire_events *events, uint64_t first)
 {
 	for (struct watcher *watcher = LIST_FIRST(&query->watchers); watcher; watcher = LIST_NEXT(watcher, entry))
-		if (watcher->filter)
+		if (watcher->asked)
 			watch_events(watcher, events, first);
 }
 
@@ -166,22 +161,21 @@ static void on_message(struct grpc_stream *stream, void *data, const uint8_t *by
 	const char *why = "the request cannot be read";
 	char room[160];
 
-	if (filter && watcher->filter)
+	if (filter && watcher->asked)
 		why = "a second request";
 	else if (filter)
 		why = take_filter(watcher, filter, room, sizeof(room));
-	if (!why)
-		return;
 	if (filter)
 		taffrail__v1__watch_request__free_unpacked(filter, NULL);
-	grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, why);
+	if (why)
+		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, why);
 }
 
 static void on_half_close(struct grpc_stream *stream, void *data)
 {
 	const struct watcher *watcher = data;
 
-	if (watcher && !watcher->filter)
+	if (watcher && !watcher->asked)
 		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, "there was no request");
 }
 
@@ -216,8 +210,8 @@ static void on_close(struct grpc_stream *stream, void *data, enum grpc_status st
 		return;
 	LIST_REMOVE(watcher, entry);
 	watcher->query->count--;
-	if (watcher->filter)
-		taffrail__v1__watch_request__free_unpacked(watcher->filter, NULL);
+	words_free(&watcher->pods);
+	words_free(&watcher->namespaces);
 	free(watcher);
 }
 
@@ -225,6 +219,7 @@ struct grpc_handler query_watch_handler(struct query *query)
 {
 	return (struct grpc_handler){
 		.path = "/taffrail.v1.Query/Watch",
+		.max_message_bytes = WORDS_REQUEST_MAX,
 		.context = query,
 		.on_open = on_open,
 		.on_message = on_message,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "collector/account_wire.h"
+#include "collector/words.h"
 
 struct status {
 	const struct store *store;
@@ -16,18 +17,11 @@ struct status {
 struct reader {
 	struct status *status;
 	struct grpc_stream *stream;
-	Taffrail__V1__StatusRequest *request; /* NULL: it has not said yet what it wants */
-	const struct store_source **sources;  /* all that there were when it asked */
+	bool asked; /* it has said what it wants: */
+	struct words hosts;
+	const struct store_source **sources; /* all that there were when it asked */
 	size_t source_count, next;
 };
-
-static bool is_wanted(const Taffrail__V1__StatusRequest *request, struct text host)
-{
-	for (size_t i = 0; i < request->n_host; i++)
-		if (text_equal(host, text_of(request->host[i])))
-			return true;
-	return request->n_host == 0;
-}
 
 /* As many as the reader has room for; the end behind the last. */
 static void send_epochs(struct reader *reader)
@@ -38,7 +32,7 @@ static void send_epochs(struct reader *reader)
 
 	while (reader->next < reader->source_count && grpc_stream_queued(reader->stream) < STATUS_QUEUED_MAX) {
 		store_source_view(reader->sources[reader->next++], &epoch);
-		if (!is_wanted(reader->request, epoch.host.id))
+		if (!words_allow(&reader->hosts, epoch.host.id))
 			continue;
 		buffer_clear(&bytes);
 		account_put_status(
@@ -73,16 +67,23 @@ static void on_message(struct grpc_stream *stream, void *data, const uint8_t *by
 	Taffrail__V1__StatusRequest *request = taffrail__v1__status_request__unpack(NULL, length, bytes);
 	struct reader *reader = data;
 
-	if (!request || reader->request || request->n_host > STATUS_HOSTS_MAX) {
-		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT,
-			!request          ? "the request cannot be read"
-			: reader->request ? "a second request"
-					  : "it names more than 256 hosts");
-		if (request)
-			taffrail__v1__status_request__free_unpacked(request, NULL);
+	const char *why = NULL;
+
+	if (!request)
+		why = "the request cannot be read";
+	else if (reader->asked)
+		why = "a second request";
+	else if (request->n_host > STATUS_HOSTS_MAX)
+		why = "it names more than 256 hosts";
+	else
+		words_take(&reader->hosts, &request->host, &request->n_host);
+	if (request)
+		taffrail__v1__status_request__free_unpacked(request, NULL);
+	if (why) {
+		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, why);
 		return;
 	}
-	reader->request = request;
+	reader->asked = true;
 	if (store_sources(reader->status->store, &reader->sources, &reader->source_count) < 0) {
 		grpc_stream_finish(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
 		return;
@@ -94,7 +95,7 @@ static void on_half_close(struct grpc_stream *stream, void *data)
 {
 	const struct reader *reader = data;
 
-	if (reader && !reader->request)
+	if (reader && !reader->asked)
 		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, "there was no request");
 }
 
@@ -123,8 +124,7 @@ static void on_close(struct grpc_stream *stream, void *data, enum grpc_status co
 	if (!reader)
 		return;
 	reader->status->count--;
-	if (reader->request)
-		taffrail__v1__status_request__free_unpacked(reader->request, NULL);
+	words_free(&reader->hosts);
 	free(reader->sources);
 	free(reader);
 }
@@ -133,6 +133,7 @@ struct grpc_handler status_handler(struct status *status)
 {
 	return (struct grpc_handler){
 		.path = "/taffrail.v1.Query/Status",
+		.max_message_bytes = WORDS_REQUEST_MAX,
 		.context = status,
 		.writable_below = STATUS_QUEUED_MAX / 2,
 		.on_open = on_open,

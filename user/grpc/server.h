@@ -29,8 +29,9 @@ struct grpc_stream; /* one call of one peer; valid from on_open until on_close r
 struct grpc_handler {
 	const char *path; /* "/package.Service/Method"; must outlive the server */
 	void *context;
-	bool manual_consume;   /* only grpc_stream_consume gives the peer room again */
-	size_t writable_below; /* bytes, for on_writable; 0: 256 KiB */
+	bool manual_consume;      /* only grpc_stream_consume gives the peer room again */
+	size_t writable_below;    /* bytes, for on_writable; 0: 256 KiB */
+	size_t max_message_bytes; /* of a message received; 0: the server's */
 
 	/* A peer called. To refuse: grpc_stream_finish here; no on_message comes then, but on_close does. */
 	void (*on_open)(struct grpc_stream *stream, void *data);

@@ -307,6 +307,8 @@ static void stream_open(struct grpc_stream *stream, const struct grpc_handler *h
 	stream->handler = handler;
 	stream->data = handler->context;
 	stream->exchange.manual_consume = handler->manual_consume;
+	if (handler->max_message_bytes > 0)
+		stream->exchange.max_message_bytes = handler->max_message_bytes;
 	stream->exchange.writable_below = handler->writable_below ? handler->writable_below : WRITABLE_BYTES;
 	stream->connection->server->counters.streams++;
 	stream->connection->server->counters.streams_open++;
