@@ -258,10 +258,22 @@ Test(receive, full_disk_ends_the_stream_and_room_lets_it_go_on)
 	rmdir(room.folder);
 }
 
+/* Fills a finished Up{batch} up to `size` with what is large in memory. */
+static void pad(struct buffer *up, size_t size)
+{
+	size_t length;
+
+	while (up->length + 2 <= size) /* field 15, a number: unknown */
+		buffer_append(up, "\x78\x01", 2);
+	length = up->length - WIRE_UP_HEADER;
+	for (int i = 0; i < 5; i++)
+		up->data[1 + i] = (char)((length >> (7 * i) & 0x7f) | (i < 4 ? 0x80 : 0));
+}
+
 /* Far more waits for the disk than is kept in memory: all of it is handed on, once. */
 Test(receive, events_that_are_not_kept_are_read_from_the_store)
 {
-	enum { SENSORS = 12, BATCHES = 3, SIZE = 1200000 };
+	enum { SENSORS = 12, BATCHES = 3, SIZE = 1200000, PADDED = 1500000 };
 	static struct room room;
 	static struct peer peers[SENSORS];
 	struct receiver_counters counters;
@@ -276,6 +288,7 @@ Test(receive, events_that_are_not_kept_are_read_from_the_store)
 			for (uint64_t j = 1; j <= BATCHES; j++) {
 				struct buffer *bytes = make_batch(own, j, j, SIZE);
 
+				pad(bytes, PADDED);
 				cr_assert_eq(grpc_call_send(peers[i].call, bytes->data, bytes->length), 0);
 				wire_bytes_free(bytes);
 			}
@@ -293,5 +306,41 @@ Test(receive, events_that_are_not_kept_are_read_from_the_store)
 			break;
 	}
 	cr_assert_gt(counters.not_kept, 0, "it was never too much");
+	close_room(&room);
+}
+
+/* One message may be so much in memory that it is not kept, though nothing else waits. */
+Test(receive, what_is_kept_is_counted_as_it_is_in_memory)
+{
+	struct buffer *bytes = make_batch(epoch, 1, 2, 10);
+	size_t before = bytes->length, length;
+	struct receiver_counters counters;
+	struct wire_events events;
+	char why[WIRE_WHY_SIZE];
+	struct peer sensor;
+	struct room room;
+
+	pad(bytes, 4 << 20);
+	length = bytes->length - WIRE_UP_HEADER;
+	cr_assert_eq(wire_read(&events, bytes->data + WIRE_UP_HEADER, length, why), 0, "%s", why);
+	cr_assert_gt(wire_memory(&events), 64 << 20);
+	wire_free(&events);
+	cr_assert_eq(wire_memory(&events), 0);
+	cr_assert_eq(wire_read(&events, bytes->data + WIRE_UP_HEADER, before - WIRE_UP_HEADER, why), 0, "%s", why);
+	cr_assert(wire_memory(&events) >= 2 * sizeof(struct event) && wire_memory(&events) < 1 << 20);
+	wire_free(&events);
+	open_room(&room);
+	open_sensor(&room, &sensor);
+	send_batch(&sensor, 1, 1);
+	until(&room, sensor.acked == 1);
+	receiver_counters(room.receiver, &counters);
+	cr_assert_eq(counters.not_kept, 0);
+	cr_assert_eq(grpc_call_send(sensor.call, bytes->data, bytes->length), 0);
+	until(&room, sensor.acked == 2);
+	receiver_counters(room.receiver, &counters);
+	cr_assert_eq(counters.not_kept, 1);
+	cr_assert_str_eq(room.stored, "1 2 ");
+	wire_bytes_free(bytes);
+	grpc_client_close(sensor.client);
 	close_room(&room);
 }

@@ -18,7 +18,7 @@
 static void batch_free(struct batch *batch)
 {
 	if (batch->kept)
-		batch->session->receiver->kept_bytes -= batch->message_bytes;
+		batch->session->receiver->kept_bytes -= batch->kept_bytes;
 	wire_free(&batch->events);
 	session_release(batch->session);
 	free(batch);
@@ -27,9 +27,10 @@ static void batch_free(struct batch *batch)
 /* Are its events, as long as they wait for the disk, a small part of the memory? */
 static void keep_events(struct receiver *receiver, struct batch *batch)
 {
-	batch->kept = receiver->kept_bytes + batch->message_bytes <= KEPT_MAX;
+	batch->kept_bytes = wire_memory(&batch->events);
+	batch->kept = receiver->kept_bytes + batch->kept_bytes <= KEPT_MAX;
 	if (batch->kept)
-		receiver->kept_bytes += batch->message_bytes;
+		receiver->kept_bytes += batch->kept_bytes;
 	else
 		wire_free(&batch->events);
 	receiver->counters.not_kept += !batch->kept;

@@ -13,10 +13,11 @@ struct event;
 enum {
 	ACKS_QUEUED_MAX = 16 << 10, /* bytes: a sensor that does not read gets one acknowledgement for many */
 	/*
-	 * Bytes of messages on their way to the disk whose events are kept for those that want them then. In memory events are
-	 * ten times as much, and each of thousands of sensors has a window: beyond this they are read from the store.
+	 * Bytes of memory of the events on their way to the disk that are kept for those that want them then. They are about ten
+	 * times as much as their messages, and up to 64 times; each of thousands of sensors has a window: beyond this they are
+	 * read from the store.
 	 */
-	KEPT_MAX = 8 << 20,
+	KEPT_MAX = 64 << 20,
 };
 
 /* One call. It outlives its stream while batches of it are being synced. */
@@ -46,6 +47,7 @@ struct batch {
 	uint64_t after;       /* done once so many frames are synced */
 	bool is_new;          /* false: a duplicate, of one that may still be on its way to the disk; no events then */
 	bool kept;            /* of a new one: its events are here; else they are only in the store */
+	size_t kept_bytes;
 	struct wire_events events;
 	uint64_t first, last; /* sequences that it brings */
 	struct store_position end;
@@ -57,7 +59,7 @@ struct receiver {
 	struct event *sync_due, *synced;
 	struct table sessions; /* by epoch and host */
 	struct batches batches;
-	size_t kept_bytes;        /* of the messages of those that are kept */
+	size_t kept_bytes;        /* of the events that are kept */
 	struct store_position at; /* behind what was handed on */
 	struct wire_batch *own;   /* empty but while a gap is told */
 	struct receiver_counters counters;

@@ -103,6 +103,9 @@ int wire_read(struct wire_events *events, const void *bytes, size_t length, char
 /* The same of a batch from which events were left out (WatchResponse): sequences ascend from first to last. */
 int wire_read_part(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE]);
 
+/* Bytes of memory that it holds. */
+size_t wire_memory(const struct wire_events *events);
+
 /* Gives back what wire_read took. */
 void wire_free(struct wire_events *events);
 

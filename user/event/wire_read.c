@@ -15,6 +15,7 @@
 /* Memory of one batch: blocks, each as large as was asked for or larger; freed together. */
 struct wire_arena {
 	struct arena_block *blocks;
+	size_t taken;
 	size_t left; /* what may still be taken in all */
 };
 
@@ -41,6 +42,7 @@ static void *arena_take(void *context, size_t size)
 		if (!block)
 			return NULL;
 		arena->left -= room;
+		arena->taken += room;
 		*block = (struct arena_block){.next = arena->blocks, .size = room};
 		arena->blocks = block;
 	}
@@ -540,6 +542,11 @@ int wire_read(struct wire_events *events, const void *bytes, size_t length, char
 int wire_read_part(struct wire_events *events, const void *bytes, size_t length, char why[WIRE_WHY_SIZE])
 {
 	return read_bytes(events, bytes, length, true, why);
+}
+
+size_t wire_memory(const struct wire_events *events)
+{
+	return events->arena ? events->arena->taken : 0;
 }
 
 void wire_free(struct wire_events *events)
