@@ -516,6 +516,7 @@ def test_losses_that_came_later_are_not_another_collectors(place):
     send(sensor, sensor.batch(4, 5, books=(50, 10, 0, 0)))  # forty were declared lost by 1 to 3, as far as anybody here can know
     epoch, = place.both()["sensors"]
     assert (epoch["lost"], epoch["difference"]) == ({"elsewhere": 40}, 0)
+    assert "what was seen is stored here or, as sensors say, elsewhere, waits" in run("taffrail", "status", "--data", place.data).stdout
     send(sensor, sensor.batch(6, 6, books=(5000, 11, 0, 0)))
     epoch, = place.both(code=1)["sensors"]
     assert (epoch["lost"], epoch["difference"]) == ({"elsewhere": 40}, 4949)

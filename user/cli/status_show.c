@@ -341,12 +341,14 @@ void status_show_table(struct buffer *out, const struct status_rows *rows, bool 
 	uint64_t difference = status_difference(rows);
 	bool alarm = colour && (difference || rows->damages > 0);
 	int width = name_width(rows);
+	bool elsewhere = false;
 	size_t hosts = 0;
 
 	if (rows->count > 0)
 		add(out, "%-*s  %-*s  %-10s %11s %11s %8s %8s %10s\n", width, "host", EPOCH_SHOWN, "epoch", "state",
 			"seen", "delivered", "waiting", "lost", "difference");
 	for (size_t i = 0; i < rows->count; i++) {
+		elsewhere |= rows->rows[i].account.elsewhere > 0;
 		hosts += i == 0 || strcmp(rows->rows[i - 1].host, rows->rows[i].host) != 0;
 		put_line(out, &rows->rows[i], width, colour);
 	}
@@ -357,6 +359,7 @@ void status_show_table(struct buffer *out, const struct status_rows *rows, bool 
 	if (difference)
 		add(out, "difference %" PRIu64 ": neither stored nor declared lost, or told twice", difference);
 	else if (rows->damages == 0)
-		add(out, "what was seen is stored, waits, or is declared lost");
+		add(out, "what was seen is stored%s, waits, or is declared lost",
+			elsewhere ? " here or, as sensors say, elsewhere" : "");
 	add(out, "%s\n", alarm ? "\033[0m" : "");
 }
