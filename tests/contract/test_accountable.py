@@ -304,20 +304,35 @@ def test_killed_while_the_collector_is_away(place):
 
 
 def test_more_lives_than_are_closed_at_once(place):
-    """17 that were killed with nobody there: 16 are closed by the next life, the youngest by the one after it."""
+    """17 that were killed with nobody there: 16 are closed at once, the youngest when there is room again."""
     lives = []
     for _ in range(17):
         lives.append(Life(place))
         lives[-1].kill()
     collector, last = place.collector(), Life(place)
     assert any("more than 16 lives" in line for line in last.sensor.log), last.sensor.log
-    last.sensor.wait_for(lambda: sorted(place.pinned()) == sorted([lives[-1].epoch, last.epoch]), 60)
-    assert last.end() == 0
-    lives.append(last)
-    lives.append(Life(place))
-    assert lives[-1].end() == 0 and collector.end() == 0
+    last.sensor.wait_for(lambda: place.pinned() == [last.epoch], 60)
+    assert last.end() == 0 and collector.end() == 0
     assert place.pinned() == []
-    assert len(place.balanced([life.epoch for life in lives])) == 19
+    assert len(place.balanced([life.epoch for life in lives + [last]])) == 18
+
+
+def test_killed_when_the_next_one_has_started(place):
+    """As in a rolling update: the younger closes it while it is at work itself, and loses nothing by that."""
+    collector, work = place.collector(), Work(place.container)
+    killed, last = Life(place), Life(place)
+    assert any(f"{killed.epoch}: another sensor holds it" in line for line in last.sensor.log), last.sensor.log
+    time.sleep(1.5)
+    killed.kill()
+    last.sensor.wait_for(lambda: killed.epoch not in place.pinned(), 30 * SLOW)
+    time.sleep(0.5)
+    work.end()
+    assert last.end() == 0 and collector.end() == 0
+    assert place.pinned() == []
+    found = assert_told(place, [killed, last], work)
+    assert found[killed.epoch].lost["sensor"] > 0 and found[last.epoch].lost.total() == 0, (found[killed.epoch].lost, found[last.epoch].lost)
+    assert len(work.within(last.begin, last.finish)) > 200
+    assert not any("waits here" in line or "wait here" in line for line in last.sensor.log), last.sensor.log
 
 
 def test_epoch_of_a_sensor_with_another_spool(place):

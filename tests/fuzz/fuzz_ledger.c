@@ -76,7 +76,7 @@ static void tell(struct former *former, uint64_t stored, const struct wire_books
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	static _Alignas(8) unsigned char page[LEDGER_BYTES];
-	const struct former_ops ops = {forget, forget, NULL};
+	const struct former_ops ops = {.done = forget, .left = forget};
 	struct wire_books books;
 	struct ledger_view view;
 	struct formers *formers;

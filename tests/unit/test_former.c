@@ -29,7 +29,7 @@ static void left(void *context, void *owner)
 
 static void set_up(void)
 {
-	const struct former_ops ops = {done, left, NULL};
+	const struct former_ops ops = {.done = done, .left = left};
 
 	cr_assert_eq(formers_open(&test.formers, &ops), 0);
 	test.done = test.left = 0;
@@ -381,4 +381,83 @@ Test(former, an_answer_of_one_epoch_is_not_taken_for_the_next)
 	backlog_rewind(backlog, 0, NULL);
 	expect_next(backlog, 7, 1, 1, false);
 	cr_assert(backlog_close(backlog, false));
+}
+
+/* --- lives that end while another one is at work ----------------------------------------------------------------------- */
+
+static unsigned looks;
+
+static bool look(void *context)
+{
+	struct ledger_view ledger = ledger_of((uint8_t)(10 + ++looks));
+
+	(void)context;
+	if (looks != 2)
+		cr_assert_eq(formers_add(test.formers, &ledger, 200, (void *)(uintptr_t)(10 + looks)), 0);
+	return looks == 2;
+}
+
+/* It looks after so many seconds, and not before. */
+static void expect_look(uint64_t *now_ns, unsigned seconds)
+{
+	const unsigned before = looks;
+
+	formers_look(test.formers, *now_ns + seconds * 1000000000ull - 1);
+	cr_assert_eq(looks, before);
+	formers_look(test.formers, *now_ns += seconds * 1000000000ull);
+	cr_assert_eq(looks, before + 1);
+}
+
+Test(former, who_ended_since_waits_for_the_next_hello)
+{
+	const struct former_ops ops = {.done = done, .left = left, .look = look};
+	struct event_host host = {.id = TEXT_LITERAL("node-1"), .epoch = {7}};
+	struct backlog_options options = {.host = &host, .memory_bytes = 1 << 20};
+	struct backlog *backlog;
+	struct ledger_view ledger;
+	uint64_t now_ns = 5;
+
+	looks = 0;
+	formers_close(test.formers);
+	cr_assert_eq(formers_open(&test.formers, &ops), 0);
+	options.formers = test.formers;
+	cr_assert_eq(backlog_open(&backlog, &options), 0);
+	backlog_begin(backlog);
+	for (uint64_t last = 1; last <= 2; last++)
+		backlog_put(backlog,
+			backlog_batch(backlog, make_batch(&host, last, &(const struct wire_books){0}), last, last));
+	backlog_rewind(backlog, 0, NULL);
+	backlog_tick(backlog, now_ns);
+	expect_look(&now_ns, 2);
+	cr_assert(backlog_is_interrupted(backlog) && !backlog_is_empty(backlog));
+	expect_next(backlog, 7, 1, 1, false);
+	cr_assert_eq(backlog_acknowledged(backlog), 1, "of this life");
+	backlog_begin(backlog);
+	cr_assert_not(backlog_is_interrupted(backlog));
+	cr_assert_eq(backlog_acknowledged(backlog), 100, "of that life");
+	expect_look(&now_ns, 4);
+	backlog_rewind(backlog, 100, NULL);
+	expect_next(backlog, 11, 101, 141, true);
+	cr_assert_eq(test.done, 1u << 11);
+	backlog_begin(backlog);
+	backlog_rewind(backlog, 1, NULL);
+	expect_next(backlog, 7, 2, 2, false);
+	cr_assert(backlog_is_empty(backlog));
+	expect_look(&now_ns, 2); /* one was passed over for the first time */
+	cr_assert_eq(backlog_acknowledged(backlog), 2, "it waits");
+	backlog_begin(backlog);
+	cr_assert_eq(backlog_host(backlog)->epoch[0], 13);
+	/* There is no more room: none that was begun is given up for one that ended since. */
+	for (uint8_t i = 20; i < 20 + FORMER_MAX - 2; i++) {
+		ledger = ledger_of(i);
+		(void)add(&ledger);
+	}
+	ledger = ledger_of(0);
+	(void)add(&ledger);
+	formers_look(test.formers, now_ns += 4000000000ull);
+	cr_assert_eq(looks, 3, "not where there is none at all");
+	formers_remove(test.formers, formers_find(test.formers, (const uint8_t[16]){20}));
+	expect_look(&now_ns, 8);
+	cr_assert_eq(test.left, 0);
+	cr_assert(backlog_close(backlog, true));
 }

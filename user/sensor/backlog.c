@@ -16,6 +16,7 @@ struct backlog {
 	struct batch *fresh;   /* on the spool, and still in memory: spares reading it where it can go at once */
 	uint64_t last;         /* that was put, or that a collector had */
 	uint64_t acknowledged; /* of this life */
+	bool own;              /* which is the one that is sent: former lives wait for the next hello */
 };
 
 int backlog_open(struct backlog **out, const struct backlog_options *options)
@@ -79,7 +80,7 @@ static struct former *closing(const struct backlog *backlog)
 {
 	if (on_spool(backlog))
 		return formers_find(backlog->options.formers, spool_host(backlog->options.spool)->epoch);
-	return formers_oldest(backlog->options.formers);
+	return backlog->own ? NULL : formers_oldest(backlog->options.formers);
 }
 
 static bool is_former(const struct backlog *backlog)
@@ -180,6 +181,13 @@ void backlog_put(struct backlog *backlog, struct batch *batch)
 }
 
 /* --- out ------------------------------------------------------------------------------------------------------------- */
+
+void backlog_begin(struct backlog *backlog)
+{
+	formers_begin(backlog->options.formers);
+	backlog->own = false;
+	backlog->own = !is_former(backlog);
+}
 
 const struct event_host *backlog_host(const struct backlog *backlog)
 {
@@ -293,15 +301,21 @@ bool backlog_turn(struct backlog *backlog)
 	return (backlog->options.spool && spool_turn(backlog->options.spool)) || former;
 }
 
+bool backlog_is_interrupted(const struct backlog *backlog)
+{
+	return formers_wait(backlog->options.formers);
+}
+
 bool backlog_is_empty(const struct backlog *backlog)
 {
-	return !is_former(backlog) && backlog->acknowledged == backlog->last;
+	return !is_former(backlog) && !backlog_is_interrupted(backlog) && backlog->acknowledged == backlog->last;
 }
 
 /* --------------------------------------------------------------------------------------------------------------------- */
 
 void backlog_tick(struct backlog *backlog, uint64_t now_ns)
 {
+	formers_look(backlog->options.formers, now_ns);
 	if (!backlog->options.spool)
 		return;
 	spool_tick(backlog->options.spool, now_ns);

@@ -54,6 +54,9 @@ uint64_t backlog_bytes(const struct backlog *backlog);
 /* Takes the batch, whose sequences follow those of the one before: to the spool, or into memory. */
 void backlog_put(struct backlog *backlog, struct batch *batch);
 
+/* A hello is to be said: which epoch is sent is chosen now, and stays until backlog_turn or the next hello. */
+void backlog_begin(struct backlog *backlog);
+
 /* The epoch that is sent now, and up to where some collector has everything of it. */
 const struct event_host *backlog_host(const struct backlog *backlog);
 uint64_t backlog_acknowledged(const struct backlog *backlog);
@@ -72,10 +75,13 @@ void backlog_acknowledge(struct backlog *backlog, uint64_t sequence);
 /* That epoch is a former life's, and a collector has all of it: goes on to the next one, which wants a hello of its own. */
 bool backlog_turn(struct backlog *backlog);
 
+/* A former life has ended since backlog_begin: it wants a hello. */
+bool backlog_is_interrupted(const struct backlog *backlog);
+
 /* Nothing waits any more, of this life or of former ones. */
 bool backlog_is_empty(const struct backlog *backlog);
 
-/* Once a second: what is in memory goes to a spool that takes it again. */
+/* Once a second: what is in memory goes to a spool that takes it again, and former lives are looked for. */
 void backlog_tick(struct backlog *backlog, uint64_t now_ns);
 
 /*

@@ -8,8 +8,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { SPAN_MAX = 1 << 24 }; /* numbers that one batch may have: as many as a collector stores at once */
+enum {
+	SPAN_MAX = 1 << 24, /* numbers that one batch may have: as many as a collector stores at once */
+	LOOK_MIN_S = 2,
+	LOOK_MAX_S = 60,
+};
 
+static const uint64_t second_ns = 1000ull * 1000 * 1000;
 static const uint64_t number_max = 1ull << 62; /* no sensor counts so far */
 
 struct former {
@@ -22,6 +27,7 @@ struct former {
 	uint64_t stored;             /* up to here nothing has to be accounted for any more */
 	uint64_t next;               /* the number that the next closing batch starts with */
 	bool said, done;
+	bool waits; /* until formers_begin */
 	void *owner;
 };
 
@@ -29,6 +35,8 @@ struct formers {
 	struct former_ops ops;
 	struct former *lives[FORMER_MAX]; /* by their starts */
 	size_t count;
+	bool looking;
+	uint64_t look_ns, pause_s; /* when `look` is asked next, and the time to the one after that */
 };
 
 int formers_open(struct formers **out, const struct former_ops *ops)
@@ -90,7 +98,8 @@ int formers_add(struct formers *formers, const struct ledger_view *ledger, uint6
 	while (at > 0 && formers->lives[at - 1]->started_ns > former->started_ns)
 		at--;
 	if (formers->count == FORMER_MAX)
-		youngest = at == FORMER_MAX ? former : formers->lives[--formers->count];
+		youngest = at == FORMER_MAX || formers->looking ? former : formers->lives[--formers->count];
+	former->waits = formers->looking;
 	if (youngest != former) {
 		memmove(&formers->lives[at + 1], &formers->lives[at], (formers->count - at) * sizeof(former));
 		formers->lives[at] = former;
@@ -103,17 +112,51 @@ int formers_add(struct formers *formers, const struct ledger_view *ledger, uint6
 	return -ENOBUFS;
 }
 
+void formers_look(struct formers *formers, uint64_t now_ns)
+{
+	if (!formers || !formers->ops.look || now_ns < formers->look_ns)
+		return;
+	if (formers->look_ns > 0 && formers->count < FORMER_MAX) {
+		formers->looking = true;
+		if (formers->ops.look(
+			    formers->ops.context)) /* it may end soon: a sensor that takes another one's place */
+			formers->pause_s = 0;
+		formers->looking = false;
+	}
+	formers->pause_s = formers->pause_s == 0 ? LOOK_MIN_S : 2 * formers->pause_s;
+	if (formers->pause_s > LOOK_MAX_S)
+		formers->pause_s = LOOK_MAX_S;
+	formers->look_ns = now_ns + formers->pause_s * second_ns;
+}
+
+bool formers_wait(const struct formers *formers)
+{
+	for (size_t i = 0; formers && i < formers->count; i++)
+		if (formers->lives[i]->waits)
+			return true;
+	return false;
+}
+
+void formers_begin(struct formers *formers)
+{
+	for (size_t i = 0; formers && i < formers->count; i++)
+		formers->lives[i]->waits = false;
+}
+
 struct former *formers_find(const struct formers *formers, const uint8_t epoch[EVENT_EPOCH_SIZE])
 {
 	for (size_t i = 0; formers && i < formers->count; i++)
-		if (memcmp(formers->lives[i]->host.epoch, epoch, EVENT_EPOCH_SIZE) == 0)
+		if (!formers->lives[i]->waits && memcmp(formers->lives[i]->host.epoch, epoch, EVENT_EPOCH_SIZE) == 0)
 			return formers->lives[i];
 	return NULL;
 }
 
 struct former *formers_oldest(const struct formers *formers)
 {
-	return formers && formers->count > 0 ? formers->lives[0] : NULL;
+	for (size_t i = 0; formers && i < formers->count; i++)
+		if (!formers->lives[i]->waits)
+			return formers->lives[i];
+	return NULL;
 }
 
 void formers_remove(struct formers *formers, struct former *former)

@@ -26,6 +26,8 @@ struct former_ops {
 	/* It is not: that is the next life's. */
 	void (*left)(void *context, void *owner);
 	void *context;
+	/* Adds lives that have ended since. True: it passed over one that has not, and for the first time. NULL: nobody looks. */
+	bool (*look)(void *context);
 };
 
 struct formers;
@@ -36,10 +38,18 @@ int formers_open(struct formers **formers, const struct former_ops *ops);
 
 /*
  * Adds a life: its ledger (the texts are copied), and how many records the kernel had numbered for it. They are kept in the
- * order of their starts. 0; -ENOBUFS: there are FORMER_MAX and this one, of which the youngest is left; -ENOMEM: the owner
- * stays the caller's.
+ * order of their starts. 0; -ENOBUFS: there are FORMER_MAX and this one, of which the youngest, or within `look` this one, is
+ * left; -ENOMEM: the owner stays the caller's.
  */
 int formers_add(struct formers *formers, const struct ledger_view *ledger, uint64_t counted, void *owner);
+
+/*
+ * Asks `look` when it is time: 2 s after the first call, then after twice as long each time, up to a minute. Lives that it
+ * adds wait, as if they were not there, until formers_begin: who speaks of another epoch is not interrupted. NULL is allowed.
+ */
+void formers_look(struct formers *formers, uint64_t now_ns);
+bool formers_wait(const struct formers *formers);
+void formers_begin(struct formers *formers);
 
 /* That of an epoch, or the oldest; NULL: none. For NULL formers: NULL. */
 struct former *formers_find(const struct formers *formers, const uint8_t epoch[EVENT_EPOCH_SIZE]);

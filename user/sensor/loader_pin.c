@@ -348,7 +348,25 @@ static bool is_name(const char *name)
 	return strlen(name) == PIN_NAME_SIZE - 1 && strspn(name, "0123456789abcdef") == PIN_NAME_SIZE - 1;
 }
 
-int pins_find(const char *path, void (*each)(void *context, const struct pins_former *former), void *context)
+/* False: nobody need know of it. */
+static bool get_former(struct pins_former *former, const char *path, int base, const char *name, bool patient)
+{
+	int fd = is_name(name) ? open_life(base, name, patient ? LOCK_TRIES : 1) : -ENOENT;
+
+	*former = (struct pins_former){0};
+	if (fd < 0 && fd != -EWOULDBLOCK)
+		return false;
+	memcpy(former->name, name, PIN_NAME_SIZE);
+	if (fd < 0)
+		return true;
+	former->pins = new_pins(path, name, fd);
+	if (former->pins)
+		former->ledger = former->pins->ledger = get_ledger(former->pins);
+	return former->pins != NULL;
+}
+
+int pins_find(
+	const char *path, bool patient, void (*each)(void *context, const struct pins_former *former), void *context)
 {
 	char why[300];
 	int base = open_base(path, false, why, sizeof(why));
@@ -364,17 +382,10 @@ int pins_find(const char *path, void (*each)(void *context, const struct pins_fo
 		return error;
 	}
 	while ((entry = readdir(directory))) { /* NOLINT(concurrency-mt-unsafe) a stream of its own */
-		struct pins_former former = {0};
-		int fd = is_name(entry->d_name) ? open_life(base, entry->d_name, LOCK_TRIES) : -ENOENT;
+		struct pins_former former;
 
-		if (fd < 0)
-			continue;
-		memcpy(former.name, entry->d_name, PIN_NAME_SIZE);
-		former.pins = new_pins(path, entry->d_name, fd);
-		if (!former.pins)
-			continue;
-		former.ledger = former.pins->ledger = get_ledger(former.pins);
-		each(context, &former);
+		if (get_former(&former, path, base, entry->d_name, patient))
+			each(context, &former);
 	}
 	closedir(directory);
 	return 0;

@@ -55,15 +55,16 @@ void pins_close(struct pins *pins);
 /* What is pinned of a life that has ended. */
 struct pins_former {
 	char name[PIN_NAME_SIZE];
-	struct pins *pins; /* with the lock; the receiver's */
+	struct pins *pins; /* with the lock; the receiver's. NULL: somebody holds it, and that is all that is known */
 	void *ledger;      /* PIN_LEDGER_BYTES, shared with the kernel until pins_close; NULL: there is none */
 };
 
 /*
- * Calls `each` once for every life below PATH that nobody holds, in no order; one that somebody holds is passed over. 0, or
+ * Calls `each` once for every life below PATH, in no order. `patient`: waits up to 200 ms for each that somebody holds. 0, or
  * -errno: PATH cannot be read.
  */
-int pins_find(const char *path, void (*each)(void *context, const struct pins_former *former), void *context);
+int pins_find(
+	const char *path, bool patient, void (*each)(void *context, const struct pins_former *former), void *context);
 
 /* How many records the kernel has numbered, and found lost without a number, in so many lanes of each CPU. 0 or -errno. */
 int pins_counted(const struct pins *pins, uint32_t lanes, uint64_t *count);

@@ -69,11 +69,45 @@ void pipeline_unpin(struct pipeline *pipeline, bool kept)
 
 /* --- former lives ------------------------------------------------------------------------------------------------------ */
 
+/* True, once, where something is to be said of a life. */
+static bool is_news(struct pipeline *pipeline, const char *name, const char *what)
+{
+	const size_t max = sizeof(pipeline->said) / sizeof(pipeline->said[0]);
+	struct pipeline_said *said;
+
+	for (size_t i = 0; i < pipeline->said_count && i < max; i++)
+		if (strcmp(pipeline->said[i].name, name) == 0 && strcmp(pipeline->said[i].what, what) == 0)
+			return false;
+	said = &pipeline->said[pipeline->said_count++ % max];
+	memcpy(said->name, name, sizeof(said->name));
+	said->what = what;
+	return true;
+}
+
+/* True: it was not passed over before. */
+static bool pass_over(struct pipeline *pipeline, const char *name)
+{
+	char own[PIN_NAME_SIZE];
+
+	pipeline_pin_name(pipeline, own);
+	if (strcmp(name, own) == 0 || !is_news(pipeline, name, "held"))
+		return false;
+	log_info("%s/%s: another sensor holds it, or one that has not ended yet: it is looked at again",
+		pipeline_pin_path(pipeline), name);
+	return true;
+}
+
 static void keep(void *context, const struct pins_former *former)
 {
 	struct pipeline *pipeline = context;
-	struct pins_former *more = realloc(pipeline->found, (pipeline->found_count + 1) * sizeof(*pipeline->found));
+	struct pins_former *more;
 
+	if (!former->pins) {
+		if (pass_over(pipeline, former->name))
+			pipeline->passed_over = true;
+		return;
+	}
+	more = realloc(pipeline->found, (pipeline->found_count + 1) * sizeof(*pipeline->found));
 	if (!more) {
 		pins_close(former->pins);
 		return;
@@ -85,7 +119,8 @@ static void keep(void *context, const struct pins_former *former)
 void pipeline_find_formers(struct pipeline *pipeline)
 {
 	if (pipeline_pin_path(pipeline))
-		(void)pins_find(pipeline_pin_path(pipeline), keep, pipeline); /* pinning says what is wrong with it */
+		(void)pins_find(
+			pipeline_pin_path(pipeline), true, keep, pipeline); /* pinning says what is wrong with it */
 }
 
 static void done(void *context, void *pins)
@@ -128,14 +163,13 @@ static uint64_t actions(uint64_t kinds)
 }
 
 /* What the rings hold is noted in the ledger, and their memory goes. */
-static void take_rest(
-	const struct pipeline *pipeline, const struct pins_former *found, const struct ledger_view *ledger)
+static void take_rest(const struct pins_former *found, const struct ledger_view *ledger)
 {
 	struct pins_rest rest;
 
 	pins_rest(found->pins, ledger->life.repeats_at, &rest);
 	ledger_leave(found->ledger, rest.has_repeats ? rest.repeats : ledger->repeats, actions(rest.kinds),
-		rest.newest_ns ? rest.newest_ns + pipeline->boot_unix_ns : 0);
+		rest.newest_ns ? rest.newest_ns + clock_unix_offset_ns() : 0);
 	pins_drop_rings(found->pins);
 }
 
@@ -156,9 +190,10 @@ static int adopt(struct pipeline *pipeline, const struct pins_former *found)
 	if (!text_equal(ledger.life.host.id, host_view(pipeline->host)->id))
 		return -EAGAIN;
 	if (is_elsewhere(pipeline, &ledger)) {
-		log_warning("%s/%s: its spool is %.*s: a sensor with that one declares what it lost",
-			pipeline_pin_path(pipeline), found->name, (int)ledger.spool_path.length,
-			ledger.spool_path.data);
+		if (is_news(pipeline, found->name, "spool"))
+			log_warning("%s/%s: its spool is %.*s: a sensor with that one declares what it lost",
+				pipeline_pin_path(pipeline), found->name, (int)ledger.spool_path.length,
+				ledger.spool_path.data);
 		return -EAGAIN;
 	}
 	error = pins_counted(found->pins, ledger.life.lanes, &counted);
@@ -167,21 +202,19 @@ static int adopt(struct pipeline *pipeline, const struct pins_former *found)
 			pipeline_pin_path(pipeline), found->name, strerror(-error));
 		return -ENOENT;
 	}
-	take_rest(pipeline, found, &ledger);
+	take_rest(found, &ledger);
 	(void)ledger_read(&ledger, found->ledger, PIN_LEDGER_BYTES);
 	error = formers_add(pipeline->formers, &ledger, counted, found->pins);
 	if (error == -ENOBUFS)
-		log_error("%s: more than %d lives of the sensor were killed: what the youngest lost is declared by the "
-			  "next",
+		log_error("%s: more than %d lives of the sensor were killed: what the youngest lost is declared when "
+			  "that of others is",
 			pipeline_pin_path(pipeline), FORMER_MAX);
 	return error == -ENOBUFS ? 0 : error;
 }
 
-int pipeline_adopt_formers(struct pipeline *pipeline)
+/* All that were found. 0 or -ENOMEM: those that are left are so. */
+static int adopt_found(struct pipeline *pipeline, int error)
 {
-	const struct former_ops ops = {.done = done, .left = left};
-	int error = pipeline->found_count > 0 ? formers_open(&pipeline->formers, &ops) : 0;
-
 	for (size_t i = 0; i < pipeline->found_count; i++) {
 		int result = error ? error : adopt(pipeline, &pipeline->found[i]);
 
@@ -194,6 +227,26 @@ int pipeline_adopt_formers(struct pipeline *pipeline)
 	}
 	pipeline->found_count = 0;
 	return error;
+}
+
+/* former_ops.look, on the stream's thread. */
+static bool look(void *context)
+{
+	struct pipeline *pipeline = context;
+
+	pipeline->passed_over = false;
+	(void)pins_find(pipeline_pin_path(pipeline), false, keep, pipeline);
+	(void)adopt_found(pipeline, 0);
+	return pipeline->passed_over;
+}
+
+int pipeline_adopt_formers(struct pipeline *pipeline)
+{
+	const struct former_ops ops = {.done = done, .left = left, .context = pipeline, .look = look};
+
+	if (!pipeline_pin_path(pipeline))
+		return 0;
+	return adopt_found(pipeline, formers_open(&pipeline->formers, &ops));
 }
 
 void pipeline_close_formers(struct pipeline *pipeline)

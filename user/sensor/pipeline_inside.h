@@ -77,6 +77,12 @@ struct pipeline {
 	bool drained;              /* the rings were read to their end, and nothing more comes */
 	struct pins_former *found; /* what former lives have pinned, until it is adopted */
 	size_t found_count;
+	struct pipeline_said { /* of what stays pinned, what was said of it: a circle */
+		char name[PIN_NAME_SIZE];
+		const char *what;
+	} said[64];
+	size_t said_count;
+	bool passed_over;        /* one that was not before */
 	struct formers *formers; /* those that are to be closed; NULL: none. The stream's thread's while there is one */
 
 	struct buffer scratch, unmarked;

@@ -80,6 +80,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	backlog_tick(stream->backlog, clock_boottime_ns());
+	stream_turn(stream);
 	stream_send_batches(stream);
 	stream_call_for_more(stream);
 }

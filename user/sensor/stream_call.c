@@ -64,15 +64,32 @@ void stream_fail(struct stream *stream, const char *why)
 	stream->orderly = false;
 }
 
+/* The next epoch wants a hello of its own: a call of its own. */
+static void end_call(struct stream *stream)
+{
+	const struct timeval answer = {ANSWER_MS / 1000, 0};
+
+	event_add(stream->answer_event, &answer);
+	window_answer(&stream->window, false);
+	stream->greeted = false;
+	stream->orderly = true;
+	grpc_call_half_close(stream->call);
+}
+
+void stream_turn(struct stream *stream)
+{
+	if (!backlog_is_interrupted(stream->backlog))
+		return;
+	atomic_store(&stream->former, true);
+	if (stream->greeted)
+		end_call(stream);
+}
+
 static void note_acknowledged(struct stream *stream, uint64_t sequence)
 {
 	backlog_acknowledge(stream->backlog, sequence);
-	/* The next epoch wants a hello of its own: a call of its own. */
-	if (backlog_turn(stream->backlog)) {
-		stream->greeted = false;
-		stream->orderly = true;
-		grpc_call_half_close(stream->call);
-	}
+	if (backlog_turn(stream->backlog))
+		end_call(stream);
 	if (backlog_host(stream->backlog) == stream->host) {
 		window_acknowledge(&stream->window, backlog_acknowledged(stream->backlog), clock_boottime_ns());
 		window_answer(&stream->window, stream->greeted);
@@ -81,6 +98,7 @@ static void note_acknowledged(struct stream *stream, uint64_t sequence)
 		atomic_store(&stream->acknowledged, backlog_acknowledged(stream->backlog));
 		atomic_store(&stream->former, false);
 	}
+	stream_turn(stream);
 }
 
 /*
@@ -162,12 +180,14 @@ static void on_done(void *context, struct grpc_call *call, enum grpc_status stat
 
 static int send_hello(struct stream *stream)
 {
-	const struct event_host *host = backlog_host(stream->backlog);
+	const struct event_host *host;
 	Taffrail__V1__Up up = TAFFRAIL__V1__UP__INIT;
 	Taffrail__V1__UpHello hello = TAFFRAIL__V1__UP_HELLO__INIT;
 	Taffrail__V1__Host name = TAFFRAIL__V1__HOST__INIT;
 	uint8_t bytes[4096];
 
+	backlog_begin(stream->backlog);
+	host = backlog_host(stream->backlog);
 	/* A host's names are texts of the host room or of the spool, which all end with a NUL. */
 	name.id = (char *)(uintptr_t)(host->id.length ? host->id.data : "");
 	name.name = (char *)(uintptr_t)(host->name.length ? host->name.data : "");

@@ -56,6 +56,8 @@ void stream_call_for_more(struct stream *stream);
 
 /* stream_call.c: this collector does not do: on to the next one of the list. */
 void stream_fail(struct stream *stream, const char *why);
+/* Another epoch may be to be sent: then this call ends, and the next one speaks of that. */
+void stream_turn(struct stream *stream);
 /* Timers, with the stream as context: a new connection to whichever collector is the next; a hello that did not come. */
 void stream_on_retry(int fd, short what, void *context);
 void stream_on_no_answer(int fd, short what, void *context);
