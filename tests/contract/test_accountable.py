@@ -361,11 +361,38 @@ def test_what_is_no_former_life_harms_nobody(place):
                             "entries", "1", "name", "ledger", "flags", "1024" if kind[0] == "array" else "0"], check=True)
     os.mkdir(os.path.join(place.pins, "other"))
     collector, life = place.collector(), Life(place)
-    assert sum("its ledger cannot be read" in line for line in life.sensor.log) == 1, life.sensor.log
-    assert place.pinned() == sorted([life.epoch, "other"])
+    for name in ("2", "3", "4"):
+        assert sum(f"{name * 32}: its ledger cannot be read" in line for line in life.sensor.log) == 1, life.sensor.log
+    kept = ["2" * 32, "3" * 32, "4" * 32, "other"]
+    assert place.pinned() == sorted([life.epoch] + kept)
     assert life.end() == 0 and collector.end() == 0
-    assert place.pinned() == ["other"]
+    assert place.pinned() == kept, "nobody has declared what they tell of"
     place.balanced([life.epoch])
+
+
+@pytest.mark.parametrize("byte", [20, 33], ids=["epoch", "host_id"])
+def test_ledger_that_is_damaged(place, byte):
+    """One bit: what the life lost is declared by what else is known of it, or all stays pinned. It is never gone in silence."""
+    collector, work, killed = place.collector(), Work(place.container), Life(place)
+    time.sleep(1)
+    killed.kill()
+    work.end()
+    ledger = os.path.join(place.pins, killed.epoch, "ledger")
+    dump, = json.loads(subprocess.run([BPFTOOL, "--json", "map", "dump", "pinned", ledger], capture_output=True, check=True).stdout)
+    value = [int(one, 16) for one in dump["value"]]
+    value[byte] ^= 1
+    subprocess.run([BPFTOOL, "map", "update", "pinned", ledger, "key", *"0000", "value", *map(str, value)], check=True)
+    last = Life(place)
+    if byte == 20:
+        last.sensor.wait_for(lambda: killed.epoch not in place.pinned())
+        assert any(f"{killed.epoch}: its ledger is damaged" in line for line in last.sensor.log), last.sensor.log
+    else:
+        assert any(f"{killed.epoch}: its ledger cannot be read" in line for line in last.sensor.log), last.sensor.log
+        assert sorted(os.listdir(os.path.join(place.pins, killed.epoch))) == ["bulk", "counters", "critical", "ledger", "shared"]
+    assert last.end() == 0 and collector.end() == 0
+    if byte == 20:
+        found = assert_told(place, [killed, last], work)
+        assert found[killed.epoch].lost["sensor"] > 0 and place.pinned() == []
 
 
 @pytest.mark.parametrize("path", ["/tmp", "nowhere/taffrail", "shared/taffrail"])

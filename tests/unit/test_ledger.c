@@ -180,6 +180,43 @@ Test(ledger, what_is_none_is_refused)
 		cr_assert_eq(page[at], 0, "it wrote into what is none");
 }
 
+/* One byte of what does not change of a life, whichever it is: all else is known all the same, or it is left as it is. */
+Test(ledger, what_is_damaged_is_mended_for_its_host)
+{
+	struct ledger *ledger = opened();
+	struct ledger_life own = life;
+	struct ledger_view view;
+	struct ledger_batch made = batch(7);
+
+	own.started_ns++;
+	ledger_made(ledger, &made);
+	ledger_sent(ledger, &made);
+	ledger_acknowledged(ledger, 7);
+	ledger_found(ledger, 3);
+	for (size_t at = 0; at < 32 + 4 * (LEDGER_TEXT_MAX + 1); at++) {
+		const bool names_host = at < 32 || at > 32 + strlen("node-1");
+		unsigned char before[LEDGER_BYTES];
+
+		page[at] ^= 0x40;
+		memcpy(before, page, sizeof(before));
+		cr_assert_eq(ledger_mend(page, &own), names_host, "byte %zu", at);
+		if (!names_host) {
+			cr_assert_eq(memcmp(before, page, sizeof(before)), 0);
+			page[at] ^= 0x40;
+			continue;
+		}
+		view = read_page(page);
+		cr_assert(view.life.host.epoch[2] == 3 && view.life.lanes == 4 && view.life.repeats_at == 64);
+		cr_assert(text_equal(view.life.host.boot_id, TEXT_LITERAL("b")) && view.found == 3);
+		expect_batch(view.made, 7);
+		expect_batch(view.acknowledged, 7);
+	}
+	cr_assert_eq(read_page(page).life.started_ns, life.started_ns);
+	memset(page + 8, 1, 8); /* version and size: another sensor's layout */
+	cr_assert_not(ledger_mend(page, &own));
+	ledger_close(ledger);
+}
+
 Test(ledger, what_is_found_beside_is_added_once)
 {
 	struct ledger *ledger = opened();

@@ -109,12 +109,12 @@ static uint32_t page_crc(const struct page *page)
 	return crc32c(0, page, offsetof(struct page, crc));
 }
 
-int ledger_format(void *bytes, const struct ledger_life *life)
+/* All before its check. */
+static int write_life(struct page *page, const struct ledger_life *life)
 {
 	const struct text texts[TEXTS] = {life->host.id, life->host.name, life->host.boot_id, life->host.cluster};
-	struct page *page = bytes;
 
-	memset(bytes, 0, LEDGER_BYTES);
+	memset(page, 0, offsetof(struct page, crc));
 	for (int i = 0; i < TEXTS; i++) {
 		if (texts[i].length > LEDGER_TEXT_MAX)
 			return -EINVAL;
@@ -130,6 +130,12 @@ int ledger_format(void *bytes, const struct ledger_life *life)
 	page->repeats_at = life->repeats_at;
 	page->crc = page_crc(page);
 	return 0;
+}
+
+int ledger_format(void *page, const struct ledger_life *life)
+{
+	memset(page, 0, LEDGER_BYTES);
+	return write_life(page, life);
 }
 
 int ledger_open(struct ledger **out, void *page)
@@ -279,6 +285,20 @@ bool ledger_read(struct ledger_view *view, const void *bytes, size_t size)
 	view->spool_inode = page->spool_inode;
 	view->spool_path = (struct text){page->spool_path, strnlen(page->spool_path, LEDGER_PATH_MAX)};
 	return true;
+}
+
+bool ledger_mend(void *bytes, const struct ledger_life *life)
+{
+	struct page *page = bytes;
+	struct ledger_life mended = *life;
+	const struct text id = {page->texts[0], strnlen(page->texts[0], LEDGER_TEXT_MAX + 1)};
+
+	/* Another version's is not damaged. */
+	if ((page->version != VERSION && page->size != sizeof(*page)) || !text_equal(id, life->host.id))
+		return false;
+	if (page->started_ns < life->started_ns)
+		mended.started_ns = page->started_ns;
+	return write_life(page, &mended) == 0;
 }
 
 void ledger_leave(void *bytes, uint64_t repeats, uint64_t kinds, uint64_t newest_ns)

@@ -87,6 +87,12 @@ void ledger_close(struct ledger *ledger);
 bool ledger_read(struct ledger_view *view, const void *bytes, size_t size);
 
 /*
+ * Writes what does not change of a life anew into a page that ledger_read does not take; what has checks of its own stays, and the
+ * time of its start. False: the page does not say that it is of that host and this version, and is as it was.
+ */
+bool ledger_mend(void *page, const struct ledger_life *life);
+
+/*
  * Notes in a former life's page what was found of it beside: before that is gone. Kinds and the time are added to those that it
  * has. Nothing happens to a page that is none.
  */

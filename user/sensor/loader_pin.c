@@ -362,6 +362,8 @@ static bool get_former(struct pins_former *former, const char *path, int base, c
 	former->pins = new_pins(path, name, fd);
 	if (former->pins)
 		former->ledger = former->pins->ledger = get_ledger(former->pins);
+	former->damaged =
+		former->pins && !former->ledger && faccessat(fd, names[PIN_LEDGER], F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	return former->pins != NULL;
 }
 

@@ -56,7 +56,8 @@ void pins_close(struct pins *pins);
 struct pins_former {
 	char name[PIN_NAME_SIZE];
 	struct pins *pins; /* with the lock; the receiver's. NULL: somebody holds it, and that is all that is known */
-	void *ledger;      /* PIN_LEDGER_BYTES, shared with the kernel until pins_close; NULL: there is none */
+	void *ledger;      /* PIN_LEDGER_BYTES, shared with the kernel until pins_close; NULL: there is none, */
+	bool damaged;      /* ... but something else stands in its place */
 };
 
 /*

@@ -38,7 +38,7 @@ void pipeline_pin_name(const struct pipeline *pipeline, char name[PIN_NAME_SIZE]
 
 int pipeline_write_page(void *context, void *page, uint32_t lanes, uint32_t repeats_at)
 {
-	const struct pipeline *pipeline = context;
+	struct pipeline *pipeline = context;
 	const struct ledger_life life = {
 		.host = *host_view(pipeline->host),
 		.started_ns = clock_unix_ns(),
@@ -46,6 +46,7 @@ int pipeline_write_page(void *context, void *page, uint32_t lanes, uint32_t repe
 		.repeats_at = repeats_at,
 	};
 
+	pipeline->life_pinned = life;
 	return ledger_format(page, &life);
 }
 
@@ -173,20 +174,50 @@ static void take_rest(const struct pins_former *found, const struct ledger_view 
 	pins_drop_rings(found->pins);
 }
 
-/* 0: the pins are the formers'. -EAGAIN: it is not this sensor's matter; -ENOENT: nothing can be made of it; else -errno. */
+/* Nobody can tell of it now: it stays, for whoever can, and each life of the sensor says so. */
+static int leave(struct pipeline *pipeline, const char *name, const char *what)
+{
+	if (is_news(pipeline, name, what))
+		log_error(
+			"%s/%s: its %s cannot be read: what that life of a sensor lost is not declared. It stays until "
+			"somebody removes it (rm -r)",
+			pipeline_pin_path(pipeline), name, what);
+	return -EAGAIN;
+}
+
+/* False: it is left. The directory's name says which epoch it was, and that a sensor like this one left it is likely. */
+static bool read_ledger(struct pipeline *pipeline, const struct pins_former *found, struct ledger_view *ledger)
+{
+	struct ledger_life life = pipeline->life_pinned;
+
+	if (found->ledger && ledger_read(ledger, found->ledger, PIN_LEDGER_BYTES))
+		return true;
+	for (size_t i = 0; i < EVENT_EPOCH_SIZE; i++) {
+		const char digits[] = {found->name[2 * i], found->name[2 * i + 1], '\0'};
+
+		life.host.epoch[i] = (uint8_t)strtoul(digits, NULL, 16);
+	}
+	if (!found->ledger || life.lanes == 0 || !ledger_mend(found->ledger, &life) ||
+		!ledger_read(ledger, found->ledger, PIN_LEDGER_BYTES))
+		return false;
+	log_error("%s/%s: its ledger is damaged: what that life of the sensor lost is declared by its counters and by "
+		  "what "
+		  "a collector has: it may be more than was lost",
+		pipeline_pin_path(pipeline), found->name);
+	return true;
+}
+
+/* 0: the pins are the formers'. -EAGAIN: it is left; -ENOENT: it is nothing; else -errno. */
 static int adopt(struct pipeline *pipeline, const struct pins_former *found)
 {
 	struct ledger_view ledger;
 	uint64_t counted;
 	int error;
 
-	if (!found->ledger) /* it was just being made */
+	if (!found->ledger && !found->damaged) /* it was just being made */
 		return -ENOENT;
-	if (!ledger_read(&ledger, found->ledger, PIN_LEDGER_BYTES)) {
-		log_error("%s/%s: its ledger cannot be read: what that life of a sensor lost is not declared",
-			pipeline_pin_path(pipeline), found->name);
-		return -ENOENT;
-	}
+	if (!read_ledger(pipeline, found, &ledger))
+		return leave(pipeline, found->name, "ledger");
 	if (!text_equal(ledger.life.host.id, host_view(pipeline->host)->id))
 		return -EAGAIN;
 	if (is_elsewhere(pipeline, &ledger)) {
@@ -197,11 +228,8 @@ static int adopt(struct pipeline *pipeline, const struct pins_former *found)
 		return -EAGAIN;
 	}
 	error = pins_counted(found->pins, ledger.life.lanes, &counted);
-	if (error) {
-		log_error("%s/%s: its counters cannot be read (%s): what that life of the sensor lost is not declared",
-			pipeline_pin_path(pipeline), found->name, strerror(-error));
-		return -ENOENT;
-	}
+	if (error)
+		return leave(pipeline, found->name, "counters");
 	take_rest(found, &ledger);
 	(void)ledger_read(&ledger, found->ledger, PIN_LEDGER_BYTES);
 	error = formers_add(pipeline->formers, &ledger, counted, found->pins);

@@ -82,7 +82,8 @@ struct pipeline {
 		const char *what;
 	} said[64];
 	size_t said_count;
-	bool passed_over;        /* one that was not before */
+	bool passed_over;               /* one that was not before */
+	struct ledger_life life_pinned; /* this life's; no lanes: it is not */
 	struct formers *formers; /* those that are to be closed; NULL: none. The stream's thread's while there is one */
 
 	struct buffer scratch, unmarked;
