@@ -148,7 +148,7 @@ $(B)/bin/bench-read: $(B)/tests/bench/bench_read.o
 # FALCO_RULES: files to measure with, beside the rules that the bench makes.
 $(B)/bin/bench-rules: $(B)/tests/bench/bench_rules.o $(SHARED_O) $(PROTO_O)
 $(B)/bin/bench-outbound: $(B)/tests/bench/bench_outbound.o $(SHARED_O) $(PROTO_O)
-$(B)/bin/bench-spool: $(B)/tests/bench/bench_spool.o $(B)/user/sensor/backlog.o $(B)/user/sensor/evict.o $(B)/user/sensor/former.o $(B)/user/sensor/ledger.o $(B)/user/sensor/spool.o \
+$(B)/bin/bench-spool: $(B)/tests/bench/bench_spool.o $(B)/user/sensor/backlog.o $(B)/user/sensor/evict.o $(B)/user/sensor/former.o $(B)/user/sensor/ledger.o $(B)/user/sensor/stores.o $(B)/user/sensor/spool.o \
 	$(patsubst %,$(B)/user/sensor/spool%.o,_format _load _read _room) $(SHARED_O) $(PROTO_O)
 # Sensors that are simulated; a test of the contract has them, too.
 $(B)/bin/bench-sensors: $(patsubst %,$(B)/tests/bench/%.o,bench_sensors sensors sensors_batch) $(SHARED_O) $(PROTO_O)

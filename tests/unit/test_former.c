@@ -392,6 +392,7 @@ static bool look(void *context)
 	struct ledger_view ledger = ledger_of((uint8_t)(10 + ++looks));
 
 	(void)context;
+	stores_note(&ledger.stores, &(const struct store_id){{5}}, 90);
 	if (looks != 2)
 		cr_assert_eq(formers_add(test.formers, &ledger, 200, (void *)(uintptr_t)(10 + looks)), 0);
 	return looks == 2;
@@ -423,6 +424,7 @@ Test(former, who_ended_since_waits_for_the_next_hello)
 	options.formers = test.formers;
 	cr_assert_eq(backlog_open(&backlog, &options), 0);
 	backlog_begin(backlog);
+	backlog_store(backlog, &(const struct store_id){{6}});
 	for (uint64_t last = 1; last <= 2; last++)
 		backlog_put(backlog,
 			backlog_batch(backlog, make_batch(&host, last, &(const struct wire_books){0}), last, last));
@@ -435,14 +437,18 @@ Test(former, who_ended_since_waits_for_the_next_hello)
 	backlog_begin(backlog);
 	cr_assert_not(backlog_is_interrupted(backlog));
 	cr_assert_eq(backlog_acknowledged(backlog), 100, "of that life");
+	cr_assert_eq(stores_find(backlog_stores(backlog), &(const struct store_id){{5}}), 90, "as its ledger says");
+	cr_assert_eq(stores_find(backlog_stores(backlog), &(const struct store_id){{6}}), 0);
 	expect_look(&now_ns, 4);
 	backlog_rewind(backlog, 100, NULL);
 	expect_next(backlog, 11, 101, 141, true);
 	cr_assert_eq(test.done, 1u << 11);
 	backlog_begin(backlog);
+	cr_assert_eq(stores_find(backlog_stores(backlog), &(const struct store_id){{6}}), 1);
 	backlog_rewind(backlog, 1, NULL);
 	expect_next(backlog, 7, 2, 2, false);
 	cr_assert(backlog_is_empty(backlog));
+	cr_assert_eq(stores_find(backlog_stores(backlog), &(const struct store_id){{5}}), 0, "the other life's");
 	expect_look(&now_ns, 2); /* one was passed over for the first time */
 	cr_assert_eq(backlog_acknowledged(backlog), 2, "it waits");
 	backlog_begin(backlog);

@@ -180,6 +180,45 @@ Test(ledger, what_is_none_is_refused)
 		cr_assert_eq(page[at], 0, "it wrote into what is none");
 }
 
+Test(ledger, which_stores_have_how_much_outlives_it)
+{
+	struct ledger *ledger = opened();
+	static _Alignas(8) unsigned char before[LEDGER_BYTES];
+	struct stores stores = {0}, found;
+	size_t changed = 0;
+
+	for (uint8_t i = 1; i <= STORES_MAX; i++)
+		stores_note(&stores, &(const struct store_id){{i}}, 10u + i);
+	ledger_stores(ledger, &stores);
+	found = read_page(page).stores;
+	for (uint8_t i = 1; i <= STORES_MAX; i++)
+		cr_assert_eq(stores_find(&found, &(const struct store_id){{i}}), 10u + i);
+	/* Of more, the one that has the least goes; who has less than that is none of them. */
+	stores_note(&stores, &(const struct store_id){{99}}, 50);
+	stores_note(&stores, &(const struct store_id){{98}}, 5);
+	cr_assert_eq(stores_find(&stores, &(const struct store_id){{1}}), 0);
+	cr_assert_eq(stores_find(&stores, &(const struct store_id){{98}}), 0);
+	cr_assert(stores_find(&stores, &(const struct store_id){{99}}) == 50 && stores_highest(&stores) == 50);
+	/* Killed in between: that mark is whole, or it is none. */
+	memcpy(before, page, sizeof(before));
+	ledger_stores(ledger, &stores);
+	for (size_t at = 0; at < LEDGER_BYTES; at++) {
+		uint64_t now;
+
+		if (before[at] == page[at])
+			continue;
+		before[at] = page[at];
+		changed++;
+		found = read_page(before).stores;
+		now = stores_find(&found, &(const struct store_id){{99}});
+		cr_assert(now == 50 || now == 0);
+		cr_assert_eq(stores_find(&found, &(const struct store_id){{2}}), 12);
+	}
+	cr_assert_gt(changed, 3);
+	cr_assert_eq(stores_find(&found, &(const struct store_id){{99}}), 50);
+	ledger_close(ledger);
+}
+
 /* One byte of what does not change of a life, whichever it is: all else is known all the same, or it is left as it is. */
 Test(ledger, what_is_damaged_is_mended_for_its_host)
 {
@@ -245,5 +284,6 @@ Test(ledger, without_one_nothing_happens)
 	ledger_kinds(NULL, 1);
 	ledger_alive(NULL, 1);
 	ledger_spool(NULL, 1, 1, "");
+	ledger_stores(NULL, &(const struct stores){0});
 	ledger_close(NULL);
 }

@@ -3,6 +3,7 @@
 #include "sensor/stream.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +28,12 @@ static struct {
 	uint64_t sent, received; /* last sequences */
 	uint64_t events, without_ancestors;
 	size_t largest; /* message, bytes */
+	/* What the collector's hello says, and what that of the sensor has said. */
+	const char *store;
+	uint64_t stored;
+	unsigned hellos;
+	uint64_t acknowledged;
+	char elsewhere[200]; /* "A 3, B 9": the store's first byte, or - */
 } test;
 
 static void send_down(const Taffrail__V1__Down *down)
@@ -34,6 +41,26 @@ static void send_down(const Taffrail__V1__Down *down)
 	uint8_t bytes[256];
 
 	cr_assert_eq(grpc_stream_send(test.peer, bytes, taffrail__v1__down__pack(down, bytes)), 0);
+}
+
+static void take_hello(const uint8_t *bytes, size_t length)
+{
+	Taffrail__V1__Up *up = taffrail__v1__up__unpack(NULL, length, bytes);
+	size_t at = 0;
+
+	cr_assert(up && up->message_case == TAFFRAIL__V1__UP__MESSAGE_HELLO);
+	test.hellos++;
+	test.acknowledged = up->hello->acknowledged;
+	test.events = test.received = test.acknowledged > test.stored ? test.acknowledged : test.stored;
+	test.elsewhere[0] = '\0';
+	for (size_t i = 0; i < up->hello->n_elsewhere; i++) {
+		const Taffrail__V1__Elsewhere *entry = up->hello->elsewhere[i];
+
+		cr_assert(entry->store.len == 0 || entry->store.len == 16);
+		at += (size_t)snprintf(test.elsewhere + at, sizeof(test.elsewhere) - at, "%s%c %d", i > 0 ? ", " : "",
+			entry->store.len ? entry->store.data[0] : '-', (int)entry->sequence);
+	}
+	taffrail__v1__up__free_unpacked(up, NULL);
 }
 
 static void on_up(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
@@ -49,6 +76,10 @@ static void on_up(struct grpc_stream *stream, void *data, const uint8_t *bytes, 
 	cr_assert_eq(envelope_open((struct text){(const char *)bytes, length}, &kind, &inside), 0);
 	test.peer = stream;
 	if (kind == ENVELOPE_HELLO) {
+		take_hello(bytes, length);
+		hello.stored = test.stored;
+		if (test.store)
+			hello.store = (ProtobufCBinaryData){16, (uint8_t *)(uintptr_t)test.store};
 		down.message_case = TAFFRAIL__V1__DOWN__MESSAGE_HELLO;
 		down.hello = &hello;
 		send_down(&down);
@@ -196,6 +227,41 @@ Test(stream, nothing_is_one_when_the_collector_is_gone)
 	cr_assert(stream_is_behind(test.stream, 0));
 	grpc_stream_finish(test.peer, GRPC_UNAVAILABLE, "it goes");
 	until(!stream_is_behind(test.stream, SIZE_MAX / 2));
+}
+
+/* The collector goes, and comes with that store, which has so much. */
+static void come_again(const char *store, uint64_t stored)
+{
+	const unsigned before = test.hellos;
+
+	test.store = store;
+	test.stored = stored;
+	grpc_stream_finish(test.peer, GRPC_UNAVAILABLE, "it goes");
+	until(test.hellos > before);
+}
+
+Test(stream, a_hello_says_which_store_has_what)
+{
+	static const char a[17] = "AAAAAAAAAAAAAAAA", b[17] = "BBBBBBBBBBBBBBBB";
+
+	cr_assert_str_empty(test.elsewhere);
+	send_bytes(1);
+	acknowledge();
+	until(stream_idle(test.stream));
+	come_again(a, 1);
+	cr_assert_str_eq(test.elsewhere, "- 1", "an older collector's has no name");
+	send_bytes(1);
+	send_bytes(1);
+	come_again(b, 0);
+	cr_assert_str_eq(test.elsewhere, "- 1, A 1", "what A has stored it said in its hello, and nothing since");
+	until(test.received == 3);
+	acknowledge();
+	until(stream_idle(test.stream));
+	come_again(a, 2);
+	cr_assert_str_eq(test.elsewhere, "- 1, A 1, B 3");
+	come_again(b, 3);
+	cr_assert_str_eq(test.elsewhere, "- 1, A 2, B 3");
+	cr_assert_eq(test.acknowledged, 3, "for collectors that look at nothing else");
 }
 
 /* Each of them alone would fit, or would not: with 64 ancestors of so many bytes. */

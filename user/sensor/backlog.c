@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "event/wire.h"
@@ -16,7 +17,11 @@ struct backlog {
 	struct batch *fresh;   /* on the spool, and still in memory: spares reading it where it can go at once */
 	uint64_t last;         /* that was put, or that a collector had */
 	uint64_t acknowledged; /* of this life */
-	bool own;              /* which is the one that is sent: former lives wait for the next hello */
+	struct store_id store; /* who is spoken to */
+	struct stores stores;  /* of this life, and of the former one that is sent, or was sent last */
+	struct stores former_stores;
+	uint8_t former_epoch[EVENT_EPOCH_SIZE];
+	bool own; /* which is the one that is sent: former lives wait for the next hello */
 };
 
 int backlog_open(struct backlog **out, const struct backlog_options *options)
@@ -182,11 +187,43 @@ void backlog_put(struct backlog *backlog, struct batch *batch)
 
 /* --- out ------------------------------------------------------------------------------------------------------------- */
 
+/* Who has acknowledged how much of it is known from its ledger; one that is gone on with is known already. */
+static void begin_former(struct backlog *backlog, const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	const struct former *former = closing(backlog);
+
+	if (memcmp(backlog->former_epoch, epoch, EVENT_EPOCH_SIZE) == 0)
+		return;
+	memcpy(backlog->former_epoch, epoch, EVENT_EPOCH_SIZE);
+	backlog->former_stores = former ? *former_stores(former) : (struct stores){0};
+}
+
 void backlog_begin(struct backlog *backlog)
 {
 	formers_begin(backlog->options.formers);
 	backlog->own = false;
 	backlog->own = !is_former(backlog);
+	if (!backlog->own)
+		begin_former(backlog, backlog_host(backlog)->epoch);
+}
+
+const struct stores *backlog_stores(const struct backlog *backlog)
+{
+	return is_former(backlog) ? &backlog->former_stores : &backlog->stores;
+}
+
+void backlog_store(struct backlog *backlog, const struct store_id *id)
+{
+	backlog->store = *id;
+}
+
+/* What it has of what there is. */
+static void note_store(struct backlog *backlog, uint64_t sequence)
+{
+	uint64_t acknowledged = backlog_acknowledged(backlog);
+
+	stores_note(is_former(backlog) ? &backlog->former_stores : &backlog->stores, &backlog->store,
+		sequence < acknowledged ? sequence : acknowledged);
 }
 
 const struct event_host *backlog_host(const struct backlog *backlog)
@@ -219,6 +256,7 @@ void backlog_acknowledge(struct backlog *backlog, uint64_t sequence)
 			spool_acknowledge(backlog->options.spool, sequence);
 		if (former)
 			former_acknowledge(former, sequence);
+		note_store(backlog, sequence);
 		return;
 	}
 	if (sequence > backlog->last) /* what is not made yet nobody has */
@@ -229,6 +267,7 @@ void backlog_acknowledge(struct backlog *backlog, uint64_t sequence)
 		backlog->acknowledged = sequence;
 	while ((batch = TAILQ_FIRST(&backlog->batches)) && batch->last <= sequence)
 		leave_memory(backlog, batch);
+	note_store(backlog, sequence);
 }
 
 void backlog_rewind(struct backlog *backlog, uint64_t stored, const struct wire_books *books)

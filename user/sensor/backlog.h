@@ -61,6 +61,12 @@ void backlog_begin(struct backlog *backlog);
 const struct event_host *backlog_host(const struct backlog *backlog);
 uint64_t backlog_acknowledged(const struct backlog *backlog);
 
+/* Which stores have how much of it, as far as they have said so to this life, or its own. */
+const struct stores *backlog_stores(const struct backlog *backlog);
+
+/* Whose acknowledgements are those that follow. */
+void backlog_store(struct backlog *backlog, const struct store_id *id);
+
 /* A collector has answered, which has that epoch up to `stored`: sending starts behind it. `books`: as former_greeted. */
 void backlog_rewind(struct backlog *backlog, uint64_t stored, const struct wire_books *books);
 

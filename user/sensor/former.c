@@ -22,6 +22,7 @@ struct former {
 	char texts[4][LEDGER_TEXT_MAX + 1];
 	uint64_t started_ns, ended_ns;
 	uint64_t seen, kinds;
+	struct stores stores;
 	struct ledger_batch made;
 	struct ledger_batch durable; /* the highest that is stored, or on the spool, and whose books are known */
 	uint64_t stored;             /* up to here nothing has to be accounted for any more */
@@ -76,6 +77,7 @@ static struct former *new_former(const struct ledger_view *ledger, uint64_t coun
 	former->started_ns = ledger->life.started_ns;
 	former->ended_ns = ledger->alive_ns;
 	former->kinds = ledger->kinds;
+	former->stores = ledger->stores;
 	former->seen = counted + ledger->found + ledger->repeats;
 	former->made = ledger->made;
 	if (former->made.last > number_max)
@@ -186,6 +188,11 @@ void formers_close(struct formers *formers)
 const struct event_host *former_host(const struct former *former)
 {
 	return &former->host;
+}
+
+const struct stores *former_stores(const struct former *former)
+{
+	return &former->stores;
 }
 
 uint64_t former_acknowledged(const struct former *former)

@@ -65,6 +65,9 @@ void formers_close(struct formers *formers);
 
 const struct event_host *former_host(const struct former *former);
 
+/* Who has acknowledged how much in its life. */
+const struct stores *former_stores(const struct former *former);
+
 /* Up to where some collector has everything. */
 uint64_t former_acknowledged(const struct former *former);
 

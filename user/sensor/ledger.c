@@ -9,7 +9,7 @@
 #include "base/crc32c.h"
 
 enum {
-	VERSION = 1,
+	VERSION = 2,
 	TEXTS = 4,
 	MARKS = 1024, /* batches on their way; of more, every second one is known, or every fourth, … */
 };
@@ -28,6 +28,13 @@ struct pair {
 	struct cell cells[2];
 };
 
+/* A store's mark; one that is being written when the process is killed is none. */
+struct mark {
+	struct store_mark mark;
+	uint32_t crc; /* of it */
+	uint32_t unused;
+};
+
 /* In the machine's byte order: no other machine reads it, and no other boot of this one. */
 struct page {
 	char magic[8];
@@ -42,6 +49,7 @@ struct page {
 	uint64_t spool_device, spool_inode;
 	char spool_path[LEDGER_PATH_MAX + 1];
 	struct pair made, acknowledged;
+	struct mark stores[STORES_MAX];
 };
 
 _Static_assert(sizeof(struct page) <= LEDGER_BYTES, "it fits");
@@ -242,6 +250,18 @@ void ledger_acknowledged(struct ledger *ledger, uint64_t sequence)
 		write_pair(&ledger->page->acknowledged, last);
 }
 
+void ledger_stores(struct ledger *ledger, const struct stores *stores)
+{
+	for (size_t i = 0; ledger && i < STORES_MAX; i++) {
+		struct mark *to = &ledger->page->stores[i];
+
+		if (memcmp(&to->mark, &stores->marks[i], sizeof(to->mark)) == 0)
+			continue;
+		to->mark = stores->marks[i];
+		to->crc = crc32c(0, &to->mark, sizeof(to->mark));
+	}
+}
+
 void ledger_close(struct ledger *ledger)
 {
 	free(ledger);
@@ -277,6 +297,9 @@ bool ledger_read(struct ledger_view *view, const void *bytes, size_t size)
 	view->life.repeats_at = page->repeats_at;
 	view->made = read_pair(&page->made);
 	view->acknowledged = read_pair(&page->acknowledged);
+	for (size_t i = 0; i < STORES_MAX; i++)
+		if (page->stores[i].crc == crc32c(0, &page->stores[i].mark, sizeof(page->stores[i].mark)))
+			stores_note(&view->stores, &page->stores[i].mark.id, page->stores[i].mark.sequence);
 	view->found = atomic_load(&page->found);
 	view->kinds = atomic_load(&page->kinds);
 	view->alive_ns = atomic_load(&page->alive_ns);

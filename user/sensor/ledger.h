@@ -15,6 +15,7 @@
 
 #include "event/event.h"
 #include "event/wire.h"
+#include "sensor/stores.h"
 
 enum {
 	LEDGER_BYTES = 4096,    /* of the page */
@@ -49,6 +50,7 @@ struct ledger_view {
 	uint64_t repeats;                   /* opens that the kernel had counted and nobody took: ledger_leave */
 	uint64_t spool_device, spool_inode; /* of its spool's directory; 0, 0: it had none */
 	struct text spool_path;
+	struct stores stores; /* who has acknowledged how much */
 };
 
 /* --- this life's ------------------------------------------------------------------------------------------------------- */
@@ -78,6 +80,7 @@ void ledger_alive(struct ledger *ledger, uint64_t now_ns);
 /* The stream's thread's: a batch is on its way, and then a collector has everything up to `sequence`. */
 void ledger_sent(struct ledger *ledger, const struct ledger_batch *batch);
 void ledger_acknowledged(struct ledger *ledger, uint64_t sequence);
+void ledger_stores(struct ledger *ledger, const struct stores *stores);
 
 void ledger_close(struct ledger *ledger);
 

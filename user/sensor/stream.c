@@ -207,7 +207,8 @@ static int read_addresses(struct stream *stream, const struct stream_options *op
 	int error = 0;
 
 	stream->addresses = calloc(options->collector_count, sizeof(*stream->addresses));
-	if (!stream->addresses)
+	stream->stores = calloc(options->collector_count, sizeof(*stream->stores));
+	if (!stream->addresses || !stream->stores)
 		return -ENOMEM;
 	for (size_t i = 0; i < options->collector_count && !error; i++)
 		error = grpc_address_parse(options->collectors[i], &stream->addresses[i], why, sizeof(why));
@@ -288,6 +289,7 @@ bool stream_close(struct stream *stream)
 	if (stream->stop_fd >= 0)
 		close(stream->stop_fd);
 	free(stream->addresses);
+	free(stream->stores);
 	free(stream);
 	return kept;
 }

@@ -95,6 +95,7 @@ static void note_acknowledged(struct stream *stream, uint64_t sequence)
 		window_answer(&stream->window, stream->greeted);
 		/* First where it outlives us: what is idle may be given up. */
 		ledger_acknowledged(stream->ledger, backlog_acknowledged(stream->backlog));
+		ledger_stores(stream->ledger, backlog_stores(stream->backlog));
 		atomic_store(&stream->acknowledged, backlog_acknowledged(stream->backlog));
 		atomic_store(&stream->former, false);
 	}
@@ -113,6 +114,20 @@ static void note_works(struct stream *stream)
 	stream->retry_ms = STREAM_RETRY_MIN_MS;
 }
 
+/* A store that was lost, or another collector at the same address: what the one before had acknowledged is not there. */
+static void take_store(struct stream *stream, const Taffrail__V1__DownHello *hello)
+{
+	struct store_id *before = &stream->stores[stream->address],
+			now = store_id_of(hello->store.data, hello->store.len);
+	uint64_t had = stores_find(backlog_stores(stream->backlog), before);
+
+	if (store_has_name(before) && !store_is(before, &now))
+		log_limited("collector %s: its store is another one than the one that acknowledged up to event %llu",
+			stream->name, (unsigned long long)had);
+	*before = now;
+	backlog_store(stream->backlog, &now);
+}
+
 static void take_hello(struct stream *stream, const Taffrail__V1__DownHello *hello)
 {
 	uint64_t before = backlog_acknowledged(stream->backlog);
@@ -124,6 +139,7 @@ static void take_hello(struct stream *stream, const Taffrail__V1__DownHello *hel
 
 	event_del(stream->answer_event);
 	stream->greeted = true;
+	take_store(stream, hello);
 	backlog_rewind(stream->backlog, hello->stored, hello->books ? &books : NULL);
 	if (!stream->said_down && !atomic_load(&stream->former))
 		log_info("streaming to %s", stream->name);
@@ -178,8 +194,35 @@ static void on_done(void *context, struct grpc_call *call, enum grpc_status stat
 	stream_fail(stream, message);
 }
 
+/* UpHello.elsewhere. What nobody is known to have acknowledged somebody has, all the same. */
+static size_t list_stores(const struct backlog *backlog, struct stores *stores,
+	Taffrail__V1__Elsewhere entries[STORES_MAX], Taffrail__V1__Elsewhere *list[STORES_MAX])
+{
+	const struct store_id unknown = {0};
+	size_t count = 0;
+
+	*stores = *backlog_stores(backlog);
+	if (stores_highest(stores) < backlog_acknowledged(backlog))
+		stores_note(stores, &unknown, backlog_acknowledged(backlog));
+	for (size_t i = 0; i < STORES_MAX; i++) {
+		struct store_mark *mark = &stores->marks[i];
+		Taffrail__V1__Elsewhere *entry = &entries[count];
+
+		if (mark->sequence == 0)
+			continue;
+		taffrail__v1__elsewhere__init(entry);
+		if (store_has_name(&mark->id))
+			entry->store = (ProtobufCBinaryData){sizeof(mark->id.bytes), mark->id.bytes};
+		entry->sequence = mark->sequence;
+		list[count++] = entry;
+	}
+	return count;
+}
+
 static int send_hello(struct stream *stream)
 {
+	Taffrail__V1__Elsewhere entries[STORES_MAX], *list[STORES_MAX];
+	struct stores stores;
 	const struct event_host *host;
 	Taffrail__V1__Up up = TAFFRAIL__V1__UP__INIT;
 	Taffrail__V1__UpHello hello = TAFFRAIL__V1__UP_HELLO__INIT;
@@ -197,6 +240,8 @@ static int send_hello(struct stream *stream)
 	hello.epoch = (ProtobufCBinaryData){sizeof(host->epoch), (uint8_t *)(uintptr_t)host->epoch};
 	hello.version = (char *)(uintptr_t)TAFFRAIL_VERSION;
 	hello.acknowledged = backlog_acknowledged(stream->backlog);
+	hello.n_elsewhere = list_stores(stream->backlog, &stores, entries, list);
+	hello.elsewhere = list;
 	up.message_case = TAFFRAIL__V1__UP__MESSAGE_HELLO;
 	up.hello = &hello;
 	if (taffrail__v1__up__get_packed_size(&up) > sizeof(bytes))

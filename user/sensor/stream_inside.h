@@ -19,6 +19,7 @@ struct stream {
 	const struct event_host *host;
 	struct grpc_address *addresses; /* of the collectors */
 	size_t address_count, address;  /* the one that is talked to, or tried */
+	struct store_id *stores;        /* which one each of them had, when it answered last */
 	char name[GRPC_ADDRESS_TEXT_SIZE];
 	uint64_t memory_bytes;
 	struct spool *spool;   /* NULL: none; the caller's */
