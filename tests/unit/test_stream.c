@@ -264,6 +264,30 @@ Test(stream, a_hello_says_which_store_has_what)
 	cr_assert_eq(test.acknowledged, 3, "for collectors that look at nothing else");
 }
 
+Test(stream, what_was_never_made_is_no_acknowledgement)
+{
+	const unsigned before = test.hellos;
+
+	send_bytes(1);
+	send_bytes(1);
+	cr_assert_eq(stream_unmade(test.stream), 0);
+	test.received = 3; /* and that is what it acknowledges */
+	acknowledge();
+	until(test.hellos > before);
+	cr_assert(test.acknowledged == 0 && !stream_idle(test.stream));
+	cr_assert(stream_unmade(test.stream) == 3 && stream_unmade(test.stream) == 0, "once");
+	until(test.received == 2);
+	come_again(NULL, 1000);
+	until(test.hellos > before + 3);
+	cr_assert(test.acknowledged == 0 && test.received == 1000 && !stream_idle(test.stream),
+		"it is neither believed nor sent anything");
+	/* One that says what is so. */
+	test.stored = 1;
+	until(test.received == 2);
+	acknowledge();
+	until(stream_idle(test.stream));
+}
+
 /* Each of them alone would fit, or would not: with 64 ancestors of so many bytes. */
 Test(stream, no_batch_is_larger_than_a_collector_takes)
 {

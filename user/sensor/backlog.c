@@ -245,6 +245,17 @@ uint64_t backlog_acknowledged(const struct backlog *backlog)
 	return former && former_acknowledged(former) > spooled ? former_acknowledged(former) : spooled;
 }
 
+uint64_t backlog_last(const struct backlog *backlog)
+{
+	const struct former *former = closing(backlog);
+	uint64_t spooled =
+		on_spool(backlog) ? spool_last(backlog->options.spool, spool_host(backlog->options.spool)->epoch) : 0;
+
+	if (!is_former(backlog))
+		return backlog->last;
+	return former && former_last(former) > spooled ? former_last(former) : spooled;
+}
+
 void backlog_acknowledge(struct backlog *backlog, uint64_t sequence)
 {
 	struct batch *batch;

@@ -75,6 +75,12 @@ struct batch *backlog_next(struct backlog *backlog);
 
 void backlog_release(struct batch *batch);
 
+/*
+ * The highest number of that epoch that any batch can have: of this life for sure; of a former one as far as its ledger and the
+ * spool know.
+ */
+uint64_t backlog_last(const struct backlog *backlog);
+
 /* A collector has everything of that epoch up to `sequence`. */
 void backlog_acknowledge(struct backlog *backlog, uint64_t sequence);
 

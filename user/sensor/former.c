@@ -200,6 +200,11 @@ uint64_t former_acknowledged(const struct former *former)
 	return former->stored;
 }
 
+uint64_t former_last(const struct former *former)
+{
+	return former->made.last + 1;
+}
+
 static void advance(struct former *former, uint64_t stored)
 {
 	if (stored > former->stored)

@@ -71,6 +71,9 @@ const struct stores *former_stores(const struct former *former);
 /* Up to where some collector has everything. */
 uint64_t former_acknowledged(const struct former *former);
 
+/* The number of the batch that closes it, behind all that were made. */
+uint64_t former_last(const struct former *former);
+
 /* A collector has answered, which has that epoch up to `stored`. `books`: of the last batch up to there; NULL: not told. */
 void former_greeted(struct former *former, uint64_t stored, const struct wire_books *books);
 

@@ -156,6 +156,15 @@ void guard_detached(struct guard_alert *alert, const char *hook, const char *pro
 	write_alert(alert, "The sensor's program was detached from %s, which serves: %s", hook, promise);
 }
 
+void guard_claimed(struct guard_alert *alert, uint64_t sequence)
+{
+	write_alert(alert,
+		"A collector claims event %llu of this sensor, which was never made: somebody else has spoken in its "
+		"name, or the "
+		"collector's store is damaged",
+		(unsigned long long)sequence);
+}
+
 void guard_forged(struct guard_alert *alert)
 {
 	write_alert(alert, "Somebody else wrote into the memory that the sensor shares with its programs");

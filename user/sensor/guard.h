@@ -4,6 +4,7 @@
 #define TAFFRAIL_SENSOR_GUARD_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "event/event.h"
@@ -34,6 +35,8 @@ void guard_cgroup_left(struct guard_alert *alert, const struct event *event);
 void guard_signal(struct guard_alert *alert, const struct record *record);
 void guard_traced(struct guard_alert *alert, pid_t tracer);
 void guard_forged(struct guard_alert *alert);
+/* A collector claims that event of this sensor, which has not made it. */
+void guard_claimed(struct guard_alert *alert, uint64_t sequence);
 void guard_detached(struct guard_alert *alert, const char *hook, const char *promise);
 
 #endif

@@ -116,6 +116,17 @@ static void tell_gone(void *context, const struct loader_hook *hook)
 	send_alert(context, &alert);
 }
 
+static void watch_claims(struct pipeline *pipeline)
+{
+	uint64_t claimed = pipeline->stream ? stream_unmade(pipeline->stream) : 0;
+	struct guard_alert alert;
+
+	if (claimed == 0)
+		return;
+	guard_claimed(&alert, claimed);
+	send_alert(pipeline, &alert);
+}
+
 /* Is somebody tracing this process, or has taken its programs away? Once a second. */
 static void watch_guard(struct pipeline *pipeline)
 {
@@ -134,6 +145,7 @@ static void watch_guard(struct pipeline *pipeline)
 		guard_forged(&alert);
 		send_alert(pipeline, &alert);
 	}
+	watch_claims(pipeline);
 	(void)loader_gone(pipeline->loader, tell_gone, pipeline);
 }
 

@@ -100,6 +100,11 @@ bool stream_idle(const struct stream *stream)
 	return atomic_load(&stream->acknowledged) >= atomic_load(&stream->last) && !atomic_load(&stream->former);
 }
 
+uint64_t stream_unmade(struct stream *stream)
+{
+	return atomic_exchange(&stream->unmade, 0);
+}
+
 bool stream_is_behind(const struct stream *stream, size_t waiting_bytes)
 {
 	return window_is_behind(&stream->window, waiting_bytes);

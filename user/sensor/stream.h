@@ -37,6 +37,12 @@ struct stream_options {
 /* Starts the thread, which connects, and connects again for ever. 0, -EINVAL (an address), -ENOMEM, -errno. */
 int stream_open(struct stream **stream, const struct stream_options *options);
 
+/*
+ * What a collector claims to have of this life beyond all that was made: somebody else has spoken in this sensor's name, or the
+ * store is damaged. Told once; 0: nothing new. Such a collector gets nothing: what it is sent it takes for what it has.
+ */
+uint64_t stream_unmade(struct stream *stream);
+
 /* Is there room for more? If not, stream_fd becomes readable when there is. */
 bool stream_room(struct stream *stream);
 

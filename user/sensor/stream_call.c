@@ -114,6 +114,29 @@ static void note_works(struct stream *stream)
 	stream->retry_ms = STREAM_RETRY_MIN_MS;
 }
 
+/* What nobody made nobody has. False: its word is worth nothing, and the call is over. */
+static bool believe(struct stream *stream, uint64_t sequence)
+{
+	const unsigned long long last = backlog_last(stream->backlog), claimed = sequence;
+
+	if (claimed <= last)
+		return true;
+	if (backlog_host(stream->backlog) != stream->host) {
+		log_limited("collector %s has events up to %llu of a former life, of which up to %llu are known here",
+			stream->name, claimed, last);
+		return true;
+	}
+	if (!stream->said_unmade) {
+		log_error("collector %s claims event %llu of this sensor, which has made %llu: somebody else has "
+			  "spoken in its name, or its store is damaged",
+			stream->name, claimed, last);
+		atomic_store(&stream->unmade, sequence);
+	}
+	stream->said_unmade = true;
+	stream_fail(stream, "it claims events that were never made");
+	return false;
+}
+
 /* A store that was lost, or another collector at the same address: what the one before had acknowledged is not there. */
 static void take_store(struct stream *stream, const Taffrail__V1__DownHello *hello)
 {
@@ -137,6 +160,8 @@ static void take_hello(struct stream *stream, const Taffrail__V1__DownHello *hel
 		books = (struct wire_books){hello->books->seen, hello->books->settled, hello->books->held,
 			hello->books->undeclared, hello->books->closed};
 
+	if (!believe(stream, hello->stored))
+		return;
 	event_del(stream->answer_event);
 	stream->greeted = true;
 	take_store(stream, hello);
@@ -162,7 +187,8 @@ static void on_message(void *context, struct grpc_call *call, const uint8_t *byt
 	}
 	if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_HELLO && !stream->greeted && !stream->orderly)
 		take_hello(stream, down->hello);
-	else if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_ACK && stream->greeted) {
+	else if (down->message_case == TAFFRAIL__V1__DOWN__MESSAGE_ACK && stream->greeted &&
+		 believe(stream, down->ack->sequence)) {
 		note_works(stream);
 		note_acknowledged(stream, down->ack->sequence);
 	}

@@ -34,7 +34,8 @@ struct stream {
 	_Atomic uint64_t acknowledged; /* of this life */
 	_Atomic bool former;           /* what a former life left is being sent */
 	_Atomic bool wants_room;
-	struct window window; /* how much of this life's may be under way */
+	_Atomic uint64_t unmade; /* stream_unmade */
+	struct window window;    /* how much of this life's may be under way */
 
 	/* The stream's thread's. */
 	struct event_base *base;
@@ -47,6 +48,7 @@ struct stream {
 	bool orderly;  /* the call ends because it should: the next one goes to the same collector */
 	bool retrying; /* retry_event is due */
 	bool said_down;
+	bool said_unmade;
 	unsigned retry_ms;
 };
 
