@@ -112,6 +112,48 @@ Test(spool_damage, any_byte_that_is_another)
 	close_world(&world);
 }
 
+static bool is_there(const struct world *world, int number, const char *ending)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%016d.%s", world->path, number, ending);
+	return access(path, F_OK) == 0;
+}
+
+/* A file whose header cannot be read is not sent, and not lost: the last sixteen of them are there, and take room. */
+Test(spool_damage, one_without_a_beginning_is_kept)
+{
+	static uint8_t bytes[1 << 16], kept[1 << 16];
+	struct world world;
+	char path[128];
+	uint64_t lost, empty;
+	size_t length;
+
+	fill(&world, 25, 8);
+	length = read_file(&world, path, sizeof(path), bytes, sizeof(bytes));
+	bytes[20] ^= 1;
+	for (int number = 1; number <= 20; number++) {
+		snprintf(path, sizeof(path), "%s/%016d.spool", world.path, number);
+		write_file(path, bytes, length);
+	}
+	cr_assert_eq(assert_rest_is_told(&world, &lost), 0);
+	for (int number = 1; number <= 20; number++)
+		cr_assert(is_there(&world, number, "damaged") == (number > 4) && !is_there(&world, number, "spool"));
+	snprintf(path, sizeof(path), "%s/%016d.damaged", world.path, 20);
+	int fd = open(path, O_RDONLY);
+	cr_assert_eq(read(fd, kept, sizeof(kept)), (ssize_t)length);
+	close(fd);
+	cr_assert_eq(memcmp(kept, bytes, length), 0);
+	/* They count, and the names that they had are not given again. */
+	open_life(&world);
+	empty = spool_bytes(world.spool);
+	cr_assert_eq(empty, 16 * ((length + 4095) / 4096 * 4096));
+	put(&world, 1, 20);
+	cr_assert(is_there(&world, 21, "spool"));
+	close_life(&world);
+	close_world(&world);
+}
+
 Test(spool_damage, much_that_is_another)
 {
 	static uint8_t bytes[1 << 16], damaged[1 << 16];

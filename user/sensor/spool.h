@@ -4,6 +4,8 @@
  * number, from 1) of the format of spool_format.h, each of one epoch. What a life of the sensor could not hand over the
  * next one finds here and sends first.
  *
+ * A file whose header cannot be read is kept as NNNNNNNNNNNNNNNN.damaged: the last 16 of them, within `max_bytes`.
+ *
  * A batch is on the spool before it is on the wire; what the kernel has of a file outlives kill -9. A file goes when all
  * of it is acknowledged. Above `max_bytes` the oldest files are written anew, first without bulk and then without all but
  * their records of that (evict.h): a file is replaced as a whole, so that an event is there or is told as taken out.

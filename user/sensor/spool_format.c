@@ -81,6 +81,14 @@ bool spool_header_get(struct spool_header *header, const uint8_t *bytes, size_t 
 	return header->base > 0 && header->base <= SPOOL_SEQUENCE_MAX;
 }
 
+bool spool_header_is_begun(const uint8_t *bytes, uint64_t size)
+{
+	if (size < SPOOL_HEADER_FIXED)
+		return true;
+	return memcmp(bytes, magic, sizeof(magic)) == 0 && get32(bytes + 12) <= SPOOL_HEADER_MAX &&
+	       get32(bytes + 12) > size;
+}
+
 /* --- frames ---------------------------------------------------------------------------------------------------------- */
 
 void spool_frame_put(uint8_t head[SPOOL_FRAME_HEAD], const struct spool_frame *frame, uint32_t salt)

@@ -58,6 +58,9 @@ void spool_acknowledged_put(uint8_t bytes[SPOOL_ACKNOWLEDGED_SIZE], uint64_t ack
 /* Reads the header at the start of `size` bytes of a file. False: it is none. */
 bool spool_header_get(struct spool_header *header, const uint8_t *bytes, size_t size);
 
+/* Is a file of `size` bytes one that was just being made? Then it ends within its header, and has held nothing. */
+bool spool_header_is_begun(const uint8_t *bytes, uint64_t size);
+
 void spool_frame_put(uint8_t head[SPOOL_FRAME_HEAD], const struct spool_frame *frame, uint32_t salt);
 
 /* Is it a head that was written as it stands there? */

@@ -11,7 +11,7 @@
 #include "sensor/spool_format.h"
 
 enum {
-	SPOOL_NAME_SIZE = 16 + 6 + 1, /* NNNNNNNNNNNNNNNN.spool */
+	SPOOL_NAME_SIZE = 16 + 8 + 1, /* NNNNNNNNNNNNNNNN.spool, .new, .damaged */
 	SPOOL_BLOCK = 4096,           /* what a file takes of the disk is a multiple of it */
 	SPOOL_REST_MAX = 64 << 20,    /* bytes that are searched for a frame behind a damaged one */
 };

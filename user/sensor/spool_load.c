@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "sensor/spool_inside.h"
 
+enum { DAMAGED_MAX = 16 }; /* files that are kept: of a spool's 32 segments at most half */
+
 /* --- the directory --------------------------------------------------------------------------------------------------- */
 
 static int refuse(char *why, size_t why_size, int error, const char *path, const char *what)
@@ -216,6 +218,20 @@ static void walk(struct file *file, const struct spool *spool)
 	file->size = file->offset;
 }
 
+/* Nobody can send it, but somebody may look what is in it. */
+static void set_aside(struct spool *spool, const struct file *file, uint64_t number)
+{
+	char name[SPOOL_NAME_SIZE];
+
+	spool_name(name, number, "damaged");
+	if (spool_may(spool, "rename", NULL) == 0 &&
+		renameat(spool->directory, file->name, spool->directory, name) == 0)
+		log_error("%s/%s: its beginning is damaged: what it held is not sent. It is kept as %s", spool->path,
+			file->name, name);
+	else
+		log_error("%s/%s: its beginning is damaged: what it held is not sent", spool->path, file->name);
+}
+
 /* 0, or -ENOMEM; a file that is none of the spool's is left where it is. */
 static int load_file(struct spool *spool, uint64_t number)
 {
@@ -238,10 +254,9 @@ static int load_file(struct spool *spool, uint64_t number)
 	file.size = (uint64_t)stat.st_size;
 	got = read_some(file.fd, bytes, sizeof(bytes), 0);
 	if (!spool_header_get(&header, bytes, (size_t)got)) {
-		/* One that was just being made has nothing yet. */
-		if (file.size >= SPOOL_HEADER_FIXED)
-			log_error("%s/%s: its beginning is damaged: what it held is lost", spool->path, file.name);
-		if (spool_may(spool, "unlink", NULL) == 0)
+		if (!spool_header_is_begun(bytes, file.size))
+			set_aside(spool, &file, number);
+		else if (spool_may(spool, "unlink", NULL) == 0)
 			(void)unlinkat(spool->directory, file.name, 0);
 		close(file.fd);
 		return 0;
@@ -268,9 +283,9 @@ static int load_file(struct spool *spool, uint64_t number)
 
 /* --- all of them ----------------------------------------------------------------------------------------------------- */
 
-static bool parse_name(const char *name, uint64_t *number)
+static bool parse_name(const char *name, const char *ending, uint64_t *number)
 {
-	if (strspn(name, "0123456789") != 16 || strcmp(name + 16, ".spool") != 0)
+	if (strspn(name, "0123456789") != 16 || strcmp(name + 16, ending) != 0)
 		return false;
 	*number = strtoull(name, NULL, 10);
 	return *number > 0;
@@ -283,8 +298,8 @@ static int by_number(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-/* The numbers of the files, in order; what was being written anew is removed. */
-static int list(struct spool *spool, struct buffer *numbers)
+/* The numbers of the files with that ending, in order; what was being written anew is removed. */
+static int list(struct spool *spool, const char *ending, struct buffer *numbers)
 {
 	int fd = openat(spool->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -301,7 +316,7 @@ static int list(struct spool *spool, struct buffer *numbers)
 	while ((entry = readdir(directory))) { /* NOLINT(concurrency-mt-unsafe) a stream of its own */
 		const char *name = entry->d_name;
 
-		if (parse_name(name, &number))
+		if (parse_name(name, ending, &number))
 			buffer_append(numbers, &number, sizeof(number));
 		else if (strspn(name, "0123456789") == 16 && strcmp(name + 16, ".new") == 0)
 			(void)unlinkat(spool->directory, name, 0);
@@ -322,16 +337,54 @@ static void drop_replaced(struct spool *spool, struct spool_epoch *epoch)
 			spool_drop_segment(spool, epoch, segment);
 }
 
+static uint64_t number_at(const struct buffer *numbers, size_t index)
+{
+	uint64_t number;
+
+	memcpy(&number, numbers->data + index * sizeof(number), sizeof(number));
+	return number;
+}
+
+/* No new file takes the name of one that is there. */
+static void pass_numbers(struct spool *spool, const struct buffer *numbers)
+{
+	size_t count = numbers->length / sizeof(uint64_t);
+
+	if (count > 0 && number_at(numbers, count - 1) >= spool->next_number)
+		spool->next_number = number_at(numbers, count - 1) + 1;
+}
+
+/* The damaged files: of too many the oldest go; the others take their room. 0 or -errno. */
+static int count_damaged(struct spool *spool)
+{
+	struct buffer numbers = {0};
+	int error = list(spool, ".damaged", &numbers);
+	size_t count = error ? 0 : numbers.length / sizeof(uint64_t);
+	struct stat stat;
+
+	for (size_t i = 0; i < count; i++) {
+		char name[SPOOL_NAME_SIZE];
+
+		spool_name(name, number_at(&numbers, i), "damaged");
+		if (count - i > DAMAGED_MAX && spool_may(spool, "unlink", NULL) == 0 &&
+			unlinkat(spool->directory, name, 0) == 0)
+			log_warning("%s/%s is removed: newer ones are damaged, too", spool->path, name);
+		else if (fstatat(spool->directory, name, &stat, AT_SYMLINK_NOFOLLOW) == 0)
+			spool->bytes += spool_blocks((uint64_t)stat.st_size);
+	}
+	if (!error)
+		pass_numbers(spool, &numbers);
+	buffer_free(&numbers);
+	return error;
+}
+
 int spool_count_files(struct spool *spool)
 {
 	struct buffer numbers = {0};
-	int error = list(spool, &numbers);
-	uint64_t highest = 0;
+	int error = list(spool, ".spool", &numbers);
 
-	if (!error && numbers.length > 0)
-		memcpy(&highest, numbers.data + numbers.length - sizeof(highest), sizeof(highest));
-	if (highest >= spool->next_number)
-		spool->next_number = highest + 1;
+	if (!error)
+		pass_numbers(spool, &numbers);
 	buffer_free(&numbers);
 	return error;
 }
@@ -340,19 +393,17 @@ int spool_load(struct spool *spool)
 {
 	struct buffer numbers = {0};
 	struct spool_epoch *epoch;
-	int error = list(spool, &numbers);
+	int error = list(spool, ".spool", &numbers);
 
 	if (error && error != -ENOMEM) {
 		log_error("%s: %s: what the sensor left there before is not sent", spool->path, strerror(-error));
 		error = 0;
 	}
-	for (size_t at = 0; at < numbers.length && !error; at += sizeof(uint64_t)) {
-		uint64_t number;
-
-		memcpy(&number, numbers.data + at, sizeof(number));
-		error = load_file(spool, number);
-	}
+	for (size_t i = 0; i < numbers.length / sizeof(uint64_t) && !error; i++)
+		error = load_file(spool, number_at(&numbers, i));
 	buffer_free(&numbers);
+	if (!error && count_damaged(spool) == -ENOMEM)
+		error = -ENOMEM;
 	for (epoch = TAILQ_FIRST(&spool->epochs); epoch; epoch = TAILQ_NEXT(epoch, entry)) {
 		drop_replaced(spool, epoch);
 		if (epoch->acknowledged > epoch->last)
