@@ -289,6 +289,16 @@ void pins_drop(struct pins *pins)
 	*slash = '/';
 }
 
+/* A child of this sensor (its canary) may be in there for a moment: it has copies of the descriptors. */
+static void unmount_standard(void)
+{
+	for (int i = 0; i < LOCK_TRIES && is_empty(standard); i++) {
+		if (umount2(standard, UMOUNT_NOFOLLOW) == 0 || errno != EBUSY)
+			return;
+		(void)poll(NULL, 0, LOCK_WAIT_MS);
+	}
+}
+
 void pins_close(struct pins *pins)
 {
 	if (!pins)
@@ -296,8 +306,8 @@ void pins_close(struct pins *pins)
 	if (pins->ledger)
 		munmap(pins->ledger, PIN_LEDGER_BYTES);
 	close(pins->lock);
-	if (pins->mounted && is_empty(standard))
-		(void)umount2(standard, UMOUNT_NOFOLLOW);
+	if (pins->mounted)
+		unmount_standard();
 	free(pins->path);
 	free(pins);
 }
