@@ -76,6 +76,7 @@ static void tell(struct former *former, uint64_t stored, const struct wire_books
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	static _Alignas(8) unsigned char page[LEDGER_BYTES];
+	const struct ledger_life own = {.host = {.epoch = {2}}, .started_ns = UINT64_MAX, .lanes = 2};
 	const struct former_ops ops = {.done = forget, .left = forget};
 	struct wire_books books;
 	struct ledger_view view;
@@ -91,8 +92,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 		make_page(page, bytes + 1, length - 1);
 	else
 		memcpy(page, bytes + 1, size);
-	if (!ledger_read(&view, page, bytes[0] & 2 ? LEDGER_BYTES : size))
+	if (!ledger_read(&view, page, bytes[0] & 2 ? LEDGER_BYTES : size)) {
+		if (ledger_mend(page, &own))
+			fuzz_expect(ledger_read(&view, page, LEDGER_BYTES) && view.life.lanes == own.lanes);
 		return 0;
+	}
 	ledger_leave(page, 1, 2, 3);
 	fuzz_expect(formers_open(&formers, &ops) == 0);
 	memcpy(words, bytes + 1, length - 1 < sizeof(words) ? length - 1 : sizeof(words));
