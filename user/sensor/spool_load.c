@@ -253,6 +253,11 @@ static int load_file(struct spool *spool, uint64_t number)
 	}
 	file.size = (uint64_t)stat.st_size;
 	got = read_some(file.fd, bytes, sizeof(bytes), 0);
+	if ((size_t)got < sizeof(bytes) && (uint64_t)got < file.size) {
+		log_error("%s/%s: its beginning cannot be read now: it is left there", spool->path, file.name);
+		close(file.fd);
+		return 0;
+	}
 	if (!spool_header_get(&header, bytes, (size_t)got)) {
 		if (!spool_header_is_begun(bytes, file.size))
 			set_aside(spool, &file, number);
@@ -401,6 +406,7 @@ int spool_load(struct spool *spool)
 	}
 	for (size_t i = 0; i < numbers.length / sizeof(uint64_t) && !error; i++)
 		error = load_file(spool, number_at(&numbers, i));
+	pass_numbers(spool, &numbers); /* those too that could not be read */
 	buffer_free(&numbers);
 	if (!error && count_damaged(spool) == -ENOMEM)
 		error = -ENOMEM;
