@@ -15,6 +15,7 @@ static void expect_bounded(const struct account *account)
 	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
 		fuzz_expect(account->lost[stage] <= ACCOUNT_COUNT_MAX);
 	fuzz_expect(account->events + account->taken_out + account->elsewhere + balance.missing == account->made);
+	fuzz_expect(account->lost_elsewhere <= ACCOUNT_COUNT_MAX);
 }
 
 static void expect_same(const struct account *account, const struct wire_events *events, uint64_t from)
