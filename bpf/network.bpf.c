@@ -419,7 +419,10 @@ __hidden __noinline void network_connected(const struct call *call)
 	if (flags & SOCKET_IN_CALL && call->result != -EALREADY && call->result != -EISCONN) {
 		if (call_asked(KERNEL_CALL_CONNECT))
 			connect_returned(call, entry, sk);
-		flags_clear(&entry->flags, SOCKET_IN_CALL | SOCKET_FAILED);
+		/* A call that goes on, or is made anew (a signal), has not fetched the failure that was told meanwhile. */
+		flags_clear(&entry->flags, SOCKET_IN_CALL);
+		if (!connect_goes_on(call->result))
+			flags_clear(&entry->flags, SOCKET_FAILED);
 		if (kernel_get(sk, sk_protocol) != IPPROTO_TCP || (call->result < 0 && !connect_goes_on(call->result)))
 			send_outcome(entry, key, sk, call->result, false);
 		if (kernel_get(sk, sk_protocol) !=
@@ -429,12 +432,12 @@ __hidden __noinline void network_connected(const struct call *call)
 		}
 		return;
 	}
+	if (family == AF_UNIX ? call->result == -EAGAIN && type != SOCK_STREAM : connect_goes_on(call->result))
+		return;
 	if (flags & SOCKET_FAILED && call->result < 0) {
 		flags_clear(&entry->flags, SOCKET_FAILED);
 		return;
 	}
-	if (family == AF_UNIX ? call->result == -EAGAIN && type != SOCK_STREAM : connect_goes_on(call->result))
-		return;
 	/* Raw sockets, SCTP and the like have no address hook. */
 	if (call->result < 0 || family == AF_UNIX || type == SOCK_RAW || !has_address_hook(sk))
 		connect_alone(call, sk);

@@ -8,10 +8,13 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -165,6 +168,71 @@ Test(kernel_network, a_connect_in_progress_is_one_document_with_its_outcome)
 {
 	cr_assert_eq(watch(connect_later, NULL), 0);
 	expect(one("connection_attempted", "network.transport", "tcp"), "event.outcome", "success");
+}
+
+/* Over loopback the refusal is there before the call has returned; it is told then, and the program fetches it later. */
+static int connect_refused_later(void *argument)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(1)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+	(void)argument;
+	if (connect(fd, (void *)&address, sizeof(address)) == 0 || errno != EINPROGRESS || poll(&wait, 1, 1000) != 1)
+		return 1;
+	return connect(fd, (void *)&address, sizeof(address)) == 0 || errno != ECONNREFUSED;
+}
+
+Test(kernel_network, a_refusal_that_a_second_connect_fetches_is_one_document)
+{
+	cr_assert_eq(watch(connect_refused_later, NULL), 0);
+	expect(one("connection_attempted", "destination.port", "1"), "error.code", "ECONNREFUSED");
+}
+
+enum { INTERRUPTED_MIN = 20, INTERRUPTED_TRIES = 5000 };
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/*
+ * A signal comes while a connect is being refused, until it has come often enough: each has an address of its own, and what
+ * the signal cut short fetches its refusal as the kernel does for SA_RESTART.
+ */
+static int connect_interrupted(void *argument)
+{
+	struct sigaction action = {.sa_handler = on_alarm};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(1)};
+	int *tries = argument, interrupted = 0;
+
+	sigaction(SIGALRM, &action, NULL);
+	for (*tries = 0; interrupted < INTERRUPTED_MIN && *tries < INTERRUPTED_TRIES; ++*tries) {
+		struct itimerval soon = {.it_value.tv_usec = 1 + *tries % 200};
+		int fd = socket(AF_INET, SOCK_STREAM, 0), failed;
+
+		address.sin_addr.s_addr = htonl(0x7f020000u + (unsigned int)*tries);
+		setitimer(ITIMER_REAL, &soon, NULL);
+		failed = connect(fd, (void *)&address, sizeof(address));
+		if (failed && errno == EINTR) {
+			interrupted++;
+			failed = connect(fd, (void *)&address, sizeof(address));
+		}
+		if (!failed || errno != ECONNREFUSED)
+			return 1;
+		close(fd);
+	}
+	return interrupted < INTERRUPTED_MIN ? 2 : 0;
+}
+
+Test(kernel_network, a_refused_connect_that_a_signal_cuts_short_is_one_document)
+{
+	int *tries = mmap(NULL, sizeof(*tries), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_neq(tries, MAP_FAILED);
+	cr_assert_eq(watch(connect_interrupted, tries), 0);
+	cr_assert_eq(count("connection_attempted", "error.code", "ECONNREFUSED"), (size_t)*tries);
 }
 
 static int connect_mapped(void *argument)
