@@ -211,15 +211,26 @@ int encode_flush(struct encoder *encoder, uint64_t now_ns, bool final)
 	return 0;
 }
 
-void encode_close_epoch(struct encoder *encoder, uint64_t spare)
+void encode_close_epoch(struct encoder *encoder, uint64_t spare, uint64_t until_ns)
 {
+	struct wire_books books;
+	struct buffer *bytes;
+
 	if (!encoder->stream)
 		return;
-	if (encoder->last < encoder->first) {
+	if (encoder->last >= encoder->first) {
+		flush_batch(encoder);
+	} else if (!stream_settle(encoder->stream, until_ns)) {
 		encoder->first = encoder->last = spare;
 		wire_batch_taken_out(encoder->batch, 1);
+		flush_batch(encoder);
+	} else if (encoder->books.sum) {
+		encoder->books.sum(encoder->books.context, encoder->last, &books);
+		wire_batch_books(encoder->batch, &books);
+		bytes = wire_batch_finish(encoder->batch, encoder->host, spare, spare - 1);
+		if (bytes)
+			stream_close_epoch(encoder->stream, bytes);
 	}
-	flush_batch(encoder);
 }
 
 void encode_close(struct encoder *encoder)

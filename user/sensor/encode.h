@@ -55,10 +55,11 @@ void encode_event(struct encoder *encoder, const struct event *event);
 int encode_flush(struct encoder *encoder, uint64_t now_ns, bool final);
 
 /*
- * Sends what was added as the last batch of this life, with its books. Where nothing was added the batch takes the number
- * `spare`, which no event has, so that it can be acknowledged.
+ * Sends what was added as the last batch of this life, with its books. Where nothing was added it has no events; and where
+ * no collector has acknowledged all until `until_ns` (boot time) it takes the number `spare`, which no event has, so that
+ * it waits, and is acknowledged, as any other.
  */
-void encode_close_epoch(struct encoder *encoder, uint64_t spare);
+void encode_close_epoch(struct encoder *encoder, uint64_t spare, uint64_t until_ns);
 
 void encode_close(struct encoder *encoder);
 

@@ -83,5 +83,5 @@ void pipeline_sum(void *context, uint64_t last, struct wire_books *books)
 void pipeline_close_books(struct pipeline *pipeline)
 {
 	pipeline->books.closed = true;
-	encode_close_epoch(pipeline->encoder, pipeline->sequence + 1);
+	encode_close_epoch(pipeline->encoder, pipeline->sequence + 1, pipeline->deadline_ns);
 }

@@ -37,6 +37,31 @@ static void on_released(void *bytes, void *context)
 	backlog_release(context);
 }
 
+void stream_leave_open(struct stream *stream)
+{
+	if (stream->closing_batch)
+		backlog_release(stream->closing_batch);
+	stream->closing_batch = NULL;
+	atomic_store(&stream->closing, false);
+}
+
+/* The last message: it goes to a collector that has all the rest, or nowhere. */
+static void send_closing(struct stream *stream)
+{
+	struct batch *batch = stream->closing_batch;
+
+	if (!batch || !stream->greeted || backlog_host(stream->backlog) != stream->host ||
+		!backlog_is_empty(stream->backlog))
+		return;
+	if (grpc_call_send_owned(stream->call, batch->bytes->data, batch->bytes->length, on_released, batch) < 0) {
+		stream_leave_open(stream);
+		return;
+	}
+	stream->closing_batch = NULL;
+	stream->closed = true;
+	grpc_call_half_close(stream->call);
+}
+
 /* Hands batches to the connection, as many as it takes without piling up. */
 void stream_send_batches(struct stream *stream)
 {
@@ -50,6 +75,7 @@ void stream_send_batches(struct stream *stream)
 			stream_fail(stream, "a batch cannot be sent"); /* and nothing behind it: all of it again */
 		}
 	}
+	send_closing(stream);
 }
 
 static void take_sent(struct stream *stream)
@@ -57,6 +83,13 @@ static void take_sent(struct stream *stream)
 	struct batch *batch;
 
 	while ((batch = mailbox_receive(stream->sent))) {
+		if (batch->last < batch->first) {
+			stream->closing_batch = batch;
+			stream_send_batches(stream);
+			if (stream->said_down)
+				stream_leave_open(stream);
+			continue;
+		}
 		window_note(&stream->window, batch->last, batch->bytes->length, batch->made_ns);
 		if (batch->books.last)
 			ledger_sent(stream->ledger, &batch->books);
@@ -141,12 +174,34 @@ int stream_send(
 	return error;
 }
 
+bool stream_settle(struct stream *stream, uint64_t until_ns)
+{
+	while (!(stream_idle(stream) && !atomic_load(&stream->closing)) && clock_boottime_ns() < until_ns)
+		(void)poll(NULL, 0, FINISH_POLL_MS);
+	return stream_idle(stream);
+}
+
+void stream_close_epoch(struct stream *stream, struct buffer *bytes)
+{
+	uint64_t last = atomic_load(&stream->last);
+	struct batch *batch = backlog_batch(stream->backlog, bytes, last + 1, last);
+
+	if (!batch) {
+		wire_bytes_free(bytes);
+		return;
+	}
+	atomic_store(&stream->closing, true);
+	if (mailbox_send(stream->sent, batch) < 0) {
+		atomic_store(&stream->closing, false);
+		backlog_release(batch);
+	}
+}
+
 void stream_finish(struct stream *stream, uint64_t timeout_ms)
 {
-	uint64_t deadline_ns = clock_boottime_ns() + timeout_ms * 1000000, left;
+	uint64_t left;
 
-	while (!stream_idle(stream) && clock_boottime_ns() < deadline_ns)
-		(void)poll(NULL, 0, FINISH_POLL_MS);
+	(void)stream_settle(stream, clock_boottime_ns() + timeout_ms * 1000000);
 	left = atomic_load(&stream->last) - atomic_load(&stream->acknowledged);
 	if (stream_idle(stream))
 		return;
@@ -285,6 +340,7 @@ bool stream_close(struct stream *stream)
 	stream->greeted = false;
 	if (stream->sent)
 		take_sent(stream);
+	stream_leave_open(stream);
 	mailbox_close(stream->sent);
 	kept = backlog_close(stream->backlog, stream->ledger != NULL);
 	grpc_trust_unwatch(&stream->trust);

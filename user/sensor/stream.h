@@ -66,7 +66,17 @@ int stream_fd(const struct stream *stream);
 int stream_send(
 	struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last, const struct wire_books *books);
 
-/* Waits until everything is acknowledged, at most `timeout_ms`. Says what is left. */
+/* Waits until everything is acknowledged, at most until `until_ns` (boot time). False: it is not. */
+bool stream_settle(struct stream *stream, uint64_t until_ns);
+
+/*
+ * Sends one `Up{batch}` message without events, whose books close this life's epoch, if a collector has acknowledged all that
+ * was before it; the call ends with it. The bytes are the stream's. Should the collector be gone by now nobody sends it
+ * again: all is accounted for, and the epoch is left open.
+ */
+void stream_close_epoch(struct stream *stream, struct buffer *bytes);
+
+/* Waits until everything is stored, at most `timeout_ms`. Says what is left. */
 void stream_finish(struct stream *stream, uint64_t timeout_ms);
 
 /*

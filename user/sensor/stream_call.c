@@ -55,6 +55,7 @@ void stream_fail(struct stream *stream, const char *why)
 	if (stream->orderly) {
 		stream->retry_ms = STREAM_RETRY_MIN_MS;
 	} else {
+		stream_leave_open(stream);
 		say_down(stream, why);
 		stream->address = (stream->address + 1) % stream->address_count;
 	}
@@ -212,6 +213,11 @@ static void on_done(void *context, struct grpc_call *call, enum grpc_status stat
 
 	(void)call;
 	stream->call = NULL;
+	if (stream->closed) {
+		stream->greeted = false;
+		atomic_store(&stream->closing, false);
+		return;
+	}
 	if (stream->orderly && status == GRPC_OK && grpc_client_is_up(stream->client)) {
 		stream->orderly = stream->greeted = false;
 		open_call(stream);

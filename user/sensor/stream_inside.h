@@ -35,6 +35,7 @@ struct stream {
 	_Atomic bool former;           /* what a former life left is being sent */
 	_Atomic bool wants_room;
 	_Atomic uint64_t unmade; /* stream_unmade */
+	_Atomic bool closing;    /* the word that the closing batch is stored is still to come */
 	struct window window;    /* how much of this life's may be under way */
 
 	/* The stream's thread's. */
@@ -49,11 +50,15 @@ struct stream {
 	bool retrying; /* retry_event is due */
 	bool said_down;
 	bool said_unmade;
+	struct batch *closing_batch; /* waits for a collector that has greeted and has all the rest; NULL: none */
+	bool closed;                 /* the call ends with it */
 	unsigned retry_ms;
 };
 
 /* stream.c: hands batches to the connection, as many as it takes without piling up. */
 void stream_send_batches(struct stream *stream);
+/* The epoch is not closed by this life: there is no collector. */
+void stream_leave_open(struct stream *stream);
 /* Tells the event thread of room that it waits for. */
 void stream_call_for_more(struct stream *stream);
 
