@@ -454,8 +454,8 @@ Test(former, who_ended_since_waits_for_the_next_hello)
 	backlog_begin(backlog);
 	cr_assert_eq(backlog_host(backlog)->epoch[0], 13);
 	/* There is no more room: none that was begun is given up for one that ended since. */
-	for (uint8_t i = 20; i < 20 + FORMER_MAX - 2; i++) {
-		ledger = ledger_of(i);
+	for (int i = 20; i < 20 + FORMER_MAX - 2; i++) {
+		ledger = ledger_of((uint8_t)i);
 		(void)add(&ledger);
 	}
 	ledger = ledger_of(0);

@@ -187,12 +187,12 @@ Test(ledger, which_stores_have_how_much_outlives_it)
 	struct stores stores = {0}, found;
 	size_t changed = 0;
 
-	for (uint8_t i = 1; i <= STORES_MAX; i++)
-		stores_note(&stores, &(const struct store_id){{i}}, 10u + i);
+	for (unsigned i = 1; i <= STORES_MAX; i++)
+		stores_note(&stores, &(const struct store_id){{(uint8_t)i}}, 10u + i);
 	ledger_stores(ledger, &stores);
 	found = read_page(page).stores;
-	for (uint8_t i = 1; i <= STORES_MAX; i++)
-		cr_assert_eq(stores_find(&found, &(const struct store_id){{i}}), 10u + i);
+	for (unsigned i = 1; i <= STORES_MAX; i++)
+		cr_assert_eq(stores_find(&found, &(const struct store_id){{(uint8_t)i}}), 10u + i);
 	/* Of more, the one that has the least goes; who has less than that is none of them. */
 	stores_note(&stores, &(const struct store_id){{99}}, 50);
 	stores_note(&stores, &(const struct store_id){{98}}, 5);

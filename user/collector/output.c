@@ -157,8 +157,8 @@ static void fail(struct output *output, int error)
 
 static int note_place(struct output *output)
 {
-	return cursor_move(&output->cursor, output->next,
-		output->kind->mark ? output->kind->mark(output->sink) : CURSOR_NO_MARK);
+	return cursor_move(
+		&output->cursor, output->next, output->kind->mark ? output->kind->mark(output->sink) : CURSOR_NO_MARK);
 }
 
 /* One step: writes, notes how far, takes more from the store. 0: all is out; 1: there is more; or -errno. */

@@ -40,8 +40,8 @@ static void connection_weigh(struct grpc_connection *connection, uint64_t now, u
 	connection->weight = 0;
 	if (!connection->link->buffered)
 		return;
-	TAILQ_FOREACH(exchange, &connection->link->exchanges, entry)
-	connection->weight += exchange_weight(exchange, now, age_ms);
+	for (exchange = TAILQ_FIRST(&connection->link->exchanges); exchange; exchange = TAILQ_NEXT(exchange, entry))
+		connection->weight += exchange_weight(exchange, now, age_ms);
 }
 
 static struct grpc_connection *heaviest(struct grpc_server *server)
@@ -85,8 +85,8 @@ static void budget_evict(struct grpc_server *server, size_t target, uint64_t age
 	struct grpc_connection *connection;
 	uint64_t now = grpc_now_ms();
 
-	TAILQ_FOREACH(connection, &server->connections, entry)
-	connection_weigh(connection, now, age_ms);
+	for (connection = TAILQ_FIRST(&server->connections); connection; connection = TAILQ_NEXT(connection, entry))
+		connection_weigh(connection, now, age_ms);
 	while (!server->closed && server->unfinished > target && (connection = heaviest(server)))
 		connection_refuse(connection, now, age_ms);
 }

@@ -121,7 +121,7 @@ static int read_frame(struct spool_place *place, struct spool_frame *frame, stru
 	if (segment->size - place->offset < sizeof(head))
 		return -EBADMSG;
 	error = read_at(place->fd, head, sizeof(head), place->offset);
-	if (error)
+	if (error < 0)
 		return error;
 	if (!spool_frame_get(frame, head, segment->salt) ||
 		frame->length > segment->size - place->offset - sizeof(head))
