@@ -64,9 +64,9 @@ static void connection_refuse(struct grpc_connection *connection, uint64_t now, 
 	do {
 		if (connection->ended)
 			break;
-		TAILQ_FOREACH(exchange, &connection->link->exchanges, entry)
-		if (exchange_weight(exchange, now, age_ms))
-			break;
+		exchange = TAILQ_FIRST(&connection->link->exchanges);
+		while (exchange && exchange_weight(exchange, now, age_ms) == 0)
+			exchange = TAILQ_NEXT(exchange, entry);
 		if (!exchange)
 			break;
 		connection->server->counters.streams_evicted++;
