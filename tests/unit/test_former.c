@@ -12,19 +12,19 @@
 
 static struct {
 	struct formers *formers;
-	unsigned done, left; /* owners, as bits */
+	uint64_t done, left; /* owners, as bits */
 } test;
 
 static void done(void *context, void *owner)
 {
 	(void)context;
-	test.done |= 1u << (uintptr_t)owner;
+	test.done |= 1ull << (uintptr_t)owner;
 }
 
 static void left(void *context, void *owner)
 {
 	(void)context;
-	test.left |= 1u << (uintptr_t)owner;
+	test.left |= 1ull << (uintptr_t)owner;
 }
 
 static void set_up(void)

@@ -270,8 +270,12 @@ Test(grpc_limits, messages_that_keep_others_waiting_are_refused)
 	teller_open(&honest, PIECE);
 	for (int i = 0; i < PEERS; i++)
 		teller_open(&tellers[i], 8 * PIECE);
-	for (; counted().unfinished_bytes <= LIMIT / 2; holding++)
+	for (; counted().unfinished_bytes <= LIMIT / 2; holding++) {
+		cr_assert_lt(holding, PEERS);
 		teller_send(&tellers[holding], 4 * PIECE);
+		for (int turn = 0; turn < 20; turn++)
+			world_turn(&world);
+	}
 	start = test_now_ms();
 	teller_send(&honest, PIECE);
 	world_until(&world, counted().reads_paused > 0);
@@ -291,6 +295,7 @@ Test(grpc_limits, messages_that_keep_others_waiting_are_refused)
 	world_close(&world);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* swift is what takes less than two seconds, and sanitizers take their time */
 /* However many have begun in time to be read: together they never have more, and the one that comes swiftly is not refused. */
 Test(grpc_limits, messages_of_all_connections_have_one_limit)
 {
@@ -323,6 +328,8 @@ Test(grpc_limits, messages_of_all_connections_have_one_limit)
 	tellers_close(tellers, PEERS);
 	world_close(&world);
 }
+
+#endif
 
 /* Nobody waits for it, and it goes all the same: the limit is one. */
 Test(grpc_limits, what_is_more_than_the_whole_limit_is_refused_at_once)

@@ -136,10 +136,11 @@ static size_t link_rest(const struct grpc_link *link, bool *begun)
 	return rest;
 }
 
+/* What is held may be more than half by what the last read without a promise brought. */
 static bool budget_fits(const struct grpc_server *server, size_t rest)
 {
 	return rest == 0 || server->promised == 0 ||
-	       server->promised + rest <= server->options.max_unfinished_bytes / 2;
+	       server->unfinished + server->promised + rest <= server->options.max_unfinished_bytes;
 }
 
 static void budget_promise(struct grpc_connection *connection, size_t rest)
