@@ -48,6 +48,7 @@ trap 'exit 130' INT TERM
 export TAFFRAIL_BUILD=$PWD/$build TAFFRAIL_BIN=$PWD/$build/bin
 export PYTHONDONTWRITEBYTECODE=1 PATH=$PATH:/usr/sbin:/sbin
 export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
+export LSAN_OPTIONS=suppressions=$PWD/scripts/lsan-suppressions:print_suppressions=0
 jobs=$(nproc)
 
 passed=0 failed=0 skipped=0
