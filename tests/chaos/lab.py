@@ -261,8 +261,7 @@ class Lab:
         self.lost, alone = lost, truth.undeclared(lost, told.losses)
         if alone:
             self.wrong.append(f"{len(alone)} deeds are missing and not declared: {truth.spans(alone, self.began)}")
-        for number in range(len(self.collectors)):
-            self.wrong += truth.balance(self.data(number))[1]
+        self.wrong += truth.balance(*(self.data(number) for number in range(len(self.collectors))))[1]
         self.note(f"{made} deeds, {len(lost)} of them lost; {len(told.documents)} documents, {told.twice} in both files; "
                   f"{sum(loss.count for loss in told.losses)} records declared lost")
         self.wrong += [f"pinned: {os.path.join(folder, name)}" for folder, _, names in os.walk(os.path.join(self.pins, "taffrail")) for name in names]

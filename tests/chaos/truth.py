@@ -221,9 +221,9 @@ def numbers(told):
     return wrong
 
 
-def balance(data):
-    """What taffrail status says of a collector's directory: (its sensors, what is wrong)."""
-    done = subprocess.run([program("taffrail"), "status", "--json", "--data", data], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+def balance(*data):
+    """What taffrail status says of collectors' directories: (their sensors, what is wrong)."""
+    done = subprocess.run([program("taffrail"), "status", "--json", *(word for one in data for word in ("--data", one))], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=60)
     try:
         status = json.loads(done.stdout)

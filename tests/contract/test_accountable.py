@@ -11,7 +11,7 @@ import time
 
 import pytest
 import stored
-from conftest import SLOW
+from conftest import SLOW, run
 
 BPFTOOL = "/usr/sbin/bpftool"
 
@@ -410,6 +410,25 @@ def test_without_a_place_to_pin(start, place, path):
     assert sum("what it loses cannot be told" in line for line in sensor.log) == 1, sensor.log
     assert "seen" in place.execs()
     place.balanced(stored.epochs(place.data))
+
+
+def test_killed_without_pins_is_no_all_clear(start, place):
+    """Without them, or after a power cut, nobody can count what was lost: the balance says that, and names the life."""
+    collector, epochs = place.collector(), []
+    for wanted in (lambda sensor: sensor.kill(), lambda sensor: sensor.end()):
+        sensor = start("taffrail-sensor", "--collector", place.address, "--cri", str(place.folder / "none"), "--set", "host.bpffs=none")
+        sensor.ready()
+        place.container.run("/bin/true", "seen")
+        sensor.wait_for(lambda: len(stored.epochs(place.data)) > len(epochs))
+        time.sleep(0.5)
+        wanted(sensor)
+        epochs.extend(set(stored.epochs(place.data)) - set(epochs))
+    assert collector.end() == 0
+    done = run("taffrail", "status", "--json", "--data", place.data)
+    status = json.loads(done.stdout)
+    assert {epoch["epoch"]: (epoch["loss_unknown"], epoch["closed"], epoch["difference"]) for epoch in status["sensors"]} == \
+        {epochs[0]: (True, False, 0), epochs[1]: (False, True, 0)}
+    assert done.returncode == 1 and status["loss_unknown"] is True
 
 
 @pytest.fixture

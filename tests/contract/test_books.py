@@ -82,7 +82,7 @@ def test_an_epoch_that_balances(place):
     epoch, = place.both()["sensors"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", epoch["first"]) and epoch["first"] < epoch["last"]
     assert epoch == {"host": {"id": "node-7", "name": "node-7"}, "epoch": sensor.epoch.hex(), "first": epoch["first"], "last": epoch["last"],
-                     "connected": True, "closed": False, "books": True, "seen": 9, "delivered": 8, "waiting": 0, "lost": {"ring-bulk": 1}, "difference": 0,
+                     "connected": True, "closed": False, "books": True, "loss_unknown": False, "seen": 9, "delivered": 8, "waiting": 0, "lost": {"ring-bulk": 1}, "difference": 0,
                      "events": {"made": 5, "stored": 5, "taken_out": 0, "elsewhere": 0, "missing": 0}}
     send(sensor, sensor.batch(6, 6, books=(12, 10, 1, 0, True)))
     epoch, = place.both()["sensors"]
@@ -168,7 +168,60 @@ def test_a_sensor_that_lies_is_an_alarm(place, books, difference):
     assert [epoch["difference"] for epoch in status["sensors"]] == [0, difference] and status["difference"] == abs(difference)
     assert place.status("--host", "honest")["sensors"][0]["host"]["id"] == "honest"
     assert len(place.status("--host", "honest", data=place.address)["sensors"]) == 1
-    assert place.status("--host", "nobody") == {"sensors": [], "difference": 0, "damaged": False}
+
+
+@pytest.mark.parametrize("over", ["directory", "address"])
+def test_a_host_that_is_not_there_is_no_all_clear(place, over):
+    place.open()
+    sensor = place.sensor(host="node")
+    send(sensor, sensor.batch(1, 3, books=(3, 3, 0, 0)))
+    data = place.address if over == "address" else place.data
+    assert place.status("--host", "node", data=data)["absent_hosts"] == []
+    status = place.status("--host", "nobody", "--host", "node", "--host", "n\xf6de", data=data, code=1)
+    assert status["absent_hosts"] == ["nobody", "n\xf6de"] and [epoch["host"]["id"] for epoch in status["sensors"]] == ["node"]
+    done = run("taffrail", "status", "--data", data, "--host", "nobody")
+    assert done.returncode == 1 and "nothing is stored of 1 hosts" in done.stdout and "what was seen is stored" not in done.stdout
+    line, = done.stderr.splitlines()
+    assert "--host nobody" in line and data in line and "host.id" in line
+
+
+def test_an_epoch_that_never_closed_before_a_later_one(place):
+    """Nobody can say what it saw since its last batch: neither green, nor a number."""
+    place.open()
+    first = place.sensor(host="node")
+    send(first, first.batch(1, 3, books=(3, 3, 0, 0)))
+    assert place.both()["loss_unknown"] is False, "it may be at work"
+    first.close()
+    place.collector.wait_for(lambda: not place.status(data=place.address)["sensors"][0]["connected"])
+    other = place.sensor(host="other")
+    send(other, other.batch(1, 1, books=(1, 1, 0, 0)))
+    assert place.both()["loss_unknown"] is False, "it waits, or will come back"
+    later = place.sensor(host="node")
+    send(later, later.batch(1, 2, books=(2, 2, 0, 0)))
+    status = place.both(code=1)
+    assert [(epoch["epoch"], epoch["loss_unknown"]) for epoch in status["sensors"] if epoch["host"]["id"] == "node"] == \
+        [(first.epoch.hex(), True), (later.epoch.hex(), False)]
+    assert status["loss_unknown"] is True and status["difference"] == 0
+    assert place.status("--host", "other")["loss_unknown"] is False
+    for data in (place.address, place.data):
+        done = run("taffrail", "status", "--data", data)
+        assert re.search(r"^node +" + first.epoch.hex()[:8] + r" +loss unknown +3 +3 +0 +0 +0$", done.stdout, re.M), done.stdout
+        assert done.returncode == 1 and "what 1 of them lost is not known" in done.stdout and "what was seen is stored" not in done.stdout
+    # It was only late: it closes, and all is told.
+    again = place.sensor(host="node", epoch=first.epoch)
+    assert place.status(data=place.address)["loss_unknown"] is False, "it speaks again"
+    send(again, again.batch(4, 5, taken_out=1, lost={5: ("sensor", 7)}, books=(10, 3, 0, 0, True)))
+    assert place.both()["loss_unknown"] is False
+
+
+def test_an_epoch_without_books_before_a_later_one(place):
+    """An older sensor never said how much it saw: that is told already."""
+    place.open()
+    for _ in range(2):
+        sensor = place.sensor(host="node")
+        send(sensor, sensor.batch(1, 2))
+        sensor.close()
+    assert place.status()["loss_unknown"] is False
 
 
 def test_what_two_sensors_owe_one_another_is_no_balance(place):
@@ -231,7 +284,7 @@ def test_a_damaged_store_does_not_say_that_all_is_stored(place):
     assert f"{segment.name}: damaged at byte {third}" in table.stderr
     # The first byte of the header: nothing of the file can be used.
     harm(0)
-    assert place.status(code=1) == {"sensors": [], "difference": 0, "damaged": True}
+    assert place.status(code=1) == {"sensors": [], "difference": 0, "damaged": True, "loss_unknown": False, "absent_hosts": []}
     # A collector says so at its start, takes what comes, and what is missing shows.
     harm(third + 40)
     collector = place.open()
@@ -325,7 +378,7 @@ def test_thousands_of_epochs(place):
     for number in range(40):
         sensor = Sensor(place.address, host=f"host-{number % 7}", epoch=number.to_bytes(16, "big"))
         sensor.hello()
-        send(sensor, sensor.batch(1, 2, books=(2, 2, 0, 0)))
+        send(sensor, sensor.batch(1, 2, books=(2, 2, 0, 0, True)))
         sensor.close()
     # The rest as a file of the store: thousands of connections take their time.
     place.collector.end()
@@ -362,7 +415,7 @@ def make_epochs(path, count):
     out = bytearray(b"TAFFSEG1" + (2).to_bytes(4, "little") + bytes(4))
     for number in range(count):
         epoch, host = (10**6 + number).to_bytes(16, "big"), f"host-{number % 7}"
-        batch = stream_pb2.Batch(epoch=epoch, first=1, last=2, books=stream_pb2.Books(seen=2, settled=2))
+        batch = stream_pb2.Batch(epoch=epoch, first=1, last=2, books=stream_pb2.Books(seen=2, settled=2, closed=True))
         batch.host.id = batch.host.name = host
         for sequence in (1, 2):
             batch.record.add().event.sequence = sequence
@@ -469,6 +522,35 @@ def test_two_collectors_one_sink(start, tmp_path):
     assert epoch["events"] == {"made": 12, "stored": 6, "taken_out": 1, "elsewhere": 5, "missing": 0}
     assert (epoch["difference"], epoch["lost"]) == (0, {"ring-bulk": 4, "stream": 2})
     back.close()
+
+
+@pytest.mark.parametrize("over", ["directory", "address"])
+def test_two_collectors_know_together_how_an_epoch_ended(start, tmp_path, over):
+    """It moved and closed at the other one, and the next life came back: one collector alone cannot know that."""
+    one, other = places = [Place(start, tmp_path / name) for name in ("a", "b")]
+    for place in places:
+        place.folder.mkdir()
+        place.open()
+    first = one.sensor(host="node")
+    send(first, first.batch(1, 5, books=(5, 5, 0, 0)))
+    first.close()
+    moved = other.sensor(host="node", epoch=first.epoch, acknowledged=5)
+    send(moved, moved.batch(6, 8, books=(8, 8, 0, 0, True)))
+    moved.close()
+    later = one.sensor(host="node")
+    send(later, later.batch(1, 1, books=(1, 1, 0, 0)))
+    later.close()
+    one.collector.wait_for(lambda: not any(epoch["connected"] for epoch in one.status(data=one.address, code=1)["sensors"]))
+    data = [place.address if over == "address" else place.data for place in places]
+    assert [epoch["loss_unknown"] for epoch in one.status(data=data[0], code=1)["sensors"]] == [True, False]
+    assert other.status(data=data[1])["loss_unknown"] is False
+    status = one.status("--data", data[1], data=data[0])
+    assert [(epoch["epoch"], epoch["data"], epoch["loss_unknown"]) for epoch in status["sensors"]] == \
+        [(first.epoch.hex(), data[0], False), (first.epoch.hex(), data[1], False), (later.epoch.hex(), data[0], False)]
+    table = run("taffrail", "status", "--data", data[0], "--data", data[1])
+    assert table.returncode == 0 and "2 epochs of 1 sensors: what was seen is stored" in table.stdout and f"as {data[1]} has it" in table.stdout
+    done = run("taffrail", "status", "--data", data[0], "--data", str(tmp_path / "none"))
+    assert done.returncode == 3 and done.stdout == "" and str(tmp_path / "none") in done.stderr
 
 
 # --- what a store has lost ----------------------------------------------------------------------------------------------

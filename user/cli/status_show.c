@@ -30,7 +30,7 @@ int status_rows_add(struct status_rows *rows, const struct event_host *host, con
 		rows->room = room;
 	}
 	row = &rows->rows[rows->count];
-	*row = (struct status_row){.connected = connected, .account = *account};
+	*row = (struct status_row){.data = rows->data, .connected = connected, .account = *account};
 	memcpy(row->epoch, host->epoch, EVENT_EPOCH_SIZE);
 	row->host = strndup(host->id.length ? host->id.data : "", host->id.length);
 	row->name = strndup(host->name.length ? host->name.data : "", host->name.length);
@@ -48,15 +48,70 @@ static int by_host_and_time(const void *a, const void *b)
 	const struct status_row *left = a, *right = b;
 	int order = strcmp(left->host, right->host);
 
-	if (order == 0 && left->account.first_ns != right->account.first_ns)
-		order = left->account.first_ns < right->account.first_ns ? -1 : 1;
+	if (order == 0 && left->first_ns != right->first_ns)
+		order = left->first_ns < right->first_ns ? -1 : 1;
+	order = order ? order : memcmp(left->epoch, right->epoch, EVENT_EPOCH_SIZE);
+	return order ? order : strcmp(left->data, right->data);
+}
+
+static int by_host_and_epoch(const void *a, const void *b)
+{
+	const struct status_row *left = a, *right = b;
+	int order = strcmp(left->host, right->host);
+
 	return order ? order : memcmp(left->epoch, right->epoch, EVENT_EPOCH_SIZE);
+}
+
+/* What one place knows of an epoch the others' rows of it know, too. */
+static void join_rows(struct status_row *rows, size_t count)
+{
+	uint64_t first_ns = 0, last_ns = 0;
+	bool is_spoken_for = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct account *account = &rows[i].account;
+
+		is_spoken_for |= account->books.closed || rows[i].connected == STATUS_CONNECTED;
+		if (account->first_ns && (first_ns == 0 || account->first_ns < first_ns))
+			first_ns = account->first_ns;
+		if (account->last_ns > last_ns)
+			last_ns = account->last_ns;
+	}
+	for (size_t i = 0; i < count; i++) {
+		rows[i].is_spoken_for = is_spoken_for;
+		rows[i].first_ns = first_ns;
+		rows[i].last_ns = last_ns;
+	}
+}
+
+/* `newest_ns`: when the youngest epoch of the same host began. */
+static bool is_loss_unknown(const struct status_row *row, uint64_t newest_ns)
+{
+	return row->account.books.there && !row->is_spoken_for &&
+	       newest_ns > (row->connected == STATUS_UNKNOWN ? row->last_ns : row->first_ns);
 }
 
 void status_rows_sort(struct status_rows *rows)
 {
-	if (rows->count > 0)
-		qsort(rows->rows, rows->count, sizeof(*rows->rows), by_host_and_time);
+	uint64_t newest_ns = 0;
+	size_t end;
+
+	if (rows->count == 0)
+		return;
+	qsort(rows->rows, rows->count, sizeof(*rows->rows), by_host_and_epoch);
+	for (size_t i = 0; i < rows->count; i = end) {
+		for (end = i + 1; end < rows->count && by_host_and_epoch(&rows->rows[i], &rows->rows[end]) == 0;)
+			end++;
+		join_rows(&rows->rows[i], end - i);
+	}
+	qsort(rows->rows, rows->count, sizeof(*rows->rows), by_host_and_time);
+	for (size_t i = rows->count; i-- > 0;) {
+		struct status_row *row = &rows->rows[i];
+
+		if (i + 1 == rows->count || strcmp(row->host, row[1].host) != 0)
+			newest_ns = row->first_ns;
+		row->loss_unknown = is_loss_unknown(row, newest_ns);
+	}
 }
 
 void status_rows_free(struct status_rows *rows)
@@ -81,6 +136,48 @@ uint64_t status_difference(const struct status_rows *rows)
 			sum = ACCOUNT_COUNT_MAX;
 	}
 	return sum;
+}
+
+size_t status_unknown_losses(const struct status_rows *rows)
+{
+	const struct status_row *before = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct status_row *row = &rows->rows[i];
+
+		if (row->loss_unknown)
+			count += !before || by_host_and_epoch(before, row) != 0;
+		before = row;
+	}
+	return count;
+}
+
+static bool has_host(const struct status_rows *rows, const char *host)
+{
+	for (size_t i = 0; i < rows->count; i++)
+		if (strcmp(rows->rows[i].host, host) == 0)
+			return true;
+	return false;
+}
+
+const char *status_absent_host(const struct status_rows *rows, size_t *at)
+{
+	while (rows->hosts && *at < rows->hosts->count) {
+		const char *host = rows->hosts->items[(*at)++];
+
+		if (!has_host(rows, host))
+			return host;
+	}
+	return NULL;
+}
+
+bool status_is_alarm(const struct status_rows *rows)
+{
+	size_t at = 0;
+
+	return status_difference(rows) > 0 || status_unknown_losses(rows) > 0 || rows->damages > 0 ||
+	       status_absent_host(rows, &at);
 }
 
 /* --- JSON -------------------------------------------------------------------------------------------------------------- */
@@ -161,7 +258,7 @@ static void put_host(struct json *json, const struct status_row *row)
 	json_object_end(json);
 }
 
-static void put_row(struct json *json, const struct status_row *row)
+static void put_row(struct json *json, const struct status_row *row, bool is_several)
 {
 	const struct account *account = &row->account;
 	struct account_balance balance = account_balance(account);
@@ -170,6 +267,10 @@ static void put_row(struct json *json, const struct status_row *row)
 	hex(epoch, row->epoch);
 	json_object_begin(json);
 	put_host(json, row);
+	if (is_several) {
+		json_key(json, "data");
+		json_string(json, text_of(row->data));
+	}
 	json_key(json, "epoch");
 	json_plain(json, epoch, EPOCH_DIGITS);
 	json_key(json, "first");
@@ -185,6 +286,8 @@ static void put_row(struct json *json, const struct status_row *row)
 	json_boolean(json, account->books.closed);
 	json_key(json, "books");
 	json_boolean(json, account->books.there);
+	json_key(json, "loss_unknown");
+	json_boolean(json, row->loss_unknown);
 	json_key(json, "seen");
 	put_of_books(json, account, (int64_t)account->books.seen);
 	json_key(json, "delivered");
@@ -201,12 +304,14 @@ static void put_row(struct json *json, const struct status_row *row)
 void status_show_json(struct buffer *out, const struct status_rows *rows)
 {
 	struct json json = json_begin(out);
+	const char *host;
+	size_t at = 0;
 
 	json_object_begin(&json);
 	json_key(&json, "sensors");
 	json_array_begin(&json);
 	for (size_t i = 0; i < rows->count; i++)
-		put_row(&json, &rows->rows[i]);
+		put_row(&json, &rows->rows[i], rows->is_several);
 	json_array_end(&json);
 	json_key(&json, "difference");
 	json_unsigned(&json, status_difference(rows));
@@ -215,6 +320,13 @@ void status_show_json(struct buffer *out, const struct status_rows *rows)
 		json_boolean(&json, rows->damages > 0);
 	else
 		put_null(&json);
+	json_key(&json, "loss_unknown");
+	json_boolean(&json, status_unknown_losses(rows) > 0);
+	json_key(&json, "absent_hosts");
+	json_array_begin(&json);
+	while ((host = status_absent_host(rows, &at)))
+		json_string(&json, text_of(host));
+	json_array_end(&json);
 	json_object_end(&json);
 	buffer_append(out, "\n", 1);
 }
@@ -237,6 +349,8 @@ static const char *state_of(const struct status_row *row)
 {
 	if (row->account.books.closed)
 		return "closed";
+	if (row->loss_unknown)
+		return "loss unknown";
 	switch (row->connected) {
 	case STATUS_CONNECTED: return "connected";
 	case STATUS_AWAY: return "open, away";
@@ -292,8 +406,9 @@ static const char *number(char room[NUMBER_SIZE], const struct account *account,
 
 /* What the line of numbers leaves open. */
 static void put_remarks(
-	struct buffer *out, const struct account *account, const struct account_balance *balance, int width)
+	struct buffer *out, const struct status_row *row, const struct account_balance *balance, int width)
 {
+	const struct account *account = &row->account;
 	const char *before = "lost: ";
 
 	for (int stage = 0; stage < ACCOUNT_STAGES; stage++) {
@@ -315,14 +430,17 @@ static void put_remarks(
 			account->made);
 	if (!account->books.there)
 		add(out, "%*s  its sensor keeps no books: %" PRIu64 " events are stored\n", width, "", account->events);
+	if (row->loss_unknown)
+		add(out, "%*s  its last word is not here, and a later one has come: what it saw since is not known\n",
+			width, "");
 }
 
-static void put_line(struct buffer *out, const struct status_row *row, int width, bool colour)
+static void put_line(struct buffer *out, const struct status_row *row, bool is_several, int width, bool colour)
 {
 	const struct account *account = &row->account;
 	struct account_balance balance = account_balance(account);
 	char epoch[EPOCH_DIGITS + 1], seen[NUMBER_SIZE], delivered[NUMBER_SIZE], waiting[NUMBER_SIZE];
-	bool red = colour && balance.difference != 0;
+	bool red = colour && (balance.difference != 0 || row->loss_unknown);
 	uint64_t lost = balance.lost_elsewhere;
 
 	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
@@ -330,36 +448,62 @@ static void put_line(struct buffer *out, const struct status_row *row, int width
 	hex(epoch, row->epoch);
 	add(out, "%s", red ? "\033[31m" : "");
 	put_name(out, row, width);
-	add(out, "  %.*s  %-10s %11s %11s %8s %8" PRIu64 " %10" PRId64 "%s\n", EPOCH_SHOWN, epoch, state_of(row),
+	add(out, "  %.*s  %-12s %11s %11s %8s %8" PRIu64 " %10" PRId64 "%s\n", EPOCH_SHOWN, epoch, state_of(row),
 		number(seen, account, (int64_t)account->books.seen), number(delivered, account, balance.delivered),
 		number(waiting, account, balance.waiting), lost, balance.difference, red ? "\033[0m" : "");
-	put_remarks(out, account, &balance, width);
+	if (is_several)
+		add(out, "%*s  as %s has it\n", width, "", row->data);
+	put_remarks(out, row, &balance, width);
+}
+
+/* What is wrong, or that nothing is. */
+static void put_verdict(struct buffer *out, const struct status_rows *rows, bool elsewhere)
+{
+	uint64_t difference = status_difference(rows);
+	size_t unknown = status_unknown_losses(rows), absent = 0, at = 0;
+	const char *before = "";
+
+	if (rows->damages > 0) {
+		add(out, "the store is damaged in %zu places, and what stood there is in no line", rows->damages);
+		before = "; ";
+	}
+	if (difference) {
+		add(out, "%sdifference %" PRIu64 ": neither stored nor declared lost, or told twice", before,
+			difference);
+		before = "; ";
+	}
+	if (unknown > 0) {
+		add(out, "%swhat %zu of them lost is not known", before, unknown);
+		before = "; ";
+	}
+	while (status_absent_host(rows, &at))
+		absent++;
+	if (absent > 0) {
+		add(out, "%snothing is stored of %zu hosts that were asked for", before, absent);
+		before = "; ";
+	}
+	if (!before[0])
+		add(out, "what was seen is stored%s, waits, or is declared lost",
+			elsewhere ? " here or, as sensors say, elsewhere" : "");
 }
 
 void status_show_table(struct buffer *out, const struct status_rows *rows, bool colour)
 {
-	uint64_t difference = status_difference(rows);
-	bool alarm = colour && (difference || rows->damages > 0);
+	bool alarm = colour && status_is_alarm(rows);
 	int width = name_width(rows);
 	bool elsewhere = false;
-	size_t hosts = 0;
+	size_t hosts = 0, epochs = 0;
 
 	if (rows->count > 0)
-		add(out, "%-*s  %-*s  %-10s %11s %11s %8s %8s %10s\n", width, "host", EPOCH_SHOWN, "epoch", "state",
+		add(out, "%-*s  %-*s  %-12s %11s %11s %8s %8s %10s\n", width, "host", EPOCH_SHOWN, "epoch", "state",
 			"seen", "delivered", "waiting", "lost", "difference");
 	for (size_t i = 0; i < rows->count; i++) {
 		elsewhere |= rows->rows[i].account.elsewhere > 0;
 		hosts += i == 0 || strcmp(rows->rows[i - 1].host, rows->rows[i].host) != 0;
-		put_line(out, &rows->rows[i], width, colour);
+		epochs += i == 0 || by_host_and_epoch(&rows->rows[i - 1], &rows->rows[i]) != 0;
+		put_line(out, &rows->rows[i], rows->is_several, width, colour);
 	}
-	add(out, "%s%zu epochs of %zu sensors: ", alarm ? "\033[31m" : "", rows->count, hosts);
-	if (rows->damages > 0)
-		add(out, "the store is damaged in %zu places, and what stood there is in no line%s", rows->damages,
-			difference ? "; " : "");
-	if (difference)
-		add(out, "difference %" PRIu64 ": neither stored nor declared lost, or told twice", difference);
-	else if (rows->damages == 0)
-		add(out, "what was seen is stored%s, waits, or is declared lost",
-			elsewhere ? " here or, as sensors say, elsewhere" : "");
+	add(out, "%s%zu epochs of %zu sensors: ", alarm ? "\033[31m" : "", epochs, hosts);
+	put_verdict(out, rows, elsewhere);
 	add(out, "%s\n", alarm ? "\033[0m" : "");
 }
