@@ -173,7 +173,9 @@ static void put_event(struct document *document)
 	json_key(json, "id");
 	put_event_id(document, event->sequence, "event.id");
 	json_key(json, "kind");
-	put_name(json, event->rule && !event->rule->allowed ? "alert" : category == EVENT_HEALTH ? "metric" : "event");
+	put_name(json, event->rule && !event->rule->allowed        ? "alert"
+		       : category == EVENT_HEALTH && event->action ? "metric"
+								   : "event");
 	json_key(json, "category");
 	json_array_begin(json);
 	put_name(json, event->action == EVENT_MODULE ? "driver" : categories[category]);
@@ -183,7 +185,7 @@ static void put_event(struct document *document)
 	json_key(json, "type");
 	put_types(json, event);
 	json_key(json, "action");
-	put_name(json, event_action_name(event->action));
+	put_name(json, event->action ? event_action_name(event->action) : "unknown");
 	json_key(json, "outcome");
 	put_name(json, outcomes[event->outcome]);
 	if (event->error &&
@@ -202,7 +204,7 @@ static void put_event(struct document *document)
 	json_key(json, "module");
 	json_literal(json, "taffrail");
 	json_key(json, "dataset");
-	put_name(json, datasets[category]);
+	put_name(json, event->action ? datasets[category] : "taffrail.unknown");
 	if ((event->action == EVENT_DISCONNECT || event->action == EVENT_FLOW) && event->network.duration_ns) {
 		json_key(json, "duration");
 		json_unsigned(json, event->network.duration_ns);
@@ -279,6 +281,10 @@ static void put_own(struct document *document)
 	struct json *json = &document->json;
 	struct json_mark mark = json_optional_begin(json, "taffrail");
 
+	if (!event->action) {
+		json_key(json, "action");
+		json_unsigned(json, event->newer);
+	}
 	if (event->action == EVENT_LOST)
 		put_own_lost(document);
 	if (event->action == EVENT_COVERAGE)

@@ -463,7 +463,8 @@ struct event_filtered {
 };
 
 struct event {
-	enum event_action action;
+	enum event_action action; /* 0: none that is known here, but to newer versions; it has no details */
+	uint32_t newer;           /* … the number that it has there */
 	enum event_outcome outcome;
 	int error; /* errno, positive; 0: none */
 	enum event_call call;

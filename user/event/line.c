@@ -576,7 +576,9 @@ void line_write(struct buffer *out, const struct event *event, const struct line
 	}
 	pad(&line, column += narrow ? WHO_NARROW : WHO_WIDTH);
 	colour(&line, bad ? "\033[31m" : event->action == EVENT_EXEC ? "\033[32m" : "\033[36m");
-	put(&line, actions[event->action] ? actions[event->action] : event_action_name(event->action));
+	put(&line, actions[event->action] ? actions[event->action]
+		   : event->action        ? event_action_name(event->action)
+					  : "unknown");
 	colour(&line, "\033[0m");
 	pad(&line, column + ACTION_WIDTH);
 	put_what(&line, event);

@@ -394,11 +394,14 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 	struct defined_process *process = NULL;
 	int error;
 
-	if (!event_action_name((enum event_action)message->action))
-		return refuse(reader, "action %d is not known here", (int)message->action);
+	bool known = event_action_name((enum event_action)message->action) != NULL;
+
+	if (message->action == TAFFRAIL__V1__ACTION__ACTION_NONE)
+		return refuse(reader, "an event has no action");
 	if ((unsigned int)message->outcome > EVENT_UNKNOWN || message->error < 0)
 		return refuse(reader, "an event's outcome is %d, its error %d", (int)message->outcome, message->error);
-	event->action = (enum event_action)message->action;
+	event->action = known ? (enum event_action)message->action : 0;
+	event->newer = known ? 0 : (uint32_t)message->action;
 	event->outcome = (enum event_outcome)message->outcome;
 	event->error = message->error;
 	event->call = message->call < EVENT_CALLS_END ? (enum event_call)message->call : EVENT_CALL_NONE;
@@ -424,7 +427,7 @@ static int read_event(struct reader *reader, struct event *event, const Taffrail
 	error = read_container_ids(reader, event, message);
 	if (!error && message->rule)
 		error = read_rule(reader, event, message->rule);
-	return error ? error : read_detail(reader, event, message);
+	return error || !known ? error : read_detail(reader, event, message);
 }
 
 static int read_host(struct reader *reader, struct event_host *host, const Taffrail__V1__Batch *batch)

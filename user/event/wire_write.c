@@ -321,7 +321,8 @@ struct parts {
 
 static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const struct event *event)
 {
-	switch (event->action) {
+	switch ((int)event->action) {
+	case 0: break;
 	case EVENT_EXEC:
 		if (event->file.argument.length > 0 || event->file.path.length > 0)
 			wire_set_file(message, &parts->detail, &event->file);
@@ -373,7 +374,7 @@ void wire_batch_add(struct wire_batch *batch, const struct event *event)
 	}
 	message.sequence = event->sequence;
 	message.time_ns = event->time_ns;
-	message.action = (Taffrail__V1__Action)event->action;
+	message.action = (Taffrail__V1__Action)(event->action ? event->action : event->newer);
 	message.outcome = (Taffrail__V1__Outcome)event->outcome;
 	message.error = event->error;
 	message.call = (uint32_t)event->call;
