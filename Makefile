@@ -11,6 +11,7 @@
 #   make deps       install the Debian packages that all this needs (once)
 #   make bench      what the sensor adds to system calls (root)
 #   make fuzzers    the fuzz targets, in build/fuzz/bin
+#   make images     the container images of sensor and collector, as OCI archives in build/images (ARCH=arm64: build/arm64/images)
 #
 # A room is a folder of user/; its .c files are found, so a new file needs no line here. main.c is a program's own.
 
@@ -23,18 +24,22 @@ ifneq ($(CROSS),)
 $(if $(filter-out arm64,$(CROSS)),$(error there is no cross build for $(CROSS): arm64 alone))
 # The libraries are Debian's for that machine, unpacked into a folder of the build.
 SYSROOT := build/$(CROSS)/sysroot
+STRIP := aarch64-linux-gnu-strip
 CC := aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(SYSROOT)
 export PKG_CONFIG_SYSROOT_DIR := $(CURDIR)/$(SYSROOT)
 export PKG_CONFIG_LIBDIR := $(CURDIR)/$(SYSROOT)/usr/lib/aarch64-linux-gnu/pkgconfig
 $(if $(wildcard $(SYSROOT)),,$(shell scripts/sysroot.sh $(CROSS) $(SYSROOT) >&2))
 endif
+STRIP ?= strip
 CLANG := clang
 comma := ,
 BPFTOOL := /usr/sbin/bpftool
 
 PACKAGES := libbpf libelf zlib libprotobuf-c libnghttp2 libevent libevent_openssl libevent_pthreads openssl libzstd sqlite3 yaml-0.1 json-c libpcre2-8 libpcap
+# A checkout in another folder gives the same programs.
+ANYWHERE := -ffile-prefix-map=$(CURDIR)=.
 CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration \
-	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -I$(B)/proto -Iuser -MMD -MP
+	-fstack-protector-strong -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -I. -I$(B) -I$(B)/proto -Iuser -MMD -MP $(ANYWHERE)
 LDFLAGS := -pthread -Wl,--as-needed
 ifneq ($(SAN)$(FUZZ),)
 SANITIZE := -fsanitize=address,undefined$(if $(FUZZ),$(comma)fuzzer-no-link) -fno-sanitize-recover=undefined
@@ -69,7 +74,7 @@ $(B)/%.pb-c.o: $(B)/%.pb-c.c
 
 BPF_ARCH := $(ARCH:amd64=x86)
 # The include path of the architecture's headers (asm/types.h) is not clang's own for a bpf target.
-BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. \
+BPF_CFLAGS := -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -I. $(ANYWHERE) \
 	-idirafter $(SYSROOT)/usr/include/$(shell $(CC) -print-multiarch)
 BPF_C := $(sort $(wildcard bpf/*.bpf.c))
 SKELETON := $(B)/bpf/taffrail.skel.h $(B)/bpf/taffrail_classic.skel.h
@@ -118,6 +123,12 @@ $(B)/bin/taffrail: $(B)/user/cli/main.o $(CLI_O) $(STORE_O) $(SHARED_O) $(PROTO_
 $(B)/bin/%:
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $(filter %.o,$^) -o $@ $(LDLIBS)
+
+# --- images ----------------------------------------------------------------------------------------------------------
+# Not by files: the labels name the commit, whichever files it changes.
+images: all
+	scripts/deps.sh images
+	/usr/bin/python3 -B scripts/images.py --arch $(ARCH) --root $(or $(SYSROOT),/) --strip $(STRIP) --bin $(B)/bin --out $(B)/images
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 TEST_O = $(patsubst %.c,$(B)/%.o,$(wildcard tests/$(1)/*.c))
@@ -208,6 +219,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B)/user $(B)/tests $(B)/proto -name '*.d' 2>/dev/null)
-.PHONY: all bench fuzzers generated flags bpf-flags test test-kernels test-cluster run deps format lint clean
+.PHONY: all bench fuzzers generated images flags bpf-flags test test-kernels test-cluster run deps format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:

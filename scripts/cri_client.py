@@ -85,7 +85,7 @@ class Pod:
     """A pod sandbox and its containers; kubelet's labels and cgroups, so that a runtime's other clients see no difference."""
 
     def __init__(self, runtime, name, namespace, labels=None, annotations=None, uid=None, shared_processes=False,
-                 host_namespaces=(), privileged=False):
+                 host_namespaces=(), privileged=False, log_directory=""):
         self.runtime, self.name, self.namespace = runtime, name, namespace
         self.uid = uid or str(uuid.uuid4())
         self.labels = {**(labels or {}), "io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace,
@@ -99,7 +99,7 @@ class Pod:
         linux = cri.LinuxPodSandboxConfig(cgroup_parent=parent, security_context=context)
         self.config = cri.PodSandboxConfig(
             metadata=cri.PodSandboxMetadata(name=name, uid=self.uid, namespace=namespace), labels=self.labels,
-            hostname="" if "network" in host_namespaces else name,
+            hostname="" if "network" in host_namespaces else name, log_directory=log_directory,
             annotations=annotations or {}, linux=linux)
         self.id = runtime.call("RunPodSandbox", config=self.config).pod_sandbox_id
 
@@ -108,17 +108,18 @@ class Pod:
         return self.runtime.call("PodSandboxStatus", pod_sandbox_id=self.id).status.network.ip
 
     def create(self, name, *command, image=IMAGE, user=None, mounts=(), environment=None, working_dir="",
-               privileged=False, terminal=False):
-        """A container that has not been started."""
+               privileged=False, terminal=False, args=(), readonly=False):
+        """A container that has not been started; args instead of a command: the image's own program. Its log needs the pod's log_directory."""
         config = cri.ContainerConfig(
-            metadata=cri.ContainerMetadata(name=name), image=cri.ImageSpec(image=image), command=command, working_dir=working_dir,
-            tty=terminal,
+            metadata=cri.ContainerMetadata(name=name), image=cri.ImageSpec(image=image), command=command, args=args,
+            working_dir=working_dir, tty=terminal, log_path=f"{name}.log" if self.config.log_directory else "",
             envs=[cri.KeyValue(key=key, value=value) for key, value in (environment or {}).items()],
             mounts=[cri.Mount(host_path=host, container_path=inside, readonly=not writable) for host, inside, *writable in mounts],
             labels={"io.kubernetes.container.name": name, "io.kubernetes.pod.name": self.name,
                     "io.kubernetes.pod.namespace": self.namespace, "io.kubernetes.pod.uid": self.uid})
         config.linux.security_context.namespace_options.CopyFrom(self.namespaces)
         config.linux.security_context.privileged = privileged
+        config.linux.security_context.readonly_rootfs = readonly
         if user is not None:
             config.linux.security_context.run_as_user.value = user
         reply = self.runtime.call("CreateContainer", pod_sandbox_id=self.id, config=config, sandbox_config=self.config)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deps.sh [build|run|test|lint|kernels|cluster|p2p|arm64]...    installs the Debian packages that are missing; without a
-# word, all but cluster, p2p and arm64.
+# deps.sh [build|run|test|lint|kernels|cluster|p2p|arm64|images]...    installs the Debian packages that are missing;
+# without a word, all but cluster, p2p and arm64.
 # Ends at once, without root and without a network, when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,6 +27,8 @@ P2P=("${TEST[@]}" util-linux tcpdump aria2 transmission-cli python3-libtorrent o
 # Packages that would have their servers run on the machine itself, and at each start of it, and the names of their services.
 SERVERS=(opentracker=opentracker nginx-light=nginx unbound=unbound nsd=nsd coturn=coturn postfix=postfix prometheus=prometheus
 	prometheus-node-exporter=prometheus-node-exporter redis-server=redis-server)
+# make images: what reads and strips programs; the time zones that rules may name, and that go into the image.
+IMAGES=(binutils python3 tzdata base-files git)
 # The cross build; its libraries are fetched by sysroot.sh and not installed.
 ARM64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm=qemu-system-aarch64)
 
@@ -36,7 +38,7 @@ die() {
 }
 
 wanted=()
-[ $# -gt 0 ] || set -- build run test lint kernels
+[ $# -gt 0 ] || set -- build run test lint kernels images
 for set in "$@"; do
 	case $set in
 	build) wanted+=("${BUILD[@]}") ;;
@@ -46,8 +48,9 @@ for set in "$@"; do
 	kernels) wanted+=("${KERNELS[@]}") ;;
 	cluster) wanted+=("${CLUSTER[@]}") ;;
 	p2p) wanted+=("${P2P[@]}") ;;
+	images) wanted+=("${IMAGES[@]}") ;;
 	arm64) wanted+=("${ARM64[@]}") ;;
-	*) die "no set of packages is called '$set': build, run, test, lint, kernels, cluster, p2p or arm64" ;;
+	*) die "no set of packages is called '$set': build, run, test, lint, kernels, cluster, p2p, arm64 or images" ;;
 	esac
 done
 

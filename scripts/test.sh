@@ -35,7 +35,7 @@ for suite in $suites; do
 	esac
 done
 
-deps=(build test)
+deps=(build test images)
 case " $suites " in *" cluster "*) deps+=(cluster) ;; esac
 case " $suites " in *" p2p "*) deps+=(p2p) ;; esac
 scripts/deps.sh "${deps[@]}" || exit 1
