@@ -7,6 +7,8 @@
 # lab.sh start DIR   starts it again
 #
 # CONTAINERD=FOLDER: with the programs of that folder (scripts/runtimes.sh fetches other versions).
+# LAB_RUN=FOLDER: `up` puts socket and state there, as a node has them in /run/containerd. For a mount namespace of its own alone, with
+# whose end they go: down knows nothing of them.
 #
 # Nothing is fetched, and nothing that a pod sends leaves the machine. All processes of the lab, containerd's own too, are
 # in one cgroup, so that none is missed at the end. Clients put their pods there: its path is in the file "cgroup" beside
@@ -29,6 +31,7 @@ prefix=10.$((128 + 16#${hash:4:2} % 128)).$((16#${hash:6:2}))
 # A unix socket's path has at most 107 bytes, and containerd makes a second one with a suffix.
 run=$dir
 [ ${#dir} -le 80 ] || run=/run/taffrail-lab-${hash:0:8}
+run=${LAB_RUN:-$run} state=${LAB_RUN:-$dir/state}
 socket=$run/containerd.sock
 unified=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
 images=example.test/taffrail
@@ -107,7 +110,7 @@ write_config() {
 	local snapshotter=overlayfs plugins=/usr/lib/cni
 	overlay_works || snapshotter=native
 	[ -d $plugins ] || plugins=/opt/cni/bin
-	mkdir -p "$dir"/{cni,root,state,opt}
+	mkdir -p "$dir"/{cni,root,opt} "$state"
 	# No gateway to the plugin: it would switch the machine's forwarding on. The bridge's address is given in `network`.
 	cat >"$dir/cni/10-$name.conflist" <<-JSON
 		{"cniVersion": "0.4.0", "name": "$name", "plugins": [{
@@ -119,7 +122,7 @@ write_config() {
 	cat >"$dir/config.toml" <<-TOML
 		version = 2
 		root = "$dir/root"
-		state = "$dir/state"
+		state = "$state"
 		required_plugins = ["io.containerd.grpc.v1.cri"]
 		[grpc]
 		  address = "$socket"

@@ -14,7 +14,7 @@ version=v1.34.4 # as in go.mod
 PATH=$PATH:/usr/local/go/bin
 
 kube=$PWD/build/cluster/kube
-[ ! -x "$kube" ] || [ -n "$(find scripts/cluster/{main.go,go.mod,go.sum,build.sh} -newer "$kube")" ] || exit 0
+[ ! -x "$kube" ] || [ -n "$(find scripts/cluster/{*.go,go.mod,go.sum,build.sh} -newer "$kube")" ] || exit 0
 
 blocked() {
 	echo "build.sh: Kubernetes $version needs Go 1.24 or newer (Debian 12 has 1.19) and $1" >&2

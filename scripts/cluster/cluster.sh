@@ -4,15 +4,17 @@
 # cluster.sh up DIR                   starts a single-node Kubernetes below DIR, of build/cluster/kube (build.sh) and the containerd
 #                                     of lab.sh with its images; prints the path of the CRI socket
 # cluster.sh kubectl DIR ARGUMENTS... talks to it
+# cluster.sh node DIR COMMAND...      runs something on the node, as root: `ctr -n k8s.io images import FILE`
 # cluster.sh restart-kubelet DIR      as a node's upgrade does: the pods go on
 # cluster.sh down DIR                 removes all that it made and whatever runs in it; also after an up that failed
 #
 # The cluster lives in network and mount namespaces of its own: its addresses, ports, bridge and mounts are not the
-# machine's, a kubelet of the machine's own is not disturbed, and nothing that a pod sends can leave. Without kube-proxy
-# and DNS: pods find one another by address. A static pod is a file in DIR/manifests.
+# machine's, a kubelet of the machine's own is not disturbed, and nothing that a pod sends can leave. In there it looks as a node does:
+# containerd's socket and state are in /run/containerd, a BPF file system is mounted. Services have addresses, and names by a resolver
+# that knows nothing else (dns.go). A static pod is a file in DIR/manifests.
 set -euo pipefail
 call=${1-} folder=${2-}
-usage="usage: cluster.sh up|down|restart-kubelet DIR, or cluster.sh kubectl DIR ARGUMENTS..."
+usage="usage: cluster.sh up|down|restart-kubelet DIR, or cluster.sh kubectl|node DIR ARGUMENTS..."
 [ $# -ge 2 ] && [ -n "$folder" ] || { echo "$usage" >&2 && exit 2; }
 shift 2
 dir=$(realpath -m "$folder")
@@ -22,6 +24,9 @@ kube=$here/build/cluster/kube
 # The person's own folder, for kubectl's files.
 if [ "$call" = kubectl ]; then
 	exec nsenter --net="/proc/$(cat "$dir/keeper.pid")/ns/net" "$kube" kubectl --kubeconfig "$dir/admin.kubeconfig" "$@"
+fi
+if [ "$call" = node ]; then
+	exec nsenter --target "$(cat "$dir/keeper.pid")" --mount --net --wd="$PWD" -- "$@"
 fi
 
 cd "$here"
@@ -35,8 +40,9 @@ name=tfk-${hash:0:4} # the cgroup of all that is not a container or its runtime
 node=node-1 services=10.127.0
 lab=$dir/lab
 unified=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
-# Folders outside of ours that kubelet writes to, whatever it is told; it sees ours in their place.
-outside=(/var/lib/kubelet /var/log/containers)
+# Folders outside of ours that kubelet, containerd and its plugins write to, whatever they are told, or that pods ask for; the cluster
+# sees ours in their place.
+outside=(/var/lib/kubelet /var/log/containers /var/lib/cni /run/containerd /var/lib/taffrail)
 # What kubelet sets for the whole machine; it sees and sets copies.
 settings=(vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes)
 
@@ -54,7 +60,10 @@ keep() {
 		cat "/proc/sys/$copy" >"$dir/outside/$copy"
 		mount --bind "$dir/outside/$copy" "/proc/sys/$copy"
 	done
+	mkdir -p /run/containerd/s /var/lib/cni/results # or lab.sh would think that it may remove the machine's
+	mount -t bpf -o nosuid,nodev,noexec,mode=0700 bpf /sys/fs/bpf
 	ip link set lo up
+	echo 1 >/proc/sys/net/ipv4/ip_forward # this namespace's
 	: >"$dir/kept"
 	exec sleep infinity
 }
@@ -123,6 +132,7 @@ identities() {
 		admin system:masters
 		system:kube-controller-manager
 		system:kube-scheduler
+		system:kube-proxy
 		system:node:$node system:nodes
 	USERS
 }
@@ -146,6 +156,29 @@ start_control() {
 		--bind-address=127.0.0.1 --leader-elect=false
 }
 
+# Addresses of services, and their names. What is for a pod leaves by the bridge, to which the lab's rule knows no way. Masqueraded, so
+# that answers pass the node where bridged packets meet no netfilter.
+start_services() {
+	local bridge=${root#/} table
+	table=$(inside ip rule list iif "$bridge" | sed -n 's/.*lookup \([0-9]*\).*/\1/p')
+	inside ip route replace "$(inside ip -4 route show dev "$bridge" scope link | awk '{ print $1 }')" dev "$bridge" table "$table"
+	cat >"$dir/proxy.yaml" <<-YAML
+		apiVersion: kubeproxy.config.k8s.io/v1alpha1
+		kind: KubeProxyConfiguration
+		bindAddress: $address
+		healthzBindAddress: 127.0.0.1:10256
+		metricsBindAddress: 127.0.0.1:10249
+		clientConnection: {kubeconfig: $dir/kube-proxy.kubeconfig}
+		hostnameOverride: $node
+		mode: iptables
+		conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
+		iptables: {masqueradeAll: true, localhostNodePorts: false}
+	YAML
+	part kube-proxy --config="$dir/proxy.yaml"
+	part dns "$dir/admin.kubeconfig" "$address:53"
+	until_true "kube-proxy is not well" kube-proxy inside bash -c "exec 3<>/dev/tcp/127.0.0.1/10256"
+}
+
 # Who may reach its port is in the namespace already: it asks nobody for a name.
 write_kubelet_config() {
 	cat >"$dir/kubelet.yaml" <<-YAML
@@ -165,6 +198,7 @@ write_kubelet_config() {
 		imageGCHighThresholdPercent: 100
 		makeIPTablesUtilChains: false
 		resolvConf: $dir/resolv.conf
+		clusterDNS: [$address]
 		clusterDomain: cluster.local
 		staticPodPath: $dir/manifests
 		fileCheckFrequency: 1s
@@ -192,7 +226,7 @@ make_cgroups() {
 
 up() {
 	local made need
-	for need in unshare nsenter openssl; do
+	for need in unshare nsenter openssl iptables; do
 		command -v $need >/dev/null || die "$need is not installed. Run: sudo scripts/deps.sh cluster"
 	done
 	[ -x "$kube" ] || die "$kube is not there. Run: scripts/cluster/build.sh"
@@ -210,20 +244,21 @@ up() {
 	done
 	run keeper unshare --mount --net -- "$PWD/scripts/cluster/cluster.sh" keep "$dir"
 	until_true "the namespaces could not be made" keeper test -e "$dir/kept"
-	socket=$(inside "$PWD/scripts/lab.sh" up "$lab")
-	root=$(cat "$(dirname "$socket")/cgroup")
+	socket=$(inside env LAB_RUN=/run/containerd "$PWD/scripts/lab.sh" up "$lab")
+	root=$(inside cat "$(dirname "$socket")/cgroup")
 	address=$(inside ip -4 -o address show dev "${root#/}" | awk '{ sub("/.*", "", $4); print $4 }')
 
 	make_cgroups
 	identities
 	start_api
 	start_control
+	start_services
 	write_kubelet_config
 	start_kubelet
 	api wait --for=create serviceaccount/default --timeout=120s >/dev/null
 	api wait --for=create "node/$node" --timeout=120s >/dev/null
 	api wait --for=condition=Ready "node/$node" --timeout=120s >/dev/null
-	echo "$socket"
+	echo "/proc/$(cat "$dir/keeper.pid")/root$socket"
 }
 
 # --- the end ---------------------------------------------------------------------------------------------------------
@@ -258,7 +293,7 @@ down() {
 		while read -r made; do rmdir "$made" 2>/dev/null || true; done <"$dir/made"
 	fi
 	rm -rf --one-file-system "$dir"/{log,pki,etcd,manifests,pods,plugins,outside}
-	rm -f "$dir"/{*.pid,*.kubeconfig,kubelet.yaml,resolv.conf,made,kept}
+	rm -f "$dir"/{*.pid,*.kubeconfig,kubelet.yaml,proxy.yaml,resolv.conf,made,kept}
 	rmdir "$dir" 2>/dev/null || true
 }
 
