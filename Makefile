@@ -95,6 +95,12 @@ $(B)/bpf/taffrail.o $(B)/bpf/taffrail_classic.o: $(B)/bpf/taffrail.bpf.c $(BPF_C
 $(SKELETON): $(B)/bpf/%.skel.h: $(B)/bpf/%.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new && mv $@.new $@
 
+# Written anew only where the commit is another one: else nothing that is built of it is.
+$(B)/commit.h: FORCE
+	scripts/commit.sh $@
+FORCE:
+$(B)/user/base/version.o: $(B)/commit.h
+
 # --- rooms and programs ----------------------------------------------------------------------------------------------
 objects = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(foreach room,$(1),$(wildcard user/$(room)/*.c user/$(room)/*/*.c))))
 SHARED_O := $(call objects,base event grpc detect)
@@ -193,7 +199,7 @@ $(FUZZERS): $(B)/bin/%: $(B)/tests/fuzz/%.o $(SENSOR_O) $(COLLECTOR_O) $(CLI_O) 
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer $(filter %.o,$^) -o $@ $(LDLIBS)
 
-generated: $(PROTO_H) $(SKELETON)
+generated: $(PROTO_H) $(SKELETON) $(B)/commit.h
 
 # What clang-tidy and cppcheck are given: the flags without those that write files.
 flags:
@@ -219,6 +225,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B)/user $(B)/tests $(B)/proto -name '*.d' 2>/dev/null)
-.PHONY: all bench fuzzers generated images flags bpf-flags test test-kernels test-cluster run deps format lint clean
+.PHONY: FORCE all bench fuzzers generated images flags bpf-flags test test-kernels test-cluster run deps format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:

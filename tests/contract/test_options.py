@@ -63,7 +63,8 @@ def test_help_of_status_names_its_options_and_exit_codes():
 def test_version_is_one_line(name):
     done = run(name, "--version")
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(rf"{name} \S.*\n", done.stdout)
+    assert re.fullmatch(rf"{name} \d+\.\d+\.\d+ \(commit ([0-9a-f]{{12}}(-dirty)?|unknown)(, rules sha256:[0-9a-f]{{64}})?\)\n", done.stdout)
+    assert ("rules" in done.stdout) == (name == "taffrail-sensor")
 
 
 @pytest.mark.parametrize("command", [["taffrail-sensor"], ["taffrail-collector"], ["taffrail"], ["taffrail", "watch"], ["taffrail", "status"]],

@@ -316,3 +316,52 @@ Test(config, more_adds_to_a_list_and_without_it_replaces)
 	cr_assert_str_eq(got.word, "y");
 	config_free(keys);
 }
+
+/* Is a key's value another one after the second text? */
+static bool changes(const char *first, const char *second, const char *path)
+{
+	static struct {
+		bool on;
+		char *word;
+		uint64_t number;
+		struct config_list list;
+		struct config_tree tree;
+	} before;
+	const struct config_key old_keys[] = {
+		{"on", CONFIG_BOOL | CONFIG_LIVE, &before.on, 0, 0, ""},
+		{"word", CONFIG_TEXT, &before.word, 0, 0, ""},
+		{"any", CONFIG_NUMBER, &before.number, 0, 0, ""},
+		{"list", CONFIG_LIST | CONFIG_LIVE, &before.list, 0, 0, ""},
+		{"tree", CONFIG_TREE | CONFIG_LIVE, &before.tree, 0, 0, ""},
+		CONFIG_END,
+	};
+	bool changed;
+
+	memset(&before, 0, sizeof(before));
+	memset(&got, 0, sizeof(got));
+	cr_assert_eq(read_bytes(old_keys, first, strlen(first), NULL), 0, "%s", said);
+	cr_assert_eq(read_text(second), 0, "%s", said);
+	changed = !config_equal(config_find(old_keys, path), config_find(keys, path));
+	config_free(old_keys);
+	config_free(keys);
+	return changed;
+}
+
+Test(config, values_are_compared_by_what_they_say)
+{
+	cr_assert_not(changes("on: yes", "# x\non: true", "on"));
+	cr_assert(changes("on: yes", "on: no", "on"));
+	cr_assert_not(changes("", "", "word"));
+	cr_assert(changes("", "word: a", "word"));
+	cr_assert(changes("word: a", "word: b", "word"));
+	cr_assert_not(changes("word: a", "word: \"a\"", "word"));
+	cr_assert(changes("any: 1", "any: 2", "any"));
+	cr_assert_not(changes("list: [a, b]", "list:\n  - a\n  - b", "list"));
+	cr_assert(changes("list: [a, b]", "list: [b, a]", "list"));
+	cr_assert(changes("list: [a, b]", "list: [a]", "list"));
+	cr_assert_not(changes("tree: {a: [x, y], b: {c: d}}", "\n\ntree:\n  a: [x, y]\n  b:\n    c: d\n", "tree"));
+	cr_assert(changes("tree: {a: [x, y]}", "tree: {a: [x, z]}", "tree"));
+	cr_assert(changes("tree: {a: [x]}", "tree: {b: [x]}", "tree"));
+	cr_assert(changes("tree: {a: [x]}", "tree: {a: x}", "tree"));
+	cr_assert(changes("tree: {a: [x]}", "", "tree"));
+}

@@ -162,3 +162,37 @@ Test(options, a_program_without_a_file_has_neither_config_nor_set)
 	cr_assert_eq(run(&spec, (char *[]){"prog", "--help", NULL}), 0);
 	cr_assert_null(strstr(out, "--config"));
 }
+
+Test(options, a_key_that_is_wrong_is_told_where_a_file_has_said_it)
+{
+	struct options_call call;
+	struct program_spec spec = program;
+	struct capture capture;
+	static const struct digest_sum none;
+
+	spec.call = &call;
+	make_file("# one\nword: file\n\nlist: [f]\n");
+	cr_assert_eq(run(&spec, (char *[]){"prog", "--config", file, "--item", "o", NULL}), -1, "%s", err);
+	cr_assert_eq(call.argc, 5);
+	capture = capture_begin(STDERR_FILENO);
+	cr_assert_eq(options_wrong_key(&spec, "word", "no %s", "word"), 2);
+	cr_assert_eq(options_wrong_key(&spec, "list", "no list"), 2);
+	cr_assert_eq(options_wrong_key(&spec, "number", "no number"), 2);
+	capture_end(&capture, err, sizeof(err));
+	snprintf(out, sizeof(out), "%s:2: no word\nprog: error: no list\nprog: error: no number\n", file);
+	cr_assert_str_eq(err, out, "an option has beaten the file's list");
+	cr_assert_neq(memcmp(&call.places.hash, &none, sizeof(none)), 0);
+	cr_assert_eq(run(&spec, (char *[]){"prog", "--config", file, "--set", "word=w", NULL}), -1, "%s", err);
+	cr_assert_eq(call.places.keys[1].line, 0);
+	cr_assert_eq(call.places.keys[3].line, 4);
+	cr_assert_eq(run(&spec, (char *[]){"prog", NULL}), -1);
+	cr_assert_eq(memcmp(&call.places.hash, &none, sizeof(none)), 0, "without a file there is none");
+	unlink(file);
+}
+
+Test(options, version_names_the_commit)
+{
+	cr_assert_eq(RUN("--version"), 0);
+	cr_assert_eq(strncmp(out, "prog 0.", 7), 0, "%s", out);
+	cr_assert(strstr(out, " (commit "), "%s", out);
+}

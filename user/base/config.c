@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 
-enum { FILE_SIZE_MAX = 1 << 20, DEPTH_MAX = 8, PATH_SIZE = 256, KEYS_MAX = 128, NODES_MAX = 65536, MEMBERS_MAX = 256 };
+enum { FILE_SIZE_MAX = 1 << 20, DEPTH_MAX = 8, PATH_SIZE = 256, NODES_MAX = 65536, MEMBERS_MAX = 256 };
 
 /* --- values ----------------------------------------------------------------------------------------------------------- */
 
@@ -95,7 +95,7 @@ static int add_to_list(struct config_list *list, const char *value)
 
 static const char *expected(const struct config_key *key, char *room, size_t size)
 {
-	switch (key->type) {
+	switch (config_type(key)) {
 	case CONFIG_BOOL: return "true or false";
 	case CONFIG_TEXT: return "a text";
 	case CONFIG_LIST: return "a list of texts";
@@ -106,7 +106,9 @@ static const char *expected(const struct config_key *key, char *room, size_t siz
 	}
 	if (key->max) {
 		size_t length = strlen(room);
-		const char *unit = key->type == CONFIG_SIZE ? " bytes" : key->type == CONFIG_DURATION ? " ms" : "";
+		const char *unit = config_type(key) == CONFIG_SIZE       ? " bytes"
+				   : config_type(key) == CONFIG_DURATION ? " ms"
+									 : "";
 
 		snprintf(room + length, size - length, ", from %llu to %llu%s", (unsigned long long)key->min,
 			(unsigned long long)key->max, unit);
@@ -116,7 +118,7 @@ static const char *expected(const struct config_key *key, char *room, size_t siz
 
 static int set_value(const struct config_key *key, const char *value, bool more)
 {
-	switch (key->type) {
+	switch (config_type(key)) {
 	case CONFIG_BOOL: return parse_bool(key->target, value);
 	case CONFIG_TEXT: return set_text(key->target, value);
 	case CONFIG_NUMBER: return parse_number(key->target, value, no_units, key);
@@ -131,7 +133,7 @@ static int set_value(const struct config_key *key, const char *value, bool more)
 	return -EINVAL;
 }
 
-static const struct config_key *find_key(const struct config_key *keys, const char *path)
+const struct config_key *config_find(const struct config_key *keys, const char *path)
 {
 	for (; keys->path; keys++)
 		if (strcmp(keys->path, path) == 0)
@@ -153,7 +155,7 @@ static bool is_section(const struct config_key *keys, const char *path)
 int config_assign(
 	const struct config_key *keys, const char *path, const char *value, bool more, char *why, size_t why_size)
 {
-	const struct config_key *key = find_key(keys, path);
+	const struct config_key *key = config_find(keys, path);
 	char room[128];
 
 	if (!key) {
@@ -187,11 +189,11 @@ static void clear_tree(struct config_tree *tree)
 void config_free(const struct config_key *keys)
 {
 	for (; keys->path; keys++)
-		if (keys->type == CONFIG_TREE) {
+		if (config_type(keys) == CONFIG_TREE) {
 			clear_tree(keys->target);
-		} else if (keys->type == CONFIG_LIST) {
+		} else if (config_type(keys) == CONFIG_LIST) {
 			clear_list(keys->target);
-		} else if (keys->type == CONFIG_TEXT) {
+		} else if (config_type(keys) == CONFIG_TEXT) {
 			free(*(char **)keys->target);
 			*(char **)keys->target = NULL;
 		}
@@ -207,9 +209,12 @@ struct reader {
 	bool event_held;
 	const unsigned char *bytes;
 	size_t length;
-	bool seen[KEYS_MAX]; /* by index into keys */
-	size_t nodes;        /* of trees */
+	bool seen[CONFIG_KEYS_MAX]; /* by index into keys */
+	size_t nodes;               /* of trees */
 	char path[PATH_SIZE];
+	struct config_places *places; /* NULL: nobody asks */
+	size_t file_index;            /* in places */
+	struct digest *digest;        /* of all files; with places */
 };
 
 /* `line` from 1. */
@@ -392,12 +397,16 @@ static int read_value(struct reader *reader, const struct config_key *key, size_
 	if (reader->seen[key - reader->keys])
 		return refuse(reader, line, "%s is said twice", key->path);
 	reader->seen[key - reader->keys] = true;
+	if (reader->places) {
+		reader->places->keys[key - reader->keys].file = (uint8_t)reader->file_index;
+		reader->places->keys[key - reader->keys].line = (unsigned int)line + 1;
+	}
 	error = next(reader);
 	if (error)
 		return error;
-	if (key->type == CONFIG_TREE)
+	if (config_type(key) == CONFIG_TREE)
 		return read_tree(reader, key, line);
-	if (reader->event.type == YAML_SEQUENCE_START_EVENT && key->type == CONFIG_LIST)
+	if (reader->event.type == YAML_SEQUENCE_START_EVENT && config_type(key) == CONFIG_LIST)
 		return read_list(reader, key);
 	if (reader->event.type == YAML_SCALAR_EVENT) {
 		if (set_value(key, scalar(reader), false) == 0)
@@ -428,7 +437,7 @@ static int read_section(struct reader *reader, int depth)
 			reader->path + base, sizeof(reader->path) - base, "%s%s", base ? "." : "", scalar(reader));
 		if (length >= (int)(sizeof(reader->path) - base) || depth >= DEPTH_MAX)
 			return refuse(reader, line, "there is no such key");
-		key = find_key(reader->keys, reader->path);
+		key = config_find(reader->keys, reader->path);
 		if (key) {
 			error = read_value(reader, key, line);
 		} else if (!is_section(reader->keys, reader->path)) {
@@ -495,26 +504,52 @@ static unsigned char *load(const struct reader *reader, size_t *length)
 	return bytes;
 }
 
-int config_read(const struct config_key *keys, const char *file)
+static int read_file(struct reader *reader)
 {
-	struct reader reader = {.keys = keys, .file = file};
 	size_t length = 0;
-	unsigned char *bytes = load(&reader, &length);
+	unsigned char *bytes = load(reader, &length);
 	int error;
 
 	if (!bytes)
 		return -EINVAL;
-	if (!yaml_parser_initialize(&reader.parser)) {
+	if (!yaml_parser_initialize(&reader->parser)) {
 		free(bytes);
 		return -EINVAL;
 	}
-	reader.bytes = bytes;
-	reader.length = length;
-	yaml_parser_set_input_string(&reader.parser, bytes, length);
-	error = read_document(&reader);
-	if (reader.event_held)
-		yaml_event_delete(&reader.event);
-	yaml_parser_delete(&reader.parser);
+	if (reader->places)
+		digest_add(reader->digest, bytes, length);
+	reader->bytes = bytes;
+	reader->length = length;
+	yaml_parser_set_input_string(&reader->parser, bytes, length);
+	error = read_document(reader);
+	if (reader->event_held)
+		yaml_event_delete(&reader->event);
+	yaml_parser_delete(&reader->parser);
 	free(bytes);
 	return error ? -EINVAL : 0;
+}
+
+int config_read(const struct config_key *keys, const char *file)
+{
+	struct reader reader = {.keys = keys, .file = file};
+
+	return read_file(&reader);
+}
+
+int config_read_files(const struct config_key *keys, struct config_places *places)
+{
+	struct digest digest;
+	int error = 0;
+
+	if (places->file_count == 0)
+		return 0;
+	digest_open(&digest);
+	for (size_t i = 0; i < places->file_count && !error; i++) {
+		struct reader reader = {
+			.keys = keys, .file = places->files[i], .places = places, .file_index = i, .digest = &digest};
+
+		error = read_file(&reader);
+	}
+	places->hash = digest_close(&digest);
+	return error;
 }

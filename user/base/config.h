@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/digest.h"
+
 struct config_list {
 	char **items;
 	size_t count;
@@ -44,12 +46,33 @@ struct config_tree {
 	struct config_node root;
 };
 
+/* Beside the type: a change of the value is taken while the program runs. Without it a restart takes it, as the log says. */
+#define CONFIG_LIVE 0x100u
+
 struct config_key {
-	const char *path; /* dotted: rings.critical */
-	enum config_type type;
+	const char *path;  /* dotted: rings.critical */
+	unsigned int type; /* enum config_type, and perhaps CONFIG_LIVE */
 	void *target;
 	uint64_t min, max; /* of numbers, sizes and durations; max 0: no limit */
 	const char *help;
+};
+
+static inline enum config_type config_type(const struct config_key *key)
+{
+	return (enum config_type)(key->type & ~CONFIG_LIVE);
+}
+
+enum { CONFIG_KEYS_MAX = 128, CONFIG_FILES_MAX = 8 };
+
+/* Where a table's values were said, by the keys' order. All zero at first. */
+struct config_places {
+	const char *files[CONFIG_FILES_MAX]; /* as they were named; they must stay */
+	size_t file_count;
+	struct digest_sum hash; /* of the files' bytes, in their order */
+	struct {
+		uint8_t file;      /* in files */
+		unsigned int line; /* 0: it was not said in a file, or an option or --set has beaten that */
+	} keys[CONFIG_KEYS_MAX];
 };
 
 /* The end of a table. */
@@ -63,6 +86,15 @@ struct config_key {
  * targets may have been set.
  */
 int config_read(const struct config_key *keys, const char *file);
+
+/* The same of several files, of which a later one beats those before it; notes where what was said. */
+int config_read_files(const struct config_key *keys, struct config_places *places);
+
+/* NULL: there is none of that path. */
+const struct config_key *config_find(const struct config_key *keys, const char *path);
+
+/* Have two keys of the same type the same value? Of trees: whatever lines they stand in. */
+bool config_equal(const struct config_key *a, const struct config_key *b);
 
 /*
  * Sets one key from a word, as an option or --set does. `more`: adds to a list instead of replacing it.

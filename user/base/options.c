@@ -25,6 +25,49 @@ int options_wrong(const char *format, ...)
 	return WRONG;
 }
 
+int options_wrong_key(const struct program_spec *program, const char *key, const char *format, ...)
+{
+	const struct config_places *places = program->call ? &program->call->places : NULL;
+	const struct config_key *row = config_find(program->keys, key);
+	unsigned int said = places && row ? places->keys[row - program->keys].line : 0;
+	char line[1024];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	if (said)
+		log_at(places->files[places->keys[row - program->keys].file], said, "%s", line);
+	else
+		log_error("%s", line);
+	return WRONG;
+}
+
+int options_log_check(const struct program_spec *program, const struct options_log *log)
+{
+	enum log_format format;
+	enum log_level level;
+
+	if (log->format && !log_format_of(log->format, &format))
+		return options_wrong_key(program, "log.format", "log.format \"%s\": text, logfmt or json", log->format);
+	if (log->level && !log_level_of(log->level, &level))
+		return options_wrong_key(
+			program, "log.level", "log.level \"%s\": error, warning, info or debug", log->level);
+	return -1;
+}
+
+void options_log_use(const struct options_log *log)
+{
+	enum log_format format = LOG_TEXT;
+	enum log_level level = LOG_INFO;
+
+	if (log->format)
+		(void)log_format_of(log->format, &format);
+	if (log->level)
+		(void)log_level_of(log->level, &level);
+	log_set(format, level);
+}
+
 static void print_option(const char *name, const char *argument, const char *help)
 {
 	static char left[80]; /* with those of before that share this line */
@@ -44,8 +87,8 @@ static void print_help(const struct program_spec *program)
 	for (const struct option_spec *option = program->options; option->name; option++)
 		print_option(option->name, option->argument, option->help);
 	if (!program->no_file) {
-		print_option("config", "FILE", "read the configuration (YAML) from FILE");
-		print_option("set", "KEY=VALUE", "set a key of the configuration; beats the file");
+		print_option("config", "FILE", NULL);
+		print_option("set", "KEY=VALUE", "the configuration (YAML); a key of it");
 	}
 	print_option("help", NULL, NULL);
 	print_option("version", NULL, "print this help; the version");
@@ -71,8 +114,17 @@ static size_t make_table(const struct program_spec *program, struct option table
 	return count;
 }
 
+/* What was said of a key in a file is beaten. */
+static void beat(const struct program_spec *program, const char *path)
+{
+	const struct config_key *key = config_find(program->keys, path);
+
+	if (key && program->call)
+		program->call->places.keys[key - program->keys].line = 0;
+}
+
 /* --set KEY=VALUE. -1, or the exit code. */
-static int set_key(const struct config_key *keys, const char *word)
+static int set_key(const struct program_spec *program, const char *word)
 {
 	const char *equals = strchr(word, '=');
 	char key[256], why[512];
@@ -80,15 +132,33 @@ static int set_key(const struct config_key *keys, const char *word)
 	if (!equals || equals == word || equals - word >= (long)sizeof(key))
 		return options_wrong("--set takes KEY=VALUE, not \"%s\"", word);
 	snprintf(key, sizeof(key), "%.*s", (int)(equals - word), word);
-	if (config_assign(keys, key, equals + 1, false, why, sizeof(why)) < 0)
+	if (config_assign(program->keys, key, equals + 1, false, why, sizeof(why)) < 0)
 		return options_wrong("--set %s: %s", word, why);
+	beat(program, key);
 	return -1;
 }
 
-/* One walk over the command line. What it does with each word is the pass: all are checked in the first. */
-enum pass { CHECK, FILES, SETS, OPTIONS };
+/* So that what is wrong with the rest is told in the format that was asked for. */
+static void use_log_format(const char *key, const char *word)
+{
+	enum log_format format;
 
-static int walk(const struct program_spec *program, int argc, char **argv, enum pass pass)
+	if (word && strcmp(key, "log.format") == 0 && log_format_of(word, &format))
+		log_set(format, LOG_INFO);
+}
+
+static void print_version(const struct program_spec *program)
+{
+	printf("%s %s (commit %s", program->name, TAFFRAIL_VERSION, version_commit());
+	if (program->print_build)
+		program->print_build();
+	puts(")");
+}
+
+/* One walk over the command line. What it does with each word is the pass: all are checked in the first, and then the files read. */
+enum pass { CHECK, SETS, OPTIONS };
+
+static int walk(const struct program_spec *program, int argc, char **argv, enum pass pass, struct config_places *places)
 {
 	struct option table[OPTIONS_MAX + 5];
 	bool given[OPTIONS_MAX] = {false};
@@ -110,19 +180,24 @@ static int walk(const struct program_spec *program, int argc, char **argv, enum 
 			return 0;
 		}
 		if (pass == CHECK && word == VERSION) {
-			printf("%s %s\n", program->name, TAFFRAIL_VERSION);
+			print_version(program);
 			return 0;
 		}
-		if (pass == FILES && word == CONFIG && config_read(program->keys, optarg) < 0)
-			return WRONG;
+		if (pass == CHECK && word < OPTIONS_MAX && !program->again)
+			use_log_format(program->options[word].key, optarg);
+		if (pass == CHECK && word == CONFIG && places->file_count == CONFIG_FILES_MAX)
+			return options_wrong("--config: at most %d files", CONFIG_FILES_MAX);
+		if (pass == CHECK && word == CONFIG)
+			places->files[places->file_count++] = optarg;
 		if (pass == SETS && word == SET)
-			code = set_key(program->keys, optarg);
+			code = set_key(program, optarg);
 		if (pass == OPTIONS && word < OPTIONS_MAX) {
 			const struct option_spec *option = &program->options[word];
 
 			if (config_assign(program->keys, option->key, optarg ? optarg : "true", given[word], why,
 				    sizeof(why)) < 0)
 				code = options_wrong("--%s: %s", option->name, why);
+			beat(program, option->key);
 			given[word] = true;
 		}
 		if (code >= 0)
@@ -135,12 +210,21 @@ static int walk(const struct program_spec *program, int argc, char **argv, enum 
 
 int options_read(const struct program_spec *program, int argc, char **argv)
 {
-	log_open(program->name, LOG_INFO);
+	struct options_call call = {.argc = argc, .argv = argv}, *filled = program->call ? program->call : &call;
+
+	*filled = call;
+	if (!program->again)
+		log_open(program->name, LOG_INFO);
 	for (enum pass pass = CHECK; pass <= OPTIONS; pass++) {
-		int code = walk(program, argc, argv, pass);
+		int code = walk(program, argc, argv, pass, &filled->places);
 
 		if (code >= 0)
 			return code;
+		if (pass == CHECK && config_read_files(program->keys, &filled->places) < 0)
+			return WRONG;
 	}
+	for (const struct config_key *key = program->keys; key->path && !program->again; key++)
+		if (config_type(key) == CONFIG_TEXT)
+			use_log_format(key->path, *(char *const *)key->target);
 	return -1;
 }

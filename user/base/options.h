@@ -17,14 +17,24 @@ struct option_spec {
 	const char *help; /* one line, or lines separated by \n; NULL: it shares the next one's line */
 };
 
+/* How a program was called, so that it can be read again. All zero at first. */
+struct options_call {
+	int argc;
+	char **argv;                 /* must stay */
+	struct config_places places; /* where in files what was said */
+};
+
 struct program_spec {
 	const char *name;                  /* taffrail-sensor; what messages begin with */
 	const char *usage;                 /* what follows the name in --help: "[OPTIONS]" */
 	const char *summary;               /* one sentence */
 	const struct option_spec *options; /* ends with a NULL name */
 	const struct config_key *keys;
-	bool no_file;      /* takes no --config and no --set */
-	const char *notes; /* printed after the options: exit codes, examples */
+	bool no_file;              /* takes no --config and no --set */
+	const char *notes;         /* printed after the options: exit codes, examples */
+	struct options_call *call; /* is filled; NULL: nobody asks */
+	bool again;                /* it runs already: the log stays as it is */
+	void (*print_build)(void); /* what of it --version tells behind the commit: ", …"; NULL: nothing */
 };
 
 /*
@@ -33,7 +43,37 @@ struct program_spec {
  */
 int options_read(const struct program_spec *program, int argc, char **argv);
 
+/*
+ * The same of a key whose value is wrong: `FILE:LINE: …` where a file has said it. `program->call` as options_read has
+ * filled it.
+ */
+int options_wrong_key(const struct program_spec *program, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* Says one line, and returns 2, the exit code for wrong usage: `return options_wrong("--listen is needed")`. */
 int options_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- the log, of programs that run ------------------------------------------------------------------------------------ */
+
+/* All zero at first: text, info. */
+struct options_log {
+	char *format, *level; /* log.format, log.level */
+};
+
+/* Rows for a program's tables of keys and options. */
+#define OPTIONS_LOG_KEYS(log)                                                                                          \
+	{"log.format", CONFIG_TEXT | CONFIG_LIVE, &(log)->format, 0, 0, "text, logfmt or json"},                       \
+	{                                                                                                              \
+		"log.level", CONFIG_TEXT | CONFIG_LIVE, &(log)->level, 0, 0,                                           \
+			"error, warning, info or debug: the least urgent that is told"                                 \
+	}
+#define OPTIONS_LOG_OPTION                                                                                             \
+	{                                                                                                              \
+		"log-format", "FORMAT", "log.format", "text, logfmt or json"                                           \
+	}
+
+/* Are they good? -1, or 2 after one line. options_log_use: from now on the log is so. */
+int options_log_check(const struct program_spec *program, const struct options_log *log);
+void options_log_use(const struct options_log *log);
 
 #endif

@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (strcmp(word, "--version") == 0) {
-		printf("taffrail %s\n", TAFFRAIL_VERSION);
+		printf("taffrail %s (commit %s)\n", TAFFRAIL_VERSION, version_commit());
 		return EXIT_SUCCESS;
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)

@@ -169,14 +169,14 @@ static int check_data(struct status *status)
 	return code;
 }
 
-static int check_trust(struct status *status)
+static int check_trust(struct status *status, const struct program_spec *program)
 {
-	int code = grpc_trust_read(&status->trust);
+	int code = grpc_trust_read(&status->trust, program);
 
 	for (size_t i = 0; i < status->data.count && code < 0; i++)
 		if (status->places[i].is_address)
 			code = grpc_trust_allows(
-				&status->trust, "--data", status->places[i].data, &status->places[i].address);
+				&status->trust, program, "data", status->places[i].data, &status->places[i].address);
 	return code;
 }
 
@@ -220,7 +220,7 @@ int status_run(int argc, char **argv)
 	if (code < 0)
 		code = check_data(&status);
 	if (code < 0)
-		code = check_trust(&status);
+		code = check_trust(&status, &program);
 	if (code < 0)
 		code = run(&status);
 	grpc_trust_close(&status.trust);

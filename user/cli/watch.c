@@ -345,9 +345,9 @@ int watch_run(int argc, char **argv)
 	if (code < 0 && (!watch.collector || grpc_address_parse(watch.collector, &address, why, sizeof(why)) < 0))
 		code = options_wrong("--collector \"%s\": %s", watch.collector ? watch.collector : "", why);
 	if (code < 0)
-		code = grpc_trust_read(&watch.trust);
+		code = grpc_trust_read(&watch.trust, &program);
 	if (code < 0)
-		code = grpc_trust_allows(&watch.trust, "--collector", watch.collector, &address);
+		code = grpc_trust_allows(&watch.trust, &program, "collector", watch.collector, &address);
 	if (code < 0) {
 		watch.style = find_style();
 		code = run(&watch, &address);

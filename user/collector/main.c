@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -17,6 +18,16 @@ static void raise_descriptors(void)
 	}
 }
 
+/* --check-config: what there is, in one line. What was wrong has been said. */
+static void tell_config(const struct settings *settings)
+{
+	char hash[DIGEST_TEXT_SIZE];
+
+	printf("taffrail-collector: the configuration is right (%s): listens on %s, by %s, data in %s, outputs: %zu\n",
+		digest_format(&settings->call.places.hash, hash), settings->listen,
+		settings->trust.tls ? "mutual TLS" : "plain text", settings->data, settings->outputs.count);
+}
+
 int main(int argc, char **argv)
 {
 	struct collector *collector;
@@ -26,6 +37,11 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	if (settings.check_config) {
+		tell_config(&settings);
+		collector_settings_free(&settings);
+		return EXIT_SUCCESS;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptors();
 	error = collector_open(&collector, &settings);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/settings.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "base/options.h"
 #include "collector/output.h"
 
-enum { KEYS = 11 };
+enum { KEYS = 32 }; /* room */
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -14,10 +17,13 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"data", CONFIG_TEXT, &settings->data, 0, 0, "the directory of the store"},
 		{"output", CONFIG_LIST, &settings->outputs, 0, 0, "where stored events go"},
 		GRPC_TRUST_KEYS(&settings->trust),
-		{"allow", CONFIG_LIST, &settings->allow, 0, 0, "names of certificates that may write"},
-		{"allow_reader", CONFIG_LIST, &settings->allow_reader, 0, 0, "names of certificates that may read"},
-		{"connections.max_age", CONFIG_DURATION, &settings->max_age_ms, 0, 7 * 86400000ull,
+		{"allow", CONFIG_LIST | CONFIG_LIVE, &settings->allow, 0, 0, "names of certificates that may write"},
+		{"allow_reader", CONFIG_LIST | CONFIG_LIVE, &settings->allow_reader, 0, 0,
+			"names of certificates that may read"},
+		{"connections.max_age", CONFIG_DURATION | CONFIG_LIVE, &settings->max_age_ms, 0, 7 * 86400000ull,
 			"after so long a peer is asked to connect anew; 0: never"},
+		OPTIONS_LOG_KEYS(&settings->log),
+		{"check_config", CONFIG_BOOL, &settings->check_config, 0, 0, "only look whether all of this is right"},
 		CONFIG_END,
 	};
 
@@ -33,41 +39,47 @@ static const struct option_spec options[] = {
 	GRPC_TRUST_OPTIONS,
 	{"allow", "PATTERN", "allow", "who may write: names in sensors' certificates, * is\nany text; may be repeated"},
 	{"allow-reader", "PATTERN", "allow_reader", "who may read: the same; may be repeated"},
+	OPTIONS_LOG_OPTION,
+	{"check-config", NULL, "check_config", "only look whether options and configuration are right"},
 	{0},
 };
 
-static int check_trust(struct settings *settings)
+static int check_trust(struct settings *settings, const struct program_spec *program)
 {
-	int code = grpc_trust_read(&settings->trust);
+	const char *named = settings->allow.count > 0 ? "allow" : "allow_reader";
+	int code = grpc_trust_read(&settings->trust, program);
 
 	if (code < 0)
-		code = grpc_trust_allows(&settings->trust, "--listen", settings->listen, &settings->address);
+		code = grpc_trust_allows(&settings->trust, program, "listen", settings->listen, &settings->address);
 	if (code < 0 && !settings->trust.tls && (settings->allow.count > 0 || settings->allow_reader.count > 0))
-		code = options_wrong(
+		code = options_wrong_key(program, named,
 			"%s is about names in certificates, and --tls-ca, --tls-cert and --tls-key are missing",
 			settings->allow.count > 0 ? "--allow" : "--allow-reader");
 	return code;
 }
 
-static int check(struct settings *settings)
+static int check(struct settings *settings, const struct program_spec *program)
 {
 	char why[512];
+	int code;
 
 	if (!settings->listen || !settings->data || !settings->data[0])
 		return options_wrong("it needs --listen ADDR and --data DIR; try --help");
 	if (grpc_address_parse(settings->listen, &settings->address, why, sizeof(why)) < 0)
-		return options_wrong("--listen \"%s\": %s", settings->listen, why);
+		return options_wrong_key(program, "listen", "--listen \"%s\": %s", settings->listen, why);
 	for (size_t i = 0; i < settings->outputs.count; i++) {
 		if (output_check(settings->outputs.items[i], why, sizeof(why)) < 0)
-			return options_wrong("--output: %s", why);
+			return options_wrong_key(program, "output", "--output: %s", why);
 		for (size_t j = 0; j < i; j++) /* both would move one cursor */
 			if (strcmp(settings->outputs.items[i], settings->outputs.items[j]) == 0)
-				return options_wrong("--output %s is there twice", settings->outputs.items[i]);
+				return options_wrong_key(
+					program, "output", "--output %s is there twice", settings->outputs.items[i]);
 	}
-	return check_trust(settings);
+	code = check_trust(settings, program);
+	return code < 0 ? options_log_check(program, &settings->log) : code;
 }
 
-int collector_settings_read(struct settings *settings, int argc, char **argv)
+static int read_all(struct settings *settings, int argc, char **argv, bool again)
 {
 	struct config_key keys[KEYS];
 	const struct program_spec program = {
@@ -79,6 +91,8 @@ int collector_settings_read(struct settings *settings, int argc, char **argv)
 		.notes = "Ready when stderr says \"taffrail-collector: ready ADDR\". SIGTERM ends it.\n"
 			 "Exit: 0 ended by a signal; 1 DIR, ADDR or an output cannot be used, or stdout's\n"
 			 "reader went away; 2 wrong usage or configuration.",
+		.call = &settings->call,
+		.again = again,
 	};
 	int code;
 
@@ -86,10 +100,36 @@ int collector_settings_read(struct settings *settings, int argc, char **argv)
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0)
-		code = check(settings);
+		code = check(settings, &program);
 	if (code >= 0)
 		collector_settings_free(settings);
 	return code;
+}
+
+int collector_settings_read(struct settings *settings, int argc, char **argv)
+{
+	int code = read_all(settings, argc, argv, false);
+
+	if (code < 0)
+		options_log_use(&settings->log);
+	return code;
+}
+
+int collector_settings_again(struct settings *settings, const struct options_call *call)
+{
+	return read_all(settings, call->argc, call->argv, true) < 0 ? 0 : -EINVAL;
+}
+
+void collector_settings_changes(struct settings *before, struct settings *now,
+	void (*each)(void *context, const struct config_key *key), void *context)
+{
+	struct config_key old_keys[KEYS], new_keys[KEYS];
+
+	bind_keys(old_keys, before);
+	bind_keys(new_keys, now);
+	for (int i = 0; old_keys[i].path; i++)
+		if (!config_equal(&old_keys[i], &new_keys[i]))
+			each(context, &new_keys[i]);
 }
 
 void collector_settings_free(struct settings *settings)

@@ -4,11 +4,15 @@
 #define TAFFRAIL_COLLECTOR_SETTINGS_H
 
 #include "base/config.h"
+#include "base/options.h"
 #include "grpc/address.h"
 #include "grpc/trust.h"
 
 struct settings {
-	char *listen; /* --listen */
+	struct options_call call; /* how this was said */
+	struct options_log log;   /* --log-format, log.format, log.level */
+	bool check_config;        /* --check-config: only look whether all of this is right */
+	char *listen;             /* --listen */
 	struct grpc_address address;
 	char *data;                             /* --data */
 	struct config_list outputs;             /* --output, each KIND:TARGET */
@@ -22,6 +26,13 @@ struct settings {
  * --version, 2 after it has said what is wrong.
  */
 int collector_settings_read(struct settings *settings, int argc, char **argv);
+
+/* The same command line once more, while it runs, with what its files say now. 0, or -EINVAL after it has said what is wrong. */
+int collector_settings_again(struct settings *settings, const struct options_call *call);
+
+/* Calls `each` for every key whose value is another one. */
+void collector_settings_changes(struct settings *before, struct settings *now,
+	void (*each)(void *context, const struct config_key *key), void *context);
 
 void collector_settings_free(struct settings *settings);
 

@@ -194,3 +194,13 @@ void rules_loader_report(const struct rules_loader *loader, struct rules_report 
 		.lists = loader->definitions.list_count,
 	};
 }
+
+struct digest_sum rules_loader_hash(const struct rules_loader *loader)
+{
+	struct digest digest;
+
+	digest_open(&digest);
+	for (size_t i = 0; i < loader->sources.file_count; i++)
+		digest_add(&digest, loader->sources.files[i].bytes.data, loader->sources.files[i].bytes.length);
+	return digest_close(&digest);
+}

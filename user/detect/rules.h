@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/digest.h"
 #include "base/buffer.h"
 #include "base/text.h"
 #include "event/event.h"
@@ -78,6 +79,8 @@ int rules_loader_add_text(struct rules_loader *loader, const char *name, struct 
  */
 int rules_loader_compile(struct rules_loader *loader, const struct rules_options *options, struct rules **rules);
 void rules_loader_report(const struct rules_loader *loader, struct rules_report *report);
+/* Of the bytes of all files that were added, in their order; of none where memory is short. */
+struct digest_sum rules_loader_hash(const struct rules_loader *loader);
 /* Frees it and its report; may be called with NULL. Sets that were compiled stay. */
 void rules_loader_close(struct rules_loader *loader);
 

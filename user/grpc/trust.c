@@ -17,36 +17,39 @@ enum {
 	DAYS_TO_WARN = 14,
 };
 
-int grpc_trust_read(struct grpc_trust *trust)
+int grpc_trust_read(struct grpc_trust *trust, const struct program_spec *program)
 {
 	const char *missing = !trust->ca            ? "--tls-ca"
 			      : !trust->certificate ? "--tls-cert"
 			      : !trust->key         ? "--tls-key"
 						    : NULL;
+	const char *said = trust->ca ? "tls.ca" : trust->certificate ? "tls.cert" : "tls.key";
 	char why[1024];
 
 	if (!trust->ca && !trust->certificate && !trust->key)
-		return trust->name ? options_wrong(
+		return trust->name ? options_wrong_key(program, "tls.name",
 					     "tls.name is for TLS, and --tls-ca, --tls-cert and --tls-key are missing")
 				   : -1;
 	if (missing)
-		return options_wrong("--tls-ca, --tls-cert and --tls-key go together, and %s is missing", missing);
+		return options_wrong_key(
+			program, said, "--tls-ca, --tls-cert and --tls-key go together, and %s is missing", missing);
 	if (trust->insecure)
-		return options_wrong("--insecure and --tls-… exclude each other: it is plain text or TLS");
+		return options_wrong_key(
+			program, "insecure", "--insecure and --tls-… exclude each other: it is plain text or TLS");
 	if (grpc_tls_open(&trust->tls, trust->ca, trust->certificate, trust->key, why, sizeof(why)) < 0)
 		return options_wrong("%s", why);
 	return -1;
 }
 
-int grpc_trust_allows(
-	const struct grpc_trust *trust, const char *option, const char *word, const struct grpc_address *address)
+int grpc_trust_allows(const struct grpc_trust *trust, const struct program_spec *program, const char *key,
+	const char *word, const struct grpc_address *address)
 {
 	if (trust->tls || trust->insecure || grpc_address_is_loopback(address))
 		return -1;
-	return options_wrong(
-		"%s \"%s\": plain text is for loopback addresses and unix sockets; other machines want --tls-ca, "
+	return options_wrong_key(program, key,
+		"--%s \"%s\": plain text is for loopback addresses and unix sockets; other machines want --tls-ca, "
 		"--tls-cert and --tls-key, or --insecure",
-		option, word);
+		key, word);
 }
 
 /* --- while it runs -------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@ struct event;
 struct event_base;
 struct grpc_address;
 struct grpc_tls;
+struct program_spec;
 
 /* All zero at first. */
 struct grpc_trust {
@@ -45,12 +46,15 @@ struct grpc_trust {
 		"insecure", NULL, "insecure", "plain text also to and from other machines"                             \
 	}
 
-/* Reads the files, if any are named. Returns -1 to go on, or 2 after it has said what is wrong. */
-int grpc_trust_read(struct grpc_trust *trust);
+/*
+ * Reads the files, if any are named. Returns -1 to go on, or 2 after it has said what is wrong. `program`: knows where the
+ * keys were said (options_wrong_key).
+ */
+int grpc_trust_read(struct grpc_trust *trust, const struct program_spec *program);
 
-/* May this address be used with what was said? -1, or 2 after one line; `option` and `word`: as it was said. */
-int grpc_trust_allows(
-	const struct grpc_trust *trust, const char *option, const char *word, const struct grpc_address *address);
+/* May this address be used with what was said? -1, or 2 after one line; `key` and `word`: as it was said. */
+int grpc_trust_allows(const struct grpc_trust *trust, const struct program_spec *program, const char *key,
+	const char *word, const struct grpc_address *address);
 
 /*
  * Looks at the files each second in this loop: a changed set is used from then on, one that is wrong is an error in the

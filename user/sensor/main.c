@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "sensor/check.h"
+#include "sensor/check_config.h"
 #include "sensor/guard.h"
 #include "sensor/pipeline.h"
 #include "sensor/settings.h"
@@ -31,6 +32,11 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	if (settings.check_config) {
+		code = check_config_run(&settings);
+		sensor_settings_free(&settings);
+		return code;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	guard_harden();
 	if (settings.check) {

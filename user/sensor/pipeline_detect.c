@@ -132,8 +132,7 @@ int pipeline_load_rules(struct pipeline *pipeline)
 
 	if (settings->no_rules)
 		return 0;
-	pipeline->rule_options = (struct ruleset_options){settings->rule_paths.items, settings->rule_paths.count,
-		settings->rule_matching && strcmp(settings->rule_matching, "all") == 0};
+	pipeline->rule_options = ruleset_options_of(&settings->rule_paths, settings->rule_matching, false);
 	pipeline->loaded = ruleset_load(&pipeline->rule_options);
 	if (!pipeline->loaded)
 		return -ENOMEM;

@@ -90,7 +90,23 @@ static void add_pack(struct rules_loader *loader)
 			(struct text){(const char *)file->begin, (size_t)(file->end - file->begin)});
 }
 
-static void take_report(struct ruleset_loaded *loaded, const struct rules_loader *loader)
+struct ruleset_options ruleset_options_of(const struct config_list *paths, const char *matching, bool bare)
+{
+	return (struct ruleset_options){paths->items, paths->count, matching && strcmp(matching, "all") == 0, bare};
+}
+
+struct digest_sum ruleset_pack_hash(void)
+{
+	struct digest digest;
+
+	digest_open(&digest);
+	for (const struct pack_file *file = pack_files; file->name; file++)
+		digest_add(&digest, file->begin, (size_t)(file->end - file->begin));
+	return digest_close(&digest);
+}
+
+static void take_report(
+	const struct ruleset_options *options, struct ruleset_loaded *loaded, const struct rules_loader *loader)
 {
 	struct rules_report report;
 
@@ -101,7 +117,7 @@ static void take_report(struct ruleset_loaded *loaded, const struct rules_loader
 		log_debug("%s:%u:%u: %s", report.warnings[i].file, report.warnings[i].line, report.warnings[i].column,
 			report.warnings[i].message);
 	for (size_t i = 0; i < report.error_count; i++)
-		log_error("%s:%u:%u: %s", report.errors[i].file, report.errors[i].line, report.errors[i].column,
+		log_error_at(options->bare, report.errors[i].file, report.errors[i].line, report.errors[i].column, "%s",
 			report.errors[i].message);
 	if (report.error_count > 0)
 		snprintf(loaded->why, sizeof(loaded->why), "%s:%u:%u: %s", report.errors->file, report.errors->line,
@@ -132,7 +148,8 @@ struct ruleset_loaded *ruleset_load(const struct ruleset_options *options)
 		loaded->rules = NULL;
 		empty = true;
 	}
-	take_report(loaded, loader);
+	take_report(options, loaded, loader);
+	loaded->hash = rules_loader_hash(loader);
 	if (empty)
 		snprintf(
 			loaded->why, sizeof(loaded->why), "there is not one rule in them (--no-rules: none is wanted)");

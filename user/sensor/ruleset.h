@@ -11,24 +11,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/config.h"
+#include "base/digest.h"
 #include "detect/rules.h"
 
 struct ruleset_options {
 	char *const *paths; /* files and directories, in their order; none: the sensor's own pack */
 	size_t path_count;
-	bool all; /* every rule that an event meets, not only the first */
+	bool all;  /* every rule that an event meets, not only the first */
+	bool bare; /* errors are told as FILE:LINE:COLUMN: reason, with nothing before it */
 };
+
+/* As the configuration says it (`matching`: first, all or NULL); the paths must stay. */
+struct ruleset_options ruleset_options_of(const struct config_list *paths, const char *matching, bool bare);
 
 /* What a load has come to. */
 struct ruleset_loaded {
 	struct rules *rules; /* NULL: they cannot be loaded */
 	size_t errors, warnings;
-	uint64_t files; /* what the files were before they were read, as ruleset_watch takes it */
-	char why[512];  /* the first error, or "": FILE:LINE:COLUMN: reason */
+	struct digest_sum hash; /* of the files' bytes, in the order in which they were read */
+	uint64_t files;         /* what the files were before they were read, as ruleset_watch takes it */
+	char why[512];          /* the first error, or "": FILE:LINE:COLUMN: reason */
 };
 
 /* Loads at once. The caller's to free: rules_free, free. NULL without memory. */
 struct ruleset_loaded *ruleset_load(const struct ruleset_options *options);
+
+/* The hash of the sensor's own pack. */
+struct digest_sum ruleset_pack_hash(void);
 
 struct ruleset;
 

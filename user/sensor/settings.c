@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/settings.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/options.h"
 #include "grpc/address.h"
+#include "sensor/ruleset.h"
 #include "sensor/spool.h"
 
-enum { KEYS = 48 }; /* room */
+enum { KEYS = 64 }; /* room */
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -55,24 +58,28 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 			"networks to which only DNS is sampled; none: there are none"},
 		{"stream.memory", CONFIG_SIZE, &settings->stream_bytes, 1 << 20, 1ull << 34,
 			"batches that the collector has not acknowledged"},
-		{"coverage.interval", CONFIG_DURATION, &settings->coverage_interval_ms, 0, 86400000,
+		{"coverage.interval", CONFIG_DURATION | CONFIG_LIVE, &settings->coverage_interval_ms, 0, 86400000,
 			"how often it is tried whether everything is seen"},
 		{"check", CONFIG_BOOL, &settings->check, 0, 0, "only try whether everything is seen"},
 		{"json", CONFIG_BOOL, &settings->json, 0, 0, "tell what was found as JSON"},
-		{"drain", CONFIG_DURATION, &settings->drain_ms, 0, 600000, "how long SIGTERM waits for the collector"},
-		{"rules", CONFIG_LIST, &settings->rule_paths, 0, 0, "files and directories of rules"},
-		{"no_rules", CONFIG_BOOL, &settings->no_rules, 0, 0, "judge by no rule"},
-		{"rule_matching", CONFIG_TEXT, &settings->rule_matching, 0, 0,
+		{"drain", CONFIG_DURATION | CONFIG_LIVE, &settings->drain_ms, 0, 600000,
+			"how long SIGTERM waits for the collector"},
+		OPTIONS_LOG_KEYS(&settings->log),
+		{"check_config", CONFIG_BOOL, &settings->check_config, 0, 0, "only look whether all of this is right"},
+		{"rules", CONFIG_LIST | CONFIG_LIVE, &settings->rule_paths, 0, 0, "files and directories of rules"},
+		{"no_rules", CONFIG_BOOL | CONFIG_LIVE, &settings->no_rules, 0, 0, "judge by no rule"},
+		{"rule_matching", CONFIG_TEXT | CONFIG_LIVE, &settings->rule_matching, 0, 0,
 			"first or all: which of the rules that an event meets are told"},
-		{"findings.limit", CONFIG_NUMBER, &settings->findings_limit, 0, 1000000,
+		{"findings.limit", CONFIG_NUMBER | CONFIG_LIVE, &settings->findings_limit, 0, 1000000,
 			"findings of one rule in one container that are told in a window; 0: all"},
-		{"findings.window", CONFIG_DURATION, &settings->findings_window_ms, 1000, 86400000, "that window"},
+		{"findings.window", CONFIG_DURATION | CONFIG_LIVE, &settings->findings_window_ms, 1000, 86400000,
+			"that window"},
 		{"falco_json", CONFIG_BOOL, &settings->falco_json, 0, 0, "only findings, as Falco prints them"},
 		{"falco_text", CONFIG_BOOL, &settings->falco_text, 0, 0, "only findings, as lines for people"},
-		{"record", CONFIG_TREE, &settings->record, 0, 0, "what is recorded"},
+		{"record", CONFIG_TREE | CONFIG_LIVE, &settings->record, 0, 0, "what is recorded"},
 		GRPC_TRUST_KEYS(&settings->trust),
 		GRPC_TRUST_NAME_KEY(&settings->trust),
-		{"outbound", CONFIG_TREE, &settings->outbound, 0, 0,
+		{"outbound", CONFIG_TREE | CONFIG_LIVE, &settings->outbound, 0, 0,
 			"what detectors of behaviour take for suspicious: docs/outbound.md"},
 		CONFIG_END,
 	};
@@ -88,13 +95,15 @@ static const struct option_spec options[] = {
 	{"spool", "DIR", "spool.dir", "keep what no collector has yet in DIR"},
 	{"check", NULL, "check", NULL},
 	{"json", NULL, "json", "only try whether it sees everything here (as JSON)"},
-	{"record", "FILE", "recording", "write what comes in to FILE, for --replay; also alone"},
-	{"replay", "FILE", "replay", "run on a recording, without a kernel or root"},
+	{"record", "FILE", "recording", NULL},
+	{"replay", "FILE", "replay", "write what comes in to FILE; run on such a one"},
 	{"cri", "PATH", "cri.sockets", "a runtime's socket (else the usual ones); repeatable"},
 	{"rules", "PATH", "rules", NULL},
 	{"no-rules", NULL, "no_rules", "files or directories of rules (else its own); none"},
 	{"falco-json", NULL, "falco_json", "with --stdout: only findings, as Falco prints them"},
 	{"host", NULL, "host.events", "also events outside containers"},
+	OPTIONS_LOG_OPTION,
+	{"check-config", NULL, "check_config", "only look whether options and configuration are right"},
 	{0},
 };
 
@@ -104,12 +113,12 @@ static bool hooks_known(const char *hooks)
 }
 
 /* The collectors and the spool. -1, or the exit code. */
-static int check_stream(struct settings *settings)
+static int check_stream(struct settings *settings, const struct program_spec *program)
 {
 	static const char *const syncs[] = {
 		[SPOOL_ALWAYS] = "always", [SPOOL_INTERVAL] = "interval", [SPOOL_NEVER] = "never"};
 	const char *sync = settings->spool_sync_word ? settings->spool_sync_word : syncs[SPOOL_INTERVAL];
-	int code = grpc_trust_read(&settings->trust);
+	int code = grpc_trust_read(&settings->trust, program);
 	struct grpc_address address;
 	char why[256];
 
@@ -119,21 +128,87 @@ static int check_stream(struct settings *settings)
 		const char *collector = settings->collectors.items[i];
 
 		if (grpc_address_parse(collector, &address, why, sizeof(why)) < 0)
-			return options_wrong("--collector \"%s\": %s", collector, why);
-		code = grpc_trust_allows(&settings->trust, "--collector", collector, &address);
+			return options_wrong_key(program, "collector", "--collector \"%s\": %s", collector, why);
+		code = grpc_trust_allows(&settings->trust, program, "collector", collector, &address);
 		if (code >= 0)
 			return code;
 	}
 	if (settings->spool && settings->collectors.count == 0)
-		return options_wrong("--spool is for --collector");
+		return options_wrong_key(program, "spool.dir", "--spool is for --collector");
 	for (settings->spool_sync = SPOOL_ALWAYS; strcmp(syncs[settings->spool_sync], sync) != 0;
 		settings->spool_sync++)
 		if (settings->spool_sync == SPOOL_NEVER)
-			return options_wrong("spool.fsync \"%s\": always, interval or never", sync);
+			return options_wrong_key(
+				program, "spool.fsync", "spool.fsync \"%s\": always, interval or never", sync);
 	return -1;
 }
 
-int sensor_settings_read(struct settings *settings, int argc, char **argv)
+/* Which of the ways to run it is. -1, or the exit code. */
+static int check_mode(const struct settings *settings)
+{
+	bool collector = settings->collectors.count > 0;
+
+	if (settings->stdout_lines && collector)
+		return options_wrong("--stdout and --collector exclude each other");
+	if (settings->replay && settings->recording)
+		return options_wrong("--replay and --record exclude each other");
+	if (settings->replay && !settings->stdout_lines && !collector)
+		return options_wrong("--replay needs --stdout or --collector ADDR");
+	if (settings->check && (settings->stdout_lines || collector || settings->recording || settings->replay))
+		return options_wrong("--check excludes --stdout, --collector, --record and --replay");
+	if (settings->check && settings->check_config)
+		return options_wrong("--check and --check-config exclude each other");
+	if (settings->json && !settings->check)
+		return options_wrong("--json is for --check");
+	if (!settings->check && !settings->stdout_lines && !collector && !settings->recording)
+		return options_wrong("it needs --stdout, --collector ADDR, --record FILE or --check; try --help");
+	return -1;
+}
+
+/* The words. -1, or the exit code. */
+static int check_words(const struct settings *settings, const struct program_spec *program)
+{
+	if (settings->no_rules && settings->rule_paths.count > 0)
+		return options_wrong_key(program, "no_rules", "--rules and --no-rules exclude each other");
+	if (settings->rule_matching && strcmp(settings->rule_matching, "first") != 0 &&
+		strcmp(settings->rule_matching, "all") != 0)
+		return options_wrong_key(
+			program, "rule_matching", "rule_matching \"%s\": first or all", settings->rule_matching);
+	if ((settings->falco_json || settings->falco_text) && !settings->stdout_lines)
+		return options_wrong("--falco-json is for --stdout");
+	if (settings->hooks && !hooks_known(settings->hooks))
+		return options_wrong_key(
+			program, "hooks", "hooks \"%s\": auto, tracepoint or function", settings->hooks);
+	return options_log_check(program, &settings->log);
+}
+
+/* What is said as text or as a tree becomes what rooms take; all of it is judged. -1, or the exit code. */
+static int understand(struct settings *settings, const struct program_spec *program)
+{
+	const char *wrong = unsampled_read(&settings->unsampled, &settings->unsampled_words);
+	int code;
+
+	if (wrong)
+		return options_wrong_key(program, "samples.leave_out",
+			"samples.leave_out \"%s\": it takes at most %d networks (10.0.0.0/8) and addresses, or none",
+			wrong, FLOW_RANGES_MAX);
+	if (policy_rules_read(&settings->rules, &settings->record) < 0 ||
+		outbound_settings_read(&settings->outbound_settings, &settings->outbound) < 0)
+		return 2;
+	code = check_mode(settings);
+	code = code < 0 ? check_stream(settings, program) : code;
+	return code < 0 ? check_words(settings, program) : code;
+}
+
+static void print_rules(void)
+{
+	struct digest_sum hash = ruleset_pack_hash();
+	char text[DIGEST_TEXT_SIZE];
+
+	printf(", rules %s", digest_format(&hash, text));
+}
+
+static int read_all(struct settings *settings, int argc, char **argv, bool again)
 {
 	struct config_key keys[KEYS];
 	const struct program_spec program = {
@@ -144,8 +219,10 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		.keys = keys,
 		.notes = "Ready when stderr says \"taffrail-sensor: ready\". SIGTERM drains and ends it.\n"
 			 "Exit: 0 ended as asked; 1 cannot run, or --check misses some; 2 wrong usage.",
+		.call = &settings->call,
+		.again = again,
+		.print_build = print_rules,
 	};
-	const char *wrong;
 	int code;
 
 	*settings = (struct settings){.critical_bytes = 8 << 20,
@@ -162,43 +239,37 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv)
 		.findings_window_ms = 60000};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
-	wrong = unsampled_read(&settings->unsampled, &settings->unsampled_words);
-	if (code < 0 && wrong)
-		code = options_wrong(
-			"samples.leave_out \"%s\": it takes at most %d networks (10.0.0.0/8) and addresses, or none",
-			wrong, FLOW_RANGES_MAX);
-	if (code < 0 && policy_rules_read(&settings->rules, &settings->record) < 0)
-		code = 2;
-	if (code < 0 && outbound_settings_read(&settings->outbound_settings, &settings->outbound) < 0)
-		code = 2;
-	if (code < 0 && settings->stdout_lines && settings->collectors.count > 0)
-		code = options_wrong("--stdout and --collector exclude each other");
-	if (code < 0 && settings->replay && settings->recording)
-		code = options_wrong("--replay and --record exclude each other");
-	if (code < 0 && settings->replay && !settings->stdout_lines && settings->collectors.count == 0)
-		code = options_wrong("--replay needs --stdout or --collector ADDR");
-	if (code < 0 && settings->check &&
-		(settings->stdout_lines || settings->collectors.count > 0 || settings->recording || settings->replay))
-		code = options_wrong("--check excludes --stdout, --collector, --record and --replay");
-	if (code < 0 && settings->json && !settings->check)
-		code = options_wrong("--json is for --check");
-	if (code < 0 && !settings->check && !settings->stdout_lines && settings->collectors.count == 0 &&
-		!settings->recording)
-		code = options_wrong("it needs --stdout, --collector ADDR, --record FILE or --check; try --help");
 	if (code < 0)
-		code = check_stream(settings);
-	if (code < 0 && settings->no_rules && settings->rule_paths.count > 0)
-		code = options_wrong("--rules and --no-rules exclude each other");
-	if (code < 0 && settings->rule_matching && strcmp(settings->rule_matching, "first") != 0 &&
-		strcmp(settings->rule_matching, "all") != 0)
-		code = options_wrong("rule_matching \"%s\": first or all", settings->rule_matching);
-	if (code < 0 && (settings->falco_json || settings->falco_text) && !settings->stdout_lines)
-		code = options_wrong("--falco-json is for --stdout");
-	if (code < 0 && settings->hooks && !hooks_known(settings->hooks))
-		code = options_wrong("hooks \"%s\": auto, tracepoint or function", settings->hooks);
+		code = understand(settings, &program);
 	if (code >= 0)
 		sensor_settings_free(settings);
 	return code;
+}
+
+int sensor_settings_read(struct settings *settings, int argc, char **argv)
+{
+	int code = read_all(settings, argc, argv, false);
+
+	if (code < 0)
+		options_log_use(&settings->log);
+	return code;
+}
+
+int sensor_settings_again(struct settings *settings, const struct options_call *call)
+{
+	return read_all(settings, call->argc, call->argv, true) < 0 ? 0 : -EINVAL;
+}
+
+void sensor_settings_changes(struct settings *before, struct settings *now,
+	void (*each)(void *context, const struct config_key *key), void *context)
+{
+	struct config_key old_keys[KEYS], new_keys[KEYS];
+
+	bind_keys(old_keys, before);
+	bind_keys(new_keys, now);
+	for (int i = 0; old_keys[i].path; i++)
+		if (!config_equal(&old_keys[i], &new_keys[i]))
+			each(context, &new_keys[i]);
 }
 
 void sensor_settings_free(struct settings *settings)

@@ -7,12 +7,16 @@
 #include <stdint.h>
 
 #include "base/config.h"
+#include "base/options.h"
 #include "detect/outbound.h"
 #include "grpc/trust.h"
 #include "sensor/policy_rules.h"
 #include "sensor/unsampled.h"
 
 struct settings {
+	struct options_call call;           /* how this was said */
+	struct options_log log;             /* --log-format, log.format, log.level */
+	bool check_config;                  /* --check-config: only look whether all of this is right */
 	bool stdout_lines;                  /* --stdout: ECS JSON lines, no collector */
 	bool host_events;                   /* --host, host.events: also what happens outside containers */
 	bool environment;                   /* exec.environment: take the environment of each exec */
@@ -60,6 +64,13 @@ struct settings {
  * --version, 2 after it has said what is wrong.
  */
 int sensor_settings_read(struct settings *settings, int argc, char **argv);
+
+/* The same command line once more, while it runs, with what its files say now. 0, or -EINVAL after it has said what is wrong. */
+int sensor_settings_again(struct settings *settings, const struct options_call *call);
+
+/* Calls `each` for every key whose value is another one. */
+void sensor_settings_changes(struct settings *before, struct settings *now,
+	void (*each)(void *context, const struct config_key *key), void *context);
 
 void sensor_settings_free(struct settings *settings);
 
