@@ -23,7 +23,7 @@ SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory):
-    return Papers(tmp_path_factory.mktemp("ca"), "--certificate", "evil=sensor.evil")
+    return Papers(tmp_path_factory.mktemp("ca"), "--certificate", "evil=sensor.evil", "--certificate", "stranger=stranger.example")
 
 
 class Steady(threading.Thread):
@@ -228,6 +228,52 @@ def test_frames_that_are_none_and_floods_of_them(room, papers):
         if peer:
             room.collector.wait_for(lambda: is_closed(peer))
         time.sleep(1.1)  # the log's own limit
+
+
+# --- all places taken ---------------------------------------------------------------------------------------------------
+
+PLACES = int(os.environ.get("TAFFRAIL_PLACES", "600"))
+
+
+@pytest.fixture
+def idlers(papers):
+    running = []
+
+    def starter(address, name, does):
+        running.append(subprocess.Popen([sys.executable, os.path.join(ROOT, "tests", "idlers.py"), address, papers.file("ca.pem"), papers.file(f"{name}.pem"),
+                                         papers.file(f"{name}.key"), str(PLACES + 50), does], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return running[-1]
+
+    yield starter
+    for one in running:
+        if one.poll() is None:
+            one.kill()
+            one.wait()
+
+
+@once
+@pytest.mark.parametrize("name, does", [("stranger", "nothing"), ("stranger", "call"), ("sensor", "nothing"), ("sensor", "settings"), ("sensor", "call")])
+def test_idle_peers_do_not_keep_a_sensor_out(start, tmp_path, papers, idlers, name, does):
+    """More connections than there are places, of a certificate without rights, and of the sensor's own; who is thrown out comes again at once."""
+    collector = start("taffrail-collector", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), "--output", f"ecs-json:{tmp_path}/out",
+                      "--set", f"connections.max={PLACES}", *papers.options("collector"), "--allow", "sensor.*")
+    address = collector.ready()
+    crowd = idlers(address, name, does)
+    assert crowd.stdout.readline() == "full\n"
+    began = time.monotonic()
+    sensor = start("taffrail-sensor", "--collector", address.replace("127.0.0.1", "localhost"), "--host", *papers.options("sensor"), "--cri", str(tmp_path / "none"))
+    sensor.ready()
+    ready = time.monotonic()
+    subprocess.run(["/bin/true", "here-i-am"], check=True)
+    collector.wait_for(lambda: "here-i-am" in (tmp_path / "out").read_text(), 20)
+    took = time.monotonic() - ready
+    count, thrown_out = (int(word) for word in crowd.communicate("")[0].split())
+    print(f"{PLACES} places, {count} idle peers of {name} ({does}) came in, {thrown_out} were thrown out; the sensor was up in {ready - began:.1f} s, "
+          f"its event filed {took:.1f} s after that")
+    assert count > PLACES and took < 5 * SLOW
+    words = "no name of this certificate may|asked for nothing|had not said who it is" if name == "stranger" else "it asked for nothing|it had not said who it is"
+    assert any(re.search(words, line) for line in collector.log), collector.log
+    assert sensor.end() == 0 and collector.end() == 0
 
 
 # --- a whole cluster at once --------------------------------------------------------------------------------------------

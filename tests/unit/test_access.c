@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "test_capture.h"
 #include "test_collector.h"
 #include "test_tls.h"
 
@@ -61,7 +62,7 @@ static struct owners *open_owners(const char *folder)
 	struct owners *owners = NULL;
 	char why[300] = "";
 
-	cr_assert_eq(owners_open(&owners, folder, why, sizeof(why)), 0, "%s", why);
+	cr_assert_eq(owners_open(&owners, folder, OWNERS_MAX, why, sizeof(why)), 0, "%s", why);
 	return owners;
 }
 
@@ -138,11 +139,11 @@ Test(owners, a_torn_line_is_cut_and_a_wrong_one_refused)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		snprintf(text, sizeof(text), "a one\n%s", wrong[i]);
 		write_owners(folder, text);
-		cr_expect_eq(owners_open(&owners, folder, why, sizeof(why)), -EINVAL, "%s", wrong[i]);
+		cr_expect_eq(owners_open(&owners, folder, OWNERS_MAX, why, sizeof(why)), -EINVAL, "%s", wrong[i]);
 		cr_expect(strstr(why, "/owners:2: it is no NAME and HOST"), "%s", why);
 	}
 	write_owners(folder, "a one\nb one\n");
-	cr_expect_eq(owners_open(&owners, folder, why, sizeof(why)), -EINVAL);
+	cr_expect_eq(owners_open(&owners, folder, OWNERS_MAX, why, sizeof(why)), -EINVAL);
 	cr_expect(strstr(why, "owners:2: the host stands in an earlier line too"), "%s", why);
 	snprintf(path, sizeof(path), "%s/owners", folder);
 	unlink(path);
@@ -170,6 +171,45 @@ Test(owners, are_bounded)
 	rmdir(folder);
 }
 
+/* A name that took its share leaves the rest to others; what was there before a limit was set stays. */
+Test(owners, of_a_name_are_limited)
+{
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], host[20], why[300], path[100];
+	struct owners_counters counters;
+	struct capture capture;
+	struct owners *owners;
+
+	cr_assert_not_null(mkdtemp(folder));
+	cr_assert_eq(owners_open(&owners, folder, 5, why, sizeof(why)), 0, "%s", why);
+	capture = capture_begin(STDERR_FILENO);
+	for (int i = 0; i < 5; i++) {
+		snprintf(host, sizeof(host), "host-%d", i);
+		cr_expect_eq(owners_claim(owners, text_of(host), "greedy"), 0);
+	}
+	capture_end(&capture, text, sizeof(text));
+	cr_expect(strstr(text, "owners: 4 hosts belong to greedy; at 5 it gets no more (hosts.max_per_name)"), "%s",
+		text);
+	cr_expect_null(strstr(text, "owners: 5 hosts"), "said once: %s", text);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("more"), "greedy"), -EUSERS);
+	cr_expect_null(owners_of(owners, (struct text)TEXT_STATIC("more")));
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("more"), "modest"), 0);
+	owners_counters(owners, &counters);
+	cr_expect_eq(counters.hosts, 6);
+	cr_expect_eq(counters.names, 2);
+	cr_expect_eq(counters.most_of_name, 5);
+	cr_expect_eq(counters.over_share, 3);
+	owners_close(owners);
+	cr_assert_eq(owners_open(&owners, folder, 2, why, sizeof(why)), 0, "%s", why);
+	cr_expect_str_eq(owners_of(owners, (struct text)TEXT_STATIC("host-4")), "greedy");
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("again"), "greedy"), -EUSERS);
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("again"), "modest"), 0);
+	owners_close(owners);
+	snprintf(path, sizeof(path), "%s/owners", folder);
+	unlink(path);
+	rmdir(folder);
+}
+
 /* --- sensors over TLS ----------------------------------------------------------------------------------------------- */
 
 static char *patterns[] = {"sensor.*", "spiffe://nodes/*"};
@@ -187,7 +227,7 @@ static void serve_tls(void)
 
 	snprintf(data, sizeof(data), "%s/data", room.folder);
 	room.access = (struct access){&writers, &readers, NULL};
-	cr_assert_eq(owners_open(&room.access.owners, data, why, sizeof(why)), 0, "%s", why);
+	cr_assert_eq(owners_open(&room.access.owners, data, 3, why, sizeof(why)), 0, "%s", why);
 	room.tls = papers_load(&papers, "ca.pem", "server");
 	room.admit = admit;
 	serve(&room);
@@ -263,6 +303,39 @@ Test(access, a_host_is_written_under_one_name)
 	send_batch(&node, 5, 5);
 	until(&room, node.acked == 5);
 	leave(&node, tls);
+	close_tls_room();
+}
+
+/* Three hosts, as serve_tls says: a fourth of the same name is refused in words, and another name's is taken. */
+Test(access, a_name_that_has_its_share_of_hosts)
+{
+	struct receiver_counters counters;
+	struct grpc_tls *tls, *other;
+	struct peer peers[5];
+	char name[20];
+
+	open_tls_room();
+	papers_issue(&papers, "second", "DNS:sensor.elsewhere");
+	for (int i = 0; i < 5; i++) {
+		const uint8_t own[EVENT_EPOCH_SIZE] = {(uint8_t)(i + 1)};
+		struct buffer *bytes;
+
+		snprintf(name, sizeof(name), "host-%d", i);
+		tls = join(&peers[i], i < 4 ? "sensor" : "second");
+		say_hello(&peers[i], name, own, sizeof(own));
+		until(&room, peers[i].hellos == 1);
+		bytes = make_batch_of(name, own, 1, 1, 10);
+		cr_assert_eq(grpc_call_send(peers[i].call, bytes->data, bytes->length), 0);
+		wire_bytes_free(bytes);
+		other = tls;
+		until(&room, peers[i].acked == 1 || peers[i].done);
+		leave(&peers[i], other);
+		cr_expect_eq(peers[i].acked, i != 3, "%d: %s", i, peers[i].message);
+	}
+	cr_expect_eq(peers[3].status, GRPC_RESOURCE_EXHAUSTED);
+	cr_expect(strstr(peers[3].message, "hosts.max_per_name"), "%s", peers[3].message);
+	receiver_counters(room.receiver, &counters);
+	cr_expect_eq(counters.hosts_refused, 1);
 	close_tls_room();
 }
 

@@ -297,9 +297,10 @@ static inline void open_sensor(struct room *room, struct peer *peer)
 }
 
 /* Up{batch} of execs first to last, each with arguments of so many bytes. */
-static inline struct buffer *make_batch(const uint8_t *of_epoch, uint64_t first, uint64_t last, size_t size)
+static inline struct buffer *make_batch_of(
+	const char *of_host, const uint8_t *of_epoch, uint64_t first, uint64_t last, size_t size)
 {
-	struct event_host host = {.id = host_id};
+	struct event_host host = {.id = text_of(of_host)};
 	struct event_container container = {.pod_name = TEXT_LITERAL("web-1"), .pod_namespace = TEXT_LITERAL("shop")};
 	struct event event = {.host = &host, .container = &container, .count = 1};
 	char *path = calloc(1, size + 1);
@@ -319,6 +320,11 @@ static inline struct buffer *make_batch(const uint8_t *of_epoch, uint64_t first,
 	wire_batch_close(batch);
 	free(path);
 	return bytes;
+}
+
+static inline struct buffer *make_batch(const uint8_t *of_epoch, uint64_t first, uint64_t last, size_t size)
+{
+	return make_batch_of(host_id.data, of_epoch, first, last, size);
 }
 
 /* Puts books into a finished Up{batch}. */

@@ -69,6 +69,11 @@ enum grpc_status access_admit(const struct access *access, const struct grpc_str
 	return GRPC_PERMISSION_DENIED;
 }
 
+bool access_admit_peer(const struct access *access, const struct grpc_identity *identity)
+{
+	return first_given(access->writers, identity) || first_given(access->readers, identity);
+}
+
 enum grpc_status access_host(
 	const struct access *access, const struct grpc_stream *stream, struct text host, bool claim, const char **why)
 {
@@ -94,9 +99,14 @@ enum grpc_status access_host(
 	error = !writer ? -EACCES : owners_claim(access->owners, host, writer);
 	if (!error)
 		return GRPC_OK;
-	log_limited("%s: the host %s cannot be noted as its own: %s", grpc_stream_peer(stream), name,
-		error == -ENOSPC ? "there is no room for more" : strerror(-error));
-	*why = "the host cannot be noted as its own";
+	if (error == -EUSERS)
+		log_limited("%s: the host %s is refused: %s has as many hosts as one name may (hosts.max_per_name)",
+			grpc_stream_peer(stream), name, writer);
+	else
+		log_limited("%s: the host %s cannot be noted as its own: %s", grpc_stream_peer(stream), name,
+			error == -ENOSPC ? "there is no room for more" : strerror(-error));
+	*why = error == -EUSERS ? "this certificate's name has as many hosts as one may (hosts.max_per_name)"
+				: "the host cannot be noted as its own";
 	return GRPC_RESOURCE_EXHAUSTED;
 }
 

@@ -24,6 +24,9 @@ struct access {
 enum grpc_status access_admit(
 	const struct access *access, const struct grpc_stream *stream, char *why, size_t why_size);
 
+/* May somebody of these names do anything at all? */
+bool access_admit_peer(const struct access *access, const struct grpc_identity *identity);
+
 /*
  * May this peer write what is this host's? One that is nobody's yet becomes its own where `claim` says so, under the first
  * of its names that may write. GRPC_OK; PERMISSION_DENIED: it is another name's; RESOURCE_EXHAUSTED: it cannot be noted; both

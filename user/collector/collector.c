@@ -26,6 +26,9 @@ enum {
 	STOP_MS = 60000,       /* all outputs: one that takes something may take long */
 	TROUBLES = 64,         /* kinds of trouble that have lines of their own */
 	MESSAGE_MAX = 4 << 20, /* bytes: a sensor makes none that is larger */
+	CALLS_MAX = 8,         /* of a connection: our programs make one or two at a time */
+	HEADERS_MAX = 4096,    /* bytes of a call: theirs have 300 */
+	IDLE_MS = 60000,       /* a connection without a call: there is a next one when there is one to make */
 };
 
 struct collector {
@@ -108,6 +111,13 @@ static enum grpc_status on_admit(void *context, const struct grpc_stream *stream
 	return access_admit(&collector->access, stream, why, why_size);
 }
 
+static bool on_admit_peer(void *context, const struct grpc_identity *identity)
+{
+	const struct collector *collector = context;
+
+	return access_admit_peer(&collector->access, identity);
+}
+
 static void on_trouble(void *context, const char *peer, const char *reason)
 {
 	static struct {
@@ -162,7 +172,9 @@ static int open_trust(struct collector *collector, struct settings *settings, ch
 		log_info("no --allow-reader: over TLS nobody may read here");
 	if (grpc_trust_watch(&settings->trust, collector->base) < 0)
 		return -ENOMEM;
-	return settings->trust.tls ? owners_open(&collector->access.owners, settings->data, why, why_size) : 0;
+	if (!settings->trust.tls)
+		return 0;
+	return owners_open(&collector->access.owners, settings->data, settings->max_hosts, why, why_size);
 }
 
 static int open_rooms(struct collector *collector)
@@ -202,6 +214,11 @@ static int open_server(struct collector *collector, const struct settings *setti
 		.max_message_bytes = MESSAGE_MAX,
 		.on_trouble = on_trouble,
 		.admit = on_admit,
+		.admit_peer = on_admit_peer,
+		.max_connections = (uint32_t)settings->max_connections,
+		.max_streams = CALLS_MAX,
+		.max_header_bytes = HEADERS_MAX,
+		.idle_timeout_ms = IDLE_MS,
 		.context = collector,
 		.max_connection_age_ms = (uint32_t)settings->max_age_ms,
 		.tls = settings->trust.tls,

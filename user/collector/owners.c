@@ -20,9 +20,17 @@ enum {
 	FILE_BYTES = OWNERS_MAX * LINE_BYTES,
 };
 
+struct owner_name {
+	struct table_node node;
+	size_t hosts;
+	bool warned;
+	size_t length;
+	char text[]; /* and a NUL */
+};
+
 struct owner {
 	struct table_node node;
-	char *name; /* behind the host */
+	struct owner_name *name;
 	size_t host_length;
 	char host[];
 };
@@ -32,7 +40,10 @@ struct owners {
 	off_t end;
 	bool dirty;
 	char path[4200];
-	struct table hosts;
+	struct table hosts, names;
+	size_t max_per_name;
+	bool warned;
+	struct owners_counters counters;
 };
 
 /* --- the table ------------------------------------------------------------------------------------------------------ */
@@ -56,25 +67,86 @@ const char *owners_of(const struct owners *owners, struct text host)
 {
 	const struct owner *owner = find(owners, host);
 
-	return owner ? owner->name : NULL;
+	return owner ? owner->name->text : NULL;
 }
 
-static struct owner *add(struct owners *owners, struct text host, struct text name)
+static bool name_matches(const struct table_node *node, const void *wanted)
 {
-	struct owner *owner = malloc(sizeof(*owner) + host.length + name.length + 1);
+	const struct owner_name *name = table_entry(node, struct owner_name, node);
+	const struct text *text = wanted;
+
+	return text_equal((struct text){name->text, name->length}, *text);
+}
+
+static struct owner_name *find_name(const struct owners *owners, struct text text)
+{
+	struct table_node *node = table_find(&owners->names, hash_bytes(text.data, text.length), name_matches, &text);
+
+	return node ? table_entry(node, struct owner_name, node) : NULL;
+}
+
+static struct owner_name *find_or_add_name(struct owners *owners, struct text text)
+{
+	struct owner_name *name = find_name(owners, text);
+
+	if (name)
+		return name;
+	name = calloc(1, sizeof(*name) + text.length + 1);
+	if (!name)
+		return NULL;
+	memcpy(name->text, text.data, text.length);
+	name->length = text.length;
+	if (table_insert(&owners->names, &name->node, hash_bytes(text.data, text.length)) < 0) {
+		free(name);
+		return NULL;
+	}
+	return name;
+}
+
+/* Where a fifth is left there is time to do something. */
+static bool is_near(size_t count, size_t limit)
+{
+	return count >= limit - limit / 5;
+}
+
+static void warn_near(struct owners *owners, struct owner_name *name)
+{
+	size_t all = table_count(&owners->hosts);
+
+	if (!name->warned && is_near(name->hosts, owners->max_per_name)) {
+		name->warned = true;
+		log_warning("%s: %zu hosts belong to %s; at %zu it gets no more (hosts.max_per_name)", owners->path,
+			name->hosts, name->text, owners->max_per_name);
+	}
+	if (!owners->warned && is_near(all, OWNERS_MAX)) {
+		owners->warned = true;
+		log_warning("%s: it has %zu hosts; at %d there is no room for more", owners->path, all, OWNERS_MAX);
+	}
+}
+
+static struct owner *add(struct owners *owners, struct text host, struct text text)
+{
+	struct owner_name *name = find_or_add_name(owners, text);
+	struct owner *owner = name ? malloc(sizeof(*owner) + host.length) : NULL;
 
 	if (!owner)
 		return NULL;
 	memcpy(owner->host, host.data, host.length);
 	owner->host_length = host.length;
-	owner->name = owner->host + host.length;
-	memcpy(owner->name, name.data, name.length);
-	owner->name[name.length] = '\0';
+	owner->name = name;
 	if (table_insert(&owners->hosts, &owner->node, hash_bytes(host.data, host.length)) < 0) {
 		free(owner);
 		return NULL;
 	}
+	name->hosts++;
 	return owner;
+}
+
+static void take_out(struct owners *owners, struct owner *owner)
+{
+	table_remove(&owners->hosts, &owner->node);
+	owner->name->hosts--;
+	free(owner);
 }
 
 /* --- lines ---------------------------------------------------------------------------------------------------------- */
@@ -129,6 +201,7 @@ static const char *take_line(struct owners *owners, struct text line)
 	char host[SEGMENT_HOST_MAX];
 	struct text name = text_next(&line, ' ');
 	struct text id = {host, take_host(host, line)};
+	struct owner *owner;
 
 	if (name.length == 0 || name.length > GRPC_IDENTITY_NAME_MAX || id.length == 0 ||
 		memchr(line.data, ' ', line.length))
@@ -137,7 +210,10 @@ static const char *take_line(struct owners *owners, struct text line)
 		return "the host stands in an earlier line too";
 	if (table_count(&owners->hosts) == OWNERS_MAX)
 		return "these are more than 65536 hosts";
-	return add(owners, id, name) ? NULL : "out of memory";
+	owner = add(owners, id, name);
+	if (owner)
+		warn_near(owners, owner->name);
+	return owner ? NULL : "out of memory";
 }
 
 static int take_lines(struct owners *owners, struct text all, char *why, size_t size)
@@ -204,7 +280,7 @@ static int sync_name(const char *data)
 	return error;
 }
 
-int owners_open(struct owners **out, const char *data, char *why, size_t size)
+int owners_open(struct owners **out, const char *data, size_t max_per_name, char *why, size_t size)
 {
 	struct owners *owners = calloc(1, sizeof(*owners));
 	int error = 0;
@@ -213,6 +289,8 @@ int owners_open(struct owners **out, const char *data, char *why, size_t size)
 	if (!owners)
 		return -ENOMEM;
 	table_init(&owners->hosts);
+	table_init(&owners->names);
+	owners->max_per_name = max_per_name;
 	owners->fd = -1;
 	if ((size_t)snprintf(owners->path, sizeof(owners->path), "%s/owners", data) >= sizeof(owners->path))
 		error = -ENAMETOOLONG;
@@ -234,15 +312,32 @@ int owners_open(struct owners **out, const char *data, char *why, size_t size)
 	return 0;
 }
 
+/* 0, or why there is none for one more of this name's. */
+static int find_room(struct owners *owners, struct text text)
+{
+	const struct owner_name *name = find_name(owners, text);
+
+	if (table_count(&owners->hosts) >= OWNERS_MAX) {
+		owners->counters.over_all++;
+		return -ENOSPC;
+	}
+	if ((name ? name->hosts : 0) < owners->max_per_name)
+		return 0;
+	owners->counters.over_share++;
+	return -EUSERS;
+}
+
 int owners_claim(struct owners *owners, struct text host, const char *name)
 {
 	char line[LINE_BYTES];
 	struct owner *owner;
 	size_t length;
 	ssize_t written;
+	int error;
 
-	if (table_count(&owners->hosts) >= OWNERS_MAX)
-		return -ENOSPC;
+	error = find_room(owners, text_of(name));
+	if (error)
+		return error;
 	owner = add(owners, host, text_of(name));
 	if (!owner)
 		return -ENOMEM;
@@ -252,17 +347,31 @@ int owners_claim(struct owners *owners, struct text host, const char *name)
 	errno = EIO;
 	written = pwrite(owners->fd, line, length, owners->end);
 	if (written != (ssize_t)length) {
-		int error = -errno;
-
+		error = -errno;
 		if (written > 0)
 			(void)!ftruncate(owners->fd, owners->end);
-		table_remove(&owners->hosts, &owner->node);
-		free(owner);
+		take_out(owners, owner);
 		return error;
 	}
 	owners->end += (off_t)length;
 	owners->dirty = true;
+	warn_near(owners, owner->name);
 	return 0;
+}
+
+void owners_counters(const struct owners *owners, struct owners_counters *counters)
+{
+	struct table_node *node;
+
+	*counters = owners->counters;
+	counters->hosts = table_count(&owners->hosts);
+	counters->names = table_count(&owners->names);
+	table_for_each(&owners->names, node) {
+		const struct owner_name *name = table_entry(node, struct owner_name, node);
+
+		if (name->hosts > counters->most_of_name)
+			counters->most_of_name = name->hosts;
+	}
 }
 
 int owners_sync(struct owners *owners)
@@ -283,7 +392,10 @@ void owners_close(struct owners *owners)
 		return;
 	table_for_each(&owners->hosts, node)
 		free(table_entry(node, struct owner, node));
+	table_for_each(&owners->names, node)
+		free(table_entry(node, struct owner_name, node));
 	table_free(&owners->hosts);
+	table_free(&owners->names);
 	if (owners->fd >= 0)
 		close(owners->fd);
 	free(owners);

@@ -6,8 +6,9 @@
 
 #include "base/options.h"
 #include "collector/output.h"
+#include "collector/owners.h"
 
-enum { KEYS = 32 }; /* room */
+enum { KEYS = 32 /* room */, CONNECTIONS = 4096, HOSTS_PER_NAME = 16384 };
 
 /* The keys, bound to one struct settings. */
 static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
@@ -24,6 +25,10 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 			"after so long a peer is asked to connect anew; 0: never"},
 		OPTIONS_LOG_KEYS(&settings->log),
 		{"check_config", CONFIG_BOOL, &settings->check_config, 0, 0, "only look whether all of this is right"},
+		{"connections.max", CONFIG_NUMBER, &settings->max_connections, 16, 65536,
+			"connections at a time; those of one name in certificates may take 7/8 of them"},
+		{"hosts.max_per_name", CONFIG_NUMBER, &settings->max_hosts, 1, OWNERS_MAX,
+			"hosts that may belong to one name in certificates"},
 		CONFIG_END,
 	};
 
@@ -96,7 +101,8 @@ static int read_all(struct settings *settings, int argc, char **argv, bool again
 	};
 	int code;
 
-	*settings = (struct settings){.max_age_ms = 3600000};
+	*settings =
+		(struct settings){.max_age_ms = 3600000, .max_connections = CONNECTIONS, .max_hosts = HOSTS_PER_NAME};
 	bind_keys(keys, settings);
 	code = options_read(&program, argc, argv);
 	if (code < 0)

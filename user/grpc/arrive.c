@@ -13,6 +13,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 
+#include "grpc/header.h"
 #include "grpc/server_inside.h"
 #include "grpc/tls_inside.h"
 
@@ -23,6 +24,7 @@ struct grpc_arrival {
 	struct grpc_server *server;
 	struct event *first_byte;
 	bool knocks;
+	uint64_t since_ms;
 	int fd;
 	char peer[GRPC_ADDRESS_TEXT_SIZE];
 };
@@ -112,38 +114,22 @@ static void on_first_byte(evutil_socket_t fd, short what, void *argument)
 
 /* --- arriving ------------------------------------------------------------------------------------------------------- */
 
-/* The oldest connection of which no HTTP/2 has come, in plain text or over TLS. */
-static struct grpc_connection *oldest_stranger(struct grpc_server *server)
+bool grpc_arrivals_oldest(const struct grpc_server *server, uint64_t *since_ms)
 {
-	struct grpc_connection *connection;
+	const struct grpc_arrival *silent = TAILQ_FIRST(&server->silent);
 
-	TAILQ_FOREACH(connection, &server->connections, entry)
-	if (!connection->link->ready)
-		return connection;
-	return NULL;
+	if (silent)
+		*since_ms = silent->since_ms;
+	return silent != NULL;
 }
 
-bool grpc_arrivals_make_room(struct grpc_server *server)
+void grpc_arrivals_evict(struct grpc_server *server, const char *reason)
 {
-	struct grpc_server_counters *counters = &server->counters;
-	struct grpc_connection *stranger;
-	struct grpc_arrival *silent;
 	char peer[GRPC_ADDRESS_TEXT_SIZE];
 
-	if (counters->connections_open + counters->connections_waiting < server->options.max_connections)
-		return true;
-	counters->connections_refused++;
-	silent = TAILQ_FIRST(&server->silent);
-	stranger = silent ? NULL : oldest_stranger(server);
-	if (!silent && !stranger)
-		return false;
-	snprintf(peer, sizeof(peer), "%s", silent ? silent->peer : stranger->peer);
-	if (silent)
-		arrival_free(silent, NULL);
-	else
-		grpc_connection_end(stranger, "too many connections");
-	arrivals_say(server, peer, "too many connections: it had not said who it is yet");
-	return !server->closed;
+	snprintf(peer, sizeof(peer), "%s", TAILQ_FIRST(&server->silent)->peer);
+	arrival_free(TAILQ_FIRST(&server->silent), NULL);
+	arrivals_say(server, peer, reason);
 }
 
 void grpc_arrivals_add(struct grpc_server *server, int fd, const char *peer)
@@ -152,7 +138,7 @@ void grpc_arrivals_add(struct grpc_server *server, int fd, const char *peer)
 	const struct timeval wait = {limit / 1000, (suseconds_t)(limit % 1000 * 1000)};
 	struct grpc_arrival *arrival;
 
-	if (!grpc_arrivals_make_room(server)) {
+	if (!grpc_room_make(server)) {
 		arrivals_say(server, peer, "too many connections");
 		close(fd);
 		return;
@@ -164,6 +150,7 @@ void grpc_arrivals_add(struct grpc_server *server, int fd, const char *peer)
 	}
 	arrival->server = server;
 	arrival->fd = fd;
+	arrival->since_ms = grpc_now_ms();
 	snprintf(arrival->peer, sizeof(arrival->peer), "%s", peer);
 	TAILQ_INSERT_TAIL(&server->silent, arrival, entry);
 	server->counters.connections_waiting++;

@@ -160,9 +160,11 @@ static int client_link(struct grpc_client *client, struct bufferevent *stream, e
 	const struct grpc_link_limits limits = {
 		.window_bytes = client->options.window_bytes,
 		.max_buffered_bytes = client->options.max_buffered_bytes,
+		.max_header_bytes = GRPC_HEADER_LIST_BYTES,
 		.handshake_timeout_ms = GRPC_NEVER, /* the client's own timer */
 		.header_timeout_ms = GRPC_NEVER,    /* the calls' deadlines */
 		.message_timeout_ms = GRPC_NEVER,
+		.first_message_timeout_ms = GRPC_NEVER,
 		.idle_timeout_ms = GRPC_NEVER,
 		.keepalive_ms = client->options.keepalive_ms,
 		.keepalive_timeout_ms = client->options.keepalive_timeout_ms,

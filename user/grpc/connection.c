@@ -13,6 +13,8 @@
 #include "grpc/server_inside.h"
 #include "grpc/tls_inside.h"
 
+#define REFUSED_MS 2000 /* for a peer that may do nothing: to ask, and be told so */
+
 void grpc_connection_hold(struct grpc_connection *connection)
 {
 	connection->references++;
@@ -42,6 +44,7 @@ void grpc_connection_end(struct grpc_connection *connection, const char *reason)
 	TAILQ_REMOVE(&server->connections, connection, entry);
 	server->counters.connections_open--;
 	grpc_budget_forget(connection);
+	grpc_room_leave(connection);
 	while ((exchange = TAILQ_FIRST(&connection->link->exchanges)))
 		grpc_stream_end(exchange, GRPC_UNAVAILABLE, reason);
 	grpc_link_close(connection->link);
@@ -64,6 +67,8 @@ static void connection_on_down(void *context, int error, const char *reason)
 		server->counters.connections_timed_out++;
 	else if (error == -EKEYREJECTED)
 		server->counters.certificates_refused++;
+	else if (error == -EUSERS)
+		server->counters.connections_over_share++;
 	else if (error && error != -ECONNRESET)
 		server->counters.protocol_errors++;
 	if (error && error != -ECONNRESET && server->options.on_trouble && !server->closed)
@@ -124,6 +129,22 @@ static int connection_arm_age(struct grpc_connection *connection)
 	return 0;
 }
 
+/* Whoever may do nothing here is told so if he asks soon, and takes nobody's place meanwhile. */
+static void connection_judge(struct grpc_connection *connection)
+{
+	struct grpc_server *server = connection->server;
+	const struct grpc_server_options *options = &server->options;
+
+	if (options->admit_peer && !options->admit_peer(options->context, connection->identity)) {
+		server->counters.peers_refused++;
+		connection->refused = true;
+		connection->link->limits.first_message_timeout_ms = REFUSED_MS;
+		grpc_room_wait_first(connection);
+	} else if (!grpc_room_share(connection)) {
+		grpc_link_down(connection->link, -EUSERS, "too many connections of this certificate's name");
+	}
+}
+
 /* Its certificate's first name goes with it into every word about it. */
 static void connection_on_secured(void *context)
 {
@@ -140,6 +161,7 @@ static void connection_on_secured(void *context)
 	free(connection->peer);
 	connection->peer = peer;
 	connection->identity = identity;
+	connection_judge(connection);
 }
 
 static void connection_on_ready(void *context)
@@ -190,10 +212,12 @@ static int connection_link(struct grpc_connection *connection, struct buffereven
 		.window_bytes = options->window_bytes,
 		.max_buffered_bytes = options->max_buffered_bytes,
 		.together = &connection->server->unfinished,
+		.max_header_bytes = options->max_header_bytes,
 		.max_streams = options->max_streams,
 		.handshake_timeout_ms = options->handshake_timeout_ms,
 		.header_timeout_ms = options->header_timeout_ms,
 		.message_timeout_ms = options->message_timeout_ms,
+		.first_message_timeout_ms = options->first_message_timeout_ms,
 		.idle_timeout_ms = options->idle_timeout_ms,
 		.keepalive_ms = options->keepalive_ms,
 		.keepalive_timeout_ms = options->keepalive_timeout_ms,
@@ -211,7 +235,7 @@ int grpc_connection_open(
 
 	if (server->stopping)
 		server->counters.connections_refused++;
-	if (server->stopping || !grpc_arrivals_make_room(server))
+	if (server->stopping || !grpc_room_make(server))
 		return -EMFILE;
 	connection = calloc(1, sizeof(*connection));
 	if (!connection)
@@ -228,6 +252,7 @@ int grpc_connection_open(
 		return error;
 	}
 	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
+	grpc_room_wait(connection);
 	server->counters.connections++;
 	server->counters.connections_open++;
 	return 0;

@@ -246,6 +246,7 @@ static void exchange_deliver(struct grpc_exchange *exchange, const uint8_t *mess
 	bool prepaid = exchange_prepays(exchange);
 
 	exchange->message_ms = 0;
+	link->mute_ms = 0;
 	if (exchange->manual_consume)
 		*(prepaid ? &exchange->prepaid : &exchange->held) += length;
 	link->role->message(exchange, message, length);

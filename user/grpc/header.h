@@ -13,8 +13,9 @@
 
 #include "grpc/status.h"
 
-#define GRPC_HEADER_LIST_BYTES (16 * 1024) /* of one header block, counted as RFC 9113, 6.5.2 does */
-#define GRPC_MESSAGE_TEXT_BYTES 1024       /* of a status message, in clear */
+#define GRPC_HEADER_LIST_BYTES                                                                                         \
+	(16 * 1024)                  /* of one header block, if nothing else is said, counted as RFC 9113, 6.5.2 does */
+#define GRPC_MESSAGE_TEXT_BYTES 1024 /* of a status message, in clear */
 
 static inline uint64_t grpc_now_ms(void)
 {

@@ -105,6 +105,8 @@ static uint64_t link_due(const struct grpc_link *link)
 		due = sooner(due, link->headers_ms, limits->header_timeout_ms);
 	if (link->message_ms)
 		due = sooner(due, link->message_ms, limits->message_timeout_ms);
+	if (link->ready && link->mute_ms && !link->paused && !link->ended)
+		due = sooner(due, link->mute_ms, limits->first_message_timeout_ms);
 	if (link->alone_ms && !link->ended)
 		due = sooner(due, link->alone_ms, limits->idle_timeout_ms);
 	if (link->ready && !link->alone_ms && !link->paused)
@@ -208,6 +210,9 @@ static void link_on_timer(evutil_socket_t fd, short what, void *argument)
 		grpc_link_down(link, link->failed ? -EPROTO : 0, link->failed ? link->complaint : "closed");
 	else if (link->ping_ms && is_past(link->ping_ms, limits->keepalive_timeout_ms, now))
 		grpc_link_down(link, -ETIMEDOUT, "the peer does not answer");
+	else if (link->ready && !link->paused && !link->ended &&
+		 is_past(link->mute_ms, limits->first_message_timeout_ms, now))
+		grpc_link_down(link, -ETIMEDOUT, "it asked for nothing in time");
 	else if (!link->ended && is_past(link->alone_ms, limits->idle_timeout_ms, now))
 		link_end(link);
 	else if (is_past(link->drain_ms, DRAIN_MS, now))
@@ -370,6 +375,8 @@ static void link_pause(struct grpc_link *link)
 static void link_unpause(struct grpc_link *link)
 {
 	link->paused = false;
+	if (link->mute_ms)
+		link->mute_ms = grpc_now_ms();
 	grpc_link_arm(link, link->heard_ms);
 	bufferevent_enable(link->stream, EV_READ);
 }
@@ -473,7 +480,7 @@ static int link_say_hello(struct grpc_link *link)
 	const nghttp2_settings_entry settings[] = {
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
 		{NGHTTP2_SETTINGS_MAX_FRAME_SIZE, GRPC_FRAME_BYTES},
-		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, GRPC_HEADER_LIST_BYTES},
+		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)link->limits.max_header_bytes},
 		{link->role->server ? NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS : NGHTTP2_SETTINGS_ENABLE_PUSH,
 			link->role->server ? link->limits.max_streams : 0},
 	};
@@ -500,6 +507,7 @@ int grpc_link_open(struct event_base *base, struct bufferevent *stream, const st
 	TAILQ_INIT(&link->exchanges);
 	TAILQ_INIT(&link->due);
 	link->open_ms = link->heard_ms = link->alone_ms = grpc_now_ms();
+	link->mute_ms = role->server ? link->open_ms : 0;
 	link->pump = event_new(base, -1, 0, link_on_pump, link);
 	link->timer = event_new(base, -1, 0, link_on_timer, link);
 	if (!link->pump || !link->timer || grpc_link_new_session(link) || link_say_hello(link)) {

@@ -99,10 +99,12 @@ struct grpc_link_limits {
 	size_t window_bytes;
 	size_t max_buffered_bytes; /* of unfinished messages of all exchanges */
 	size_t *together;          /* what all links that share it hold of such messages; NULL: nobody asks */
+	size_t max_header_bytes;   /* of one header block */
 	uint32_t max_streams;      /* server */
 	uint32_t handshake_timeout_ms;
 	uint32_t header_timeout_ms;
 	uint32_t message_timeout_ms;
+	uint32_t first_message_timeout_ms; /* server */
 	uint32_t idle_timeout_ms;
 	uint32_t keepalive_ms;
 	uint32_t keepalive_timeout_ms;
@@ -143,6 +145,7 @@ struct grpc_link {
 	uint64_t headers_ms;   /* a header block began and has not ended; 0: none */
 	uint64_t message_ms;   /* since when at the earliest a message is unfinished; 0: none is */
 	uint64_t alone_ms;     /* since when there is no exchange; 0: there is */
+	uint64_t mute_ms;      /* server: since when it has waited for the first message of all; 0: one came */
 	uint64_t drain_ms;     /* when the first of two GOAWAYs was submitted; 0: the second was, or none */
 	uint64_t ended_ms;     /* when the final GOAWAY was submitted */
 	size_t buffered;       /* bytes allocated for unfinished messages */

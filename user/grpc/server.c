@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 
+#include "grpc/header.h"
 #include "grpc/server_inside.h"
 
 #define MESSAGE_BYTES (4U << 20)
@@ -13,6 +14,7 @@
 #define UNFINISHED_BYTES (256U << 20)
 #define WINDOW_BYTES (4U << 20)
 #define WINDOW_BYTES_MAX (1U << 30)
+#define HEADER_BYTES_MAX (1U << 20)
 
 void grpc_server_hold(struct grpc_server *server)
 {
@@ -142,16 +144,19 @@ static int server_take_options(struct grpc_server *server, const struct grpc_ser
 	options->max_unfinished_bytes = or_default(options->max_unfinished_bytes, UNFINISHED_BYTES);
 	options->window_bytes = or_default(options->window_bytes, WINDOW_BYTES);
 	or_default_ms(&options->max_connections, 4096);
+	or_default_ms(&options->max_connections_per_name, options->max_connections - options->max_connections / 8);
 	or_default_ms(&options->max_streams, 100);
+	options->max_header_bytes = or_default(options->max_header_bytes, GRPC_HEADER_LIST_BYTES);
 	or_default_ms(&options->handshake_timeout_ms, 10000);
 	or_default_ms(&options->header_timeout_ms, 10000);
 	or_default_ms(&options->message_timeout_ms, 60000);
+	or_default_ms(&options->first_message_timeout_ms, 10000);
 	or_default_ms(&options->idle_timeout_ms, 5 * 60 * 1000);
 	or_default_ms(&options->keepalive_ms, 60000);
 	or_default_ms(&options->keepalive_timeout_ms, 20000);
 	or_default_ms(&options->max_connection_grace_ms, 30000);
 	if (!given->handlers || !given->handler_count || options->window_bytes > WINDOW_BYTES_MAX ||
-		options->max_message_bytes > UINT32_MAX)
+		options->max_message_bytes > UINT32_MAX || options->max_header_bytes > HEADER_BYTES_MAX)
 		return -EINVAL;
 	handlers = calloc(given->handler_count, sizeof(*handlers));
 	if (!handlers)
@@ -180,6 +185,7 @@ int grpc_server_open(struct event_base *base, const struct grpc_server_options *
 	server->references = 1;
 	TAILQ_INIT(&server->connections);
 	TAILQ_INIT(&server->paused);
+	TAILQ_INIT(&server->waiting);
 	error = server_take_options(server, options);
 	if (!error) {
 		server->stop = event_new(base, -1, 0, server_on_stop, server);

@@ -57,10 +57,13 @@ struct grpc_server_counters {
 	uint64_t streams_open;        /* gauge */
 	uint64_t connections_waiting; /* gauge: TLS has not begun yet */
 	uint64_t connections;
-	uint64_t connections_refused;   /* over max_connections, or closed before they were taken */
-	uint64_t connections_timed_out; /* no preface, an unfinished header block, idle, keep-alive unanswered */
-	uint64_t protocol_errors;       /* connections ended for what they sent */
-	uint64_t certificates_refused;  /* by either side */
+	uint64_t connections_refused;    /* over max_connections, or closed before they were taken */
+	uint64_t connections_evicted;    /* of these: by which nobody had asked for anything; the new one was taken */
+	uint64_t connections_over_share; /* of a name that had max_connections_per_name */
+	uint64_t connections_timed_out;  /* no preface, an unfinished header block, no message, keep-alive unanswered */
+	uint64_t protocol_errors;        /* connections ended for what they sent */
+	uint64_t certificates_refused;   /* by either side */
+	uint64_t peers_refused;          /* by options.admit_peer */
 	uint64_t streams;
 	uint64_t streams_refused;  /* unknown method, no gRPC, over a limit */
 	uint64_t streams_denied;   /* by options.admit */
@@ -85,6 +88,11 @@ struct grpc_server_options {
 	 * in `why`. May be NULL: every peer may.
 	 */
 	enum grpc_status (*admit)(void *context, const struct grpc_stream *stream, char *why, size_t why_size);
+	/*
+	 * Over TLS, once the handshake is done: may anybody with these names make any call? If not, the connection has two
+	 * seconds to be told so by a call's status. May be NULL: each may try.
+	 */
+	bool (*admit_peer)(void *context, const struct grpc_identity *identity);
 	void *context;
 
 	size_t max_message_bytes;  /* of a message received; 4 MiB */
@@ -96,15 +104,26 @@ struct grpc_server_options {
 	 */
 	size_t max_unfinished_bytes;
 	size_t window_bytes; /* of each stream, received and not consumed; 4 MiB; at most 1 GiB */
-	/* 4096; one more takes the place of the longest silent one that has not said who it is, or is closed at once. */
+	/*
+	 * 4096; one more takes the place of the one by which nobody has asked for anything (no byte, no handshake, no call, or
+	 * a call without a message) for the longest, or is closed at once.
+	 */
 	uint32_t max_connections;
+	/*
+	 * Over TLS, by the first name of the certificate; 7/8 of max_connections, so that there is room for others. One more
+	 * takes the place of one of that name by which nobody asks for anything, or is closed.
+	 */
+	uint32_t max_connections_per_name;
+	/* What a call's headers hold stays as long as the call: at most max_connections × max_streams × max_header_bytes. */
 	uint32_t max_streams;          /* of one connection at a time; 100 */
+	size_t max_header_bytes;       /* of one call, as RFC 9113, 6.5.2 counts; 16 KiB; at most 1 MiB */
 	uint32_t handshake_timeout_ms; /* TLS, preface and SETTINGS together; 10 s */
 	uint32_t header_timeout_ms;    /* from a header block's first frame to its last; 10 s */
 	uint32_t
 		message_timeout_ms; /* from a message's first byte to its last, while nothing waits to be consumed; 60 s */
-	uint32_t idle_timeout_ms; /* a connection without a stream; 5 min; or GRPC_NEVER */
-	uint32_t keepalive_ms;    /* PING after so long without a byte while streams are open; 60 s; or GRPC_NEVER */
+	uint32_t first_message_timeout_ms; /* from SETTINGS to the first message of any call; 10 s; or GRPC_NEVER */
+	uint32_t idle_timeout_ms;          /* a connection without a stream; 5 min; or GRPC_NEVER */
+	uint32_t keepalive_ms; /* PING after so long without a byte while streams are open; 60 s; or GRPC_NEVER */
 	uint32_t keepalive_timeout_ms;    /* without an answer to it the connection is closed; 20 s */
 	uint32_t max_connection_age_ms;   /* then GOAWAY and on_drain (each connection a random tenth less); 0: none */
 	uint32_t max_connection_grace_ms; /* after that the connection is closed; 30 s */

@@ -32,6 +32,7 @@ struct grpc_server {
 	struct grpc_listener listeners[GRPC_LISTENERS];
 	size_t listener_count;
 	TAILQ_HEAD(grpc_connections, grpc_connection) connections;
+	struct grpc_connections waiting; /* by which nobody has asked for anything, the longest first: room.c */
 	TAILQ_HEAD(grpc_arrivals, grpc_arrival) silent, knocking; /* arrive.c */
 	struct event *let_in;
 	struct grpc_server_counters counters;
@@ -52,12 +53,16 @@ struct grpc_server {
 
 struct grpc_connection {
 	TAILQ_ENTRY(grpc_connection) entry;
-	TAILQ_ENTRY(grpc_connection) paused_entry; /* while `paused` */
+	TAILQ_ENTRY(grpc_connection) paused_entry;  /* while `paused` */
+	TAILQ_ENTRY(grpc_connection) waiting_entry; /* while `waits` */
 	struct grpc_server *server;
 	struct grpc_link *link;
 	uint64_t weight; /* of its unfinished messages, see budget.c */
 	size_t promised; /* of the server's */
 	bool paused;
+	bool waits;        /* nobody asks for anything by it: */
+	uint64_t waits_ms; /* since when; 0: before all others */
+	bool refused;      /* by options.admit_peer */
 	unsigned references;
 	bool ended;
 	bool draining;
@@ -77,8 +82,22 @@ void grpc_arrivals_add(struct grpc_server *server, int fd, const char *peer);
 /* Closes those that wait. */
 void grpc_arrivals_close(struct grpc_server *server);
 void grpc_arrivals_free(struct grpc_server *server);
-/* Makes room for one more: of those that have not said who they are the oldest goes. False: there is none. */
-bool grpc_arrivals_make_room(struct grpc_server *server);
+/* The one that has been silent for longest; *since_ms: since when. False: there is none. */
+bool grpc_arrivals_oldest(const struct grpc_server *server, uint64_t *since_ms);
+/* That one goes. */
+void grpc_arrivals_evict(struct grpc_server *server, const char *reason);
+
+/* room.c: who goes where there are too many connections. */
+/* Makes room for one more. False: there is none. */
+bool grpc_room_make(struct grpc_server *server);
+/* Its names are known. False: those of this name have their share, and it must go. */
+bool grpc_room_share(struct grpc_connection *connection);
+/* Nobody asks for anything by it, from now on. */
+void grpc_room_wait(struct grpc_connection *connection);
+/* It goes before all others. */
+void grpc_room_wait_first(struct grpc_connection *connection);
+/* Somebody has asked for something, or it is gone. */
+void grpc_room_leave(struct grpc_connection *connection);
 
 /* budget.c: the memory of unfinished messages, of all connections together. */
 int grpc_budget_open(struct grpc_server *server);

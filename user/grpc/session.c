@@ -71,9 +71,9 @@ static int link_on_header(nghttp2_session *session, const nghttp2_frame *frame, 
 		return link_verdict(link);
 	grpc_exchange_hold(exchange);
 	exchange->header_bytes += name_length + value_length + 32;
-	if (exchange->header_bytes > GRPC_HEADER_LIST_BYTES) {
+	if (exchange->header_bytes > link->limits.max_header_bytes) {
 		exchange->deaf = true;
-		link->role->fault(exchange, GRPC_RESOURCE_EXHAUSTED, "more than 16 KiB of headers");
+		link->role->fault(exchange, GRPC_RESOURCE_EXHAUSTED, "more headers than this side takes");
 	} else {
 		link->role->header(exchange, name, name_length, value, value_length);
 	}
@@ -90,6 +90,18 @@ static void link_on_goaway(struct grpc_link *link, const nghttp2_goaway *goaway)
 	link->role->goaway(link->context, goaway->error_code, text);
 }
 
+/* From now on the peer may ask for something: the handshake's time is not its own. */
+static void link_begin_waiting(struct grpc_link *link)
+{
+	uint64_t now = grpc_now_ms();
+
+	if (link->mute_ms)
+		link->mute_ms = now;
+	if (link->alone_ms)
+		link->alone_ms = now;
+	grpc_link_arm(link, now);
+}
+
 static int link_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
 	struct grpc_link *link = context;
@@ -102,6 +114,7 @@ static int link_on_frame_recv(nghttp2_session *session, const nghttp2_frame *fra
 	case NGHTTP2_SETTINGS:
 		if (!link->ready && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
 			link->ready = true;
+			link_begin_waiting(link);
 			link->role->ready(link->context);
 		}
 		break;

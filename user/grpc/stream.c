@@ -76,6 +76,8 @@ void grpc_stream_end(struct grpc_exchange *exchange, enum grpc_status status, co
 	stream->ended = true;
 	exchange->last = true;
 	grpc_exchange_detach(exchange);
+	if (!stream->connection->ended && TAILQ_EMPTY(&stream->connection->link->exchanges))
+		grpc_room_wait(stream->connection);
 	if (stream->deadline)
 		event_del(stream->deadline);
 	if (stream->handler) {
@@ -329,6 +331,8 @@ static bool stream_is_admitted(struct grpc_stream *stream)
 		return true;
 	server->counters.streams_denied++;
 	grpc_stream_finish(stream, status, why);
+	if (stream->connection->refused)
+		grpc_link_drain(stream->connection->link);
 	if (server->options.on_trouble)
 		server->options.on_trouble(server->options.context, stream->connection->peer, why);
 	return false;
@@ -389,6 +393,7 @@ void grpc_stream_on_message(struct grpc_exchange *exchange, const uint8_t *bytes
 	if (!stream->handler)
 		return;
 	stream->connection->server->counters.messages_received++;
+	grpc_room_leave(stream->connection);
 	if (stream->handler->on_message)
 		stream->handler->on_message(stream, stream->data, bytes, length);
 }
