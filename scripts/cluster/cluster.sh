@@ -11,7 +11,7 @@
 # The cluster lives in network and mount namespaces of its own: its addresses, ports, bridge and mounts are not the
 # machine's, a kubelet of the machine's own is not disturbed, and nothing that a pod sends can leave. In there it looks as a node does:
 # containerd's socket and state are in /run/containerd, a BPF file system is mounted. Services have addresses, and names by a resolver
-# that knows nothing else (dns.go). A static pod is a file in DIR/manifests.
+# that knows nothing else (dns.go). A static pod is a file in DIR/manifests; what a disk of the node keeps may be in DIR/volumes.
 set -euo pipefail
 call=${1-} folder=${2-}
 usage="usage: cluster.sh up|down|restart-kubelet DIR, or cluster.sh kubectl|node DIR ARGUMENTS..."
@@ -236,7 +236,7 @@ up() {
 	trap '[ $? = 0 ] || down' EXIT
 	trap 'exit 130' INT TERM
 
-	mkdir -p "$dir"/{log,pki,etcd,manifests,pods,plugins} "$unified/$name"
+	mkdir -p "$dir"/{log,pki,etcd,manifests,pods,plugins,volumes} "$unified/$name"
 	: >"$dir/resolv.conf"
 	for made in "${outside[@]}"; do
 		[ -e "$made" ] || echo "$made" >>"$dir/made"
@@ -292,7 +292,7 @@ down() {
 	if [ -e "$dir/made" ]; then
 		while read -r made; do rmdir "$made" 2>/dev/null || true; done <"$dir/made"
 	fi
-	rm -rf --one-file-system "$dir"/{log,pki,etcd,manifests,pods,plugins,outside}
+	rm -rf --one-file-system "$dir"/{log,pki,etcd,manifests,pods,plugins,volumes,outside}
 	rm -f "$dir"/{*.pid,*.kubeconfig,kubelet.yaml,proxy.yaml,resolv.conf,made,kept}
 	rmdir "$dir" 2>/dev/null || true
 }
