@@ -212,15 +212,6 @@ def sensor(cluster):
         running.kill()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def clock(cluster, sensor):
-    """A CronJob whose first minute passes while other tests run; its nonce."""
-    nonce = new_nonce()
-    made = template("clock", container("tick", "/bin/true", nonce), restartPolicy="Never")
-    cluster.apply(workload("CronJob", "clock", made, schedule="* * * * *"))
-    return nonce
-
-
 @pytest.fixture
 def nonce():
     return new_nonce()

@@ -6,6 +6,15 @@ import pytest
 from conftest import NAMESPACE, NONCE, container, get, idle, named, new_nonce, pod_manifest, template, until, workload
 
 
+@pytest.fixture(scope="module", autouse=True)
+def clock(cluster, sensor):
+    """A CronJob whose first minute passes while other tests run; its nonce."""
+    nonce = new_nonce()
+    made = template("clock", container("tick", "/bin/true", nonce), restartPolicy="Never")
+    cluster.apply(workload("CronJob", "clock", made, schedule="* * * * *"))
+    return nonce
+
+
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
 def test_workload_with_an_init_container_and_an_exec_probe(cluster, told, sensor, nonce, kind):
     name = f"web-{kind.lower()}"
