@@ -117,7 +117,7 @@ def test_sigterm_without_a_collector_keeps_all(place):
     sensor = place.sensor("--set", "drain=100ms")
     place.work()
     assert sensor.end() == 0
-    assert any("the spool keeps them" in line for line in sensor.log), sensor.log
+    assert any("what is on the spool waits there" in line for line in sensor.log), sensor.log
     collector = place.collector()
     assert place.sensor().end() == 0
     assert collector.end() == 0

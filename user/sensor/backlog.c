@@ -383,8 +383,10 @@ bool backlog_close(struct backlog *backlog, bool later)
 		move_to_spool(backlog);
 	batch = TAILQ_FIRST(&backlog->batches);
 	lost = batch ? backlog->last - batch->first + 1 : 0;
-	if (lost > 0 && !later)
-		log_error("%llu events were not acknowledged and are lost", (unsigned long long)lost);
+	if (lost > 0 && (backlog->options.spool || !later))
+		log_error("%llu events were not acknowledged%s%s", (unsigned long long)lost,
+			backlog->options.spool ? ", and the spool could not take them" : "",
+			later ? ": the next life of the sensor declares them lost" : ": they are lost");
 	while ((batch = TAILQ_FIRST(&backlog->batches)))
 		leave_memory(backlog, batch);
 	backlog_release(backlog->fresh);

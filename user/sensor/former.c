@@ -317,8 +317,8 @@ static void tell_lost(struct former *former, struct wire_batch *batch, uint64_t 
 		event.lost.end_ns = event.lost.start_ns;
 	wire_batch_add(batch, &event);
 	if (!former->said)
-		log_warning("a former life of this sensor was killed: %llu records that it had not told are declared "
-			    "lost",
+		log_warning("a former life of this sensor %s: %llu records that it had not told are declared lost",
+			former->made.closed ? "ended before a collector had all of it" : "was killed",
 			(unsigned long long)count);
 	former->said = true;
 }

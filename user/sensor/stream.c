@@ -207,7 +207,8 @@ void stream_finish(struct stream *stream, uint64_t timeout_ms)
 		return;
 	if (stream->spool)
 		log_warning(
-			"%llu events and what former lives left were not acknowledged in %llu ms: the spool keeps them",
+			"%llu events and what former lives left were not acknowledged in %llu ms: what is on the spool "
+			"waits there",
 			(unsigned long long)left, (unsigned long long)timeout_ms);
 	else if (stream->ledger)
 		log_warning("no collector has acknowledged %llu events in %llu ms: the next life of the sensor "
