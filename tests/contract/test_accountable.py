@@ -270,6 +270,48 @@ def test_sigterm_with_more_than_memory_takes(place):
     assert {"fork", "end"} <= set(document["taffrail"]["lost"]["kinds"])
 
 
+def test_sigterm_with_a_spool_whose_disk_is_full(place):
+    """What is in memory alone is not on the spool, and nobody says that it is."""
+    spool = place.folder / "spool"
+    spool.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", str(spool)], check=True)
+    try:
+        with open(spool / "other", "wb") as other:
+            other.write(bytes(60 << 10))
+        life, work = Life(place, "--spool", str(spool), "--set", "drain=100ms"), Work(place.container)
+        life.sensor.wait_for(lambda: any("waits in memory until it can be written again" in line for line in life.sensor.log))
+        work.end()
+        assert life.end() == 0
+        said, = [line for line in life.sensor.log if "the spool could not take them" in line]
+        assert "error" in said and "the next life of the sensor declares them lost" in said
+        assert not any("spool keeps them" in line for line in life.sensor.log)
+        assert place.pinned() == [life.epoch]
+        os.unlink(spool / "other")
+        collector, last = place.collector(), Life(place, "--spool", str(spool))
+        last.sensor.wait_for(lambda: life.epoch not in place.pinned())
+        assert sum("of this sensor ended before a collector had all of it: " in line for line in last.sensor.log) == 1, last.sensor.log
+        assert not any("was killed" in line for line in last.sensor.log), last.sensor.log
+        assert last.end() == 0 and collector.end() == 0
+        assert assert_told(place, [life, last], work)[life.epoch].lost["sensor"] > 0
+    finally:
+        subprocess.run(["umount", "-l", str(spool)], check=True)
+
+
+def test_the_canary_is_not_among_what_was_lost(place):
+    """Its deeds are seen and come to nothing: of a life that is killed right behind them they are no loss of those kinds."""
+    killed = Life(place)
+    killed.sensor.wait_for(lambda: any("coverage" in line for line in killed.sensor.log))
+    killed.kill()
+    collector, last = place.collector(), Life(place)
+    last.sensor.wait_for(lambda: killed.epoch not in place.pinned())
+    assert last.end() == 0 and collector.end() == 0
+    found = place.balanced([killed.epoch, last.epoch])
+    assert found[killed.epoch].books.seen > 0
+    document, = [one for one in place.documents() if one.get("taffrail", {}).get("lost", {}).get("stage") == "sensor"]
+    # What others do on this machine meanwhile may be among them; it is not all of this at once.
+    assert not {"exec", "fork", "end", "open", "connection_attempted", "connection_accepted"} <= set(document["taffrail"]["lost"]["kinds"]), document
+
+
 def test_sigterm_with_a_spool_leaves_nothing_pinned(place):
     life = Life(place, "--spool", str(place.folder / "spool"), "--set", "drain=100ms")
     work = Work(place.container)

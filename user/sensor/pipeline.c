@@ -229,12 +229,13 @@ static void take_connection(struct pipeline *pipeline, const struct record *reco
 	if (policy_stops(pipeline->policy, KERNEL_DISCONNECT, record->header))
 		connection_forget(pipeline->connections, record);
 	(void)flows_take(pipeline->flows, record, image, pipeline->boot_unix_ns, pipeline->now_ns);
-	if (verdict == CONNECTION_JOINED)
-		books_settled(&pipeline->books, KERNEL_CONNECT, 1);
 	if (verdict == CONNECTION_SEND || verdict == CONNECTION_JOINED)
 		name_record(pipeline, record, image);
 	else if (verdict == CONNECTION_DROP)
 		pipeline_settled(pipeline, record);
+	/* Behind the event that tells it, too: a batch that leaves before that one has no part of it. */
+	if (verdict == CONNECTION_JOINED)
+		books_settled(&pipeline->books, KERNEL_CONNECT, 1);
 }
 
 /*
@@ -293,6 +294,7 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		pipeline_settled(pipeline, &record);
 		return 0;
 	}
+	pipeline_note_kind(pipeline, record.header->kind);
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
 		/* Its fork or exec was sent before it, into the other ring; so was what its cgroup is named like. */

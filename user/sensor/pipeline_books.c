@@ -7,7 +7,7 @@ static void tell_found(struct pipeline *pipeline)
 	ledger_found(pipeline->ledger, pipeline->books.found + loss_late(pipeline->loss));
 }
 
-static void note_kind(struct pipeline *pipeline, enum kernel_kind kind)
+void pipeline_note_kind(struct pipeline *pipeline, enum kernel_kind kind)
 {
 	enum event_action action = record_action(kind);
 
@@ -20,7 +20,6 @@ static void note_kind(struct pipeline *pipeline, enum kernel_kind kind)
 void pipeline_arrived(struct pipeline *pipeline, const struct record *record)
 {
 	books_arrived(&pipeline->books, record->header->kind, 1);
-	note_kind(pipeline, record->header->kind);
 }
 
 void pipeline_counted(struct pipeline *pipeline, uint64_t opens)
@@ -29,7 +28,7 @@ void pipeline_counted(struct pipeline *pipeline, uint64_t opens)
 		return;
 	books_arrived(&pipeline->books, KERNEL_OPEN, opens);
 	pipeline->books.found += opens;
-	note_kind(pipeline, KERNEL_OPEN);
+	pipeline_note_kind(pipeline, KERNEL_OPEN);
 	tell_found(pipeline);
 }
 

@@ -114,6 +114,8 @@ struct pipeline {
 /* pipeline_books.c: a record came, or so many opens that the kernel had only counted. */
 void pipeline_arrived(struct pipeline *pipeline, const struct record *record);
 void pipeline_counted(struct pipeline *pipeline, uint64_t opens);
+/* Of what came: its kind is one of those that a kill can lose. Not of the sensor's own canary. */
+void pipeline_note_kind(struct pipeline *pipeline, enum kernel_kind kind);
 /* Nothing more has to be told of it. */
 void pipeline_settled(struct pipeline *pipeline, const struct record *record);
 /* The programs missed so many, which is told next. */
