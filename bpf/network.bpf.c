@@ -32,10 +32,22 @@ static __always_inline void take_owner(struct kernel_header *header, const struc
 	header->time_ns = bpf_ktime_get_boot_ns();
 }
 
-/* The remote end of a connecting socket is the one that was asked for: the socket forgets it when it fails. */
+static __always_inline bool is_any(const struct kernel_address *address)
+{
+	const u32 *words = (const u32 *)address->bytes;
+
+	return !(words[0] | words[1] | words[2] | words[3]);
+}
+
+/*
+ * The remote end of a connecting socket is the one that was asked for: the socket forgets it when it fails. Its own address it
+ * forgets then, too (inet_reset_saddr); the entry has it from when the failure came.
+ */
 static __always_inline void read_connecting(
 	struct kernel_tuple *tuple, struct sock *sk, const struct socket_entry *entry)
 {
+	struct kernel_address local = entry->tuple.local;
+
 	read_tuple(tuple, sk);
 	tuple->family = entry->tuple.family;
 	tuple->remote = entry->tuple.remote;
@@ -44,6 +56,8 @@ static __always_inline void read_connecting(
 		*(u32 *)tuple->local.bytes = kernel_get(sk, __sk_common.skc_rcv_saddr);
 		__builtin_memset(tuple->local.bytes + 4, 0, 12);
 	}
+	if (is_any(&tuple->local))
+		tuple->local = local;
 }
 
 /* CONNECT_DONE of a socket whose CONNECT was sent: once, by whoever takes the flag. */
@@ -159,6 +173,7 @@ static __always_inline void connect_failed(struct socket_entry *entry, u64 key, 
 
 	if (error) {
 		flags_set(&entry->flags, SOCKET_FAILED);
+		read_connecting(&entry->tuple, sk, entry);
 		send_outcome(entry, key, sk, -error, false);
 	} else if (!(entry->flags & SOCKET_IN_CALL)) {
 		send_outcome(entry, key, sk, 0, true); /* the program closed it */

@@ -3,9 +3,11 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -215,6 +217,75 @@ Test(family_socket, datagrams_are_judged_each_and_recorded_once)
 	cr_expect_eq(count("receive", "event.kind", "event"), 2);
 	cr_expect_eq(said("true"), 2);
 	cr_expect_eq(said("false"), 4);
+}
+
+/* --- connects that failed ---------------------------------------------------------------------------------------------- */
+
+static const char connect_rules[] = "- rule: connects\n"
+				    "  desc: d\n"
+				    "  priority: info\n"
+				    "  condition: evt.type=connect and fd.l4proto=tcp\n"
+				    "  output: \"%evt.res %fd.name\"\n";
+
+static int connect_refused(void *argument)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(1)};
+
+	(void)argument;
+	return connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&address, sizeof(address)) == 0 ||
+	       errno != ECONNREFUSED;
+}
+
+/* Ends a refused connect has had, although the socket forgets its own. */
+Test(family_socket, a_finding_of_a_refused_connect_has_both_ends)
+{
+	struct json_object *finding;
+
+	family_judge("receive", connect_rules);
+	cr_assert_eq(watch(connect_refused, NULL), 0);
+	finding = one("connection_attempted", "event.kind", "alert");
+	expect(finding, "error.code", "ECONNREFUSED");
+	expect(finding, "source.ip", "127.0.0.1");
+	cr_assert_str_neq(at(finding, "source.port"), "");
+	cr_assert_str_neq(at(finding, "source.port"), "0");
+	expect(finding, "source.port", at(one("connection_attempted", "event.kind", "event"), "source.port"));
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* To a listener whose queue is full: it drops what comes, and a signal ends the wait. */
+static int connect_interrupted(void *argument)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sigaction action = {.sa_handler = on_alarm};
+	struct itimerval soon = {.it_value.tv_usec = 300 * 1000};
+	socklen_t length = sizeof(address);
+	int server = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)argument;
+	if (bind(server, (void *)&address, sizeof(address)) || getsockname(server, (void *)&address, &length) ||
+		listen(server, 0) || connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&address, sizeof(address)))
+		return 1;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	return connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&address, sizeof(address)) == 0 || errno != EINTR;
+}
+
+Test(family_socket, a_finding_of_an_interrupted_connect_has_both_ends)
+{
+	struct json_object *finding;
+
+	family_judge("receive", connect_rules);
+	cr_assert_eq(watch(connect_interrupted, NULL), 0);
+	finding = one("connection_attempted", "error.code", "EINTR");
+	expect(finding, "event.kind", "alert");
+	expect(finding, "source.ip", "127.0.0.1");
+	cr_assert_str_neq(at(finding, "source.port"), "");
+	cr_assert_str_neq(at(finding, "source.port"), "0");
 }
 
 Test(family_socket, connections_are_silent_where_no_rule_asks)

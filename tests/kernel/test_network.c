@@ -350,6 +350,50 @@ Test(kernel_network, a_failed_unix_connect_names_where_it_wanted_to_go)
 		"/tmp/taffrail-no-such-socket");
 }
 
+static const struct sockaddr_un busy = {.sun_family = AF_UNIX, .sun_path = "\0taffrail-busy"};
+
+static int accept_when_it_rings(void *argument)
+{
+	int server = *(int *)argument;
+
+	usleep(600 * 1000);
+	while (accept(server, NULL, NULL) >= 0)
+		;
+	return 0;
+}
+
+/* To a listener whose queue is full; a signal comes while it waits, and the kernel starts the call again. */
+static int unix_restarted(void *argument)
+{
+	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	struct itimerval soon = {.it_value.tv_usec = 200 * 1000};
+	int server = socket(AF_UNIX, SOCK_STREAM, 0);
+	pid_t child;
+	int failed;
+
+	(void)argument;
+	if (bind(server, (void *)&busy, sizeof(busy)) || listen(server, 0) ||
+		connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&busy, sizeof(busy)))
+		return 1;
+	child = fork();
+	if (child == 0)
+		_exit(accept_when_it_rings(&server));
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	failed = connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&busy, sizeof(busy));
+	kill(child, SIGKILL);
+	return waitpid(child, NULL, 0) != child || failed;
+}
+
+/* No hook is there when it begins, so its return tells of it; whether it starts anew is decided behind that. */
+Test(kernel_network, a_unix_connect_that_starts_again_is_told_as_interrupted_too)
+{
+	cr_assert_eq(watch(unix_restarted, NULL), 0);
+	cr_assert_eq(count("connection_attempted", "destination.address", "@taffrail-busy"), 3);
+	cr_assert_eq(count("connection_attempted", "event.outcome", "success"), 2);
+	expect(one("connection_attempted", "event.outcome", "failure"), "error.code", "EINTR");
+}
+
 static struct sockaddr_in udp_peer(uint16_t port)
 {
 	return (struct sockaddr_in){
