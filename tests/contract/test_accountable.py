@@ -297,6 +297,31 @@ def test_sigterm_with_a_spool_whose_disk_is_full(place):
         subprocess.run(["umount", "-l", str(spool)], check=True)
 
 
+@pytest.mark.parametrize("how", ["removed", "damaged"])
+def test_a_spool_that_is_lost_behind_sigterm_is_no_all_clear(place, how):
+    """Nothing is pinned any more, so nobody can count: but the epoch never closed."""
+    spool, collector = place.folder / "spool", place.collector()
+    life = Life(place, "--spool", str(spool), "--set", "drain=100ms")
+    work = Work(place.container)
+    life.sensor.wait_for(lambda: life.epoch in stored.epochs(place.data))
+    assert collector.end() == 0
+    time.sleep(2)
+    work.end()
+    assert life.end() == 0 and place.pinned() == []
+    for file in spool.iterdir():
+        if how == "removed":
+            file.unlink()
+        else:
+            with open(file, "r+b") as bytes_of_it:
+                bytes_of_it.write(b"x")
+    collector, last = place.collector(), Life(place, "--spool", str(spool))
+    assert last.end() == 0 and collector.end() == 0
+    done = run("taffrail", "status", "--json", "--data", place.data)
+    assert {epoch["epoch"]: epoch["loss_unknown"] for epoch in json.loads(done.stdout)["sensors"]} == {life.epoch: True, last.epoch: False}
+    assert done.returncode == 1
+    assert any("its beginning is damaged" in line for line in last.sensor.log) == (how == "damaged"), last.sensor.log
+
+
 def test_the_canary_is_not_among_what_was_lost(place):
     """Its deeds are seen and come to nothing: of a life that is killed right behind them they are no loss of those kinds."""
     killed = Life(place)
