@@ -4,10 +4,9 @@
  * behind a header that was written well: then each frame of it gets the checks that a good one has, so that what is in it
  * is reached. All is sent, with a small limit too, so that it is written anew; what comes out runs on without a gap.
  */
-#include "fuzz.h"
+#include "fuzz_folder.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
@@ -17,26 +16,12 @@
 
 static const struct event_host former = {.id = TEXT_STATIC("machine"), .name = TEXT_STATIC("node"), .epoch = {1}};
 static const struct event_host own = {.id = TEXT_STATIC("machine"), .name = TEXT_STATIC("node"), .epoch = {2}};
-static char folder[] = "/dev/shm/taffrail-fuzz-XXXXXX", path[80], file[128];
-
-static int remove_one(const char *name, const struct stat *stat, int type, struct FTW *ftw)
-{
-	(void)stat;
-	(void)type;
-	(void)ftw;
-	return remove(name);
-}
-
-static void remove_folder(void)
-{
-	(void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
+static char path[80], file[128];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	fuzz_expect(mkdtemp(folder));
-	atexit(remove_folder);
-	snprintf(path, sizeof(path), "%s/spool", folder);
+	fuzz_folder_make();
+	snprintf(path, sizeof(path), "%s/spool", fuzz_folder);
 	snprintf(file, sizeof(file), "%s/0000000000000001.spool", path);
 	fuzz_expect(mkdir(path, 0700) == 0);
 	return fuzz_without_messages(argc, argv);
@@ -58,8 +43,8 @@ static void put_frames(int fd, const uint8_t *bytes, size_t length, uint32_t sal
 		frame.class = (enum evict_class)(bytes[at + 4] % EVICT_CLASSES);
 		frame.crc = crc32c(0, bytes + at + 5, frame.length) ^ (bytes[at + 4] >= 0xf0);
 		spool_frame_put(head, &frame, salt);
-		fuzz_expect(write(fd, head, sizeof(head)) == sizeof(head) &&
-			    write(fd, bytes + at + 5, frame.length) == (ssize_t)frame.length);
+		fuzz_put(fd, head, sizeof(head));
+		fuzz_put(fd, bytes + at + 5, frame.length);
 		next = frame.last + 1;
 		at += 5 + frame.length;
 	}
@@ -74,12 +59,13 @@ static void make_file(const uint8_t *bytes, size_t length)
 	fuzz_expect(fd >= 0);
 	if (bytes[0] % 4 > 0) {
 		size = spool_header_put(head, &header);
-		fuzz_expect(size > 0 && write(fd, head, (size_t)size) == size);
+		fuzz_expect(size > 0);
+		fuzz_put(fd, head, (size_t)size);
 	}
 	if (bytes[0] % 4 > 1)
 		put_frames(fd, bytes + 1, length - 1, 4711);
 	else
-		fuzz_expect(write(fd, bytes + 1, length - 1) == (ssize_t)(length - 1));
+		fuzz_put(fd, bytes + 1, length - 1);
 	close(fd);
 }
 

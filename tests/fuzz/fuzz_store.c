@@ -4,40 +4,20 @@
  * good header, or frames that get the checks of good ones, so that what is in them is reached. Whatever it is, the store opens,
  * knows what it hands out, and takes a frame that the next start finds.
  */
-#include "fuzz.h"
+#include "fuzz_folder.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <unistd.h>
 
 #include "collector/store.h"
 
-static char folder[] = "/dev/shm/taffrail-fuzz-XXXXXX", path[80], file[160];
+static char path[80], file[160];
 static const struct text own = TEXT_STATIC("fuzz");
-
-static int remove_one(const char *name, const struct stat *stat, int type, struct FTW *ftw)
-{
-	(void)stat;
-	(void)type;
-	(void)ftw;
-	return remove(name);
-}
-
-static void remove_folder(void)
-{
-	(void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	fuzz_expect(mkdtemp(folder));
-	atexit(remove_folder);
+	fuzz_folder_make();
 	return fuzz_without_messages(argc, argv);
-}
-
-static void put(int fd, const void *bytes, size_t length)
-{
-	fuzz_expect(write(fd, bytes, length) == (ssize_t)length);
 }
 
 /* Frames of 16-bit length, whose they are, first (from the one before of anybody), span. */
@@ -60,8 +40,8 @@ static void put_frames(int fd, const uint8_t *bytes, size_t length)
 		head_size = segment_frame_head(head, &frame);
 		if (head_size > 0) {
 			head[4] ^= bytes[at + 3] == 0xff; /* a wrong check */
-			put(fd, head, (size_t)head_size);
-			put(fd, frame.batch.data, size);
+			fuzz_put(fd, head, (size_t)head_size);
+			fuzz_put(fd, frame.batch.data, size);
 		}
 		next = frame.last + 1;
 		at += 5 + size;
@@ -78,11 +58,11 @@ static void make_file(unsigned number, const uint8_t *bytes, size_t length, unsi
 	fuzz_expect(fd >= 0);
 	segment_header(header);
 	if (kind > 0)
-		put(fd, header, sizeof(header));
+		fuzz_put(fd, header, sizeof(header));
 	if (kind > 1)
 		put_frames(fd, bytes, length);
 	else
-		put(fd, bytes, length);
+		fuzz_put(fd, bytes, length);
 	close(fd);
 }
 
@@ -126,10 +106,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 
 	if (length == 0 || length > 1 << 18)
 		return 0;
-	remove_folder();
-	snprintf(path, sizeof(path), "%s/data", folder);
+	fuzz_folder_remove();
+	snprintf(path, sizeof(path), "%s/data", fuzz_folder);
 	snprintf(file, sizeof(file), "%s/segments", path);
-	fuzz_expect(mkdir(folder, 0700) == 0 && mkdir(path, 0700) == 0 && mkdir(file, 0700) == 0);
+	fuzz_expect(mkdir(fuzz_folder, 0700) == 0 && mkdir(path, 0700) == 0 && mkdir(file, 0700) == 0);
 	if (bytes[0] & 4) { /* one before the last */
 		make_file(1, bytes + 1, length / 2, bytes[0] & 3);
 		make_file(2, bytes + 1 + length / 2, length - 1 - length / 2, bytes[0] >> 3 & 3);

@@ -16,32 +16,12 @@ static const uint64_t segment_bytes_default = 64ull << 20;
 
 /* --- files ----------------------------------------------------------------------------------------------------------- */
 
-void store_name(char name[STORE_NAME_SIZE], uint64_t segment)
-{
-	snprintf(name, STORE_NAME_SIZE, "%016llu.seg", (unsigned long long)segment % 10000000000000000ull);
-}
-
-int store_note_segment(struct store *store, uint64_t segment)
-{
-	if (store->segment_count == store->segment_room) {
-		size_t room = store->segment_room ? 2 * store->segment_room : 64;
-		uint64_t *segments = reallocarray(store->segments, room, sizeof(*segments));
-
-		if (!segments)
-			return -ENOMEM;
-		store->segments = segments;
-		store->segment_room = room;
-	}
-	store->segments[store->segment_count++] = segment;
-	return 0;
-}
-
 /* Makes the next file, with its header. 0 or -errno, and nothing has changed. */
 static int new_segment(struct store *store)
 {
-	uint64_t number = store->segment_count ? store->segments[store->segment_count - 1] + 1 : 1;
+	uint64_t number = store->segments.count ? store->segments.items[store->segments.count - 1] + 1 : 1;
 	uint8_t header[SEGMENT_HEADER_SIZE];
-	char name[STORE_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 	int fd, error = 0;
 
 	store_name(name, number);
@@ -52,7 +32,7 @@ static int new_segment(struct store *store)
 	errno = 0;
 	if (pwrite(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
 		error = errno ? -errno : -EIO;
-	error = error ? error : store_note_segment(store, number);
+	error = error ? error : numbers_add(&store->segments, number);
 	if (error) {
 		close(fd);
 		unlinkat(store->directory, name, 0);
@@ -222,7 +202,7 @@ static void take_back_sources(struct store *store)
 static void take_back(struct store *store)
 {
 	const struct store_position *good = &store->synced_end;
-	char name[STORE_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 
 	for (size_t i = 0; i < store->full_count; i++)
 		close(store->full[i]);
@@ -231,11 +211,11 @@ static void take_back(struct store *store)
 		close(store->fd);
 	store->fd = -1;
 	store->torn = false;
-	for (size_t i = store->segment_count; i-- > 0 && store->segments[i] >= good->segment;) {
-		uint64_t keep = store->segments[i] == good->segment ? good->offset : SEGMENT_HEADER_SIZE;
+	for (size_t i = store->segments.count; i-- > 0 && store->segments.items[i] >= good->segment;) {
+		uint64_t keep = store->segments.items[i] == good->segment ? good->offset : SEGMENT_HEADER_SIZE;
 		int fd;
 
-		store_name(name, store->segments[i]);
+		store_name(name, store->segments.items[i]);
 		fd = openat(store->directory, name, O_WRONLY | O_CLOEXEC);
 		if (fd < 0 || ftruncate(fd, (off_t)keep) < 0)
 			log_error("%s/segments/%s: cannot be cut to what is surely on the disk: %s", store->path, name,
@@ -443,7 +423,7 @@ void store_close(struct store *store)
 	if (store->lock >= 0)
 		close(store->lock);
 	store_free_sources(store);
-	free(store->segments);
+	numbers_free(&store->segments);
 	free(store->path);
 	free(store);
 }

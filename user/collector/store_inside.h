@@ -5,11 +5,12 @@
 
 #include <sys/queue.h>
 
+#include "base/numbered.h"
 #include "base/table.h"
 #include "collector/store.h"
 #include "base/syncer.h"
 
-enum { STORE_NAME_SIZE = 16 + 4 + 1 }; /* NNNNNNNNNNNNNNNN.seg */
+#define STORE_ENDING ".seg"
 
 /* The account of a source of which something is on its way to the disk. */
 struct store_pending {
@@ -41,8 +42,7 @@ struct store {
 	uint64_t segment_bytes;
 	struct table sources;
 
-	uint64_t *segments; /* their numbers, ascending */
-	size_t segment_count, segment_room;
+	struct numbers segments; /* ascending */
 
 	/* The file that is appended to. */
 	int fd; /* -1: none yet, the next append makes one */
@@ -62,7 +62,11 @@ struct store {
 	struct sync_job job;
 };
 
-void store_name(char name[STORE_NAME_SIZE], uint64_t segment);
+/* Of a segment's file. */
+static inline void store_name(char name[NUMBERED_NAME_SIZE], uint64_t segment)
+{
+	numbered_name(name, segment, STORE_ENDING);
+}
 
 /* --- store_source.c --------------------------------------------------------------------------------------------------- */
 
@@ -83,9 +87,6 @@ static inline const struct account *store_source_appended(const struct store_sou
 void store_free_sources(struct store *store);
 
 /* ---------------------------------------------------------------------------------------------------------------------- */
-
-/* Notes a segment's number, higher than all before. 0 or -ENOMEM. */
-int store_note_segment(struct store *store, uint64_t segment);
 
 /* Reads DIR/id, or makes it; `root` is DIR. */
 void store_open_id(struct store *store, int root);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/store_inside.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,51 +12,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* --- which files there are ------------------------------------------------------------------------------------------- */
-
-static bool parse_name(const char *name, uint64_t *segment)
-{
-	if (strspn(name, "0123456789") != 16 || strcmp(name + 16, ".seg") != 0)
-		return false;
-	*segment = strtoull(name, NULL, 10);
-	return *segment > 0;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-
-	return (left > right) - (left < right);
-}
-
-static int list_segments(struct store *store)
-{
-	int fd = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
-	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-	uint64_t segment;
-
-	if (!directory) {
-		error = -errno;
-		if (fd >= 0)
-			close(fd);
-		return error;
-	}
-	while (!error &&
-		(errno = 0, entry = readdir(directory))) /* NOLINT(concurrency-mt-unsafe) a stream of its own */
-		if (parse_name(entry->d_name, &segment))
-			error = store_note_segment(store, segment);
-	if (!error)
-		error = -errno;
-	closedir(directory);
-	if (store->segment_count > 0)
-		qsort(store->segments, store->segment_count, sizeof(*store->segments), by_number);
-	return error;
-}
-
 static int open_segment(const struct store *store, uint64_t segment, int flags, uint64_t *size)
 {
-	char name[STORE_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 	struct stat stat;
 	int fd;
 
@@ -91,7 +48,7 @@ static void show_progress(struct progress *progress, const struct store *store, 
 		return;
 	progress->next_ns = now_ns + 200 * 1000 * 1000;
 	progress->shown = true;
-	dprintf(STDERR_FILENO, "\r\033[K%s: reading segment %zu of %zu", store->path, done + 1, store->segment_count);
+	dprintf(STDERR_FILENO, "\r\033[K%s: reading segment %zu of %zu", store->path, done + 1, store->segments.count);
 }
 
 static int take_frame(struct store *store, const struct segment_frame *frame)
@@ -193,8 +150,8 @@ static int finish_look(struct store *store, uint64_t segment, struct segment_rea
 
 static int load_segment(struct store *store, size_t index, struct progress *progress)
 {
-	bool is_last = index + 1 == store->segment_count;
-	uint64_t segment = store->segments[index], size = 0;
+	bool is_last = index + 1 == store->segments.count;
+	uint64_t segment = store->segments.items[index], size = 0;
 	struct segment_reader reader = {0};
 	struct segment_frame frame;
 	int fd = open_segment(store, segment, is_last && !store->looking ? O_RDWR : O_RDONLY, &size), result, error = 0;
@@ -228,11 +185,11 @@ static int load_segment(struct store *store, size_t index, struct progress *prog
 int store_load(struct store *store, char *why, size_t why_size)
 {
 	struct progress progress = {.next_ns = clock_boottime_ns() + 1000 * 1000 * 1000};
-	char name[STORE_NAME_SIZE] = "";
-	int error = list_segments(store);
+	char name[NUMBERED_NAME_SIZE] = "";
+	int error = numbered_list(store->directory, STORE_ENDING, &store->segments);
 
-	for (size_t i = 0; i < store->segment_count && !error; i++) {
-		store_name(name, store->segments[i]);
+	for (size_t i = 0; i < store->segments.count && !error; i++) {
+		store_name(name, store->segments.items[i]);
 		error = load_segment(store, i, &progress);
 	}
 	if (progress.shown)
@@ -246,15 +203,15 @@ int store_load(struct store *store, char *why, size_t why_size)
 
 /* --- reading them later ---------------------------------------------------------------------------------------------- */
 
-/* The first segment that is `wanted` or behind it; segment_count: none. */
+/* The first segment that is `wanted` or behind it; segments.count: none. */
 static size_t find_segment(const struct store *store, uint64_t wanted)
 {
-	size_t low = 0, high = store->segment_count;
+	size_t low = 0, high = store->segments.count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (store->segments[middle] < wanted)
+		if (store->segments.items[middle] < wanted)
 			low = middle + 1;
 		else
 			high = middle;
@@ -292,8 +249,8 @@ int store_read(const struct store *store, struct store_position *position, const
 {
 	const struct store_position end = store->synced_end;
 
-	for (size_t i = find_segment(store, position->segment); i < store->segment_count; i++) {
-		uint64_t segment = store->segments[i], size = 0;
+	for (size_t i = find_segment(store, position->segment); i < store->segments.count; i++) {
+		uint64_t segment = store->segments.items[i], size = 0;
 		int fd, result;
 
 		if (segment > end.segment ||

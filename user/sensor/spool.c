@@ -26,11 +26,6 @@ static const uint64_t sync_retry_ns = 10ull * 1000 * 1000 * 1000;
 
 /* --- words of all parts ------------------------------------------------------------------------------------------------ */
 
-void spool_name(char name[SPOOL_NAME_SIZE], uint64_t number, const char *ending)
-{
-	snprintf(name, SPOOL_NAME_SIZE, "%016" PRIu64 ".%s", number % 10000000000000000u, ending);
-}
-
 uint64_t spool_blocks(uint64_t size)
 {
 	return (size + SPOOL_BLOCK - 1) / SPOOL_BLOCK * SPOOL_BLOCK;
@@ -106,7 +101,7 @@ static int new_file(struct spool *spool, uint64_t base)
 	struct spool_header header = {.host = spool->own->host, .base = base, .acknowledged = spool->own->acknowledged};
 	uint8_t bytes[SPOOL_HEADER_MAX];
 	struct spool_segment *segment;
-	char name[SPOOL_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 	int length, fd, error = spool_may(spool, "create", NULL);
 
 	if (getrandom(&header.salt, sizeof(header.salt), GRND_NONBLOCK) < 0)
@@ -114,7 +109,7 @@ static int new_file(struct spool *spool, uint64_t base)
 	length = spool_header_put(bytes, &header);
 	if (error || length < 0)
 		return error ? error : length;
-	spool_name(name, spool->next_number, "spool");
+	numbered_name(name, spool->next_number, SPOOL_ENDING);
 	fd = openat(spool->directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
@@ -226,7 +221,7 @@ static void note(struct spool *spool, struct spool_epoch *epoch)
 {
 	struct spool_segment *oldest = TAILQ_FIRST(&epoch->segments);
 	uint8_t bytes[SPOOL_ACKNOWLEDGED_SIZE];
-	char name[SPOOL_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 	int fd;
 
 	if (!oldest || (oldest != spool->tail && spool->directory < 0))
@@ -236,7 +231,7 @@ static void note(struct spool *spool, struct spool_epoch *epoch)
 		(void)spool_write(spool, spool->fd, &(struct iovec){bytes, sizeof(bytes)}, 1, SPOOL_ACKNOWLEDGED_AT);
 		return;
 	}
-	spool_name(name, oldest->number, "spool");
+	numbered_name(name, oldest->number, SPOOL_ENDING);
 	fd = openat(spool->directory, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return;

@@ -6,15 +6,20 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
+#include "base/numbered.h"
 #include "base/syncer.h"
 #include "sensor/spool.h"
 #include "sensor/spool_format.h"
 
 enum {
-	SPOOL_NAME_SIZE = 16 + 8 + 1, /* NNNNNNNNNNNNNNNN.spool, .new, .damaged */
-	SPOOL_BLOCK = 4096,           /* what a file takes of the disk is a multiple of it */
-	SPOOL_REST_MAX = 64 << 20,    /* bytes that are searched for a frame behind a damaged one */
+	SPOOL_BLOCK = 4096,        /* what a file takes of the disk is a multiple of it */
+	SPOOL_REST_MAX = 64 << 20, /* bytes that are searched for a frame behind a damaged one */
 };
+
+/* Of the files' names: what waits, what is being written anew, what cannot be read. */
+#define SPOOL_ENDING ".spool"
+#define SPOOL_NEW ".new"
+#define SPOOL_DAMAGED ".damaged"
 
 struct spool_segment {
 	TAILQ_ENTRY(spool_segment) entry;
@@ -76,7 +81,6 @@ struct spool {
 	size_t full_count;
 };
 
-void spool_name(char name[SPOOL_NAME_SIZE], uint64_t number, const char *ending);
 uint64_t spool_blocks(uint64_t size);
 
 /* Asks the tests' seam. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -136,7 +135,7 @@ struct file {
 	struct spool_segment *segment;
 	int fd;
 	uint64_t offset, size;
-	char name[SPOOL_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 };
 
 static ssize_t read_some(int fd, void *bytes, size_t length, uint64_t offset)
@@ -221,9 +220,9 @@ static void walk(struct file *file, const struct spool *spool)
 /* Nobody can send it, but somebody may look what is in it. */
 static void set_aside(struct spool *spool, const struct file *file, uint64_t number)
 {
-	char name[SPOOL_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 
-	spool_name(name, number, "damaged");
+	numbered_name(name, number, SPOOL_DAMAGED);
 	if (spool_may(spool, "rename", NULL) == 0 &&
 		renameat(spool->directory, file->name, spool->directory, name) == 0)
 		log_error("%s/%s: its beginning is damaged: what it held is not sent. It is kept as %s", spool->path,
@@ -241,7 +240,7 @@ static int load_file(struct spool *spool, uint64_t number)
 	struct stat stat;
 	ssize_t got;
 
-	spool_name(file.name, number, "spool");
+	numbered_name(file.name, number, SPOOL_ENDING);
 	file.fd = openat(spool->directory, file.name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (file.fd < 0)
 		file.fd = openat(spool->directory, file.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -288,48 +287,19 @@ static int load_file(struct spool *spool, uint64_t number)
 
 /* --- all of them ----------------------------------------------------------------------------------------------------- */
 
-static bool parse_name(const char *name, const char *ending, uint64_t *number)
+/* What was being written anew when the sensor ended. */
+static void remove_unfinished(const struct spool *spool)
 {
-	if (strspn(name, "0123456789") != 16 || strcmp(name + 16, ending) != 0)
-		return false;
-	*number = strtoull(name, NULL, 10);
-	return *number > 0;
-}
+	struct numbers numbers = {0};
 
-static int by_number(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+	(void)numbered_list(spool->directory, SPOOL_NEW, &numbers);
+	for (size_t i = 0; i < numbers.count; i++) {
+		char name[NUMBERED_NAME_SIZE];
 
-	return (left > right) - (left < right);
-}
-
-/* The numbers of the files with that ending, in order; what was being written anew is removed. */
-static int list(struct spool *spool, const char *ending, struct buffer *numbers)
-{
-	int fd = openat(spool->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-	uint64_t number;
-
-	if (!directory) {
-		int error = -errno;
-
-		if (fd >= 0)
-			close(fd);
-		return error;
+		numbered_name(name, numbers.items[i], SPOOL_NEW);
+		(void)unlinkat(spool->directory, name, 0);
 	}
-	while ((entry = readdir(directory))) { /* NOLINT(concurrency-mt-unsafe) a stream of its own */
-		const char *name = entry->d_name;
-
-		if (parse_name(name, ending, &number))
-			buffer_append(numbers, &number, sizeof(number));
-		else if (strspn(name, "0123456789") == 16 && strcmp(name + 16, ".new") == 0)
-			(void)unlinkat(spool->directory, name, 0);
-	}
-	closedir(directory);
-	if (numbers->length > 0)
-		qsort(numbers->data, numbers->length / sizeof(number), sizeof(number), by_number);
-	return numbers->failed ? -ENOMEM : 0;
+	numbers_free(&numbers);
 }
 
 /* Two files became one, and the first was still there when the sensor was killed. */
@@ -342,35 +312,25 @@ static void drop_replaced(struct spool *spool, struct spool_epoch *epoch)
 			spool_drop_segment(spool, epoch, segment);
 }
 
-static uint64_t number_at(const struct buffer *numbers, size_t index)
-{
-	uint64_t number;
-
-	memcpy(&number, numbers->data + index * sizeof(number), sizeof(number));
-	return number;
-}
-
 /* No new file takes the name of one that is there. */
-static void pass_numbers(struct spool *spool, const struct buffer *numbers)
+static void pass_numbers(struct spool *spool, const struct numbers *numbers)
 {
-	size_t count = numbers->length / sizeof(uint64_t);
-
-	if (count > 0 && number_at(numbers, count - 1) >= spool->next_number)
-		spool->next_number = number_at(numbers, count - 1) + 1;
+	if (numbers->count > 0 && numbers->items[numbers->count - 1] >= spool->next_number)
+		spool->next_number = numbers->items[numbers->count - 1] + 1;
 }
 
 /* The damaged files: of too many the oldest go; the others take their room. 0 or -errno. */
 static int count_damaged(struct spool *spool)
 {
-	struct buffer numbers = {0};
-	int error = list(spool, ".damaged", &numbers);
-	size_t count = error ? 0 : numbers.length / sizeof(uint64_t);
+	struct numbers numbers = {0};
+	int error = numbered_list(spool->directory, SPOOL_DAMAGED, &numbers);
+	size_t count = error ? 0 : numbers.count;
 	struct stat stat;
 
 	for (size_t i = 0; i < count; i++) {
-		char name[SPOOL_NAME_SIZE];
+		char name[NUMBERED_NAME_SIZE];
 
-		spool_name(name, number_at(&numbers, i), "damaged");
+		numbered_name(name, numbers.items[i], SPOOL_DAMAGED);
 		if (count - i > DAMAGED_MAX && spool_may(spool, "unlink", NULL) == 0 &&
 			unlinkat(spool->directory, name, 0) == 0)
 			log_warning("%s/%s is removed: newer ones are damaged, too", spool->path, name);
@@ -379,35 +339,39 @@ static int count_damaged(struct spool *spool)
 	}
 	if (!error)
 		pass_numbers(spool, &numbers);
-	buffer_free(&numbers);
+	numbers_free(&numbers);
 	return error;
 }
 
 int spool_count_files(struct spool *spool)
 {
-	struct buffer numbers = {0};
-	int error = list(spool, ".spool", &numbers);
+	struct numbers numbers = {0};
+	int error;
 
+	remove_unfinished(spool);
+	error = numbered_list(spool->directory, SPOOL_ENDING, &numbers);
 	if (!error)
 		pass_numbers(spool, &numbers);
-	buffer_free(&numbers);
+	numbers_free(&numbers);
 	return error;
 }
 
 int spool_load(struct spool *spool)
 {
-	struct buffer numbers = {0};
+	struct numbers numbers = {0};
 	struct spool_epoch *epoch;
-	int error = list(spool, ".spool", &numbers);
+	int error;
 
+	remove_unfinished(spool);
+	error = numbered_list(spool->directory, SPOOL_ENDING, &numbers);
 	if (error && error != -ENOMEM) {
 		log_error("%s: %s: what the sensor left there before is not sent", spool->path, strerror(-error));
 		error = 0;
 	}
-	for (size_t i = 0; i < numbers.length / sizeof(uint64_t) && !error; i++)
-		error = load_file(spool, number_at(&numbers, i));
+	for (size_t i = 0; i < numbers.count && !error; i++)
+		error = load_file(spool, numbers.items[i]);
 	pass_numbers(spool, &numbers); /* those too that could not be read */
-	buffer_free(&numbers);
+	numbers_free(&numbers);
 	if (!error && count_damaged(spool) == -ENOMEM)
 		error = -ENOMEM;
 	for (epoch = TAILQ_FIRST(&spool->epochs); epoch; epoch = TAILQ_NEXT(epoch, entry)) {

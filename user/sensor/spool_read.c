@@ -13,7 +13,7 @@ enum { READ_TRIES = 10 }; /* a try each second: a disk that fails for longer has
 
 int spool_open_segment(const struct spool *spool, const struct spool_segment *segment)
 {
-	char name[SPOOL_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 	int fd;
 
 	if (segment == spool->tail) /* it may have lost its name */
@@ -21,7 +21,7 @@ int spool_open_segment(const struct spool *spool, const struct spool_segment *se
 	else if (spool->directory < 0)
 		return -ENOENT;
 	else {
-		spool_name(name, segment->number, "spool");
+		numbered_name(name, segment->number, SPOOL_ENDING);
 		fd = openat(spool->directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	}
 	return fd < 0 ? -errno : fd;

@@ -48,13 +48,13 @@ void spool_close_tail(struct spool *spool)
 
 void spool_drop_segment(struct spool *spool, struct spool_epoch *epoch, struct spool_segment *segment)
 {
-	char name[SPOOL_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE];
 
 	if (segment == spool->tail)
 		spool_close_tail(spool);
 	if (spool->place.segment == segment)
 		spool_place_reset(&spool->place);
-	spool_name(name, segment->number, "spool");
+	numbered_name(name, segment->number, SPOOL_ENDING);
 	if (spool->directory >= 0 && spool_may(spool, "unlink", NULL) == 0)
 		(void)unlinkat(spool->directory, name, 0);
 	spool->bytes -= spool_blocks(segment->size);
@@ -154,11 +154,11 @@ static int put_file(struct compaction *compaction)
 {
 	struct spool *spool = compaction->spool;
 	struct iovec part = {compaction->out.data, compaction->out.length};
-	char name[SPOOL_NAME_SIZE], new_name[SPOOL_NAME_SIZE];
+	char name[NUMBERED_NAME_SIZE], new_name[NUMBERED_NAME_SIZE];
 	int fd, error;
 
-	spool_name(name, compaction->to->number, "spool");
-	spool_name(new_name, compaction->to->number, "new");
+	numbered_name(name, compaction->to->number, SPOOL_ENDING);
+	numbered_name(new_name, compaction->to->number, SPOOL_NEW);
 	error = spool->directory < 0 ? -ENOENT : spool_may(spool, "create", NULL);
 	if (error)
 		return error;

@@ -22,28 +22,6 @@ static uint64_t id_of(struct text line)
 	return end ? hash_bytes(id, (size_t)(end - id)) | 1 : 0;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-
-	return (left > right) - (left < right);
-}
-
-static int add(struct written *written, uint64_t id)
-{
-	if (written->count == written->room) {
-		size_t room = written->room ? 2 * written->room : 1024;
-		uint64_t *ids = reallocarray(written->ids, room, sizeof(*ids));
-
-		if (!ids)
-			return -ENOMEM;
-		written->ids = ids;
-		written->room = room;
-	}
-	written->ids[written->count++] = id;
-	return 0;
-}
-
 static int read_lines(struct written *written, FILE *file, uint64_t *whole)
 {
 	char *line = NULL;
@@ -55,8 +33,8 @@ static int read_lines(struct written *written, FILE *file, uint64_t *whole)
 		uint64_t id = id_of((struct text){line, (size_t)length});
 
 		*whole += (uint64_t)length;
-		if (id && written->count < WRITTEN_MAX)
-			error = add(written, id);
+		if (id && written->ids.count < WRITTEN_MAX)
+			error = numbers_add(&written->ids, id);
 	}
 	if (!error && ferror(file))
 		error = errno ? -errno : -EIO;
@@ -78,22 +56,20 @@ int written_read(struct written *written, const char *path, uint64_t from, uint6
 		written_free(written);
 		return error;
 	}
-	if (written->count == WRITTEN_MAX)
+	if (written->ids.count == WRITTEN_MAX)
 		log_warning("%s: too many lines came since it was noted how far it is: some may come twice", path);
-	if (written->count > 0)
-		qsort(written->ids, written->count, sizeof(*written->ids), by_number);
+	numbers_sort(&written->ids);
 	return 0;
 }
 
 bool written_has(const struct written *written, struct text line)
 {
-	uint64_t id = written->count > 0 ? id_of(line) : 0;
+	uint64_t id = written->ids.count > 0 ? id_of(line) : 0;
 
-	return id && bsearch(&id, written->ids, written->count, sizeof(id), by_number);
+	return id && numbers_have(&written->ids, id);
 }
 
 void written_free(struct written *written)
 {
-	free(written->ids);
-	*written = (struct written){0};
+	numbers_free(&written->ids);
 }

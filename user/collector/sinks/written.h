@@ -10,14 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/numbers.h"
 #include "base/text.h"
 
 enum { WRITTEN_MAX = 4 << 20 }; /* lines; of what stands behind more than these some may be written again */
 
 /* All zero: nothing. */
 struct written {
-	uint64_t *ids; /* their hashes, ascending */
-	size_t count, room;
+	struct numbers ids; /* their hashes, ascending */
 };
 
 /*
