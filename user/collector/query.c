@@ -4,29 +4,34 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/queue.h>
 
 #include "base/utf8.h"
+#include "collector/reader.h"
 #include "collector/words.h"
 #include "taffrail/v1/stream.pb-c.h"
 
 enum { RESPONSE_BATCH = 1, LENGTH_DELIMITED = 2 }; /* WatchResponse.batch; protobuf's wire type */
 
 struct watcher {
-	LIST_ENTRY(watcher) entry;
-	struct query *query;
-	struct grpc_stream *stream;
-	bool asked; /* it has said what it wants: */
+	struct reader reader;
 	struct words pods, namespaces;
 	uint64_t actions;           /* bit 1 << enum event_action; 0: all */
 	uint64_t passed_over, told; /* events; how many of them it knows of */
 };
 
 struct query {
-	LIST_HEAD(watchers, watcher) watchers;
-	size_t count;
+	struct readers watchers;
 	struct wire_batch *batch;
 };
+
+static struct watcher *watcher_of(struct reader *reader)
+{
+	return (struct watcher *)reader;
+}
+
+/* Of each watcher its reader. */
+#define for_each_reader(reader, query)                                                                                 \
+	for (struct reader *reader = LIST_FIRST(&(query)->watchers.list); reader; reader = LIST_NEXT(reader, entry))
 
 /* --- filters --------------------------------------------------------------------------------------------------------- */
 
@@ -60,7 +65,6 @@ static const char *take_filter(struct watcher *watcher, Taffrail__V1__WatchReque
 	}
 	words_take(&watcher->pods, &filter->pod, &filter->n_pod);
 	words_take(&watcher->namespaces, &filter->namespace_, &filter->n_namespace_);
-	watcher->asked = true;
 	return NULL;
 }
 
@@ -93,16 +97,18 @@ static bool send_batch(struct watcher *watcher, struct buffer *bytes)
 		return false;
 	bytes->data[0] = RESPONSE_BATCH << 3 | LENGTH_DELIMITED;
 	put_passed_over(watcher, bytes);
-	if (bytes->failed || grpc_stream_send_owned(watcher->stream, bytes->data, bytes->length, release, bytes) < 0) {
+	if (bytes->failed ||
+		grpc_stream_send_owned(watcher->reader.stream, bytes->data, bytes->length, release, bytes) < 0) {
 		wire_bytes_free(bytes);
 		return false;
 	}
 	return true;
 }
 
-static void watch_events(struct watcher *watcher, const struct wire_events *events, uint64_t from)
+static void watch_events(
+	struct watcher *watcher, struct wire_batch *batch, const struct wire_events *events, uint64_t from)
 {
-	bool full = grpc_stream_queued(watcher->stream) >= QUERY_QUEUED_MAX;
+	bool full = grpc_stream_queued(watcher->reader.stream) >= QUERY_QUEUED_MAX;
 	uint64_t first = 0, last = 0, count = 0;
 
 	for (size_t i = 0; i < events->count; i++) {
@@ -113,121 +119,73 @@ static void watch_events(struct watcher *watcher, const struct wire_events *even
 		first = count++ ? first : event->sequence;
 		last = event->sequence;
 		if (!full)
-			wire_batch_add(watcher->query->batch, event);
+			wire_batch_add(batch, event);
 	}
 	if (count == 0)
 		return;
-	if (full || !send_batch(watcher, wire_batch_finish(watcher->query->batch, &events->host, first, last)))
+	if (full || !send_batch(watcher, wire_batch_finish(batch, &events->host, first, last)))
 		watcher->passed_over += count;
 }
 
 void query_missed(struct query *query, uint64_t events)
 {
-	for (struct watcher *watcher = LIST_FIRST(&query->watchers); watcher; watcher = LIST_NEXT(watcher, entry))
-		watcher->passed_over += events;
+	for_each_reader(reader, query) watcher_of(reader)->passed_over += events;
 }
 
 void query_events(struct query *query, const struct wire_events *events, uint64_t first)
 {
-	for (struct watcher *watcher = LIST_FIRST(&query->watchers); watcher; watcher = LIST_NEXT(watcher, entry))
-		if (watcher->asked)
-			watch_events(watcher, events, first);
+	for_each_reader(reader, query) if (reader->asked) watch_events(watcher_of(reader), query->batch, events, first);
 }
 
 /* --- the stream ------------------------------------------------------------------------------------------------------ */
 
-static void on_open(struct grpc_stream *stream, void *data)
+static const char *ask(struct reader *reader, const uint8_t *bytes, size_t length, char *room, size_t size)
 {
-	struct query *query = data;
-	struct watcher *watcher = NULL;
-
-	if (query->count < QUERY_WATCHERS_MAX)
-		watcher = calloc(1, sizeof(*watcher));
-	grpc_stream_set_data(stream, watcher);
-	if (!watcher) {
-		grpc_stream_finish(stream, GRPC_RESOURCE_EXHAUSTED, "too many watch this collector already");
-		return;
-	}
-	watcher->query = query;
-	watcher->stream = stream;
-	LIST_INSERT_HEAD(&query->watchers, watcher, entry);
-	query->count++;
-}
-
-static void on_message(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
-{
-	struct watcher *watcher = data;
 	Taffrail__V1__WatchRequest *filter = taffrail__v1__watch_request__unpack(NULL, length, bytes);
 	const char *why = "the request cannot be read";
-	char room[160];
 
-	if (filter && watcher->asked)
-		why = "a second request";
-	else if (filter)
-		why = take_filter(watcher, filter, room, sizeof(room));
-	if (filter)
-		taffrail__v1__watch_request__free_unpacked(filter, NULL);
-	if (why)
-		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, why);
-}
-
-static void on_half_close(struct grpc_stream *stream, void *data)
-{
-	const struct watcher *watcher = data;
-
-	if (watcher && !watcher->asked)
-		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, "there was no request");
+	if (!filter)
+		return why;
+	why = take_filter(watcher_of(reader), filter, room, size);
+	taffrail__v1__watch_request__free_unpacked(filter, NULL);
+	return why;
 }
 
 /* It reads again, and learns what it missed though nothing else may match for long. */
-static void on_writable(struct grpc_stream *stream, void *data)
+static void writable(struct reader *reader)
 {
-	struct watcher *watcher = data;
+	struct watcher *watcher = watcher_of(reader);
 	struct buffer bytes = {0};
 
-	if (!watcher || watcher->told == watcher->passed_over)
+	if (watcher->told == watcher->passed_over)
 		return;
 	put_passed_over(watcher, &bytes);
 	if (!bytes.failed)
-		(void)grpc_stream_send(stream, bytes.data, bytes.length);
+		(void)grpc_stream_send(reader->stream, bytes.data, bytes.length);
 	buffer_free(&bytes);
 }
 
-static void on_drain(struct grpc_stream *stream, void *data)
+static void forget(struct reader *reader)
 {
-	(void)data;
-	grpc_stream_finish(stream, GRPC_UNAVAILABLE, "the collector stops");
-}
+	struct watcher *watcher = watcher_of(reader);
 
-static void on_close(struct grpc_stream *stream, void *data, enum grpc_status status, const char *reason)
-{
-	struct watcher *watcher = data;
-
-	(void)stream;
-	(void)status;
-	(void)reason;
-	if (!watcher)
-		return;
-	LIST_REMOVE(watcher, entry);
-	watcher->query->count--;
 	words_free(&watcher->pods);
 	words_free(&watcher->namespaces);
-	free(watcher);
 }
+
+static const struct reader_kind watch_kind = {
+	.path = "/taffrail.v1.Query/Watch",
+	.size = sizeof(struct watcher),
+	.max = QUERY_WATCHERS_MAX,
+	.too_many = "too many watch this collector already",
+	.ask = ask,
+	.writable = writable,
+	.release = forget,
+};
 
 struct grpc_handler query_watch_handler(struct query *query)
 {
-	return (struct grpc_handler){
-		.path = "/taffrail.v1.Query/Watch",
-		.max_message_bytes = WORDS_REQUEST_MAX,
-		.context = query,
-		.on_open = on_open,
-		.on_message = on_message,
-		.on_half_close = on_half_close,
-		.on_writable = on_writable,
-		.on_drain = on_drain,
-		.on_close = on_close,
-	};
+	return readers_handler(&query->watchers);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -239,7 +197,7 @@ int query_open(struct query **out)
 
 	if (!query)
 		return -ENOMEM;
-	LIST_INIT(&query->watchers);
+	readers_init(&query->watchers, &watch_kind, query);
 	error = wire_batch_open(&query->batch);
 	if (error) {
 		free(query);

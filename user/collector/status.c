@@ -5,34 +5,39 @@
 #include <stdlib.h>
 
 #include "collector/account_wire.h"
+#include "collector/reader.h"
 #include "collector/words.h"
 
 struct status {
 	const struct store *store;
 	const struct receiver *receiver;
-	size_t count;
+	struct readers readers;
 };
 
 /* One call. */
-struct reader {
-	struct status *status;
-	struct grpc_stream *stream;
-	bool asked; /* it has said what it wants: */
+struct asker {
+	struct reader reader;
 	struct words hosts;
 	const struct store_source **sources; /* all that there were when it asked */
 	size_t source_count, next;
 };
 
+static struct asker *asker_of(struct reader *reader)
+{
+	return (struct asker *)reader;
+}
+
 /* As many as the reader has room for; the end behind the last. */
 static void send_epochs(struct reader *reader)
 {
-	const struct status *status = reader->status;
+	struct asker *asker = asker_of(reader);
+	const struct status *status = reader->readers->context;
 	struct buffer bytes = {0};
 	struct store_epoch epoch;
 
-	while (reader->next < reader->source_count && grpc_stream_queued(reader->stream) < STATUS_QUEUED_MAX) {
-		store_source_view(reader->sources[reader->next++], &epoch);
-		if (!words_allow(&reader->hosts, epoch.host.id))
+	while (asker->next < asker->source_count && grpc_stream_queued(reader->stream) < STATUS_QUEUED_MAX) {
+		store_source_view(asker->sources[asker->next++], &epoch);
+		if (!words_allow(&asker->hosts, epoch.host.id))
 			continue;
 		buffer_clear(&bytes);
 		account_put_status(
@@ -43,106 +48,66 @@ static void send_epochs(struct reader *reader)
 		}
 	}
 	buffer_free(&bytes);
-	if (reader->next == reader->source_count)
+	if (asker->next == asker->source_count)
 		grpc_stream_finish(reader->stream, GRPC_OK, NULL);
 }
 
-static void on_open(struct grpc_stream *stream, void *data)
-{
-	struct status *status = data;
-	struct reader *reader = status->count < STATUS_READERS_MAX ? calloc(1, sizeof(*reader)) : NULL;
-
-	grpc_stream_set_data(stream, reader);
-	if (!reader) {
-		grpc_stream_finish(stream, GRPC_RESOURCE_EXHAUSTED, "too many ask for the status already");
-		return;
-	}
-	reader->status = status;
-	reader->stream = stream;
-	status->count++;
-}
-
-static void on_message(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
+static const char *ask(struct reader *reader, const uint8_t *bytes, size_t length, char *room, size_t size)
 {
 	Taffrail__V1__StatusRequest *request = taffrail__v1__status_request__unpack(NULL, length, bytes);
-	struct reader *reader = data;
-
 	const char *why = NULL;
 
+	(void)room;
+	(void)size;
 	if (!request)
-		why = "the request cannot be read";
-	else if (reader->asked)
-		why = "a second request";
-	else if (request->n_host > STATUS_HOSTS_MAX)
+		return "the request cannot be read";
+	if (request->n_host > STATUS_HOSTS_MAX)
 		why = "it names more than 256 hosts";
 	else
-		words_take(&reader->hosts, &request->host, &request->n_host);
-	if (request)
-		taffrail__v1__status_request__free_unpacked(request, NULL);
-	if (why) {
-		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, why);
-		return;
-	}
-	reader->asked = true;
-	if (store_sources(reader->status->store, &reader->sources, &reader->source_count) < 0) {
-		grpc_stream_finish(stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+		words_take(&asker_of(reader)->hosts, &request->host, &request->n_host);
+	taffrail__v1__status_request__free_unpacked(request, NULL);
+	return why;
+}
+
+static void answer(struct reader *reader)
+{
+	const struct status *status = reader->readers->context;
+	struct asker *asker = asker_of(reader);
+
+	if (store_sources(status->store, &asker->sources, &asker->source_count) < 0) {
+		grpc_stream_finish(reader->stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
 		return;
 	}
 	send_epochs(reader);
 }
 
-static void on_half_close(struct grpc_stream *stream, void *data)
+static void writable(struct reader *reader)
 {
-	const struct reader *reader = data;
-
-	if (reader && !reader->asked)
-		grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, "there was no request");
-}
-
-static void on_writable(struct grpc_stream *stream, void *data)
-{
-	struct reader *reader = data;
-
-	(void)stream;
-	if (reader && reader->sources)
+	if (asker_of(reader)->sources)
 		send_epochs(reader);
 }
 
-static void on_drain(struct grpc_stream *stream, void *data)
+static void forget(struct reader *reader)
 {
-	(void)data;
-	grpc_stream_finish(stream, GRPC_UNAVAILABLE, "the collector stops");
+	words_free(&asker_of(reader)->hosts);
+	free(asker_of(reader)->sources);
 }
 
-static void on_close(struct grpc_stream *stream, void *data, enum grpc_status code, const char *reason)
-{
-	struct reader *reader = data;
-
-	(void)stream;
-	(void)code;
-	(void)reason;
-	if (!reader)
-		return;
-	reader->status->count--;
-	words_free(&reader->hosts);
-	free(reader->sources);
-	free(reader);
-}
+static const struct reader_kind status_kind = {
+	.path = "/taffrail.v1.Query/Status",
+	.size = sizeof(struct asker),
+	.max = STATUS_READERS_MAX,
+	.too_many = "too many ask for the status already",
+	.writable_below = STATUS_QUEUED_MAX / 2,
+	.ask = ask,
+	.answer = answer,
+	.writable = writable,
+	.release = forget,
+};
 
 struct grpc_handler status_handler(struct status *status)
 {
-	return (struct grpc_handler){
-		.path = "/taffrail.v1.Query/Status",
-		.max_message_bytes = WORDS_REQUEST_MAX,
-		.context = status,
-		.writable_below = STATUS_QUEUED_MAX / 2,
-		.on_open = on_open,
-		.on_message = on_message,
-		.on_half_close = on_half_close,
-		.on_writable = on_writable,
-		.on_drain = on_drain,
-		.on_close = on_close,
-	};
+	return readers_handler(&status->readers);
 }
 
 int status_open(struct status **out, const struct store *store, const struct receiver *receiver)
@@ -151,6 +116,7 @@ int status_open(struct status **out, const struct store *store, const struct rec
 	if (!*out)
 		return -ENOMEM;
 	**out = (struct status){.store = store, .receiver = receiver};
+	readers_init(&(*out)->readers, &status_kind, *out);
 	return 0;
 }
 
