@@ -85,11 +85,18 @@ static struct buffer *finish(struct writer *writer, struct segment_frame *frame,
 static void put(struct writer *writer, uint64_t from)
 {
 	struct segment_frame frame;
+	struct account_reading reading;
 	struct account_host said;
+	struct account once = writer->account;
 	struct buffer *up = finish(writer, &frame, from);
 
 	cr_assert_eq(account_add(&writer->account, &frame, &said), 0);
 	cr_assert(text_equal(said.name, host.name) && text_equal(said.boot_id, host.boot_id));
+	/* With what was read of the whole batch before it is the same. */
+	cr_assert_eq(account_read(frame.batch, &reading), 0);
+	frame.reading = &reading;
+	cr_assert_eq(account_add(&once, &frame, &said), 0);
+	cr_assert(same(&once, &writer->account) && text_equal(said.name, host.name));
 	wire_bytes_free(up);
 }
 

@@ -18,15 +18,15 @@ static bool hold(void *context, const struct segment_frame *frame, struct store_
 {
 	struct held *held = context;
 	char why[WIRE_WHY_SIZE], part[60];
-	struct account_books books;
+	struct account_reading reading;
 	struct wire_events events;
 
 	(void)end;
 	cr_assert_eq(wire_read(&events, frame->batch.data, frame->batch.length, why), 0, "%s", why);
-	cr_assert_eq(account_read_books(frame->batch, &books), 0);
+	cr_assert_eq(account_read(frame->batch, &reading), 0);
 	if (events.last < events.first)
 		snprintf(part, sizeof(part), "%llu# ", (unsigned long long)events.last);
-	else if (events.count == 0 && !books.there)
+	else if (events.count == 0 && !reading.books.there)
 		snprintf(part, sizeof(part), "%llu-%llu~ ", (unsigned long long)frame->first,
 			(unsigned long long)frame->last);
 	else if (events.events[0].action == EVENT_LOST)

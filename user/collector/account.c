@@ -44,17 +44,6 @@ static uint64_t bounded(uint64_t count)
 
 /* --- a batch, read as far as its account goes -------------------------------------------------------------------------- */
 
-/* What one frame adds. */
-struct reading {
-	uint64_t from;   /* older sequences are another frame's */
-	uint64_t all;    /* events, of other frames too */
-	uint64_t events; /* of this one */
-	uint64_t first_ns, last_ns;
-	uint64_t lost[ACCOUNT_STAGES];
-	struct account_books books;
-	struct account_host host;
-};
-
 /* Of one that stands twice the later part counts, as for every reader of protobuf. */
 static int take_text(const struct field *field, struct text *text)
 {
@@ -134,7 +123,7 @@ static int read_lost(struct text message, uint64_t *count, enum account_stage *s
 	return 0;
 }
 
-static int read_event(struct text message, struct reading *reading)
+static int read_event(struct text message, struct account_reading *reading)
 {
 	uint64_t sequence = 0, time_ns = 0, count = 0;
 	enum account_stage stage = ACCOUNT_OTHER;
@@ -152,6 +141,8 @@ static int read_event(struct text message, struct reading *reading)
 			return -EBADMSG;
 	}
 	reading->all++;
+	if (sequence < reading->lowest)
+		reading->lowest = sequence;
 	if (sequence < reading->from)
 		return 0;
 	reading->events++;
@@ -163,7 +154,7 @@ static int read_event(struct text message, struct reading *reading)
 	return 0;
 }
 
-static int read_record(struct text message, struct reading *reading)
+static int read_record(struct text message, struct account_reading *reading)
 {
 	struct text event = {0};
 	struct field field;
@@ -181,11 +172,12 @@ static int read_record(struct text message, struct reading *reading)
 	return event.data ? read_event(event, reading) : 0;
 }
 
-static int read_batch(struct text message, struct reading *reading)
+static int read_from(struct text message, uint64_t from, struct account_reading *reading)
 {
 	struct field field;
 	int error = 0;
 
+	*reading = (struct account_reading){.from = from, .lowest = UINT64_MAX};
 	while (message.length > 0 && !error) {
 		error = field_take(&message, &field);
 		if (error)
@@ -201,6 +193,11 @@ static int read_batch(struct text message, struct reading *reading)
 		}
 	}
 	return error;
+}
+
+int account_read(struct text batch, struct account_reading *reading)
+{
+	return read_from(batch, 0, reading);
 }
 
 /* --- accounts ---------------------------------------------------------------------------------------------------------- */
@@ -253,12 +250,22 @@ static void take_books(struct account *account, const struct account_books *book
 	account->behind_elsewhere = false;
 }
 
+/* What counts of a frame from `from` on. */
+static int read_frame(const struct segment_frame *frame, uint64_t from, struct account_reading *reading)
+{
+	if (!frame->reading || frame->reading->lowest < from)
+		return read_from(frame->batch, from, reading);
+	*reading = *frame->reading;
+	return 0;
+}
+
 int account_add(struct account *account, const struct segment_frame *frame, struct account_host *host)
 {
-	struct reading reading = {.from = frame->first > account->made ? frame->first : account->made + 1};
-	uint64_t span = frame->last >= reading.from ? frame->last - reading.from + 1 : 0;
+	uint64_t from = frame->first > account->made ? frame->first : account->made + 1;
+	uint64_t span = frame->last >= from ? frame->last - from + 1 : 0;
 	bool is_new = span > 0 || (frame->last == frame->first - 1 && frame->first > account->made);
-	int error = read_batch(frame->batch, &reading);
+	struct account_reading reading;
+	int error = read_frame(frame, from, &reading);
 
 	*host = (struct account_host){0};
 	if (span > 0)
@@ -284,15 +291,6 @@ int account_add(struct account *account, const struct segment_frame *frame, stru
 	if (reading.books.there)
 		take_books(account, &reading.books);
 	return 0;
-}
-
-int account_read_books(struct text batch, struct account_books *books)
-{
-	struct reading reading = {.from = UINT64_MAX};
-	int error = read_batch(batch, &reading);
-
-	*books = reading.books;
-	return error;
 }
 
 bool account_is_empty(const struct account *account)

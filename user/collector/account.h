@@ -62,14 +62,26 @@ struct account_host {
 	struct text name, boot_id, cluster;
 };
 
+/* A batch, read as far as its account goes. */
+struct account_reading {
+	uint64_t from;   /* events with a lower number are another frame's */
+	uint64_t lowest; /* the lowest number of an event in it; UINT64_MAX: it has none */
+	uint64_t all;    /* events, of other frames too */
+	uint64_t events; /* those from `from` on, as what follows */
+	uint64_t first_ns, last_ns;
+	uint64_t lost[ACCOUNT_STAGES];
+	struct account_books books;
+	struct account_host host;
+};
+
+/* Reads a batch from its first event on. 0, or -EBADMSG: no account can be made of it. */
+int account_read(struct text batch, struct account_reading *reading);
+
 /*
- * Adds what a frame brings. Frames come in the order of the store; what an earlier one had already counts once. `host` is
+ * Adds what a frame brings; its batch is not read again where it comes with its reading and all of it counts. Frames come in the order of the store; what an earlier one had already counts once. `host` is
  * what its batch says. -EBADMSG: its batch cannot be read, and then its numbers are missing.
  */
 int account_add(struct account *account, const struct segment_frame *frame, struct account_host *host);
-
-/* The books of a batch; not `there`: it has none. 0, or -EBADMSG: no account can be made of the batch. */
-int account_read_books(struct text batch, struct account_books *books);
 
 /* Is there nothing in it: no number, no books? */
 bool account_is_empty(const struct account *account);

@@ -61,31 +61,32 @@ static void say_again(const struct session *session, uint64_t stored, const stru
 }
 
 /* Does it bring a sequence that is not stored, or, where it has none, books that are not? */
-static bool brings_more(const struct wire_events *events, const struct account *stored, struct text bytes)
+static bool brings_more(
+	const struct wire_events *events, const struct account *stored, const struct account_books *books)
 {
-	struct account_books books;
-
 	if (events->last >= events->first)
 		return events->last > stored->made;
 	return events->first > stored->made && /* else of an earlier time */
-	       account_read_books(bytes, &books) == 0 && books.there && !account_books_equal(&books, &stored->books);
+	       books->there && !account_books_equal(books, &stored->books);
 }
 
 /* 0 and the batch is queued, or -errno. */
-static int store_batch(struct session *session, struct batch *batch, struct text bytes)
+static int store_batch(
+	struct session *session, struct batch *batch, struct text bytes, const struct account_reading *reading)
 {
 	static const struct account nothing;
 	struct store *store = session->receiver->options.store;
 	const struct account *stored = store_account(store, session_host(session), session->epoch, false);
 	const struct wire_events *events = &batch->events;
-	struct segment_frame frame = {.last = events->last, .host = session_host(session), .batch = bytes};
+	struct segment_frame frame = {
+		.last = events->last, .host = session_host(session), .batch = bytes, .reading = reading};
 	int error;
 
 	stored = stored ? stored : &nothing;
 	memcpy(frame.epoch, session->epoch, EVENT_EPOCH_SIZE);
 	frame.first = batch->first = events->first > stored->made ? events->first : stored->made + 1;
 	batch->last = events->last;
-	if (!brings_more(events, stored, bytes)) {
+	if (!brings_more(events, stored, &reading->books)) {
 		if (events->count > 0)
 			say_again(session, stored->made, events);
 		wire_free(&batch->events);
@@ -101,27 +102,27 @@ static int store_batch(struct session *session, struct batch *batch, struct text
 }
 
 /* NULL, or why a batch that could be read is none of this sensor's. */
-static const char *find_fault(const struct session *session, const struct wire_events *events, struct text bytes)
+static const char *find_fault(const struct session *session, const struct wire_events *events, struct text bytes,
+	struct account_reading *reading)
 {
-	struct account_books books;
-
 	if (!text_equal(events->host.id, session_host(session)) ||
 		memcmp(events->host.epoch, session->epoch, EVENT_EPOCH_SIZE) != 0)
 		return "its host or epoch is not the hello's";
 	/* What one reader of protobuf takes, and another not, would be missing in the accounts. */
-	if (account_read_books(bytes, &books) < 0)
+	if (account_read(bytes, reading) < 0)
 		return "its bytes are no Batch message to every reader";
 	/* Without books it is what we store ourselves, where another collector has its sequences. */
-	if (events->count == 0 && events->last >= events->first && !books.there)
+	if (events->count == 0 && events->last >= events->first && !reading->books.there)
 		return "it has sequences, and neither a record nor books";
 	return NULL;
 }
 
 /* -EBADMSG: it is no batch of this sensor's, and `why` says so. */
-static int read_batch(const struct session *session, struct wire_events *events, struct text bytes, char *why)
+static int read_batch(const struct session *session, struct wire_events *events, struct text bytes,
+	struct account_reading *reading, char *why)
 {
 	int error = wire_read(events, bytes.data, bytes.length, why);
-	const char *fault = error ? NULL : find_fault(session, events, bytes);
+	const char *fault = error ? NULL : find_fault(session, events, bytes, reading);
 
 	if (!fault)
 		return error;
@@ -134,7 +135,8 @@ static void on_batch(struct session *session, struct text bytes, size_t message_
 {
 	struct batch *batch = calloc(1, sizeof(*batch));
 	char wrong[WIRE_WHY_SIZE] = "", why[WIRE_WHY_SIZE + 64];
-	int error = batch ? read_batch(session, &batch->events, bytes, wrong) : -ENOMEM;
+	struct account_reading reading;
+	int error = batch ? read_batch(session, &batch->events, bytes, &reading, wrong) : -ENOMEM;
 
 	if (!error && !session->owned && !session_may_write(session, true)) {
 		wire_free(&batch->events);
@@ -144,7 +146,7 @@ static void on_batch(struct session *session, struct text bytes, size_t message_
 	if (!error) {
 		session->owned = true;
 		batch->message_bytes = message_bytes;
-		error = store_batch(session, batch, bytes);
+		error = store_batch(session, batch, bytes, &reading);
 		if (!error)
 			return;
 		wire_free(&batch->events);

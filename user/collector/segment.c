@@ -130,6 +130,7 @@ static int64_t read_frame(struct segment_reader *reader, uint64_t at, struct seg
 	memcpy(frame->epoch, head + 24, EVENT_EPOCH_SIZE);
 	frame->host = (struct text){(const char *)head + 42, host};
 	frame->batch = (struct text){(const char *)head + 42 + host, (size_t)length - FRAME_FIXED - host};
+	frame->reading = NULL;
 	return (int64_t)(FRAME_START + length);
 }
 

@@ -38,6 +38,7 @@ struct segment_frame {
 	uint8_t epoch[EVENT_EPOCH_SIZE];
 	struct text host;
 	struct text batch;
+	const struct account_reading *reading; /* of the batch, where it was read for its account already; else NULL */
 };
 
 enum { SEGMENT_VERSION = 2 };
