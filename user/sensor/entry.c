@@ -33,6 +33,11 @@ static bool is_first(struct entry_table *table, const uint8_t *id)
 	return true;
 }
 
+void entry_note(struct entry_table *table, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
+{
+	(void)is_first(table, id);
+}
+
 static bool is_runtime(const struct event_process *process)
 {
 	static const char *const names[] = {

@@ -19,6 +19,9 @@ int entry_open(struct entry_table **table);
  */
 enum event_entry entry_judge(struct entry_table *table, const struct event_process *image);
 
+/* A process of that container has come in before. */
+void entry_note(struct entry_table *table, const uint8_t id[EVENT_CONTAINER_ID_SIZE]);
+
 /* NULL is allowed. */
 void entry_close(struct entry_table *table);
 

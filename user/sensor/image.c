@@ -87,7 +87,7 @@ void image_set_parent(struct image *image, struct image *parent)
 }
 
 /* Splits the entity: within one boot (start, pid) maps to it one to one; other boots are scrambled apart by the seed. */
-static void set_entity(const uint64_t seed[2], struct event_process *view, uint64_t start_ns, uint32_t pid)
+void image_entity(const uint64_t seed[2], uint64_t start_ns, uint32_t pid, uint8_t entity[EVENT_ENTITY_SIZE])
 {
 	uint64_t high = start_ns ^ seed[0];
 
@@ -100,8 +100,8 @@ static void set_entity(const uint64_t seed[2], struct event_process *view, uint6
 
 	uint32_t low = pid ^ (uint32_t)(high * 0x9e3779b97f4a7c15ull >> 32) ^ (uint32_t)seed[1];
 
-	memcpy(view->entity, &high, sizeof(high));
-	memcpy(view->entity + sizeof(high), &low, sizeof(low));
+	memcpy(entity, &high, sizeof(high));
+	memcpy(entity + sizeof(high), &low, sizeof(low));
 }
 
 struct image *image_new(const uint64_t seed[2], uint32_t pid, uint64_t start_ns, uint64_t boot_unix_ns)
@@ -113,7 +113,29 @@ struct image *image_new(const uint64_t seed[2], uint32_t pid, uint64_t start_ns,
 	image->view.pid = pid;
 	image->view.start_ns = boot_unix_ns + start_ns;
 	image->view.login_uid = image->view.session_id = UINT32_MAX;
-	set_entity(seed, &image->view, start_ns, pid);
+	image_entity(seed, start_ns, pid, image->view.entity);
+	return image;
+}
+
+struct image *image_former(const struct event_process *view)
+{
+	struct image *image = calloc(1, sizeof(*image));
+	struct event_process *own = image ? &image->view : NULL;
+
+	if (!image)
+		return NULL;
+	*own = *view;
+	own->parent = own->entry_leader = NULL;
+	own->entering = false;
+	image->former = true;
+
+	struct text *const texts[] = {&own->name, &own->executable, &own->script, &own->args, &own->environment,
+		&own->working_directory, &own->tty};
+
+	if (image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0])) < 0) {
+		free(image);
+		return NULL;
+	}
 	return image;
 }
 

@@ -6,6 +6,7 @@
 #ifndef TAFFRAIL_SENSOR_IMAGE_H
 #define TAFFRAIL_SENSOR_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct image {
 	struct image *parent; /* held */
 	struct image *leader; /* held, unless it is this image itself */
 	unsigned int depth;
+	bool former;         /* as a former life of the sensor knew it */
 	struct image *older; /* of the same process, held by the process */
 };
 
@@ -29,6 +31,12 @@ struct image {
  * to one. NULL without memory.
  */
 struct image *image_new(const uint64_t seed[2], uint32_t pid, uint64_t start_ns, uint64_t boot_unix_ns);
+
+/* A copy of what a former life of the sensor has said of an image, without parent, leader and reference. NULL without memory. */
+struct image *image_former(const struct event_process *view);
+
+/* The entity id alone. */
+void image_entity(const uint64_t seed[2], uint64_t start_ns, uint32_t pid, uint8_t entity[EVENT_ENTITY_SIZE]);
 
 /* Copies `texts`, which are of the image's view, into one block of the image's own and points them there. 0 or -ENOMEM. */
 int image_keep_strings(struct image *image, struct text *const texts[], size_t count);

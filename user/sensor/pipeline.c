@@ -579,6 +579,7 @@ int pipeline_run(struct pipeline *pipeline)
 
 	pipeline->began = true;
 	error = carry(pipeline);
+	pipeline_hand_over(pipeline);
 	if (error == 0 && pipeline->drained)
 		pipeline_close_books(pipeline);
 	flushed = encode_flush(pipeline->encoder, clock_boottime_ns(), true);

@@ -100,6 +100,7 @@ struct pipeline {
 	unsigned int naps_left;
 	bool bulk_waits; /* its ring is not read for now: the stream is behind */
 	uint64_t malformed;
+	uint64_t handed_over;                /* processes that a former life told of */
 	uint64_t left_out[KERNEL_KINDS_END]; /* by the kernel, as far as it was told */
 	uint64_t next_guard_ns;
 	struct container_counters attributed; /* as they were when they were told last */
@@ -138,6 +139,13 @@ void pipeline_unpin(struct pipeline *pipeline, bool kept);
 void pipeline_find_formers(struct pipeline *pipeline);
 int pipeline_adopt_formers(struct pipeline *pipeline);
 void pipeline_close_formers(struct pipeline *pipeline);
+
+/* pipeline_handover.c: what a former life knew of processes, before the census and after it; and what the next life is to know. */
+void pipeline_take_over(struct pipeline *pipeline);
+void pipeline_taken_over(struct pipeline *pipeline);
+void pipeline_hand_over(struct pipeline *pipeline);
+/* The same from a recording. NULL, or what is wrong. */
+const char *pipeline_replay_former(struct pipeline *pipeline, const void *bytes, size_t size);
 
 /* The way out: the event gets its number and host, and goes to the encoder. */
 void pipeline_send(struct pipeline *pipeline, struct event *event);

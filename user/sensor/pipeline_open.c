@@ -317,7 +317,10 @@ static int open_sources(struct pipeline *pipeline)
 {
 	int error = open_metadata(pipeline);
 
+	if (!error)
+		pipeline_take_over(pipeline);
 	error = error ? error : take_census(pipeline);
+	pipeline_taken_over(pipeline);
 	if (error)
 		return error;
 	(void)metadata_settle(pipeline->metadata, SETTLE_MS);

@@ -84,6 +84,7 @@ static const char *take_frame(struct pipeline *pipeline, const struct recording_
 		pipeline_filtered(pipeline);
 		return NULL;
 	case RECORDING_OWN: return pipeline_replay_own(pipeline, frame->record.bytes, frame->record.size);
+	case RECORDING_FORMER: return pipeline_replay_former(pipeline, frame->record.bytes, frame->record.size);
 	case RECORDING_REPEAT: return "a count of repeats that nothing asks for";
 	case RECORDING_HOST:
 	case RECORDING_END:

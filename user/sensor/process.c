@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "sensor/entry.h"
 #include "sensor/image.h"
+#include "sensor/lineage.h"
 
 enum {
 	LIVING_MAX = 1 << 18, /* a lost exit leaves an entry behind: past this the oldest goes */
@@ -36,6 +37,7 @@ struct queue {
 struct process_table {
 	struct table processes;
 	struct entry_table *entries;
+	struct lineage *former; /* what a former life knew, until process_restored; NULL: nothing */
 	struct queue living, ended;
 	struct process *last; /* that was found; records of one process come in runs. NULL: none */
 	uint64_t seed[2];
@@ -291,14 +293,50 @@ static int fill_from_exec(struct image *image, const struct record *record)
 	return image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
+/* A process of the census that a former life knew. */
+static struct process *adopt(struct process_table *table, const struct kernel_header *header)
+{
+	uint8_t entity[EVENT_ENTITY_SIZE];
+	struct process *process;
+	struct image *image;
+
+	if (!table->former || header->kind != KERNEL_PROCESS)
+		return NULL;
+	image_entity(table->seed, header->start_ns, header->tgid, entity);
+	image = lineage_adopt(table->former, entity);
+	process = image ? add(table, header->tgid, header->start_ns) : NULL;
+	if (!process)
+		return NULL;
+	add_image(process, image);
+	process->entered = image->leader != NULL;
+	if (image->view.in_container)
+		entry_note(table->entries, image->view.container_id);
+	return process;
+}
+
+/* Does the table know the process of the census better than its record? */
+static bool is_known(const struct image *image, const struct kernel_header *header)
+{
+	if (!image->view.image_known)
+		return false;
+	/* It may have gone on since the former life: then that image is the one before. */
+	return !image->former ||
+	       (image->view.exec_counter == header->exec_counter &&
+		       image->view.in_container == !!(header->flags & KERNEL_IN_CONTAINER) &&
+		       memcmp(image->view.container_id, header->container_id, sizeof(image->view.container_id)) == 0);
+}
+
 /* EXEC and PROCESS: a new image, with the parent of the one before, or that which the record tells. */
 static struct image *apply_exec(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
 {
 	const struct kernel_header *header = record->header;
 	struct process *process = find(table, header->tgid, header->start_ns);
-	struct image *before = process ? process->images : NULL;
+	struct image *before;
 
-	if (header->kind == KERNEL_PROCESS && before && before->view.image_known)
+	if (!process)
+		process = adopt(table, header);
+	before = process ? process->images : NULL;
+	if (header->kind == KERNEL_PROCESS && before && is_known(before, header))
 		return before;
 
 	struct image *image = image_new(table->seed, header->tgid, header->start_ns, boot_unix_ns);
@@ -446,12 +484,42 @@ int process_set_arguments(struct process_table *table, pid_t pid, uint64_t start
 
 	struct image *image = process->images;
 	struct event_process *view = &image->view;
+
+	/* As exec gave them: a program may write others over those that /proc shows. */
+	if (image->former && view->args.length > 0)
+		return 0;
+
 	struct text *const texts[] = {&view->name, &view->executable, &view->script, &view->args, &view->environment,
 		&view->working_directory, &view->tty};
 
 	view->args = args;
 	view->args_count = count_args(args);
 	return image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
+}
+
+/* --- from life to life ----------------------------------------------------------------------------------------------- */
+
+int process_restore(struct process_table *table, const struct event_process *former)
+{
+	int error = table->former ? 0 : lineage_open(&table->former);
+
+	return error ? error : lineage_add(table->former, former);
+}
+
+size_t process_restored(struct process_table *table)
+{
+	size_t left = table->former ? lineage_left(table->former) : 0;
+
+	lineage_close(table->former);
+	table->former = NULL;
+	return left;
+}
+
+void process_each(const struct process_table *table, process_callback *callback, void *context)
+{
+	for (const struct process *process = table->living.oldest; process; process = process->newer)
+		if (process->images && !callback(context, &process->images->view))
+			return;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------ */
@@ -496,6 +564,7 @@ void process_close(struct process_table *table)
 	while (table->ended.oldest)
 		forget(table, table->ended.oldest);
 	table_free(&table->processes);
+	lineage_close(table->former);
 	entry_close(table->entries);
 	free(table);
 }

@@ -39,6 +39,19 @@ const struct event_process *process_apply(
 /* The arguments of a process that was there before the sensor, NUL-separated, from /proc. -ESRCH if it is not known. */
 int process_set_arguments(struct process_table *table, pid_t pid, uint64_t start_ns, struct text args);
 
+/*
+ * A process that lived when a former life of the sensor ended, with its ancestors: the PROCESS records that follow, of the
+ * same process (its entity: pid and start), take it for what was before. The view may be gone afterwards. 0, -ENOMEM, or
+ * -ENOSPC: there were too many.
+ */
+int process_restore(struct process_table *table, const struct event_process *former);
+/* After the census: forgets the others. How many there were. */
+size_t process_restored(struct process_table *table);
+
+/* Gives the newest image of each process that lives, the oldest process first, until the callback returns false. */
+typedef bool process_callback(void *context, const struct event_process *image);
+void process_each(const struct process_table *table, process_callback *callback, void *context);
+
 /* Keeps an image until it is released; NULL is allowed. */
 const struct event_process *process_hold(const struct event_process *image);
 void process_release(const struct event_process *image);

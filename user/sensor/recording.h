@@ -43,6 +43,7 @@ enum recording_type {
 	RECORDING_SETTLE = 9,    /* ends and counts that had waited left: u64 read_ns */
 	RECORDING_FILTERED = 10, /* what the kernel had left out by then: u64 for each kind, by enum kernel_kind */
 	RECORDING_OWN = 11,      /* an event that the sensor told of itself: a Batch of it alone (event/wire.h) */
+	RECORDING_FORMER = 12,   /* processes that a former life knew, before the census: a Batch (handover.h) */
 	RECORDING_TYPES_END,
 };
 
@@ -93,6 +94,8 @@ void recording_settle(struct recording *recording, uint64_t now_ns, uint64_t rea
 void recording_filtered(struct recording *recording, uint64_t now_ns, const uint64_t counts[KERNEL_KINDS_END]);
 /* `batch` as wire_batch_finish gives it, within its Up. */
 void recording_own(struct recording *recording, uint64_t now_ns, struct text batch);
+/* As recording_own: a batch of handover.h. */
+void recording_former(struct recording *recording, uint64_t now_ns, struct text batch);
 void recording_end(struct recording *recording, uint64_t now_ns);
 
 /* Waits until all is written. NULL is allowed. */
@@ -113,7 +116,7 @@ struct recording_frame {
 			const void *bytes; /* 8-byte aligned, not checked */
 			size_t size;
 			struct text args; /* of PROCESS */
-		} record;                 /* RECORD, PROCESS; OWN: the batch */
+		} record;                 /* RECORD, PROCESS; OWN, FORMER: the batch */
 		struct {
 			struct event_container view;
 			unsigned int standing; /* 0 to 3 */

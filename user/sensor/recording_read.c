@@ -259,6 +259,7 @@ static const char *read_content(struct recording_reader *reader, struct content 
 	case RECORDING_PROCESS: return read_process(content, frame);
 	case RECORDING_RECORD:
 	case RECORDING_OWN:
+	case RECORDING_FORMER:
 		frame->record.size = content.left;
 		frame->record.bytes = content.at;
 		return NULL;

@@ -384,6 +384,11 @@ void recording_own(struct recording *recording, uint64_t now_ns, struct text bat
 	put_frame(recording, now_ns, RECORDING_OWN, batch.data, batch.length);
 }
 
+void recording_former(struct recording *recording, uint64_t now_ns, struct text batch)
+{
+	put_frame(recording, now_ns, RECORDING_FORMER, batch.data, batch.length);
+}
+
 void recording_end(struct recording *recording, uint64_t now_ns)
 {
 	put_frame(recording, now_ns, RECORDING_END, NULL, 0);

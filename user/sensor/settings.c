@@ -25,6 +25,9 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"spool.max_bytes", CONFIG_SIZE, &settings->spool_bytes, 16 << 20, 1ull << 44, "its size"},
 		{"spool.fsync", CONFIG_TEXT, &settings->spool_sync_word, 0, 0,
 			"always, interval or never: when the disk is waited for"},
+		{"handover", CONFIG_TEXT, &settings->handover, 0, 0,
+			"file by which the next start knows the processes of this one (else in spool.dir); none: it "
+			"does not"},
 		{"recording", CONFIG_TEXT, &settings->recording, 0, 0, "file that gets all that comes from the kernel"},
 		{"replay", CONFIG_TEXT, &settings->replay, 0, 0, "a recording that takes the kernel's place"},
 		{"cri.sockets", CONFIG_LIST, &settings->cri, 0, 0, "sockets of the container runtimes"},

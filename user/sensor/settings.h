@@ -28,11 +28,13 @@ struct settings {
 	uint64_t spool_bytes;               /* spool.max_bytes */
 	char *spool_sync_word;              /* spool.fsync, as it was said … */
 	int spool_sync;                     /* … and as it was understood: enum spool_fsync */
-	struct grpc_trust trust;            /* --tls-…, tls, insecure */
-	char *recording;                    /* --record, recording: the file that gets all that comes in; or NULL */
-	char *replay;                       /* --replay: the recording that takes the kernel's place; or NULL */
-	char *hooks;                        /* hooks: auto, tracepoint or function; NULL: auto */
-	char *host_root;                    /* host.root: where the host's files are seen; NULL: here */
+	char *handover;          /* handover: the file by which the process table goes to the next life; "none": it
+					       does not; NULL: in the spool's directory, if there is one */
+	struct grpc_trust trust; /* --tls-…, tls, insecure */
+	char *recording;         /* --record, recording: the file that gets all that comes in; or NULL */
+	char *replay;            /* --replay: the recording that takes the kernel's place; or NULL */
+	char *hooks;             /* hooks: auto, tracepoint or function; NULL: auto */
+	char *host_root;         /* host.root: where the host's files are seen; NULL: here */
 	char *bpffs; /* host.bpffs: where the rings are pinned, in a BPF file system; "none": nowhere; NULL: the usual place */
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
 	char *cluster;                       /* cluster.name */
