@@ -28,7 +28,7 @@ STRIP := aarch64-linux-gnu-strip
 CC := aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(SYSROOT)
 export PKG_CONFIG_SYSROOT_DIR := $(CURDIR)/$(SYSROOT)
 export PKG_CONFIG_LIBDIR := $(CURDIR)/$(SYSROOT)/usr/lib/aarch64-linux-gnu/pkgconfig
-$(if $(wildcard $(SYSROOT)),,$(shell scripts/sysroot.sh $(CROSS) $(SYSROOT) >&2))
+$(if $(wildcard $(SYSROOT)/var/lib/dpkg/status),,$(shell scripts/sysroot.sh $(CROSS) $(SYSROOT) >&2))
 endif
 STRIP ?= strip
 CLANG := clang

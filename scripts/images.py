@@ -94,10 +94,10 @@ class Image:
         self.used[package] = packages
 
     def add_libraries(self, tree):
-        for link, target in (("/lib", "usr/lib"), ("/lib64", "usr/lib64"), ("/bin", "usr/bin")):
-            tree.link(link, target)
         wanted = [soname for path in self.programs.values() for soname in needs(path)] + self.about["libraries"]
         loader = interpreter(next(iter(self.programs.values())))
+        for folder in {"/lib", os.path.dirname(loader)}:
+            tree.link(folder, "usr" + folder)
         loaded = self.packages.closure(*wanted, os.path.basename(loader))
         for soname, name in loaded.items():
             target = self.packages.target(name)

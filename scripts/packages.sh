@@ -39,6 +39,13 @@ apt_state() {
 	touch "$state/fresh"
 }
 
+# Notes a package as dpkg does, in a folder that has dpkg's files: for scripts/dpkg_data.py.
+noted() { # FOLDER PACKAGE
+	local known=$1/var/lib/dpkg
+	{ dpkg-deb -f "$2" && printf 'Status: install ok installed\n\n'; } >>"$known/status"
+	dpkg-deb --fsys-tarfile "$2" | tar -t | sed 's,^\.,,; s,/$,,' >"$known/info/$(dpkg-deb -f "$2" Package).list"
+}
+
 # unpack FOLDER PACKAGE...: fetches packages of apt_state's suite and unpacks them into FOLDER.
 unpack() {
 	local folder=$1 downloads package
@@ -51,6 +58,7 @@ unpack() {
 	fi
 	for package in "$downloads"/*.deb; do
 		dpkg -x "$package" "$folder" || die "Debian's package ${package##*/} cannot be unpacked"
+		[ ! -e "$folder/var/lib/dpkg/status" ] || noted "$folder" "$package"
 	done
 	rm -rf "$downloads"
 }

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 [ $# = 2 ] || die "which architecture, and where to? See the head of this script"
 arch=$1 folder=$2
-[ ! -d "$folder" ] || exit 0
+[ ! -e "$folder/var/lib/dpkg/status" ] || exit 0
 
 libraries=(libbpf-dev libelf-dev zlib1g-dev libprotobuf-c-dev libnghttp2-dev libevent-dev libssl-dev libzstd-dev libsqlite3-dev
 	libyaml-dev libjson-c-dev libpcre2-dev libpcap-dev libcriterion-dev)
@@ -26,10 +26,12 @@ mapfile -t packages < <(apt-get -s --no-install-recommends install "${libraries[
 [ ${#packages[@]} -gt 0 ] || die "Debian does not say what ${libraries[*]} need on $arch"
 echo "fetching ${#packages[@]} Debian packages for $arch" >&2
 rm -rf "$folder.new"
-mkdir -p "$folder.new"
+mkdir -p "$folder.new/var/lib/dpkg/info"
+: >"$folder.new/var/lib/dpkg/status"
 unpack "$folder.new" "${packages[@]}"
 # Links are to be looked up in the folder.
 find "$folder.new" -type l -lname '/*' | while read -r link; do
 	ln -sfnr "$folder.new$(readlink "$link")" "$link"
 done
+rm -rf "$folder"
 mv "$folder.new" "$folder"
