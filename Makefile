@@ -11,6 +11,7 @@
 #   make deps       install the Debian packages that all this needs (once)
 #   make bench      what the sensor adds to system calls (root)
 #   make fuzzers    the fuzz targets, in build/fuzz/bin
+#   make deb        a Debian package for single machines, in build/deb
 #   make images     the container images of sensor and collector, as OCI archives in build/images (ARCH=arm64: build/arm64/images)
 #
 # A room is a folder of user/; its .c files are found, so a new file needs no line here. main.c is a program's own.
@@ -136,6 +137,11 @@ images: all
 	scripts/deps.sh images
 	/usr/bin/python3 -B scripts/images.py --arch $(ARCH) --root $(or $(SYSROOT),/) --strip $(STRIP) --bin $(B)/bin --out $(B)/images
 
+deb: all
+	$(if $(CROSS),$(error the package is made on the machine that it is for: its manual pages are what the programs say))
+	scripts/deps.sh images
+	scripts/deb.sh $(B)/bin $(B)/deb
+
 # --- tests -----------------------------------------------------------------------------------------------------------
 TEST_O = $(patsubst %.c,$(B)/%.o,$(wildcard tests/$(1)/*.c))
 $(B)/tests/%.o: tests/%.c | $(PROTO_H) $(SKELETON)
@@ -225,6 +231,6 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B)/user $(B)/tests $(B)/proto -name '*.d' 2>/dev/null)
-.PHONY: FORCE all bench fuzzers generated images flags bpf-flags test test-kernels test-cluster run deps format lint clean
+.PHONY: FORCE all bench fuzzers generated images deb flags bpf-flags test test-kernels test-cluster run deps format lint clean
 .DELETE_ON_ERROR:
 .SECONDARY:

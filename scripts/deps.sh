@@ -14,7 +14,7 @@ BUILD=(make gcc libc6-dev clang bpftool pkg-config python3 libbpf-dev libelf-dev
 # A container runtime without a registry: images are packed from busybox, pods are asked for over the CRI by Python.
 RUN=(containerd=containerd runc=runc containernetworking-plugins busybox-static iproute2 procps python3 python3-grpcio
 	python3-protobuf protobuf-compiler protobuf-compiler-grpc)
-TEST=("${RUN[@]}" git openssl libcriterion-dev libfuse3-dev iptables libclang-rt-14-dev python3-pytest python3-yaml nodejs=node npm=npm)
+TEST=("${RUN[@]}" git openssl libcriterion-dev libfuse3-dev iptables systemd libclang-rt-14-dev python3-pytest python3-yaml nodejs=node npm=npm)
 LINT=(git clang-format clang-tidy cppcheck shellcheck)
 # Guests: an emulated machine, what packs its file system, and what tells which modules need which.
 KERNELS=(qemu-system-x86=qemu-system-x86_64 binutils cpio kmod python3 xz-utils zstd debian-archive-keyring)
@@ -27,8 +27,9 @@ P2P=("${TEST[@]}" util-linux tcpdump aria2 transmission-cli python3-libtorrent o
 # Packages that would have their servers run on the machine itself, and at each start of it, and the names of their services.
 SERVERS=(opentracker=opentracker nginx-light=nginx unbound=unbound nsd=nsd coturn=coturn postfix=postfix prometheus=prometheus
 	prometheus-node-exporter=prometheus-node-exporter redis-server=redis-server)
-# make images: what reads and strips programs; the time zones that rules may name, and that go into the image.
-IMAGES=(binutils python3 tzdata base-files git)
+# make images and make deb: what reads and strips programs, what packs and says which libraries' packages are needed; the time
+# zones that rules may name, and that go into the image.
+IMAGES=(binutils python3 tzdata base-files git dpkg-dev)
 # The cross build; its libraries are fetched by sysroot.sh and not installed.
 ARM64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm=qemu-system-aarch64)
 

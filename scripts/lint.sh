@@ -16,7 +16,7 @@ mapfile -t sources < <(list '*.c' '*.h')
 mapfile -t units < <(list 'user/*.c')
 mapfile -t tests < <(list 'tests/*.c')
 mapfile -t programs < <(list 'bpf/*.bpf.c')
-mapfile -t shells < <(list '*.sh' .ci/run scripts/make-test-ca)
+mapfile -t shells < <(list '*.sh' .ci/run scripts/make-test-ca deploy/debian/post* deploy/debian/prerm)
 
 case ${1:-check} in
 format)
