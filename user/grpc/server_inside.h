@@ -8,6 +8,7 @@
 
 #include "grpc/link.h"
 #include "grpc/server.h"
+#include "grpc/socket.h"
 
 #define GRPC_LISTENERS 16
 
@@ -18,9 +19,7 @@ struct grpc_connection;
 struct grpc_listener {
 	struct grpc_server *server;
 	struct evconnlistener *accept;
-	char path[108]; /* of a unix socket; "" otherwise */
-	dev_t device;   /* ... and which file that was, so that only our own is removed */
-	ino_t inode;
+	struct grpc_socket socket;
 };
 
 /* Counted: the owner's pointer is one reference, each function that calls back another while it runs. */
