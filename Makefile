@@ -104,7 +104,7 @@ $(B)/user/base/version.o: $(B)/commit.h
 
 # --- rooms and programs ----------------------------------------------------------------------------------------------
 objects = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(foreach room,$(1),$(wildcard user/$(room)/*.c user/$(room)/*/*.c))))
-SHARED_O := $(call objects,base event grpc detect)
+SHARED_O := $(call objects,base event grpc http detect)
 SENSOR_O := $(call objects,sensor) $(B)/pack.o
 COLLECTOR_O := $(call objects,collector)
 CLI_O := $(call objects,cli)

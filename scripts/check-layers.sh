@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # check-layers.sh: the house's rules that no compiler knows, one TAP line each (tests/README.md).
-#   Floors, arrows downwards only:  base < event, grpc < detect, collector < sensor, cli
+#   Floors, arrows downwards only:  base < event, grpc < http, detect, collector < sensor, cli
 #   The sensor's stages never include one another: pipeline.c and its helpers alone see them all.
 #   A file has at most 600 lines, a function 80; scripts/size-exceptions names those that have more, each with its reason.
 set -euo pipefail
@@ -26,8 +26,8 @@ includes=$(grep -rn --include='*.c' --include='*.h' '^[[:space:]]*#[[:space:]]*i
 
 # --- floors ----------------------------------------------------------------------------------------------------------
 declare -A below=(
-	[base]="" [event]="base" [grpc]="base" [detect]="base event" [collector]="base event grpc detect"
-	[sensor]="base event grpc detect" [cli]="base event grpc detect collector"
+	[base]="" [event]="base" [grpc]="base" [http]="base grpc" [detect]="base event" [collector]="base event grpc http detect"
+	[sensor]="base event grpc http detect" [cli]="base event grpc detect collector"
 )
 floors() {
 	local file included room target
@@ -62,6 +62,7 @@ report "bpf: kernel_event.h is the only contract, loader.c the only holder" "$(k
 declare -A serves=(
 	[detect]="ruleset suppress" [ruleset]="pack" [pipeline_detect]="*" [main]="pipeline settings guard check check_config" [check_config]="settings ruleset" [check]="settings loader coverage canary cri metadata cgroup ruleset check_calls" [check_calls]="policy_rules detect" [coverage]="canary loader" [canary]="canary_inside" [canary_inside]="canary" [canary_rows]="canary_inside" [canary_deeds]="canary_inside" [canary_network]="canary_inside" [canary_socket]="canary_inside" [canary_uring]="canary_inside" [pipeline_books]="*" [pipeline_former]="*" [pipeline_health]="*" [pipeline]="*" [pipeline_open]="*" [pipeline_inside]="*" [pipeline_replay]="*" [recording_format]="recording" [recording_read]="recording recording_format" [recording_write]="recording recording_format" [census]="loader proc" [process]="image entry lineage" [image]="process" [loader]="loader_object attach hierarchy loader_flow loader_list loader_pin loader_ring" [loader_list]="loader" [loader_pin]="loader_ring" [loader_ring]="loader" [attach]="loader" [encode]="stream" [stream]="spool stream_inside" [stream_inside]="stream backlog ledger window" [stream_call]="stream_inside" [backlog]="spool evict former" [former]="ledger" [ledger]="stores" [spool]="evict spool_inside" [spool_inside]="spool spool_format" [spool_format]="evict" [spool_read]="spool_inside" [spool_room]="spool_inside" [spool_load]="spool_inside" [container]="container_meta" [metadata]="lookup cri container" [lookup]="lookup_inside cri names container" [lookup_inside]="lookup" [lookup_list]="lookup_inside names" [lookup_disk]="lookup_inside bundle names state users" [lookup_exit]="lookup_inside" [names]="cri bundle bundle_spec state" [names_workload]="names" [bundle]="bundle_spec" [policy]="policy_rules" [settings]="policy_rules ruleset unsampled spool" [cri_decode]="cri bundle_spec" [loader_flow]="loader loader_object" [flows]="flows_inside" [flows_message]="flows_inside" [flows_inside]="flows resolved" [pipeline_outbound]="*"
 	[pipeline_handover]="*" [lineage]="image"
+	[pipeline_metrics]="*"
 )
 stages() {
 	local file included name target allowed

@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "collector/access.h"
 #include "collector/output.h"
+#include "collector/publish.h"
 #include "collector/owners.h"
 #include "collector/query.h"
 #include "collector/receive.h"
@@ -40,6 +41,7 @@ struct collector {
 	struct query *query;
 	struct status *status;
 	struct grpc_server *server;
+	struct publish *publish;
 	struct output **outputs;
 	size_t output_count;
 	struct event *signals[2];
@@ -201,7 +203,26 @@ static int open_rooms(struct collector *collector)
 	return error;
 }
 
-static int open_server(struct collector *collector, const struct settings *settings, char *why, size_t why_size)
+static int open_publish(struct collector *collector, const struct settings *settings, struct http_board *board)
+{
+	const struct publish_options options = {
+		.base = collector->base,
+		.board = board,
+		.data = settings->data,
+		.store = collector->store,
+		.receiver = collector->receiver,
+		.server = collector->server,
+		.access = &collector->access,
+		.trust = collector->trust,
+		.outputs = collector->outputs,
+		.output_count = collector->output_count,
+	};
+
+	return publish_open(&collector->publish, &options);
+}
+
+static int open_server(struct collector *collector, const struct settings *settings, struct http_board *board,
+	char *why, size_t why_size)
 {
 	const struct grpc_handler handlers[] = {
 		receiver_handler(collector->receiver),
@@ -229,12 +250,13 @@ static int open_server(struct collector *collector, const struct settings *setti
 	int error = grpc_server_open(collector->base, &options, &collector->server);
 
 	error = error ? error : grpc_server_listen(collector->server, &settings->address, &bound, why, why_size);
+	error = error ? error : open_publish(collector, settings, board);
 	if (!error)
 		log_info("ready %s", grpc_address_format(&bound, text, sizeof(text)));
 	return error;
 }
 
-int collector_open(struct collector **out, struct settings *settings)
+int collector_open(struct collector **out, struct settings *settings, struct http_board *board)
 {
 	struct collector *collector = calloc(1, sizeof(*collector));
 	char why[1024] = "out of memory";
@@ -248,7 +270,7 @@ int collector_open(struct collector **out, struct settings *settings)
 	error = error ? error : open_outputs(collector, settings, why, sizeof(why));
 	error = error ? error : open_trust(collector, settings, why, sizeof(why));
 	error = error ? error : open_rooms(collector);
-	error = error ? error : open_server(collector, settings, why, sizeof(why));
+	error = error ? error : open_server(collector, settings, board, why, sizeof(why));
 	if (error) {
 		log_error("%s", why);
 		collector_close(collector);
@@ -263,6 +285,8 @@ int collector_run(struct collector *collector)
 	uint64_t until_ns;
 
 	event_base_dispatch(collector->base);
+	publish_close(collector->publish);
+	collector->publish = NULL;
 	grpc_server_close(collector->server);
 	collector->server = NULL;
 	receiver_finish(collector->receiver);
@@ -276,6 +300,7 @@ void collector_close(struct collector *collector)
 {
 	if (!collector)
 		return;
+	publish_close(collector->publish);
 	grpc_server_close(collector->server);
 	receiver_close(collector->receiver);
 	query_close(collector->query);

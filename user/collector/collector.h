@@ -6,9 +6,10 @@
 #include "collector/settings.h"
 
 struct collector;
+struct http_board;
 
-/* Opens all, and says that it is ready. 0, or -errno after one sentence that says what cannot be used. */
-int collector_open(struct collector **collector, struct settings *settings);
+/* Opens all, and says that it is ready. `board`: where its health and metrics are shown; NULL: nowhere. 0, or -errno after one sentence that says what cannot be used. */
+int collector_open(struct collector **collector, struct settings *settings, struct http_board *board);
 
 /* Until SIGTERM or SIGINT; then everything that came is stored and handed on. 0, or -EPIPE: an output's reader went away. */
 int collector_run(struct collector *collector);

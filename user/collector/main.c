@@ -6,6 +6,7 @@
 
 #include "collector/collector.h"
 #include "collector/settings.h"
+#include "http/server.h"
 
 /* A descriptor a connection: what the machine allows, not the 1,024 that are usual for programs with select(2). */
 static void raise_descriptors(void)
@@ -31,6 +32,7 @@ static void tell_config(const struct settings *settings)
 int main(int argc, char **argv)
 {
 	struct collector *collector;
+	struct http_server *http = NULL;
 	struct settings settings;
 	int code = collector_settings_read(&settings, argc, argv);
 	int error;
@@ -44,11 +46,13 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptors();
-	error = collector_open(&collector, &settings);
+	error = settings.http ? http_server_open(&http, &settings.http_address) : 0;
+	error = error ? error : collector_open(&collector, &settings, http_server_board(http));
 	if (!error) {
 		error = collector_run(collector);
 		collector_close(collector);
 	}
+	http_server_close(http);
 	collector_settings_free(&settings);
 	return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

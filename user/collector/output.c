@@ -33,6 +33,7 @@ struct output {
 	struct store_position next; /* up to where all is added */
 	bool live;                  /* `next` is the end of the store, as far as it was handed to us */
 	bool broken, said;
+	uint64_t events;
 	struct event *again, *writable;
 };
 
@@ -69,8 +70,11 @@ int output_check(const char *spec, char *why, size_t why_size)
 static int add_events(struct output *output, const struct wire_events *events, uint64_t first)
 {
 	for (size_t i = 0; i < events->count; i++)
-		if (events->events[i].sequence >= first && output->kind->add(output->sink, &events->events[i]) < 0)
-			return -ENOMEM;
+		if (events->events[i].sequence >= first) {
+			if (output->kind->add(output->sink, &events->events[i]) < 0)
+				return -ENOMEM;
+			output->events++;
+		}
 	return 0;
 }
 
@@ -191,6 +195,16 @@ void output_flush(struct output *output)
 		if (result > 0)
 			try_again(output, 0);
 	}
+}
+
+void output_figures(const struct output *output, struct output_figures *figures)
+{
+	*figures = (struct output_figures){
+		.spec = output->spec,
+		.behind_bytes = store_distance(output->options.store, output->cursor.at),
+		.events = output->events,
+		.failing = output->broken || output->said,
+	};
 }
 
 void output_finish(struct output *output, unsigned idle_ms, uint64_t until_ns)

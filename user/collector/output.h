@@ -64,6 +64,14 @@ void output_miss(struct output *output);
 /* Writes what can be written; what cannot is tried again from the loop. */
 void output_flush(struct output *output);
 
+struct output_figures {
+	const char *spec;      /* as it was given */
+	uint64_t behind_bytes; /* of the store, about: what it has not written yet */
+	uint64_t events;       /* that were written, or wait to be */
+	bool failing;          /* what it writes to does not take it now, or has gone */
+};
+void output_figures(const struct output *output, struct output_figures *figures);
+
 /*
  * The last flush: catches up with the store, as long as something is taken every `idle_ms` (a reader may be slow) and it is
  * not `until_ns` (boot time).

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "collector/access.h"
@@ -41,6 +42,8 @@ void receiver_queue(struct session *session, struct batch *batch)
 	struct receiver *receiver = session->receiver;
 
 	batch->session = session;
+	for (size_t i = 0; batch->is_new && i < batch->events.count; i++)
+		batch->count += batch->events.events[i].sequence >= batch->first;
 	if (batch->is_new)
 		keep_events(receiver, batch);
 	batch->after = store_appended_count(receiver->options.store);
@@ -49,6 +52,13 @@ void receiver_queue(struct session *session, struct batch *batch)
 	STAILQ_INSERT_TAIL(&receiver->batches, batch, entry);
 	/* Behind the callbacks that are due in this turn: they may bring more for the same sync. */
 	event_active(receiver->sync_due, EV_TIMEOUT, 0);
+}
+
+/* The disk does not take it; it is tried again with what comes next. */
+static void note_fault(struct receiver *receiver, int error)
+{
+	receiver->fault = error;
+	receiver->fault_ns = clock_boottime_ns();
 }
 
 /* The hello's answer has told it what is stored, so what comes all the same is replayed, or out of order. */
@@ -159,6 +169,8 @@ static void on_batch(struct session *session, struct text bytes, size_t message_
 		return;
 	}
 	log_limited("sensor %s: a batch cannot be stored: %s", session->name, strerror(-error));
+	session->receiver->counters.store_failures++;
+	note_fault(session->receiver, error);
 	session_finish(session, GRPC_UNAVAILABLE, "it cannot be stored now");
 }
 
@@ -166,8 +178,12 @@ static void on_batch(struct session *session, struct text bytes, size_t message_
 
 static void begin_sync(struct receiver *receiver)
 {
+	bool syncing = store_is_syncing(receiver->options.store);
+
 	access_sync(receiver->options.access);
 	store_sync_begin(receiver->options.store);
+	if (!syncing)
+		receiver->sync_began_ns = clock_boottime_ns();
 }
 
 /* Takes the oldest batch off the queue: it is stored, or it is lost and its sensor sends it again. */
@@ -178,6 +194,11 @@ static void finish_batch(struct receiver *receiver, bool stored)
 
 	STAILQ_REMOVE_HEAD(&receiver->batches, entry);
 	session->batches--;
+	if (stored && batch->is_new) {
+		receiver->counters.batches_stored++;
+		receiver->counters.events_stored += batch->count;
+		receiver->counters.bytes_stored += batch->message_bytes;
+	}
 	if (stored) {
 		if (session->stream)
 			grpc_stream_consume(session->stream, batch->message_bytes);
@@ -289,10 +310,15 @@ static void end_sync(struct receiver *receiver)
 {
 	int error = store_sync_end(receiver->options.store);
 
+	receiver->counters.syncs++;
+	receiver->counters.sync_ns += clock_boottime_ns() - receiver->sync_began_ns;
 	if (!error) {
+		receiver->fault = 0;
 		finish_synced(receiver);
 		return;
 	}
+	receiver->counters.syncs_failed++;
+	note_fault(receiver, error);
 	log_limited("the data directory: %s: what came last is not acknowledged", strerror(-error));
 	while (!STAILQ_EMPTY(&receiver->batches))
 		finish_batch(receiver, false);
@@ -442,6 +468,17 @@ int receiver_open(struct receiver **out, const struct receiver_options *options)
 void receiver_counters(const struct receiver *receiver, struct receiver_counters *counters)
 {
 	*counters = receiver->counters;
+}
+
+size_t receiver_sessions(const struct receiver *receiver)
+{
+	return table_count(&receiver->sessions);
+}
+
+int receiver_fault(const struct receiver *receiver, uint64_t *when_ns)
+{
+	*when_ns = receiver->fault_ns;
+	return receiver->fault;
 }
 
 void receiver_finish(struct receiver *receiver)

@@ -37,6 +37,9 @@ struct receiver_options {
 
 /* Counted since receiver_open. */
 struct receiver_counters {
+	uint64_t batches_stored, events_stored, bytes_stored; /* that are synced */
+	uint64_t syncs, syncs_failed, sync_ns;                /* sync_ns: of all that have ended */
+	uint64_t store_failures;   /* batches that could not be stored: their streams were ended */
 	uint64_t messages_refused; /* no message, batch or hello of this sensor's: their streams were ended */
 	uint64_t hosts_refused;    /* that belong to another name, or found no room */
 	uint64_t batches_again;    /* all of it had been stored, or something behind it: replayed, or too late */
@@ -55,6 +58,12 @@ struct grpc_handler receiver_handler(struct receiver *receiver);
 bool receiver_is_connected(const struct receiver *receiver, const struct event_host *host);
 
 void receiver_counters(const struct receiver *receiver, struct receiver_counters *counters);
+
+/* Sensors that are connected: epochs for which somebody speaks. */
+size_t receiver_sessions(const struct receiver *receiver);
+
+/* What the disk said to the last that failed, -errno, and when (boot time); 0: it has taken everything since. */
+int receiver_fault(const struct receiver *receiver, uint64_t *when_ns);
 
 /* Waits until all that was received is synced, and hands it on. */
 void receiver_finish(struct receiver *receiver);

@@ -50,6 +50,7 @@ struct batch {
 	size_t kept_bytes;
 	struct wire_events events;
 	uint64_t first, last; /* sequences that it brings */
+	size_t count;         /* of its events, those with these */
 	struct store_position end;
 };
 STAILQ_HEAD(batches, batch);
@@ -63,6 +64,9 @@ struct receiver {
 	struct store_position at; /* behind what was handed on */
 	struct wire_batch *own;   /* empty but while a gap is told */
 	struct receiver_counters counters;
+	uint64_t sync_began_ns;
+	int fault; /* -errno of the store; 0: it works */
+	uint64_t fault_ns;
 };
 
 static inline struct text session_host(const struct session *session)

@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "collector/output.h"
 #include "collector/owners.h"
+#include "http/server.h"
 
 enum { KEYS = 32 /* room */, CONNECTIONS = 4096, HOSTS_PER_NAME = 16384 };
 
@@ -29,6 +30,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 			"connections at a time; those of one name in certificates may take 7/8 of them"},
 		{"hosts.max_per_name", CONFIG_NUMBER, &settings->max_hosts, 1, OWNERS_MAX,
 			"hosts that may belong to one name in certificates"},
+		HTTP_KEY(&settings->http),
 		CONFIG_END,
 	};
 
@@ -44,6 +46,7 @@ static const struct option_spec options[] = {
 	GRPC_TRUST_OPTIONS,
 	{"allow", "PATTERN", "allow", "who may write: names in sensors' certificates, * is\nany text; may be repeated"},
 	{"allow-reader", "PATTERN", "allow_reader", "who may read: the same; may be repeated"},
+	HTTP_OPTION,
 	OPTIONS_LOG_OPTION,
 	{"check-config", NULL, "check_config", "only look whether options and configuration are right"},
 	{0},
@@ -72,6 +75,8 @@ static int check(struct settings *settings, const struct program_spec *program)
 		return options_wrong("it needs --listen ADDR and --data DIR; try --help");
 	if (grpc_address_parse(settings->listen, &settings->address, why, sizeof(why)) < 0)
 		return options_wrong_key(program, "listen", "--listen \"%s\": %s", settings->listen, why);
+	if (settings->http && grpc_address_parse(settings->http, &settings->http_address, why, sizeof(why)) < 0)
+		return options_wrong_key(program, "http", "--http \"%s\": %s", settings->http, why);
 	for (size_t i = 0; i < settings->outputs.count; i++) {
 		if (output_check(settings->outputs.items[i], why, sizeof(why)) < 0)
 			return options_wrong_key(program, "output", "--output: %s", why);

@@ -20,6 +20,8 @@ struct settings {
 	struct config_list allow, allow_reader; /* --allow, --allow-reader: patterns of certificates' names */
 	uint64_t max_connections;               /* connections.max */
 	uint64_t max_hosts;                     /* hosts.max_per_name: of one name in certificates */
+	char *http;                             /* --http, http: health and metrics; NULL: nowhere … */
+	struct grpc_address http_address;       /* … and as it was understood */
 	uint64_t max_age_ms; /* connections.max_age: then a peer is asked to connect anew; 0: never */
 };
 

@@ -273,6 +273,27 @@ uint64_t store_synced_count(const struct store *store)
 	return store->synced_count;
 }
 
+uint64_t store_distance(const struct store *store, struct store_position from)
+{
+	struct store_position end = store->synced_end;
+	uint64_t files = end.segment > from.segment ? end.segment - from.segment : 0;
+
+	if (files == 0)
+		return end.segment == from.segment && end.offset > from.offset ? end.offset - from.offset : 0;
+	return (files - 1) * store->segment_bytes + end.offset +
+	       (store->segment_bytes > from.offset ? store->segment_bytes - from.offset : 0);
+}
+
+size_t store_epochs(const struct store *store)
+{
+	return table_count(&store->sources);
+}
+
+size_t store_segments(const struct store *store)
+{
+	return store->segment_count;
+}
+
 struct store_position store_end(const struct store *store)
 {
 	return store->synced_end;

@@ -89,6 +89,13 @@ uint64_t store_synced_count(const struct store *store);
 /* The place behind the last synced frame. */
 struct store_position store_end(const struct store *store);
 
+/* Bytes of synced frames behind a place: about, where files lie in between. */
+uint64_t store_distance(const struct store *store, struct store_position from);
+
+/* Epochs that it knows, and its files. */
+size_t store_epochs(const struct store *store);
+size_t store_segments(const struct store *store);
+
 /* What store_read calls for each frame, `end` being the place behind it. False: it does not want to go on. */
 struct store_reader {
 	bool (*each)(void *context, const struct segment_frame *frame, struct store_position end);

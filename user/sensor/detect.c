@@ -116,6 +116,11 @@ static void note_trouble(
 		memcpy(trouble->container_id, container->id, sizeof(trouble->container_id));
 }
 
+size_t detect_rules(const struct detect *detect)
+{
+	return rules_count(detect->rules);
+}
+
 void detect_event(struct detect *detect, const struct event *event, uint64_t cause, uint64_t now_ns)
 {
 	struct rules_counters counters;

@@ -32,6 +32,9 @@ int detect_open(struct detect **detect, struct rules *rules, const struct rules_
 /* Another set from now on; it is detect's then. 0, or -ENOMEM and the old set stays, and the new one the caller's. */
 int detect_replace(struct detect *detect, struct rules *rules);
 
+/* How many rules it has. */
+size_t detect_rules(const struct detect *detect);
+
 /* Judges an event that has its names. `cause`: its number, 0: it is not recorded. `now_ns`: boot time. */
 void detect_event(struct detect *detect, const struct event *event, uint64_t cause, uint64_t now_ns);
 

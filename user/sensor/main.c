@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "http/server.h"
 #include "sensor/check.h"
 #include "sensor/check_config.h"
 #include "sensor/guard.h"
@@ -26,6 +27,7 @@ static void on_hangup(int signal_number)
 
 int main(int argc, char **argv)
 {
+	struct http_server *http = NULL;
 	struct settings settings;
 	int code = sensor_settings_read(&settings, argc, argv);
 	int error;
@@ -46,8 +48,10 @@ int main(int argc, char **argv)
 	}
 	/* Batches have pages of their own, which go back as they are acknowledged: by itself the threshold would follow. */
 	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
-	error = pipeline_open(&running, &settings);
+	error = settings.http ? http_server_open(&http, &settings.http_address) : 0;
+	error = error ? error : pipeline_open(&running, &settings, http_server_board(http));
 	if (error) {
+		http_server_close(http);
 		sensor_settings_free(&settings);
 		return EXIT_FAILURE;
 	}
@@ -62,6 +66,7 @@ int main(int argc, char **argv)
 	log_info("ready");
 	error = pipeline_run(running);
 	pipeline_close(running);
+	http_server_close(http);
 	sensor_settings_free(&settings);
 	return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

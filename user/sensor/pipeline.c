@@ -48,6 +48,9 @@ void pipeline_send(struct pipeline *pipeline, struct event *event)
 {
 	event->sequence = ++pipeline->sequence;
 	event->host = host_view(pipeline->host);
+	pipeline->board.told[event->action]++;
+	if (event->rule || event->action == EVENT_LOST || event->action == EVENT_FILTERED)
+		pipeline_note_told(&pipeline->board, event);
 	encode_event(pipeline->encoder, event);
 }
 
@@ -475,6 +478,7 @@ static void tick(struct pipeline *pipeline, bool final)
 	if (!final)
 		pipeline_watch_health(pipeline);
 	ledger_alive(pipeline->ledger, pipeline->boot_unix_ns + pipeline->now_ns);
+	pipeline_publish(pipeline);
 	pipeline->next_tick_ns = pipeline->now_ns + tick_ns;
 }
 
@@ -567,6 +571,7 @@ static int carry(struct pipeline *pipeline)
 		if (empty || pipeline->bulk_waits || !encode_room(pipeline->encoder))
 			wait_for_more(pipeline);
 	}
+	http_board_end(pipeline->board.http);
 	pipeline->deadline_ns = look_at_clock(pipeline) + pipeline->settings->drain_ms * 1000000;
 	if (error == 0)
 		drain(pipeline);

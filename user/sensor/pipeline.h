@@ -5,13 +5,14 @@
 
 #include "sensor/settings.h"
 
+struct http_board;
 struct pipeline;
 
 /*
  * Opens every stage. Returns 0, or -errno after it has logged one sentence that says what is missing and what to do;
- * then nothing is left open.
+ * then nothing is left open. `board`: where its health and metrics are shown; NULL: nowhere.
  */
-int pipeline_open(struct pipeline **pipeline, const struct settings *settings);
+int pipeline_open(struct pipeline **pipeline, const struct settings *settings, struct http_board *board);
 
 /*
  * Carries events until pipeline_stop, then drains the rings and everything that waits. Returns 0, or -errno when the

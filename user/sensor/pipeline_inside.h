@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "detect/outbound.h"
+#include "http/board.h"
 #include "sensor/books.h"
 #include "sensor/connection.h"
 #include "sensor/container.h"
@@ -37,6 +38,16 @@
 
 /* How far records may leave a ring out of their order. */
 #define PIPELINE_BULK_DISORDER_NS (100ull * 1000 * 1000)
+
+/* What is shown of it. */
+enum { PIPELINE_STAGES = 4 }; /* that lose something here */
+struct pipeline_board {
+	struct http_board *http; /* NULL: nobody asks */
+	struct buffer page;
+	uint64_t next_ns;
+	uint64_t told[EVENT_ACTIONS_END], filtered[EVENT_ACTIONS_END], findings, lost[PIPELINE_STAGES];
+	uint64_t lag_ns, lag_sequence; /* since when this one is not acknowledged; 0: nothing waits */
+};
 
 struct pipeline {
 	const struct settings *settings;
@@ -110,6 +121,7 @@ struct pipeline {
 	pid_t tracer;               /* the last that was told */
 	int stop_fd;
 	atomic_bool stopping;
+	struct pipeline_board board;
 };
 
 /* pipeline_books.c: a record came, or so many opens that the kernel had only counted. */
@@ -210,6 +222,10 @@ void pipeline_watch_attribution(struct pipeline *pipeline, bool final);
 
 /* What the programs missed is told, if there is anything new. */
 void pipeline_watch_missed(struct pipeline *pipeline);
+
+/* pipeline_metrics.c: at every tick; and an event that says more than its kind. */
+void pipeline_publish(struct pipeline *pipeline);
+void pipeline_note_told(struct pipeline_board *board, const struct event *event);
 
 /* An event of the sensor's own from a recording. NULL, or what is wrong with it. */
 const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, size_t size);

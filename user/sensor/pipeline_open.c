@@ -329,7 +329,7 @@ static int open_sources(struct pipeline *pipeline)
 	return 0;
 }
 
-int pipeline_open(struct pipeline **out, const struct settings *settings)
+int pipeline_open(struct pipeline **out, const struct settings *settings, struct http_board *board)
 {
 	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
 	int error;
@@ -337,6 +337,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings)
 	if (!pipeline)
 		return -ENOMEM;
 	pipeline->settings = settings;
+	pipeline->board.http = board;
 	pipeline->status_fd = -1;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = pipeline->stop_fd < 0 ? -errno : 0;
@@ -393,6 +394,7 @@ void pipeline_close(struct pipeline *pipeline)
 	buffer_free(&pipeline->scratch);
 	buffer_free(&pipeline->unmarked);
 	buffer_free(&pipeline->outbound_message);
+	buffer_free(&pipeline->board.page);
 	if (pipeline->status_fd >= 0)
 		close(pipeline->status_fd);
 	if (pipeline->stop_fd >= 0)

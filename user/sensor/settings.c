@@ -8,6 +8,7 @@
 
 #include "base/options.h"
 #include "grpc/address.h"
+#include "http/server.h"
 #include "sensor/ruleset.h"
 #include "sensor/spool.h"
 
@@ -82,6 +83,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"record", CONFIG_TREE | CONFIG_LIVE, &settings->record, 0, 0, "what is recorded"},
 		GRPC_TRUST_KEYS(&settings->trust),
 		GRPC_TRUST_NAME_KEY(&settings->trust),
+		HTTP_KEY(&settings->http),
 		{"outbound", CONFIG_TREE | CONFIG_LIVE, &settings->outbound, 0, 0,
 			"what detectors of behaviour take for suspicious: docs/outbound.md"},
 		CONFIG_END,
@@ -105,6 +107,7 @@ static const struct option_spec options[] = {
 	{"no-rules", NULL, "no_rules", "files or directories of rules (else its own); none"},
 	{"falco-json", NULL, "falco_json", "with --stdout: only findings, as Falco prints them"},
 	{"host", NULL, "host.events", "also events outside containers"},
+	HTTP_OPTION,
 	OPTIONS_LOG_OPTION,
 	{"check-config", NULL, "check_config", "only look whether options and configuration are right"},
 	{0},
@@ -168,6 +171,21 @@ static int check_mode(const struct settings *settings)
 	return -1;
 }
 
+/* -1, or the exit code. */
+static int check_http(struct settings *settings, const struct program_spec *program)
+{
+	char why[256];
+
+	if (!settings->http)
+		return -1;
+	if (grpc_address_parse(settings->http, &settings->http_address, why, sizeof(why)) < 0)
+		return options_wrong_key(program, "http", "--http \"%s\": %s", settings->http, why);
+	if (settings->replay || settings->check)
+		return options_wrong(
+			"--http is for a sensor that runs, not for --%s", settings->replay ? "replay" : "check");
+	return -1;
+}
+
 /* The words. -1, or the exit code. */
 static int check_words(const struct settings *settings, const struct program_spec *program)
 {
@@ -200,6 +218,7 @@ static int understand(struct settings *settings, const struct program_spec *prog
 		return 2;
 	code = check_mode(settings);
 	code = code < 0 ? check_stream(settings, program) : code;
+	code = code < 0 ? check_http(settings, program) : code;
 	return code < 0 ? check_words(settings, program) : code;
 }
 

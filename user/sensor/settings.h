@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/options.h"
 #include "detect/outbound.h"
+#include "grpc/address.h"
 #include "grpc/trust.h"
 #include "sensor/policy_rules.h"
 #include "sensor/unsampled.h"
@@ -31,10 +32,12 @@ struct settings {
 	char *handover;          /* handover: the file by which the process table goes to the next life; "none": it
 					       does not; NULL: in the spool's directory, if there is one */
 	struct grpc_trust trust; /* --tls-…, tls, insecure */
-	char *recording;         /* --record, recording: the file that gets all that comes in; or NULL */
-	char *replay;            /* --replay: the recording that takes the kernel's place; or NULL */
-	char *hooks;             /* hooks: auto, tracepoint or function; NULL: auto */
-	char *host_root;         /* host.root: where the host's files are seen; NULL: here */
+	char *http;              /* --http, http: health and metrics; NULL: nowhere … */
+	struct grpc_address http_address; /* … and as it was understood */
+	char *recording;                  /* --record, recording: the file that gets all that comes in; or NULL */
+	char *replay;                     /* --replay: the recording that takes the kernel's place; or NULL */
+	char *hooks;                      /* hooks: auto, tracepoint or function; NULL: auto */
+	char *host_root;                  /* host.root: where the host's files are seen; NULL: here */
 	char *bpffs; /* host.bpffs: where the rings are pinned, in a BPF file system; "none": nowhere; NULL: the usual place */
 	char *host_id, *host_name;           /* host.id, host.name; NULL: as the machine says */
 	char *cluster;                       /* cluster.name */

@@ -143,6 +143,18 @@ bool stream_is_behind(const struct stream *stream, size_t waiting_bytes)
 	return window_is_behind(&stream->window, waiting_bytes);
 }
 
+void stream_counters(const struct stream *stream, struct stream_counters *counters)
+{
+	*counters = (struct stream_counters){
+		.connected = atomic_load(&stream->greeted),
+		.greetings = atomic_load(&stream->greetings),
+		.failures = atomic_load(&stream->failures),
+		.acknowledged = atomic_load(&stream->acknowledged), /* first: it never is above `last` then */
+		.memory_bytes = backlog_bytes(stream->backlog),
+	};
+	counters->last = atomic_load(&stream->last);
+}
+
 int stream_fd(const struct stream *stream)
 {
 	return stream->room_fd;

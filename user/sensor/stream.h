@@ -66,6 +66,15 @@ int stream_fd(const struct stream *stream);
 int stream_send(
 	struct stream *stream, struct buffer *bytes, uint64_t first, uint64_t last, const struct wire_books *books);
 
+/* Since stream_open; of any thread. */
+struct stream_counters {
+	bool connected; /* a collector takes what is sent */
+	uint64_t greetings, failures;
+	uint64_t last, acknowledged; /* sequences of this life */
+	uint64_t memory_bytes;       /* of batches */
+};
+void stream_counters(const struct stream *stream, struct stream_counters *counters);
+
 /* Waits until everything is acknowledged, at most until `until_ns` (boot time). False: it is not. */
 bool stream_settle(struct stream *stream, uint64_t until_ns);
 

@@ -55,6 +55,7 @@ void stream_fail(struct stream *stream, const char *why)
 	if (stream->orderly) {
 		stream->retry_ms = STREAM_RETRY_MIN_MS;
 	} else {
+		atomic_fetch_add(&stream->failures, 1);
 		stream_leave_open(stream);
 		say_down(stream, why);
 		stream->address = (stream->address + 1) % stream->address_count;
@@ -165,6 +166,7 @@ static void take_hello(struct stream *stream, const Taffrail__V1__DownHello *hel
 		return;
 	event_del(stream->answer_event);
 	stream->greeted = true;
+	atomic_fetch_add(&stream->greetings, 1);
 	take_store(stream, hello);
 	backlog_rewind(stream->backlog, hello->stored, hello->books ? &books : NULL);
 	if (!stream->said_down && !atomic_load(&stream->former))

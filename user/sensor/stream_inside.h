@@ -36,7 +36,9 @@ struct stream {
 	_Atomic bool wants_room;
 	_Atomic uint64_t unmade; /* stream_unmade */
 	_Atomic bool closing;    /* the word that the closing batch is stored is still to come */
-	struct window window;    /* how much of this life's may be under way */
+	_Atomic bool greeted;    /* the collector's hello has come: batches may go */
+	_Atomic uint64_t greetings, failures;
+	struct window window; /* how much of this life's may be under way */
 
 	/* The stream's thread's. */
 	struct event_base *base;
@@ -45,7 +47,6 @@ struct stream {
 	struct backlog *backlog;
 	struct grpc_client *client;
 	struct grpc_call *call;
-	bool greeted;  /* the collector's hello has come: batches may go */
 	bool orderly;  /* the call ends because it should: the next one goes to the same collector */
 	bool retrying; /* retry_event is due */
 	bool said_down;

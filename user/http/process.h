@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the kernel says of this process, under the names that Prometheus's own libraries give it. */
+#ifndef TAFFRAIL_HTTP_PROCESS_H
+#define TAFFRAIL_HTTP_PROCESS_H
+
+#include "base/metric.h"
+
+/* The table, which ends with a NULL name. */
+extern const struct metric_spec http_process_metrics[];
+
+/* Appends them; what cannot be read is left out. */
+void http_process_page(struct buffer *page);
+
+#endif
