@@ -214,6 +214,21 @@ def test_an_epoch_that_never_closed_before_a_later_one(place):
     assert place.both()["loss_unknown"] is False
 
 
+@pytest.mark.parametrize("boots", [("one", "one"), ("one", "other")], ids=["rolling_update", "machine_started_anew"])
+def test_two_epochs_at_once_in_a_directory(place, boots):
+    """It does not tell who is connected: both may be at work, unless the machine was started anew between them."""
+    place.open()
+    first, later = place.sensor(host="node"), place.sensor(host="node")
+    for sensor, boot in zip((first, later), boots):
+        sensor.host.boot_id = boot
+    send(first, first.batch(1, 1, books=(1, 1, 0, 0)))
+    send(later, later.batch(1, 1, books=(1, 1, 0, 0)))
+    send(first, first.batch(2, 2, books=(2, 2, 0, 0)))
+    unknown = boots[0] != boots[1]
+    assert [epoch["loss_unknown"] for epoch in place.status(code=int(unknown))["sensors"]] == [unknown, False]
+    assert place.status(data=place.address)["loss_unknown"] is False, "both are connected"
+
+
 def test_an_epoch_without_books_before_a_later_one(place):
     """An older sensor never said how much it saw: that is told already."""
     place.open()

@@ -15,6 +15,13 @@ enum { EPOCH_DIGITS = 2 * EVENT_EPOCH_SIZE, EPOCH_SHOWN = 8, NUMBER_SIZE = 24, H
 
 /* --- rows -------------------------------------------------------------------------------------------------------------- */
 
+static void free_row(struct status_row *row)
+{
+	free(row->host);
+	free(row->name);
+	free(row->boot);
+}
+
 int status_rows_add(struct status_rows *rows, const struct event_host *host, const struct account *account,
 	enum status_connected connected)
 {
@@ -34,9 +41,9 @@ int status_rows_add(struct status_rows *rows, const struct event_host *host, con
 	memcpy(row->epoch, host->epoch, EVENT_EPOCH_SIZE);
 	row->host = strndup(host->id.length ? host->id.data : "", host->id.length);
 	row->name = strndup(host->name.length ? host->name.data : "", host->name.length);
-	if (!row->host || !row->name) {
-		free(row->host);
-		free(row->name);
+	row->boot = strndup(host->boot_id.length ? host->boot_id.data : "", host->boot_id.length);
+	if (!row->host || !row->name || !row->boot) {
+		free_row(row);
 		return -ENOMEM;
 	}
 	rows->count++;
@@ -84,16 +91,18 @@ static void join_rows(struct status_row *rows, size_t count)
 	}
 }
 
-/* `newest_ns`: when the youngest epoch of the same host began. */
-static bool is_loss_unknown(const struct status_row *row, uint64_t newest_ns)
+/* `newest`: the youngest epoch of the same host. */
+static bool is_loss_unknown(const struct status_row *row, const struct status_row *newest)
 {
+	bool booted = row->boot[0] && newest->boot[0] && strcmp(row->boot, newest->boot) != 0;
+
 	return row->account.books.there && !row->is_spoken_for &&
-	       newest_ns > (row->connected == STATUS_UNKNOWN ? row->last_ns : row->first_ns);
+	       newest->first_ns > (row->connected == STATUS_UNKNOWN && !booted ? row->last_ns : row->first_ns);
 }
 
 void status_rows_sort(struct status_rows *rows)
 {
-	uint64_t newest_ns = 0;
+	const struct status_row *newest = NULL;
 	size_t end;
 
 	if (rows->count == 0)
@@ -108,18 +117,16 @@ void status_rows_sort(struct status_rows *rows)
 	for (size_t i = rows->count; i-- > 0;) {
 		struct status_row *row = &rows->rows[i];
 
-		if (i + 1 == rows->count || strcmp(row->host, row[1].host) != 0)
-			newest_ns = row->first_ns;
-		row->loss_unknown = is_loss_unknown(row, newest_ns);
+		if (!newest || strcmp(row->host, newest->host) != 0)
+			newest = row;
+		row->loss_unknown = is_loss_unknown(row, newest);
 	}
 }
 
 void status_rows_free(struct status_rows *rows)
 {
-	for (size_t i = 0; i < rows->count; i++) {
-		free(rows->rows[i].host);
-		free(rows->rows[i].name);
-	}
+	for (size_t i = 0; i < rows->count; i++)
+		free_row(&rows->rows[i]);
 	free(rows->rows);
 	*rows = (struct status_rows){0};
 }

@@ -11,7 +11,7 @@
 enum status_connected { STATUS_AWAY, STATUS_CONNECTED, STATUS_UNKNOWN };
 
 struct status_row {
-	char *host, *name; /* its own */
+	char *host, *name, *boot; /* its own: ids of host and boot, and the host's name */
 	uint8_t epoch[EVENT_EPOCH_SIZE];
 	enum status_connected connected;
 	const char *data;           /* where it is from, the caller's */
@@ -39,7 +39,7 @@ int status_rows_add(struct status_rows *rows, const struct event_host *host, con
 /*
  * By host, then by time; when all rows are there. Finds epochs whose loss is not known: nowhere are their books closed, no
  * sensor speaks for them, and a later epoch of the same host has come. Of a directory, which does not tell who speaks, only an
- * epoch that began after the last event of this one is a later one.
+ * epoch that began after the last event of this one is a later one, or one after another start of the machine.
  */
 void status_rows_sort(struct status_rows *rows);
 
