@@ -291,7 +291,7 @@ size_t store_epochs(const struct store *store)
 
 size_t store_segments(const struct store *store)
 {
-	return store->segment_count;
+	return store->segments.count;
 }
 
 struct store_position store_end(const struct store *store)
