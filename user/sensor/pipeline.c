@@ -33,8 +33,7 @@ enum {
 	NAPS = 20,        /* that brought nothing; then it sleeps until one calls */
 };
 static const uint64_t tick_ns = 100ull * 1000 * 1000;
-static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000;
-static const uint64_t clock_check_ns = 1000ull * 1000 * 1000;
+static const uint64_t ended_grace_ns = 2ull * 1000 * 1000 * 1000, clock_check_ns = 1000ull * 1000 * 1000;
 
 /* An event that waits for its container's names: a copy of its record, and its process image. */
 struct waiting {
@@ -48,9 +47,7 @@ void pipeline_send(struct pipeline *pipeline, struct event *event)
 {
 	event->sequence = ++pipeline->sequence;
 	event->host = host_view(pipeline->host);
-	pipeline->board.told[event->action]++;
-	if (event->rule || event->action == EVENT_LOST || event->action == EVENT_FILTERED)
-		pipeline_note_told(&pipeline->board, event);
+	pipeline_note_told(&pipeline->board, event);
 	encode_event(pipeline->encoder, event);
 }
 

@@ -225,7 +225,13 @@ void pipeline_watch_missed(struct pipeline *pipeline);
 
 /* pipeline_metrics.c: at every tick; and an event that says more than its kind. */
 void pipeline_publish(struct pipeline *pipeline);
-void pipeline_note_told(struct pipeline_board *board, const struct event *event);
+void pipeline_note_more(struct pipeline_board *board, const struct event *event);
+static inline void pipeline_note_told(struct pipeline_board *board, const struct event *event)
+{
+	board->told[event->action]++;
+	if (event->rule || event->action == EVENT_LOST || event->action == EVENT_FILTERED)
+		pipeline_note_more(board, event);
+}
 
 /* An event of the sensor's own from a recording. NULL, or what is wrong with it. */
 const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, size_t size);

@@ -210,7 +210,7 @@ void pipeline_publish(struct pipeline *pipeline)
 	http_board_ready(board->http, find_fault(pipeline));
 }
 
-void pipeline_note_told(struct pipeline_board *board, const struct event *event)
+void pipeline_note_more(struct pipeline_board *board, const struct event *event)
 {
 	board->findings += event->rule != NULL;
 	if (event->action == EVENT_FILTERED)
