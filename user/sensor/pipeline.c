@@ -239,37 +239,6 @@ static void take_connection(struct pipeline *pipeline, const struct record *reco
 }
 
 /*
- * The sensor's own canary: proof for the coverage, no event. Where no canary flies, what a container does is none,
- * whoever marked it. False: it is an event like any other.
- */
-static bool take_canary(struct pipeline *pipeline, const struct record *record)
-{
-	if (!pipeline->reader && record->header->flags & KERNEL_IN_CONTAINER && !coverage_under_way(pipeline->coverage))
-		return false;
-	recording_record(pipeline->recording, pipeline->now_ns, record->header); /* for its number */
-	if (pipeline->reader)
-		return true;
-	if (record->header->kind == KERNEL_OPEN && record->open->repeat)
-		(void)loader_take_repeats(pipeline->loader, record->open->repeat); /* frees the number */
-	coverage_take(pipeline->coverage, record);
-	return true;
-}
-
-/* Takes a copy of the record without the mark that it should not have. */
-static bool unmark(struct pipeline *pipeline, struct record *record)
-{
-	struct buffer *copy = &pipeline->unmarked;
-
-	buffer_clear(copy);
-	buffer_append(copy, record->header, record->header->size);
-	if (copy->failed)
-		return false;
-	((struct kernel_header *)(void *)copy->data)->flags &= (uint8_t)~KERNEL_CANARY;
-	record->header = (const void *)copy->data;
-	return true;
-}
-
-/*
  * The whole way starts here: bytes of a ring, or of a recording of one. What cannot be used is counted and left;
  * returns 0 in any case.
  */
@@ -290,7 +259,7 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		return 0;
 	}
 	pipeline_arrived(pipeline, &record);
-	if (record.header->flags & KERNEL_CANARY && take_canary(pipeline, &record)) {
+	if (record.header->flags & KERNEL_CANARY && pipeline_take_canary(pipeline, &record)) {
 		pipeline_settled(pipeline, &record);
 		return 0;
 	}
@@ -304,7 +273,7 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 				(record.header->marks & KERNEL_IN_NESTED && !nested_find(pipeline->nested, &record))))
 			loader_read(pipeline->loader, KERNEL_RING_CRITICAL, pipeline_take_record, pipeline, SIZE_MAX);
 	}
-	if (record.header->flags & KERNEL_CANARY && !unmark(pipeline, &record))
+	if (record.header->flags & KERNEL_CANARY && !pipeline_unmark(pipeline, &record))
 		return 0; /* without memory: it stays in the books as held */
 	/* Behind those that it had read before it: in a replay they come first. */
 	recording_record(pipeline->recording, pipeline->now_ns, record.header);

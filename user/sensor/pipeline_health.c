@@ -63,6 +63,32 @@ const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, si
 	return wrong;
 }
 
+bool pipeline_take_canary(struct pipeline *pipeline, const struct record *record)
+{
+	if (!pipeline->reader && record->header->flags & KERNEL_IN_CONTAINER && !coverage_under_way(pipeline->coverage))
+		return false;
+	recording_record(pipeline->recording, pipeline->now_ns, record->header); /* for its number */
+	if (pipeline->reader)
+		return true;
+	if (record->header->kind == KERNEL_OPEN && record->open->repeat)
+		(void)loader_take_repeats(pipeline->loader, record->open->repeat); /* frees the number */
+	coverage_take(pipeline->coverage, record);
+	return true;
+}
+
+bool pipeline_unmark(struct pipeline *pipeline, struct record *record)
+{
+	struct buffer *copy = &pipeline->unmarked;
+
+	buffer_clear(copy);
+	buffer_append(copy, record->header, record->header->size);
+	if (copy->failed)
+		return false;
+	((struct kernel_header *)(void *)copy->data)->flags &= (uint8_t)~KERNEL_CANARY;
+	record->header = (const void *)copy->data;
+	return true;
+}
+
 void pipeline_watch_missed(struct pipeline *pipeline)
 {
 	uint64_t missed = loader_missed(pipeline->loader), before_ns = pipeline->missed_ns;

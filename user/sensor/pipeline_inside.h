@@ -214,7 +214,15 @@ void pipeline_watch_outbound(struct pipeline *pipeline, bool final);
 /* The container has ended. */
 void pipeline_forget_outbound(struct pipeline *pipeline, const uint8_t container_id[EVENT_CONTAINER_ID_SIZE]);
 
-/* pipeline_health.c: coverage, and attacks on the sensor; at every tick. */
+/*
+ * pipeline_health.c: a record of the sensor's own canary, which is proof for the coverage, and no event. Where no canary
+ * flies, what a container does is none, whoever marked it. False: it is an event like any other.
+ */
+bool pipeline_take_canary(struct pipeline *pipeline, const struct record *record);
+/* Takes a copy of such a record without the mark that it should not have. False: there is no memory. */
+bool pipeline_unmark(struct pipeline *pipeline, struct record *record);
+
+/* Coverage, and attacks on the sensor; at every tick. */
 void pipeline_watch_health(struct pipeline *pipeline);
 
 /* How well names were found is told, if not perfectly: once a minute, and at the end. */
