@@ -501,3 +501,27 @@ Test(policy, what_was_left_out_is_told_once_with_its_time)
 	cr_assert_eq(filtered.counts[EVENT_OPEN], 1);
 	closed(policy);
 }
+
+Test(policy, another_policy_goes_on_telling_what_was_left_out)
+{
+	uint64_t kernel[KERNEL_KINDS_END] = {0};
+	struct policy *before = compiled("record:\n  leave_out:\n    - kinds: [exec, connect]\n", 0), *policy;
+	static struct policy_rules none;
+	struct event_filtered filtered;
+
+	kernel[KERNEL_CONNECT] = 3;
+	cr_assert(left_out(before, EVENT_EXEC));
+	cr_assert_eq(policy_open(&policy, &none, UINT64_MAX, 5), 0);
+	cr_assert_not(policy_due(policy, 6, true), "without rules there is nothing to tell");
+	policy_inherit(policy, before);
+	closed(before);
+	cr_assert(policy_due(policy, 6, true));
+	cr_assert(policy_tell(policy, kernel, 6, &filtered));
+	cr_assert_eq(filtered.start_ns, 1);
+	cr_assert_eq(filtered.count, 4);
+	cr_assert_eq(filtered.in_kernel, 3);
+	cr_assert_eq(filtered.counts[EVENT_EXEC], 1);
+	cr_assert_not(policy_tell(policy, kernel, 7, &filtered));
+	cr_assert_not(left_out(policy, EVENT_EXEC));
+	policy_close(policy);
+}

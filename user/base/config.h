@@ -75,6 +75,13 @@ struct config_places {
 	} keys[CONFIG_KEYS_MAX];
 };
 
+/* How often files were read again while the program ran, and what came of it. */
+struct config_reloads {
+	uint64_t taken, refused;
+	bool last_taken; /* also before the first */
+	uint64_t last_s; /* when, Unix time; 0: never */
+};
+
 /* The end of a table. */
 #define CONFIG_END                                                                                                     \
 	{                                                                                                              \
@@ -95,6 +102,12 @@ const struct config_key *config_find(const struct config_key *keys, const char *
 
 /* Have two keys of the same type the same value? Of trees: whatever lines they stand in. */
 bool config_equal(const struct config_key *a, const struct config_key *b);
+
+/*
+ * Warns of each key that takes a restart and has another value than when it was read last, unless that is the start's again.
+ * Three tables of the same keys.
+ */
+void config_tell_restarts(const struct config_key *start, const struct config_key *last, const struct config_key *now);
 
 /*
  * Sets one key from a word, as an option or --set does. `more`: adds to a list instead of replacing it.

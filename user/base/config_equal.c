@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "base/log.h"
 
 static bool equal_words(const char *a, const char *b)
 {
@@ -44,4 +45,11 @@ bool config_equal(const struct config_key *a, const struct config_key *b)
 	}
 	return equal_nodes(
 		&((const struct config_tree *)a->target)->root, &((const struct config_tree *)b->target)->root);
+}
+
+void config_tell_restarts(const struct config_key *start, const struct config_key *last, const struct config_key *now)
+{
+	for (; now->path; start++, last++, now++)
+		if (!(now->type & CONFIG_LIVE) && !config_equal(last, now) && !config_equal(start, now))
+			log_warning("%s has changed: that takes a restart", now->path);
 }

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/version.h"
+#include "base/watch.h"
 
 enum { OPTIONS_MAX = 48, WRONG = 2 };
 enum { HELP = 1000, VERSION, CONFIG, SET };
@@ -220,7 +221,10 @@ int options_read(const struct program_spec *program, int argc, char **argv)
 
 		if (code >= 0)
 			return code;
-		if (pass == CHECK && config_read_files(program->keys, &filled->places) < 0)
+		if (pass != CHECK)
+			continue;
+		filled->files_seen = watch_look(filled->places.files, filled->places.file_count);
+		if (config_read_files(program->keys, &filled->places) < 0)
 			return WRONG;
 	}
 	for (const struct config_key *key = program->keys; key->path && !program->again; key++)

@@ -22,6 +22,7 @@ struct options_call {
 	int argc;
 	char **argv;                 /* must stay */
 	struct config_places places; /* where in files what was said */
+	uint64_t files_seen;         /* watch_look of the files, from before they were read */
 };
 
 struct program_spec {

@@ -17,6 +17,7 @@
 #include "collector/owners.h"
 #include "collector/query.h"
 #include "collector/receive.h"
+#include "collector/reread.h"
 #include "collector/status.h"
 #include "collector/store.h"
 #include "grpc/server.h"
@@ -42,6 +43,7 @@ struct collector {
 	struct status *status;
 	struct grpc_server *server;
 	struct publish *publish;
+	struct reread *reread;
 	struct output **outputs;
 	size_t output_count;
 	struct event *signals[2];
@@ -137,6 +139,11 @@ static void on_trouble(void *context, const char *peer, const char *reason)
 	log_limited_at(&kinds[at].limit, "%s: %s", peer, reason);
 }
 
+void collector_reloads(const struct collector *collector, struct config_reloads *counters)
+{
+	reread_counters(collector->reread, counters);
+}
+
 /* --- opening ---------------------------------------------------------------------------------------------------------- */
 
 static int open_outputs(struct collector *collector, const struct settings *settings, char *why, size_t why_size)
@@ -177,6 +184,16 @@ static int open_trust(struct collector *collector, struct settings *settings, ch
 	if (!settings->trust.tls)
 		return 0;
 	return owners_open(&collector->access.owners, settings->data, settings->max_hosts, why, why_size);
+}
+
+/* What of the configuration a running collector takes. Rights count from the next call on, ages from the next connection on. */
+static void on_reread(void *context, const struct settings *now)
+{
+	struct collector *collector = context;
+
+	collector->access.writers = &now->allow;
+	collector->access.readers = &now->allow_reader;
+	grpc_server_age(collector->server, (uint32_t)now->max_age_ms);
 }
 
 static int open_rooms(struct collector *collector)
@@ -270,6 +287,7 @@ int collector_open(struct collector **out, struct settings *settings, struct htt
 	error = error ? error : open_outputs(collector, settings, why, sizeof(why));
 	error = error ? error : open_trust(collector, settings, why, sizeof(why));
 	error = error ? error : open_rooms(collector);
+	error = error ? error : reread_open(&collector->reread, collector->base, settings, on_reread, collector);
 	error = error ? error : open_server(collector, settings, board, why, sizeof(why));
 	if (error) {
 		log_error("%s", why);
@@ -287,6 +305,7 @@ int collector_run(struct collector *collector)
 	event_base_dispatch(collector->base);
 	publish_close(collector->publish);
 	collector->publish = NULL;
+	reread_pause(collector->reread); /* it speaks to the server */
 	grpc_server_close(collector->server);
 	collector->server = NULL;
 	receiver_finish(collector->receiver);
@@ -312,6 +331,7 @@ void collector_close(struct collector *collector)
 		output_close(collector->outputs[i]);
 	free(collector->outputs);
 	store_close(collector->store);
+	reread_close(collector->reread);
 	for (size_t i = 0; i < 2; i++)
 		if (collector->signals[i])
 			event_free(collector->signals[i]);

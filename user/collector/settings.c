@@ -131,16 +131,20 @@ int collector_settings_again(struct settings *settings, const struct options_cal
 	return read_all(settings, call->argc, call->argv, true) < 0 ? 0 : -EINVAL;
 }
 
-void collector_settings_changes(struct settings *before, struct settings *now,
-	void (*each)(void *context, const struct config_key *key), void *context)
+/* For those that only read. */
+static void bind_const(struct config_key keys[KEYS], const struct settings *settings)
 {
-	struct config_key old_keys[KEYS], new_keys[KEYS];
+	bind_keys(keys, (struct settings *)(uintptr_t)settings);
+}
 
-	bind_keys(old_keys, before);
-	bind_keys(new_keys, now);
-	for (int i = 0; old_keys[i].path; i++)
-		if (!config_equal(&old_keys[i], &new_keys[i]))
-			each(context, &new_keys[i]);
+void collector_settings_tell(const struct settings *start, const struct settings *last, const struct settings *now)
+{
+	struct config_key start_keys[KEYS], last_keys[KEYS], now_keys[KEYS];
+
+	bind_const(start_keys, start);
+	bind_const(last_keys, last);
+	bind_const(now_keys, now);
+	config_tell_restarts(start_keys, last_keys, now_keys);
 }
 
 void collector_settings_free(struct settings *settings)

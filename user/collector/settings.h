@@ -34,9 +34,8 @@ int collector_settings_read(struct settings *settings, int argc, char **argv);
 /* The same command line once more, while it runs, with what its files say now. 0, or -EINVAL after it has said what is wrong. */
 int collector_settings_again(struct settings *settings, const struct options_call *call);
 
-/* Calls `each` for every key whose value is another one. */
-void collector_settings_changes(struct settings *before, struct settings *now,
-	void (*each)(void *context, const struct config_key *key), void *context);
+/* Says which changes take a restart: config_tell_restarts. */
+void collector_settings_tell(const struct settings *start, const struct settings *last, const struct settings *now);
 
 void collector_settings_free(struct settings *settings);
 

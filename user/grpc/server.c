@@ -205,6 +205,11 @@ int grpc_server_attach(struct grpc_server *server, struct bufferevent *stream, c
 	return grpc_connection_open(server, stream, peer, GRPC_OVER_STREAM);
 }
 
+void grpc_server_age(struct grpc_server *server, uint32_t max_connection_age_ms)
+{
+	server->options.max_connection_age_ms = max_connection_age_ms;
+}
+
 void grpc_server_counters(const struct grpc_server *server, struct grpc_server_counters *counters)
 {
 	*counters = server->counters;

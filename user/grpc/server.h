@@ -149,6 +149,9 @@ int grpc_server_listen(struct grpc_server *server, const struct grpc_address *ad
  */
 int grpc_server_attach(struct grpc_server *server, struct bufferevent *stream, const char *peer);
 
+/* Another max_connection_age_ms, of connections from now on. */
+void grpc_server_age(struct grpc_server *server, uint32_t max_connection_age_ms);
+
 void grpc_server_counters(const struct grpc_server *server, struct grpc_server_counters *counters);
 
 /*

@@ -17,6 +17,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "base/watch.h"
 #include "grpc/tls_files.h"
 #include "grpc/tls_inside.h"
 
@@ -27,7 +28,7 @@ static const unsigned char protocols[] = {2, 'h', '2'};
 struct grpc_tls {
 	SSL_CTX *context;
 	char *paths[GRPC_TLS_FILES];
-	struct grpc_tls_stamp used, seen; /* the files as they were read, or found wrong; at the last look */
+	struct watch files; /* as they were read, or found wrong */
 	_Atomic int64_t certificate_end, ca_end;
 };
 
@@ -124,8 +125,7 @@ int grpc_tls_open(
 		error = tls->paths[i] ? 0 : -ENOMEM;
 	}
 	if (!error) {
-		grpc_tls_files_look(&tls->used, tls->paths);
-		tls->seen = tls->used;
+		watch_begin(&tls->files, watch_look((const char *const *)tls->paths, GRPC_TLS_FILES));
 		error = load(tls, why, why_size);
 	}
 	if (error)
@@ -137,15 +137,8 @@ int grpc_tls_open(
 
 int grpc_tls_refresh(struct grpc_tls *tls, char *why, size_t why_size)
 {
-	struct grpc_tls_stamp now;
-	bool settled;
-
-	grpc_tls_files_look(&now, tls->paths);
-	settled = memcmp(&now, &tls->seen, sizeof(now)) == 0;
-	tls->seen = now;
-	if (!settled || memcmp(&now, &tls->used, sizeof(now)) == 0)
+	if (!watch_settled(&tls->files, watch_look((const char *const *)tls->paths, GRPC_TLS_FILES)))
 		return 0;
-	tls->used = now;
 	why[0] = '\0';
 	return load(tls, why, why_size) ? -EINVAL : 1;
 }

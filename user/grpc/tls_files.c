@@ -229,19 +229,3 @@ void grpc_tls_set_free(struct grpc_tls_set *set)
 	EVP_PKEY_free(set->key);
 	*set = (struct grpc_tls_set){0};
 }
-
-void grpc_tls_files_look(struct grpc_tls_stamp *stamp, char *const paths[GRPC_TLS_FILES])
-{
-	struct stat file;
-
-	memset(stamp, 0, sizeof(*stamp));
-	for (int i = 0; i < GRPC_TLS_FILES; i++) {
-		if (stat(paths[i], &file) < 0)
-			continue;
-		stamp->files[i].device = file.st_dev;
-		stamp->files[i].inode = file.st_ino;
-		stamp->files[i].size = (uint64_t)file.st_size;
-		stamp->files[i].changed_ns =
-			(uint64_t)file.st_ctim.tv_sec * 1000000000 + (uint64_t)file.st_ctim.tv_nsec;
-	}
-}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of grpc/: the files of a TLS set, read, judged, and watched. */
+/* Inside of grpc/: the files of a TLS set, read and judged. */
 #ifndef TAFFRAIL_GRPC_TLS_FILES_H
 #define TAFFRAIL_GRPC_TLS_FILES_H
 
@@ -28,13 +28,5 @@ void grpc_tls_set_free(struct grpc_tls_set *set);
 
 /* "FILE: what OpenSSL says"; and forgets it. */
 void grpc_tls_say_openssl(char *why, size_t why_size, const char *path);
-
-/* Which files these are: two stamps that are equal byte by byte are of the same files, unchanged. */
-struct grpc_tls_stamp {
-	struct {
-		uint64_t device, inode, size, changed_ns;
-	} files[GRPC_TLS_FILES]; /* all zero: it is not there */
-};
-void grpc_tls_files_look(struct grpc_tls_stamp *stamp, char *const paths[GRPC_TLS_FILES]);
 
 #endif

@@ -52,7 +52,6 @@ int check_config_run(const struct settings *settings)
 
 	int code = loaded->rules ? RIGHT : WRONG;
 
-	rules_free(loaded->rules);
-	free(loaded);
+	ruleset_discard(loaded);
 	return code;
 }

@@ -280,6 +280,15 @@ void container_expire(struct container_table *table, uint64_t now_ns)
 	}
 }
 
+void container_name_all(struct container_table *table)
+{
+	struct container *container;
+
+	TAILQ_FOREACH(container, &table->by_met, met)
+	if (container->meta && table->ops.named)
+		table->ops.named(table->ops.context, names_of(container));
+}
+
 size_t container_waiting(const struct container_table *table)
 {
 	return table->waiting;

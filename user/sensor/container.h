@@ -85,6 +85,9 @@ void container_answer(struct container_table *table, struct container_meta *meta
  */
 void container_expire(struct container_table *table, uint64_t now_ns);
 
+/* Calls ops.named for each container whose names are known: somebody has forgotten them. */
+void container_name_all(struct container_table *table);
+
 /* Items that wait, of all containers. */
 size_t container_waiting(const struct container_table *table);
 

@@ -237,6 +237,13 @@ static enum coverage_news judge(struct coverage *coverage, uint64_t now_ns, uint
 	return changed ? COVERAGE_NEW : COVERAGE_SAME;
 }
 
+void coverage_interval(struct coverage *coverage, uint64_t interval_ns, uint64_t now_ns)
+{
+	coverage->interval_ns = interval_ns;
+	if (!coverage->canary && coverage->next_ns > now_ns)
+		coverage->next_ns = interval_ns ? now_ns + interval_ns : UINT64_MAX;
+}
+
 static void start(struct coverage *coverage, uint64_t now_ns, uint64_t lost)
 {
 	int error = canary_start(&coverage->canary, &coverage->ops);

@@ -24,6 +24,9 @@ struct coverage;
 int coverage_open(struct coverage **coverage, const struct canary_ops *ops, const struct loader_hook *hooks,
 	size_t hook_count, uint64_t interval_ns);
 
+/* Another interval, from the next canary on. */
+void coverage_interval(struct coverage *coverage, uint64_t interval_ns, uint64_t now_ns);
+
 /* A record with KERNEL_CANARY. Copied. */
 void coverage_take(struct coverage *coverage, const struct record *record);
 

@@ -188,6 +188,11 @@ void detect_tick(struct detect *detect, uint64_t now_ns, uint64_t boot_unix_ns)
 
 /* --- the set ------------------------------------------------------------------------------------------------------------ */
 
+void detect_limit(struct detect *detect, const struct suppress_limit *limit)
+{
+	suppress_limit_set(detect->suppress, limit);
+}
+
 int detect_replace(struct detect *detect, struct rules *rules)
 {
 	struct rules_evaluator *evaluator;

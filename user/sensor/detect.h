@@ -34,6 +34,8 @@ int detect_replace(struct detect *detect, struct rules *rules);
 
 /* How many rules it has. */
 size_t detect_rules(const struct detect *detect);
+/* Another limit from now on. */
+void detect_limit(struct detect *detect, const struct suppress_limit *limit);
 
 /* Judges an event that has its names. `cause`: its number, 0: it is not recorded. `now_ns`: boot time. */
 void detect_event(struct detect *detect, const struct event *event, uint64_t cause, uint64_t now_ns);

@@ -135,6 +135,11 @@ int loader_policy_container(struct loader *loader, const uint8_t id[KERNEL_CONTA
 	return bpf_map_delete_elem(fd, id) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+void loader_policy_over(struct loader *loader)
+{
+	atomic_store((_Atomic __u32 *)&loader->skeleton->bss->policy_over, 1);
+}
+
 int loader_policy_counts(const struct loader *loader, uint64_t counts[KERNEL_KINDS_END])
 {
 	__u64(*values)[KERNEL_LOSS_KINDS] = calloc(loader->cpus, sizeof(*values));

@@ -148,6 +148,9 @@ uint64_t loader_wanted(const struct loader *loader);
 /* The rules of `policy` with namespaces or labels that hold for a container; 0: none any more. 0 or -errno. */
 int loader_policy_container(struct loader *loader, const uint8_t id[KERNEL_CONTAINER_ID_SIZE], uint64_t rules);
 
+/* The programs leave out nothing any more: what is not recorded has changed. For good. */
+void loader_policy_over(struct loader *loader);
+
 /* How many events of each kind the programs have left out since loader_open. 0 or -errno. */
 int loader_policy_counts(const struct loader *loader, uint64_t counts[KERNEL_KINDS_END]);
 

@@ -538,7 +538,7 @@ static int carry(struct pipeline *pipeline)
 			wait_for_more(pipeline);
 	}
 	http_board_end(pipeline->board.http);
-	pipeline->deadline_ns = look_at_clock(pipeline) + pipeline->settings->drain_ms * 1000000;
+	pipeline->deadline_ns = look_at_clock(pipeline) + pipeline->live->drain_ms * 1000000;
 	if (error == 0)
 		drain(pipeline);
 	return error;
@@ -555,8 +555,7 @@ int pipeline_run(struct pipeline *pipeline)
 		pipeline_close_books(pipeline);
 	flushed = encode_flush(pipeline->encoder, clock_boottime_ns(), true);
 	if (pipeline->stream) /* that has had its time already where the rings could not be drained for it */
-		stream_finish(
-			pipeline->stream, pipeline->reader || pipeline->drained ? pipeline->settings->drain_ms : 0);
+		stream_finish(pipeline->stream, pipeline->reader || pipeline->drained ? pipeline->live->drain_ms : 0);
 	return error ? error : flushed;
 }
 

@@ -23,8 +23,11 @@ int pipeline_run(struct pipeline *pipeline);
 /* Asks pipeline_run to end. Safe in a signal handler. */
 void pipeline_stop(struct pipeline *pipeline);
 
-/* Asks for the rules to be read again. Safe in a signal handler. */
+/* Asks for the configuration and the rules to be read again. Safe in a signal handler. */
 void pipeline_reload(struct pipeline *pipeline);
+
+/* How often the configuration was read again. From any thread. */
+void pipeline_reloads(const struct pipeline *pipeline, struct config_reloads *counters);
 
 void pipeline_close(struct pipeline *pipeline);
 

@@ -77,7 +77,7 @@ static void tell_refused(struct pipeline *pipeline, const struct ruleset_loaded 
 /* The kernel tells what the configuration and the rules ask for. */
 static int want(struct pipeline *pipeline)
 {
-	uint64_t calls = pipeline->settings->rules.calls | detect_calls(pipeline->detect);
+	uint64_t calls = pipeline->live->rules.calls | (pipeline->detect ? detect_calls(pipeline->detect) : 0);
 	char why[256];
 	int error = 0;
 
@@ -91,18 +91,29 @@ static int want(struct pipeline *pipeline)
 	return error;
 }
 
+/* They are in use from now on, or it is said why not. */
+static void use(struct pipeline *pipeline, struct ruleset_loaded *loaded)
+{
+	char hash[DIGEST_TEXT_SIZE];
+
+	if (detect_replace(pipeline->detect, loaded->rules) < 0) {
+		log_error("there is no memory for the new rules: those of before stay");
+		return;
+	}
+	pipeline_need(pipeline, pipeline_rules_kinds(loaded->rules));
+	pipeline->rules_hash = loaded->hash;
+	log_info("%zu rules loaded (%s)", rules_count(loaded->rules), digest_format(&loaded->hash, hash));
+	loaded->rules = NULL; /* detect's */
+	(void)want(pipeline);
+}
+
 static void take_ruleset(struct pipeline *pipeline, struct ruleset_loaded *loaded)
 {
-	if (!loaded->rules) {
+	if (loaded->rules)
+		use(pipeline, loaded);
+	else
 		tell_refused(pipeline, loaded);
-	} else if (detect_replace(pipeline->detect, loaded->rules) < 0) {
-		rules_free(loaded->rules);
-		log_error("there is no memory for the new rules: those of before stay");
-	} else {
-		(void)want(pipeline);
-		log_info("%zu rules loaded", rules_count(loaded->rules));
-	}
-	free(loaded);
+	ruleset_discard(loaded);
 }
 
 void pipeline_watch_rules(struct pipeline *pipeline, bool final)
@@ -111,14 +122,16 @@ void pipeline_watch_rules(struct pipeline *pipeline, bool final)
 
 	if (loaded)
 		take_ruleset(pipeline, loaded);
+	if (!final)
+		pipeline_watch_config(pipeline);
 	if (pipeline->detect)
 		detect_tick(pipeline->detect, final ? UINT64_MAX : pipeline->now_ns, pipeline->boot_unix_ns);
 }
 
 /* Findings that must see a kind say so before the kernel's programs are made: they hold what is left out as constants. */
-uint64_t pipeline_rules_kinds(const struct ruleset_loaded *loaded)
+uint64_t pipeline_rules_kinds(const struct rules *rules)
 {
-	uint64_t calls = loaded ? rules_calls(loaded->rules) : 0, kinds = 0;
+	uint64_t calls = rules ? rules_calls(rules) : 0, kinds = 0;
 
 	for (int call = 1; call < EVENT_CALLS_END; call++)
 		if (calls >> call & 1)
@@ -142,40 +155,96 @@ int pipeline_load_rules(struct pipeline *pipeline)
 	return -EINVAL;
 }
 
-int pipeline_open_detect(struct pipeline *pipeline)
+static struct suppress_limit limit_of(const struct settings *settings)
 {
-	const struct settings *settings = pipeline->settings;
-	const struct suppress_limit limit = {
-		(uint32_t)settings->findings_limit, settings->findings_window_ms * 1000 * 1000};
+	return (struct suppress_limit){(uint32_t)settings->findings_limit, settings->findings_window_ms * 1000 * 1000};
+}
+
+/* With the rules that were loaded: then they are detect's. 0 or -ENOMEM. */
+static int open_detect(struct pipeline *pipeline, struct ruleset_loaded *loaded)
+{
+	const struct suppress_limit limit = limit_of(pipeline->live);
 	const struct detect_ops ops = {send_finding, pipeline};
 	const struct rules_names names = {.context = pipeline, .user = user_name, .group = group_name};
-	uint64_t files;
+	int error = detect_open(&pipeline->detect, loaded->rules, &names, &limit, &ops);
+
+	if (error)
+		return error;
+	loaded->rules = NULL;
+	pipeline->rules_hash = loaded->hash;
+	return 0;
+}
+
+/* The files that they are of, if any are named. 0 or -errno. */
+static int watch_files(struct pipeline *pipeline, uint64_t files)
+{
+	if (pipeline->reader || pipeline->rule_options.path_count == 0)
+		return 0;
+	return ruleset_watch(&pipeline->ruleset, &pipeline->rule_options, files);
+}
+
+int pipeline_open_detect(struct pipeline *pipeline)
+{
 	int error;
 
 	if (!pipeline->loaded)
 		return 0;
-	files = pipeline->loaded->files;
-	error = detect_open(&pipeline->detect, pipeline->loaded->rules, &names, &limit, &ops);
-	if (error)
-		rules_free(pipeline->loaded->rules);
-	free(pipeline->loaded);
+	error = open_detect(pipeline, pipeline->loaded);
+	error = error ? error : watch_files(pipeline, pipeline->loaded->files);
+	ruleset_discard(pipeline->loaded);
 	pipeline->loaded = NULL;
-	if (!error && !pipeline->reader && pipeline->rule_options.path_count > 0)
-		error = ruleset_watch(&pipeline->ruleset, &pipeline->rule_options, files);
 	return error ? error : want(pipeline);
+}
+
+static bool same_paths(const struct ruleset_options *a, const struct ruleset_options *b)
+{
+	bool same = a->path_count == b->path_count && a->all == b->all;
+
+	for (size_t i = 0; same && i < a->path_count; i++)
+		same = strcmp(a->paths[i], b->paths[i]) == 0;
+	return same;
+}
+
+void pipeline_replace_rules(struct pipeline *pipeline, struct reloaded *reloaded)
+{
+	const struct settings *settings = &reloaded->settings;
+	const struct suppress_limit limit = limit_of(settings);
+	struct ruleset_loaded *loaded = reloaded->rules;
+	const struct ruleset_options options =
+		ruleset_options_of(&settings->rule_paths, settings->rule_matching, false);
+	bool same = same_paths(&pipeline->rule_options, &options) && loaded && pipeline->detect;
+	struct ruleset *ruleset = pipeline->ruleset;
+
+	/* Its thread reads the paths of the configuration that goes; a signal handler must not meet it. */
+	pipeline->ruleset = NULL;
+	ruleset_close(ruleset);
+	pipeline->rule_options = options;
+	if (!loaded) {
+		if (pipeline->detect)
+			detect_tick(pipeline->detect, UINT64_MAX, pipeline->boot_unix_ns);
+		detect_close(pipeline->detect);
+		pipeline->detect = NULL;
+		pipeline->rules_hash = (struct digest_sum){0};
+	} else if (!pipeline->detect) {
+		uint64_t kinds = pipeline_rules_kinds(loaded->rules);
+
+		if (open_detect(pipeline, loaded) < 0)
+			log_error("there is no memory for the new rules: there are none");
+		else
+			pipeline_need(pipeline, kinds);
+	} else if (!same || memcmp(&loaded->hash, &pipeline->rules_hash, sizeof(loaded->hash)) != 0) {
+		use(pipeline, loaded); /* not where they are the same: windows would begin anew */
+	}
+	if (pipeline->detect)
+		detect_limit(pipeline->detect, &limit);
+	if (loaded && watch_files(pipeline, loaded->files) < 0)
+		log_error("the files of rules cannot be watched: a change of theirs wants the sensor started anew");
+	(void)want(pipeline);
 }
 
 void pipeline_close_detect(struct pipeline *pipeline)
 {
 	ruleset_close(pipeline->ruleset);
 	detect_close(pipeline->detect);
-	if (pipeline->loaded)
-		rules_free(pipeline->loaded->rules);
-	free(pipeline->loaded);
-}
-
-void pipeline_reload(struct pipeline *pipeline)
-{
-	if (pipeline->ruleset)
-		ruleset_hurry(pipeline->ruleset);
+	ruleset_discard(pipeline->loaded);
 }

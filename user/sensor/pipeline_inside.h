@@ -31,6 +31,7 @@
 #include "sensor/process.h"
 #include "sensor/record.h"
 #include "sensor/recording.h"
+#include "sensor/reload.h"
 #include "sensor/repeat.h"
 #include "sensor/ruleset.h"
 #include "sensor/spool.h"
@@ -50,7 +51,11 @@ struct pipeline_board {
 };
 
 struct pipeline {
-	const struct settings *settings;
+	const struct settings *settings; /* as it was started … */
+	const struct settings
+		*live; /* … and as they were read last: of the keys that a running sensor takes (CONFIG_LIVE) */
+	struct reload *reload;     /* NULL: there is no file to watch */
+	struct reloaded *reloaded; /* what `live` is of; NULL: nothing was read since the start */
 	struct loader *loader;
 	struct loss *loss;
 	struct process_table *processes;
@@ -67,6 +72,9 @@ struct pipeline {
 	struct host *host;
 	struct coverage *coverage; /* NULL: of a recording */
 	struct policy *policy;
+	uint64_t needed_kinds; /* the kernel leaves out none of these */
+	bool policy_over;      /* it leaves out nothing any more */
+	struct outbound_settings outbound_settings;
 	struct outbound *outbound;   /* NULL: it is over */
 	uint64_t outbound_forgotten; /* flows and states that made room, as far as that was said */
 	struct buffer outbound_message;
@@ -74,6 +82,7 @@ struct pipeline {
 	struct detect *detect;         /* NULL: there are no rules */
 	struct ruleset *ruleset;       /* NULL: they never change */
 	struct ruleset_loaded *loaded; /* at start, until detect has them */
+	struct digest_sum rules_hash;  /* of those that are in use */
 	struct ruleset_options rule_options;
 	uint64_t calls;              /* that are asked for, or were when it was recorded: as loader_want takes them */
 	bool connects_returned;      /* rules see connects when the call returns, not when their outcome is known */
@@ -193,15 +202,23 @@ void pipeline_send_held(void *context, const struct record *record, const struct
 
 /* pipeline_detect.c: reads the rules, says what is wrong with them. 0 or -errno. */
 int pipeline_load_rules(struct pipeline *pipeline);
-/* The kinds of events that they must see: bits 1 << enum event_action. `loaded` may be NULL. */
-uint64_t pipeline_rules_kinds(const struct ruleset_loaded *loaded);
+/* The kinds of events that they must see: bits 1 << enum event_action. NULL is allowed. */
+uint64_t pipeline_rules_kinds(const struct rules *rules);
 /* With the rules that were loaded; after the loader. 0 or -errno. */
 int pipeline_open_detect(struct pipeline *pipeline);
 void pipeline_close_detect(struct pipeline *pipeline);
 /* Judges an event of that record, which has its names. `cause`: its number, 0: it is not recorded. */
 void pipeline_judge(struct pipeline *pipeline, const struct record *record, const struct event *event, uint64_t cause);
-/* Rules that were loaded anew, and findings that were held back; at every tick. */
+/* Rules and a configuration that were loaded anew, and findings that were held back; at every tick. */
 void pipeline_watch_rules(struct pipeline *pipeline, bool final);
+
+/* What they, and nobody else, must see: the kernel leaves it out no longer. */
+void pipeline_need(struct pipeline *pipeline, uint64_t kinds);
+/* Those of a new configuration, which takes their place; `loaded` as in struct reloaded. */
+void pipeline_replace_rules(struct pipeline *pipeline, struct reloaded *reloaded);
+
+/* pipeline_reload.c: a configuration that was read anew, before the rules are asked; at every tick. */
+void pipeline_watch_config(struct pipeline *pipeline);
 
 /* pipeline_outbound.c: detectors of behaviour, which watch the flows. The kinds that they need, whatever is recorded: bits 1 << enum event_action. */
 uint64_t pipeline_outbound_kinds(const struct pipeline *pipeline);

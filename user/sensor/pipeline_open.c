@@ -239,9 +239,9 @@ static int open_recording(struct pipeline *pipeline)
 /* After the clock, and before the kernel's programs, which hold it as constants. */
 static int open_policy(struct pipeline *pipeline)
 {
-	const uint64_t needed = pipeline_rules_kinds(pipeline->loaded) | pipeline_outbound_kinds(pipeline);
-
-	return policy_open(&pipeline->policy, &pipeline->settings->rules, needed, pipeline->now_ns);
+	pipeline->needed_kinds = pipeline_rules_kinds(pipeline->loaded ? pipeline->loaded->rules : NULL) |
+				 pipeline_outbound_kinds(pipeline);
+	return policy_open(&pipeline->policy, &pipeline->settings->rules, pipeline->needed_kinds, pipeline->now_ns);
 }
 
 static void canary_expected(void *context)
@@ -336,7 +336,7 @@ int pipeline_open(struct pipeline **out, const struct settings *settings, struct
 
 	if (!pipeline)
 		return -ENOMEM;
-	pipeline->settings = settings;
+	pipeline->settings = pipeline->live = settings;
 	pipeline->board.http = board;
 	pipeline->status_fd = -1;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -353,8 +353,10 @@ int pipeline_open(struct pipeline **out, const struct settings *settings, struct
 	error = error ? error : open_encoder(pipeline);
 	error = error ? error : pipeline_open_detect(pipeline);
 	error = error ? error : pipeline_open_outbound(pipeline);
-	if (!settings->replay)
+	if (!settings->replay) {
 		error = error ? error : open_sources(pipeline);
+		error = error ? error : reload_open(&pipeline->reload, &settings->call);
+	}
 	if (error) {
 		log_error("cannot start: %s", strerror(-error));
 		pipeline_close(pipeline);
@@ -368,6 +370,7 @@ void pipeline_close(struct pipeline *pipeline)
 {
 	if (!pipeline)
 		return;
+	reload_close(pipeline->reload);
 	outbound_close(pipeline->outbound); /* it may have something to tell */
 	metadata_close(pipeline->metadata);
 	container_close(pipeline->containers);
@@ -389,6 +392,7 @@ void pipeline_close(struct pipeline *pipeline)
 	recording_close(pipeline->recording);
 	recording_reader_close(pipeline->reader);
 	policy_close(pipeline->policy);
+	reloaded_free(pipeline->reloaded);
 	host_close(pipeline->host);
 	free(pipeline->counters);
 	buffer_free(&pipeline->scratch);

@@ -183,7 +183,7 @@ static void release_image(void *context, const struct event_process *process)
 
 uint64_t pipeline_outbound_kinds(const struct pipeline *pipeline)
 {
-	const bool *off = pipeline->settings->outbound_settings.off;
+	const bool *off = pipeline->live->outbound_settings.off;
 
 	for (int rule = 0; rule < OUTBOUND_RULES_END; rule++)
 		if (!off[rule])
@@ -199,7 +199,8 @@ int pipeline_open_outbound(struct pipeline *pipeline)
 
 	/* Of the epoch: a replay finds the same, and nobody in a container knows it beforehand. */
 	memcpy(&ops.seed, host_view(pipeline->host)->epoch, sizeof(ops.seed));
-	error = outbound_open(&pipeline->outbound, &pipeline->settings->outbound_settings, &ops);
+	pipeline->outbound_settings = pipeline->live->outbound_settings; /* here they stay, whatever is read anew */
+	error = outbound_open(&pipeline->outbound, &pipeline->outbound_settings, &ops);
 	if (!error)
 		flows_watch(pipeline->flows, &watcher);
 	return error;

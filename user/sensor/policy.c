@@ -33,6 +33,7 @@ struct policy {
 	uint64_t told[KERNEL_KINDS_END];      /* of the kernel's counts */
 	uint64_t counts[EVENT_ACTIONS_END];   /* what policy_tell hands out */
 	uint64_t told_ns;
+	bool inherited; /* there may be something to tell without rules */
 };
 
 /* --- compiling ------------------------------------------------------------------------------------------------------- */
@@ -193,6 +194,14 @@ int policy_open(struct policy **out, const struct policy_rules *rules, uint64_t 
 	return 0;
 }
 
+void policy_inherit(struct policy *policy, const struct policy *before)
+{
+	memcpy(policy->left_out, before->left_out, sizeof(policy->left_out));
+	memcpy(policy->told, before->told, sizeof(policy->told));
+	policy->told_ns = before->told_ns;
+	policy->inherited = before->inherited || before->rules->count > 0;
+}
+
 const struct kernel_policy *policy_masks(const struct policy *policy)
 {
 	return &policy->masks;
@@ -345,7 +354,7 @@ bool policy_stops(const struct policy *policy, enum kernel_kind kind, const stru
 
 bool policy_due(const struct policy *policy, uint64_t now_ns, bool final)
 {
-	return policy->rules->count > 0 && (final || now_ns - policy->told_ns >= tell_every_ns);
+	return (policy->rules->count > 0 || policy->inherited) && (final || now_ns - policy->told_ns >= tell_every_ns);
 }
 
 bool policy_tell(struct policy *policy, const uint64_t kernel[KERNEL_KINDS_END], uint64_t now_ns,

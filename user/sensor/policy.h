@@ -26,6 +26,9 @@ struct policy;
  */
 int policy_open(struct policy **policy, const struct policy_rules *rules, uint64_t needed_kinds, uint64_t now_ns);
 
+/* Goes on where `before` was: what that has counted and not told yet. Before a container is named to it. */
+void policy_inherit(struct policy *policy, const struct policy *before);
+
 /* For the kernel: the masks, and the path prefixes with the rules of each. Good as long as the policy. */
 const struct kernel_policy *policy_masks(const struct policy *policy);
 size_t policy_prefixes(const struct policy *policy, const struct kernel_prefix **prefixes, const uint64_t **rules);

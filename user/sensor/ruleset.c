@@ -1,84 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sensor/ruleset.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "base/table.h"
+#include "base/watch.h"
 #include "sensor/pack.h"
-
-enum { LOOK_MS = 1000 };
-
-struct ruleset {
-	const struct ruleset_options *options;
-	uint64_t files; /* as they were when the rules at start were loaded */
-	pthread_t thread;
-	int call_fd; /* written to: load again, or end */
-	atomic_bool ending, hurried;
-	_Atomic(struct ruleset_loaded *) loaded;
-};
-
-/* --- what files are ---------------------------------------------------------------------------------------------------- */
-
-/* What tells one state of a file from another. */
-struct identity {
-	dev_t device;
-	ino_t inode;
-	off_t size;
-	struct timespec written, changed;
-};
-
-static uint64_t mix_file(int directory, const char *name)
-{
-	struct identity identity;
-	struct stat stat;
-
-	memset(&identity, 0, sizeof(identity));
-	if (fstatat(directory, name, &stat, 0) == 0) {
-		identity.device = stat.st_dev;
-		identity.inode = stat.st_ino;
-		identity.size = stat.st_size;
-		identity.written = stat.st_mtim;
-		identity.changed = stat.st_ctim;
-	}
-	return hash_bytes(&identity, sizeof(identity)) ^ hash_bytes(name, strlen(name));
-}
-
-/* The same in whatever order the directory tells its files. */
-static uint64_t mix_path(const char *path)
-{
-	const struct dirent *entry;
-	uint64_t sum = 0;
-	DIR *directory = opendir(path);
-
-	if (!directory)
-		return mix_file(AT_FDCWD, path);
-	while ((entry = readdir(directory)))
-		if (entry->d_name[0] != '.')
-			sum += mix_file(dirfd(directory), entry->d_name);
-	closedir(directory);
-	return sum;
-}
 
 static uint64_t fingerprint(const struct ruleset_options *options)
 {
-	uint64_t sum = 0;
+	return watch_look((const char *const *)options->paths, options->path_count);
+}
 
-	for (size_t i = 0; i < options->path_count; i++)
-		sum = sum * 31 + mix_path(options->paths[i]);
-	return sum;
+void ruleset_discard(struct ruleset_loaded *loaded)
+{
+	if (loaded)
+		rules_free(loaded->rules);
+	free(loaded);
 }
 
 /* --- loading ----------------------------------------------------------------------------------------------------------- */
@@ -161,88 +102,62 @@ struct ruleset_loaded *ruleset_load(const struct ruleset_options *options)
 
 /* --- the thread -------------------------------------------------------------------------------------------------------- */
 
-static void discard(struct ruleset_loaded *loaded)
+struct ruleset {
+	const struct ruleset_options *options;
+	struct watcher *watcher;
+};
+
+static uint64_t look(void *context)
 {
-	if (loaded)
-		rules_free(loaded->rules);
-	free(loaded);
+	const struct ruleset *ruleset = context;
+
+	return fingerprint(ruleset->options);
 }
 
-static void *run(void *context)
+static void *load(void *context)
 {
-	struct ruleset *ruleset = context;
-	uint64_t in_use = ruleset->files, seen = in_use;
+	const struct ruleset *ruleset = context;
 
-	while (!atomic_load(&ruleset->ending)) {
-		struct pollfd call = {.fd = ruleset->call_fd, .events = POLLIN};
-		uint64_t calls, now;
+	return ruleset_load(ruleset->options);
+}
 
-		if (poll(&call, 1, LOOK_MS) > 0)
-			(void)!read(ruleset->call_fd, &calls, sizeof(calls));
-		now = fingerprint(ruleset->options);
-		if (atomic_exchange(&ruleset->hurried, false) || (now != in_use && now == seen)) {
-			discard(atomic_exchange(&ruleset->loaded, ruleset_load(ruleset->options)));
-			in_use = now;
-		}
-		seen = now;
-	}
-	return NULL;
+static void discard(void *loaded)
+{
+	ruleset_discard(loaded);
 }
 
 int ruleset_watch(struct ruleset **out, const struct ruleset_options *options, uint64_t files)
 {
 	struct ruleset *ruleset = calloc(1, sizeof(*ruleset));
-	sigset_t all, before;
+	const struct watcher_ops ops = {look, load, discard, ruleset};
 	int error;
 
 	if (!ruleset)
 		return -ENOMEM;
 	ruleset->options = options;
-	ruleset->files = files;
-	ruleset->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	error = ruleset->call_fd < 0 ? errno : 0;
-	if (!error) {
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &before);
-		error = pthread_create(&ruleset->thread, NULL, run, ruleset);
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
-	}
+	error = watcher_open(&ruleset->watcher, &ops, files);
 	if (error) {
-		if (ruleset->call_fd >= 0)
-			close(ruleset->call_fd);
 		free(ruleset);
-		return -error;
+		return error;
 	}
 	*out = ruleset;
 	return 0;
 }
 
-static void call(struct ruleset *ruleset)
-{
-	uint64_t one = 1;
-
-	(void)!write(ruleset->call_fd, &one, sizeof(one));
-}
-
 void ruleset_hurry(struct ruleset *ruleset)
 {
-	atomic_store(&ruleset->hurried, true);
-	call(ruleset);
+	watcher_hurry(ruleset->watcher);
 }
 
 struct ruleset_loaded *ruleset_take(struct ruleset *ruleset)
 {
-	return atomic_load(&ruleset->loaded) ? atomic_exchange(&ruleset->loaded, NULL) : NULL;
+	return watcher_take(ruleset->watcher);
 }
 
 void ruleset_close(struct ruleset *ruleset)
 {
 	if (!ruleset)
 		return;
-	atomic_store(&ruleset->ending, true);
-	call(ruleset);
-	pthread_join(ruleset->thread, NULL);
-	discard(atomic_load(&ruleset->loaded));
-	close(ruleset->call_fd);
+	watcher_close(ruleset->watcher);
 	free(ruleset);
 }

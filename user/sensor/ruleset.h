@@ -34,8 +34,10 @@ struct ruleset_loaded {
 	char why[512];          /* the first error, or "": FILE:LINE:COLUMN: reason */
 };
 
-/* Loads at once. The caller's to free: rules_free, free. NULL without memory. */
+/* Loads at once. The caller's to free: ruleset_discard, or free where `rules` was taken out. NULL without memory. */
 struct ruleset_loaded *ruleset_load(const struct ruleset_options *options);
+/* NULL is allowed. */
+void ruleset_discard(struct ruleset_loaded *loaded);
 
 /* The hash of the sensor's own pack. */
 struct digest_sum ruleset_pack_hash(void);

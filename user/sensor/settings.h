@@ -73,9 +73,11 @@ int sensor_settings_read(struct settings *settings, int argc, char **argv);
 /* The same command line once more, while it runs, with what its files say now. 0, or -EINVAL after it has said what is wrong. */
 int sensor_settings_again(struct settings *settings, const struct options_call *call);
 
-/* Calls `each` for every key whose value is another one. */
-void sensor_settings_changes(struct settings *before, struct settings *now,
-	void (*each)(void *context, const struct config_key *key), void *context);
+/* Says which changes take a restart: config_tell_restarts. */
+void sensor_settings_tell(const struct settings *start, const struct settings *last, const struct settings *now);
+
+/* Has that key the same value in both? There is one of that path. */
+bool sensor_settings_same(const struct settings *a, const struct settings *b, const char *path);
 
 void sensor_settings_free(struct settings *settings);
 

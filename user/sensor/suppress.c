@@ -46,6 +46,11 @@ int suppress_open(struct suppress **out, const struct suppress_limit *limit, con
 	return 0;
 }
 
+void suppress_limit_set(struct suppress *suppress, const struct suppress_limit *limit)
+{
+	suppress->limit = *limit;
+}
+
 static bool matches(const struct table_node *node, const void *key)
 {
 	return memcmp(&table_entry(node, struct window, node)->key, key, sizeof(struct key)) == 0;

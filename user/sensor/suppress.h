@@ -40,6 +40,9 @@ struct suppress;
 /* `ops` is copied. 0 or -ENOMEM. */
 int suppress_open(struct suppress **suppress, const struct suppress_limit *limit, const struct suppress_ops *ops);
 
+/* Another limit from now on; windows that have begun go on under it. */
+void suppress_limit_set(struct suppress *suppress, const struct suppress_limit *limit);
+
 /*
  * May this finding of the rule, in this container (NULL: outside), be told? Then `*before` becomes the number of those that were
  * held back since the last one that was. Without memory: always.
