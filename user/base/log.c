@@ -215,11 +215,12 @@ static void make_text(struct line *line, enum log_level level, const struct plac
 static void write_line(enum log_level level, const struct place *place, const char *format, va_list arguments)
 {
 	char message[LINE_MAX_SIZE + 1]; /* so that what is cut is longer than a line */
+	enum log_format shape = logger.format;
 	struct line line;
 
 	line.length = 0;
 	vsnprintf(message, sizeof(message), format, arguments);
-	switch (logger.format) {
+	switch (shape) {
 	case LOG_TEXT: make_text(&line, level, place, message); break;
 	case LOG_LOGFMT: make_logfmt(&line, level, place, message); break;
 	case LOG_JSON: make_json(&line, level, place, message); break;
