@@ -2,6 +2,7 @@
 """Health and metrics: what the pages say is what is so, and whoever asks does no harm."""
 import collections
 import http.client
+import json
 import os
 import re
 import shutil
@@ -153,8 +154,12 @@ def test_a_spool_is_somewhere(sensor, container, start, tmp_path):
     eventually(lambda: not pages.ready())
     container.run("/bin/true")
     lag = eventually(lambda: pages.metric("taffrail_sensor_stream_ack_lag_seconds"))
-    time.sleep(1.5)
-    assert pages.metric("taffrail_sensor_stream_ack_lag_seconds") >= lag + 1
+    time.sleep(2.5)
+    found = pages.metrics()
+    assert found["taffrail_sensor_stream_ack_lag_seconds", ()] >= lag + 1
+    assert found["taffrail_sensor_spool_bytes", ()] == sum(4096 * -(-file.stat().st_size // 4096) for file in (tmp_path / "spool").glob("*.spool")) > 0
+    assert 1 <= found["taffrail_sensor_spool_age_seconds", ()] < 60 * SLOW
+    assert found["taffrail_sensor_spool_failing", ()] == 0
     start("taffrail-collector", "--listen", listen, "--data", str(tmp_path / "data")).ready()
     eventually(lambda: pages.metric("taffrail_sensor_stream_ack_lag_seconds") < 1)
     found = pages.metrics()
@@ -209,6 +214,27 @@ def test_losses_are_counted_by_their_stage(sensor, container):
     eventually(lambda: declared()["ring-bulk"] > 0)
     eventually(lambda: pages.metric("taffrail_sensor_events_lost_total", stage="ring-bulk") == declared()["ring-bulk"])
     assert pages.metric("taffrail_sensor_events_lost_total", stage="ring-critical") == declared()["ring-critical"] == 0
+
+
+def test_what_finds_no_room_is_counted_as_the_spools(sensor, container, start, tmp_path):
+    """Without a spool, too: bulk is taken out of memory, and the collector is told how much."""
+    listen, out = f"unix:{tmp_path}/collector", tmp_path / "out"
+    running, pages = sensor("--collector", listen, "--set", "stream.memory=1M", "--set", "opens.window=0")
+    container.run("/usr/bin/python3", "-c", FLOOD, "8000")
+    eventually(lambda: pages.metric("taffrail_sensor_events_lost_total", stage="spool"))
+    start("taffrail-collector", "--listen", listen, "--data", str(tmp_path / "data"), "--output", f"ecs-json:{out}").ready()
+    eventually(lambda: pages.metric("taffrail_sensor_stream_connected"))
+    time.sleep(2)
+
+    def told():
+        lost = 0
+        for line in out.read_text().splitlines():
+            document = json.loads(line)
+            if document["event"]["action"] == "events_lost" and document["taffrail"]["lost"]["stage"] == "spool":
+                lost += document["taffrail"]["lost"]["count"]
+        return lost
+
+    eventually(lambda: pages.metric("taffrail_sensor_events_lost_total", stage="spool") == told() > 0)
 
 
 def test_what_the_configuration_leaves_out_is_counted(sensor, container, tmp_path):

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/options_page.h"
 #include "base/version.h"
 #include "base/watch.h"
 
@@ -109,7 +110,7 @@ static size_t make_table(const struct program_spec *program, struct option table
 		table[count++] = (struct option){"config", required_argument, NULL, CONFIG};
 		table[count++] = (struct option){"set", required_argument, NULL, SET};
 	}
-	table[count++] = (struct option){"help", no_argument, NULL, HELP};
+	table[count++] = (struct option){"help", optional_argument, NULL, HELP};
 	table[count++] = (struct option){"version", no_argument, NULL, VERSION};
 	table[count] = (struct option){0};
 	return count;
@@ -176,6 +177,8 @@ static int walk(const struct program_spec *program, int argc, char **argv, enum 
 			return options_wrong("unknown option %s; try --help", argv[at]);
 		if (word == ':')
 			return options_wrong("%s needs a value; try --help", argv[at]);
+		if (pass == CHECK && word == HELP && optarg) /* for scripts/make-docs.sh */
+			return options_page(program, optarg) ? 0 : options_wrong("--help=%s: there is none", optarg);
 		if (pass == CHECK && word == HELP) {
 			print_help(program);
 			return 0;

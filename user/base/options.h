@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/config.h"
+#include "base/metric.h"
 
 struct option_spec {
 	const char *name;     /* without the dashes: "collector" */
@@ -31,10 +32,11 @@ struct program_spec {
 	const char *summary;               /* one sentence */
 	const struct option_spec *options; /* ends with a NULL name */
 	const struct config_key *keys;
-	bool no_file;              /* takes no --config and no --set */
-	const char *notes;         /* printed after the options: exit codes, examples */
-	struct options_call *call; /* is filled; NULL: nobody asks */
-	bool again;                /* it runs already: the log stays as it is */
+	bool no_file;                             /* takes no --config and no --set */
+	const struct metric_spec *const *metrics; /* tables, the last one NULL: that it shows; NULL: none */
+	const char *notes;                        /* printed after the options: exit codes, examples */
+	struct options_call *call;                /* is filled; NULL: nobody asks */
+	bool again;                               /* it runs already: the log stays as it is */
 	void (*print_build)(void); /* what of it --version tells behind the commit: ", …"; NULL: nothing */
 };
 

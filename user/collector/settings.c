@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "collector/metrics.h"
 #include "collector/output.h"
 #include "collector/owners.h"
+#include "http/process.h"
 #include "http/server.h"
 
 enum { KEYS = 32 /* room */, CONNECTIONS = 4096, HOSTS_PER_NAME = 16384 };
@@ -37,6 +39,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 	for (int i = 0; i < KEYS; i++)
 		keys[i] = all[i];
 }
+
+static const struct metric_spec *const metrics[] = {collector_metrics, http_server_metrics, http_process_metrics, NULL};
 
 static const struct option_spec options[] = {
 	{"listen", "ADDR", "listen", "listen here: HOST:PORT or unix:PATH"},
@@ -98,6 +102,7 @@ static int read_all(struct settings *settings, int argc, char **argv, bool again
 		.summary = "stores what sensors send, and hands it on",
 		.options = options,
 		.keys = keys,
+		.metrics = metrics,
 		.notes = "Ready when stderr says \"taffrail-collector: ready ADDR\". SIGTERM ends it.\n"
 			 "Exit: 0 ended by a signal; 1 DIR, ADDR or an output cannot be used, or stdout's\n"
 			 "reader went away; 2 wrong usage or configuration.",

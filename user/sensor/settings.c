@@ -9,6 +9,8 @@
 #include "base/options.h"
 #include "grpc/address.h"
 #include "http/server.h"
+#include "http/process.h"
+#include "sensor/metrics.h"
 #include "sensor/ruleset.h"
 #include "sensor/spool.h"
 
@@ -92,6 +94,8 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 	for (int i = 0; i < KEYS; i++)
 		keys[i] = all[i];
 }
+
+static const struct metric_spec *const metrics[] = {sensor_metrics, http_server_metrics, http_process_metrics, NULL};
 
 static const struct option_spec options[] = {
 	{"stdout", NULL, "stdout", "write ECS JSON to stdout, one document a line"},
@@ -239,6 +243,7 @@ static int read_all(struct settings *settings, int argc, char **argv, bool again
 		.summary = "records what containers execute, open and connect to",
 		.options = options,
 		.keys = keys,
+		.metrics = metrics,
 		.notes = "Ready when stderr says \"taffrail-sensor: ready\". SIGTERM drains and ends it.\n"
 			 "Exit: 0 ended as asked; 1 cannot run, or --check misses some; 2 wrong usage.",
 		.call = &settings->call,
