@@ -64,6 +64,13 @@ uint64_t backlog_bytes(const struct backlog *backlog)
 	return atomic_load(&backlog->bytes);
 }
 
+uint64_t backlog_taken(const struct backlog *backlog)
+{
+	const struct spool *spool = backlog->options.spool;
+
+	return evict_total(backlog->evict) + (spool ? spool_taken(spool) : 0);
+}
+
 static void leave_memory(struct backlog *backlog, struct batch *batch)
 {
 	if (backlog->next == batch)

@@ -51,6 +51,9 @@ struct batch *backlog_batch(struct backlog *backlog, struct buffer *bytes, uint6
 /* Bytes of batches in memory, those too that were made and not put yet. */
 uint64_t backlog_bytes(const struct backlog *backlog);
 
+/* Events that were taken out of it for want of room, in memory and on the spool. */
+uint64_t backlog_taken(const struct backlog *backlog);
+
 /* Takes the batch, whose sequences follow those of the one before: to the spool, or into memory. */
 void backlog_put(struct backlog *backlog, struct batch *batch);
 

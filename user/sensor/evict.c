@@ -18,6 +18,7 @@ struct evict {
 	struct event_lost lost;
 	bool has_books; /* of the last batch that had any */
 	struct wire_books books;
+	uint64_t total; /* events, since evict_open */
 };
 
 static void start_anew(struct evict *evict)
@@ -128,6 +129,7 @@ void evict_add_missing(struct evict *evict, uint64_t first, uint64_t last)
 	const struct event_lost missing = {.count = last - first + 1, .first = first, .last = last};
 
 	extend(evict, first, last);
+	evict->total += missing.count;
 	evict->gone_last = last;
 	count(&evict->lost, &missing);
 }
@@ -169,6 +171,7 @@ int evict_add(struct evict *evict, struct text up, uint64_t first, uint64_t last
 		bool out = goes(&events.events[i], class);
 
 		gone += out;
+		evict->total += out && !is_own(&events.events[i]);
 		if (out || is_own(&events.events[i]))
 			gone_last = events.events[i].sequence;
 	}
@@ -182,6 +185,11 @@ int evict_add(struct evict *evict, struct text up, uint64_t first, uint64_t last
 	}
 	wire_free(&events);
 	return gone > 0;
+}
+
+uint64_t evict_total(const struct evict *evict)
+{
+	return evict->total;
 }
 
 bool evict_is_bare(const struct evict *evict)

@@ -35,6 +35,9 @@ int evict_add(struct evict *evict, struct text up, uint64_t first, uint64_t last
 /* Events that are not there any more, and nobody knows what they were. */
 void evict_add_missing(struct evict *evict, uint64_t first, uint64_t last);
 
+/* Events that were taken since evict_open. */
+uint64_t evict_total(const struct evict *evict);
+
 /* Of what was taken nothing is kept: what comes next may be of the same record. */
 bool evict_is_bare(const struct evict *evict);
 

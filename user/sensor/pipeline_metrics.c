@@ -63,6 +63,7 @@ static void put_records(const struct pipeline *pipeline, struct buffer *page)
 static void put_events(const struct pipeline *pipeline, struct buffer *page)
 {
 	const struct metric_spec *spec = begin(page, SENSOR_EVENTS);
+	struct stream_counters counters;
 
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
 		if (event_action_name((enum event_action)action))
@@ -71,6 +72,10 @@ static void put_events(const struct pipeline *pipeline, struct buffer *page)
 	spec = begin(page, SENSOR_LOST);
 	for (int stage = 0; stage < PIPELINE_STAGES; stage++)
 		with(page, spec, stages[stage], pipeline->board.lost[stage]);
+	if (pipeline->stream) {
+		stream_counters(pipeline->stream, &counters);
+		with(page, spec, "spool", counters.taken);
+	}
 	spec = begin(page, SENSOR_FILTERED);
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
 		if (pipeline->board.filtered[action] > 0)
@@ -135,6 +140,19 @@ static void put_tls(const struct pipeline *pipeline, struct buffer *page)
 	metric_number(page, spec, (const char *const[]){trust->ca}, (double)grpc_tls_ca_end(trust->tls));
 }
 
+static void put_spool(const struct pipeline *pipeline, struct buffer *page, const struct stream_counters *counters)
+{
+	int64_t now_s = (int64_t)((pipeline->boot_unix_ns + pipeline->now_ns) / 1000000000);
+	bool aged = counters->spool_since_s > 0 && counters->spool_since_s < now_s;
+
+	if (!pipeline->spool)
+		return;
+	one(page, SENSOR_SPOOL, counters->spool_bytes);
+	one(page, SENSOR_SPOOL_LIMIT, pipeline->settings->spool_bytes);
+	one(page, SENSOR_SPOOL_AGE, aged ? (uint64_t)(now_s - counters->spool_since_s) : 0);
+	one(page, SENSOR_SPOOL_FAILING, !counters->spool_works);
+}
+
 static void put_stream(struct pipeline *pipeline, struct buffer *page)
 {
 	struct stream_counters counters;
@@ -151,6 +169,8 @@ static void put_stream(struct pipeline *pipeline, struct buffer *page)
 	one(page, SENSOR_CONNECTION_FAILURES, counters.failures);
 	one(page, SENSOR_MEMORY, counters.memory_bytes);
 	one(page, SENSOR_MEMORY_LIMIT, pipeline->settings->stream_bytes);
+	one(page, SENSOR_QUEUE, counters.queued);
+	put_spool(pipeline, page, &counters);
 	put_tls(pipeline, page);
 }
 
@@ -159,6 +179,7 @@ static void put_stream(struct pipeline *pipeline, struct buffer *page)
 static void put_coverage(const struct pipeline *pipeline, struct buffer *page)
 {
 	const struct metric_spec *spec = begin(page, SENSOR_HOOKS);
+	char hash[DIGEST_TEXT_SIZE];
 	size_t count;
 	const struct loader_hook *hooks = loader_hooks(pipeline->loader, &count);
 
@@ -170,6 +191,8 @@ static void put_coverage(const struct pipeline *pipeline, struct buffer *page)
 		with(page, spec, event_promise_state_name(state), coverage_number(pipeline->coverage, state));
 	one(page, SENSOR_BULK_WAITS, pipeline->bulk_waits);
 	one(page, SENSOR_RULES, pipeline->detect ? detect_rules(pipeline->detect) : 0);
+	if (pipeline->detect)
+		with(page, begin(page, SENSOR_RULESET), digest_format(&pipeline->rules_hash, hash), 1);
 }
 
 /* --- the board ------------------------------------------------------------------------------------------------------------ */
@@ -182,7 +205,7 @@ static const char *find_fault(const struct pipeline *pipeline)
 	if (!pipeline->stream)
 		return NULL;
 	stream_counters(pipeline->stream, &counters);
-	if (counters.connected || (pipeline->spool && counters.memory_bytes < pipeline->settings->stream_bytes))
+	if (counters.connected || (pipeline->spool && counters.spool_works))
 		return NULL;
 	return pipeline->spool ? "no collector answers, and the spool takes nothing more"
 			       : "no collector answers, and there is no spool";

@@ -361,6 +361,33 @@ uint64_t spool_bytes(const struct spool *spool)
 	return spool->bytes;
 }
 
+int64_t spool_since_s(const struct spool *spool)
+{
+	const struct spool_epoch *epoch = TAILQ_FIRST(&spool->epochs);
+	const struct spool_segment *segment = NULL;
+	char name[NUMBERED_NAME_SIZE];
+	struct statx file;
+
+	for (; epoch && !segment; epoch = TAILQ_NEXT(epoch, entry))
+		segment = TAILQ_FIRST(&epoch->segments);
+	if (!segment || spool->directory < 0)
+		return 0;
+	numbered_name(name, segment->number, SPOOL_ENDING);
+	if (statx(spool->directory, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME | STATX_MTIME, &file) < 0)
+		return 0;
+	return file.stx_mask & STATX_BTIME ? file.stx_btime.tv_sec : file.stx_mtime.tv_sec;
+}
+
+uint64_t spool_taken(const struct spool *spool)
+{
+	return evict_total(spool->evict);
+}
+
+bool spool_works(const struct spool *spool)
+{
+	return !spool->said;
+}
+
 /* Not a reason to see nothing: these may pass. */
 static bool may_pass(int error)
 {

@@ -102,6 +102,15 @@ int spool_fd(const struct spool *spool);
 /* Bytes in the directory's files. */
 uint64_t spool_bytes(const struct spool *spool);
 
+/* When the oldest of its files was made, Unix time in seconds; 0: it has none, or that is not known. */
+int64_t spool_since_s(const struct spool *spool);
+
+/* Events that were taken out for want of room. */
+uint64_t spool_taken(const struct spool *spool);
+
+/* False: the disk has failed, and is tried again later. */
+bool spool_works(const struct spool *spool);
+
 /* Syncs unless the policy is NEVER; what waits stays for the next life. NULL is allowed. */
 void spool_close(struct spool *spool);
 

@@ -106,6 +106,17 @@ static void on_sent(evutil_socket_t fd, short what, void *context)
 	stream_call_for_more(context);
 }
 
+/* What other threads may ask for. */
+static void note_figures(struct stream *stream)
+{
+	atomic_store(&stream->taken, backlog_taken(stream->backlog));
+	if (!stream->spool)
+		return;
+	atomic_store(&stream->spool_bytes, spool_bytes(stream->spool));
+	atomic_store(&stream->spool_since_s, spool_since_s(stream->spool));
+	atomic_store(&stream->spool_works, spool_works(stream->spool));
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
 	struct stream *stream = context;
@@ -113,6 +124,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	backlog_tick(stream->backlog, clock_boottime_ns());
+	note_figures(stream);
 	stream_turn(stream);
 	stream_send_batches(stream);
 	stream_call_for_more(stream);
@@ -151,6 +163,11 @@ void stream_counters(const struct stream *stream, struct stream_counters *counte
 		.failures = atomic_load(&stream->failures),
 		.acknowledged = atomic_load(&stream->acknowledged), /* first: it never is above `last` then */
 		.memory_bytes = backlog_bytes(stream->backlog),
+		.queued = mailbox_count(stream->sent),
+		.spool_bytes = atomic_load(&stream->spool_bytes),
+		.taken = atomic_load(&stream->taken),
+		.spool_since_s = atomic_load(&stream->spool_since_s),
+		.spool_works = atomic_load(&stream->spool_works),
 	};
 	counters->last = atomic_load(&stream->last);
 }
@@ -311,6 +328,8 @@ int stream_open(struct stream **out, const struct stream_options *options)
 	error = error ? error : backlog_open(&stream->backlog, &backlog);
 	error = error ? error : mailbox_open(&stream->sent, MAILBOX_MAX);
 	error = error ? error : open_events(stream);
+	if (!error)
+		note_figures(stream);
 	error = error ? error : grpc_trust_watch(&stream->trust, stream->base);
 	if (!error)
 		atomic_store(&stream->former, backlog_host(stream->backlog) != stream->host);

@@ -72,6 +72,10 @@ struct stream_counters {
 	uint64_t greetings, failures;
 	uint64_t last, acknowledged; /* sequences of this life */
 	uint64_t memory_bytes;       /* of batches */
+	size_t queued;               /* batches that the stream's thread has not taken yet */
+	uint64_t spool_bytes, taken; /* taken: events, out of spool and memory, for want of room */
+	int64_t spool_since_s;       /* as the spool's */
+	bool spool_works;
 };
 void stream_counters(const struct stream *stream, struct stream_counters *counters);
 

@@ -37,7 +37,9 @@ struct stream {
 	_Atomic uint64_t unmade; /* stream_unmade */
 	_Atomic bool closing;    /* the word that the closing batch is stored is still to come */
 	_Atomic bool greeted;    /* the collector's hello has come: batches may go */
-	_Atomic uint64_t greetings, failures;
+	_Atomic uint64_t greetings, failures, taken, spool_bytes;
+	_Atomic int64_t spool_since_s;
+	_Atomic bool spool_works;
 	struct window window; /* how much of this life's may be under way */
 
 	/* The stream's thread's. */
