@@ -157,7 +157,7 @@ def test_a_spool_is_somewhere(sensor, container, start, tmp_path):
     time.sleep(2.5)
     found = pages.metrics()
     assert found["taffrail_sensor_stream_ack_lag_seconds", ()] >= lag + 1
-    assert found["taffrail_sensor_spool_bytes", ()] == sum(4096 * -(-file.stat().st_size // 4096) for file in (tmp_path / "spool").glob("*.spool")) > 0
+    assert 0 < found["taffrail_sensor_spool_bytes", ()] <= sum(4096 * -(-file.stat().st_size // 4096) for file in (tmp_path / "spool").glob("*.spool"))
     assert 1 <= found["taffrail_sensor_spool_age_seconds", ()] < 60 * SLOW
     assert found["taffrail_sensor_spool_failing", ()] == 0
     start("taffrail-collector", "--listen", listen, "--data", str(tmp_path / "data")).ready()

@@ -231,6 +231,7 @@ static int open_publish(struct collector *collector, const struct settings *sett
 		.server = collector->server,
 		.access = &collector->access,
 		.trust = collector->trust,
+		.reread = collector->reread,
 		.outputs = collector->outputs,
 		.output_count = collector->output_count,
 	};

@@ -67,6 +67,13 @@ const struct metric_spec collector_metrics[COLLECTOR_METRICS_END + 1] = {
 	[COLLECTOR_DIFFERENCE] = {NAME("records_difference"), METRIC_GAUGE,
 		"What is neither, over all epochs, without sign: 0, or an alarm (taffrail status).", {0}},
 	[COLLECTOR_UNBALANCED] = {NAME("epochs_unbalanced"), METRIC_GAUGE, "Epochs whose difference is not 0.", {0}},
+	[COLLECTOR_RELOADS] = {NAME("config_reloads_total"), METRIC_COUNTER,
+		"Times that changed files of the configuration were read again, by result: taken, refused.",
+		{"result"}},
+	[COLLECTOR_RELOAD_GOOD] = {NAME("config_last_reload_success"), METRIC_GAUGE,
+		"1 if the files as they are now are in use; 0: they were refused, and those of before stay.", {0}},
+	[COLLECTOR_RELOADED] = {NAME("config_last_reload_timestamp_seconds"), METRIC_GAUGE,
+		"When that was, as Unix time; 0: never.", {0}},
 	[COLLECTOR_TLS_END] = {NAME("tls_certificate_expiry_timestamp_seconds"), METRIC_GAUGE,
 		"When what is in use ends, as Unix time: the own certificate, and the first of the CAs.", {"file"}},
 };

@@ -15,6 +15,7 @@
 #include "collector/output.h"
 #include "collector/owners.h"
 #include "collector/receive.h"
+#include "collector/reread.h"
 #include "collector/store.h"
 #include "grpc/server.h"
 #include "grpc/trust.h"
@@ -212,6 +213,18 @@ static void put_accounts(const struct publish *publish, struct buffer *page)
 	one(page, COLLECTOR_UNBALANCED, totals->unbalanced);
 }
 
+static void put_reloads(const struct publish *publish, struct buffer *page)
+{
+	const struct metric_spec *spec = begin(page, COLLECTOR_RELOADS);
+	struct config_reloads counters;
+
+	reread_counters(publish->options.reread, &counters);
+	with(page, spec, "taken", counters.taken);
+	with(page, spec, "refused", counters.refused);
+	one(page, COLLECTOR_RELOAD_GOOD, counters.last_taken);
+	one(page, COLLECTOR_RELOADED, counters.last_s);
+}
+
 /* --- the board ---------------------------------------------------------------------------------------------------------- */
 
 /* False: `why` says why not. */
@@ -254,6 +267,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
 	put_store(publish, page, &received);
 	put_outputs(publish, page);
 	put_accounts(publish, page);
+	put_reloads(publish, page);
 	put_tls(publish, page);
 	http_board_page(publish->options.board, page);
 	http_board_ready(publish->options.board, is_ready(publish, why, sizeof(why)) ? NULL : why);

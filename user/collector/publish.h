@@ -13,6 +13,7 @@ struct http_board;
 struct output;
 struct publish;
 struct receiver;
+struct reread;
 struct store;
 
 /* What is shown; all of it must outlive it. */
@@ -25,6 +26,7 @@ struct publish_options {
 	const struct grpc_server *server;
 	const struct access *access;
 	const struct grpc_trust *trust;
+	const struct reread *reread;
 	struct output *const *outputs;
 	size_t output_count;
 };

@@ -77,6 +77,13 @@ const struct metric_spec sensor_metrics[SENSOR_METRICS_END + 1] = {
 	[SENSOR_RULESET] = {NAME("ruleset_info"), METRIC_GAUGE,
 		"1, with the hash of the rules' files that are loaded, as --version has it of the sensor's own.",
 		{"hash"}},
+	[SENSOR_RELOADS] = {NAME("config_reloads_total"), METRIC_COUNTER,
+		"Times that changed files of the configuration were read again, by result: taken, refused.",
+		{"result"}},
+	[SENSOR_RELOAD_GOOD] = {NAME("config_last_reload_success"), METRIC_GAUGE,
+		"1 if the files as they are now are in use; 0: they were refused, and those of before stay.", {0}},
+	[SENSOR_RELOADED] = {NAME("config_last_reload_timestamp_seconds"), METRIC_GAUGE,
+		"When that was, as Unix time; 0: never.", {0}},
 	[SENSOR_TLS_END] = {NAME("tls_certificate_expiry_timestamp_seconds"), METRIC_GAUGE,
 		"When what is in use ends, as Unix time: the own certificate, and the first of the CAs.", {"file"}},
 };

@@ -195,6 +195,18 @@ static void put_coverage(const struct pipeline *pipeline, struct buffer *page)
 		with(page, begin(page, SENSOR_RULESET), digest_format(&pipeline->rules_hash, hash), 1);
 }
 
+static void put_reloads(const struct pipeline *pipeline, struct buffer *page)
+{
+	const struct metric_spec *spec = begin(page, SENSOR_RELOADS);
+	struct config_reloads counters;
+
+	pipeline_reloads(pipeline, &counters);
+	with(page, spec, "taken", counters.taken);
+	with(page, spec, "refused", counters.refused);
+	one(page, SENSOR_RELOAD_GOOD, counters.last_taken);
+	one(page, SENSOR_RELOADED, counters.last_s);
+}
+
 /* --- the board ------------------------------------------------------------------------------------------------------------ */
 
 /* NULL, or why it does not do its job. */
@@ -229,6 +241,7 @@ void pipeline_publish(struct pipeline *pipeline)
 	put_containers(pipeline, page);
 	put_stream(pipeline, page);
 	put_coverage(pipeline, page);
+	put_reloads(pipeline, page);
 	http_board_page(board->http, page);
 	http_board_ready(board->http, find_fault(pipeline));
 }
