@@ -53,7 +53,7 @@ static int add_sources(struct status_rows *rows, const struct store *store, cons
 	for (size_t i = 0; i < count && !error; i++) {
 		store_source_view(sources[i], &epoch);
 		if (is_wanted(hosts, epoch.host.id))
-			error = status_rows_add(rows, &epoch.host, epoch.account, STATUS_UNKNOWN);
+			error = status_rows_add(rows, &epoch.host, epoch.account, STATUS_UNKNOWN, NULL);
 	}
 	free(sources);
 	return error;

@@ -34,14 +34,15 @@ static void on_message(void *context, struct grpc_call *call, const uint8_t *byt
 {
 	Taffrail__V1__EpochStatus *message = taffrail__v1__epoch_status__unpack(NULL, length, bytes);
 	struct event_host host;
+	struct account_build build;
 	struct account account;
 	struct ask *ask = context;
-	int error = message ? account_read_status(message, &host, &account) : -EBADMSG;
+	int error = message ? account_read_status(message, &host, &account, &build) : -EBADMSG;
 
 	(void)call;
 	error = error ? error
-		      : status_rows_add(
-				ask->rows, &host, &account, message->connected ? STATUS_CONNECTED : STATUS_AWAY);
+		      : status_rows_add(ask->rows, &host, &account, message->connected ? STATUS_CONNECTED : STATUS_AWAY,
+				&build);
 	if (message)
 		taffrail__v1__epoch_status__free_unpacked(message, NULL);
 	if (error)

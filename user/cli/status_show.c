@@ -23,7 +23,7 @@ static void free_row(struct status_row *row)
 }
 
 int status_rows_add(struct status_rows *rows, const struct event_host *host, const struct account *account,
-	enum status_connected connected)
+	enum status_connected connected, const struct account_build *build)
 {
 	struct status_row *row;
 
@@ -38,6 +38,8 @@ int status_rows_add(struct status_rows *rows, const struct event_host *host, con
 	}
 	row = &rows->rows[rows->count];
 	*row = (struct status_row){.data = rows->data, .connected = connected, .account = *account};
+	if (build && connected == STATUS_CONNECTED)
+		row->build = *build;
 	memcpy(row->epoch, host->epoch, EVENT_EPOCH_SIZE);
 	row->host = strndup(host->id.length ? host->id.data : "", host->id.length);
 	row->name = strndup(host->name.length ? host->name.data : "", host->name.length);
@@ -308,6 +310,36 @@ static void put_row(struct json *json, const struct status_row *row, bool is_sev
 	json_object_end(json);
 }
 
+/* The programs that speak now: of epochs that are connected. */
+static void put_programs(struct json *json, const struct status_rows *rows)
+{
+	char hash[DIGEST_TEXT_SIZE], epoch[EPOCH_DIGITS + 1];
+
+	json_key(json, "programs");
+	json_array_begin(json);
+	for (size_t i = 0; i < rows->count; i++) {
+		const struct account_build *build = &rows->rows[i].build;
+
+		if (rows->rows[i].connected != STATUS_CONNECTED)
+			continue;
+		hex(epoch, rows->rows[i].epoch);
+		json_object_begin(json);
+		put_host(json, &rows->rows[i]);
+		json_key(json, "epoch");
+		json_plain(json, epoch, EPOCH_DIGITS);
+		json_key(json, "version");
+		json_string(json, text_of(build->version));
+		json_key(json, "commit");
+		json_string(json, text_of(build->commit));
+		json_key(json, "rules");
+		json_string(json, text_of(digest_format(&build->rules, hash)));
+		json_key(json, "configuration");
+		json_string(json, text_of(digest_format(&build->configuration, hash)));
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
 void status_show_json(struct buffer *out, const struct status_rows *rows)
 {
 	struct json json = json_begin(out);
@@ -334,6 +366,8 @@ void status_show_json(struct buffer *out, const struct status_rows *rows)
 	while ((host = status_absent_host(rows, &at)))
 		json_string(&json, text_of(host));
 	json_array_end(&json);
+	if (rows->is_several || !rows->is_directory)
+		put_programs(&json, rows);
 	json_object_end(&json);
 	buffer_append(out, "\n", 1);
 }
@@ -416,8 +450,13 @@ static void put_remarks(
 	struct buffer *out, const struct status_row *row, const struct account_balance *balance, int width)
 {
 	const struct account *account = &row->account;
+	const struct account_build *build = &row->build;
 	const char *before = "lost: ";
+	char rules[DIGEST_TEXT_SIZE];
 
+	if (build->version[0])
+		add(out, "%*s  sensor %s, commit %s, rules %.19s\n", width, "", build->version,
+			build->commit[0] ? build->commit : "unknown", digest_format(&build->rules, rules));
 	for (int stage = 0; stage < ACCOUNT_STAGES; stage++) {
 		if (account->lost[stage] == 0)
 			continue;

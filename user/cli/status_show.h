@@ -5,7 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/config.h"
-#include "collector/account.h"
+#include "collector/account_wire.h"
 
 /* Whether a sensor speaks for the epoch now: a directory does not tell. */
 enum status_connected { STATUS_AWAY, STATUS_CONNECTED, STATUS_UNKNOWN };
@@ -19,6 +19,7 @@ struct status_row {
 	bool is_spoken_for;         /* somewhere it is closed, or a sensor speaks for it */
 	uint64_t first_ns, last_ns; /* as all that know it say */
 	struct account account;
+	struct account_build build; /* of who speaks for it; no version: nobody does, or nobody knows */
 };
 
 /* Rows that come in any order. All zero at first. */
@@ -32,9 +33,9 @@ struct status_rows {
 	const struct config_list *hosts; /* that were asked for, the caller's; NULL or none: all */
 };
 
-/* Copies everything. 0 or -ENOMEM. */
+/* Copies everything. `build` may be NULL. 0 or -ENOMEM. */
 int status_rows_add(struct status_rows *rows, const struct event_host *host, const struct account *account,
-	enum status_connected connected);
+	enum status_connected connected, const struct account_build *build);
 
 /*
  * By host, then by time; when all rows are there. Finds epochs whose loss is not known: nowhere are their books closed, no

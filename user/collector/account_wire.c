@@ -2,6 +2,8 @@
 #include "collector/account_wire.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/utf8.h"
 
@@ -34,8 +36,38 @@ static char *clean(char room[SEGMENT_HOST_MAX + 1], struct text text)
 	return room;
 }
 
-void account_put_status(
-	struct buffer *out, const struct event_host *host, const struct account *account, bool connected)
+static void take_word(char to[ACCOUNT_WORD_SIZE], const char *word)
+{
+	snprintf(to, ACCOUNT_WORD_SIZE, "%s", word);
+	utf8_defuse(to, strlen(to));
+}
+
+static void take_sum(struct digest_sum *sum, ProtobufCBinaryData bytes)
+{
+	if (bytes.len == sizeof(sum->bytes))
+		memcpy(sum->bytes, bytes.data, sizeof(sum->bytes));
+}
+
+void account_take_build(struct account_build *build, const char *version, const char *commit, ProtobufCBinaryData rules,
+	ProtobufCBinaryData configuration)
+{
+	*build = (struct account_build){.version = ""};
+	take_word(build->version, version);
+	take_word(build->commit, commit);
+	take_sum(&build->rules, rules);
+	take_sum(&build->configuration, configuration);
+}
+
+static ProtobufCBinaryData bytes_of(const struct digest_sum *sum)
+{
+	static const struct digest_sum none;
+
+	return (ProtobufCBinaryData){
+		memcmp(sum, &none, sizeof(none)) == 0 ? 0 : sizeof(sum->bytes), (uint8_t *)(uintptr_t)sum->bytes};
+}
+
+void account_put_status(struct buffer *out, const struct event_host *host, const struct account *account,
+	const struct account_build *build)
 {
 	Taffrail__V1__EpochStatus message = TAFFRAIL__V1__EPOCH_STATUS__INIT;
 	Taffrail__V1__StageLoss losses[ACCOUNT_STAGES], *lost[ACCOUNT_STAGES];
@@ -67,14 +99,22 @@ void account_put_status(
 		lost[message.n_lost++] = &losses[stage];
 	}
 	message.books = account_put_books(&books, &account->books);
-	message.connected = connected;
+	message.connected = build != NULL;
+	if (build) {
+		message.version = (char *)(uintptr_t)build->version;
+		message.commit = (char *)(uintptr_t)build->commit;
+		message.rules = bytes_of(&build->rules);
+		message.configuration = bytes_of(&build->configuration);
+	}
 	to = buffer_reserve(out, taffrail__v1__epoch_status__get_packed_size(&message));
 	if (to)
 		out->length += taffrail__v1__epoch_status__pack(&message, (uint8_t *)to);
 }
 
-int account_read_status(const Taffrail__V1__EpochStatus *message, struct event_host *host, struct account *account)
+int account_read_status(const Taffrail__V1__EpochStatus *message, struct event_host *host, struct account *account,
+	struct account_build *build)
 {
+	account_take_build(build, message->version, message->commit, message->rules, message->configuration);
 	*account = (struct account){.made = message->made,
 		.events = message->events,
 		.taken_out = message->taken_out,

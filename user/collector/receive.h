@@ -54,6 +54,9 @@ int receiver_open(struct receiver **receiver, const struct receiver_options *opt
 /* The row for the server's table; the receiver outlives the server. */
 struct grpc_handler receiver_handler(struct receiver *receiver);
 
+/* What the sensor that speaks for this host's epoch now has said of its program; NULL: none does. */
+const struct account_build *receiver_build(const struct receiver *receiver, const struct event_host *host);
+
 /* Does a sensor speak for this host's epoch now? */
 bool receiver_is_connected(const struct receiver *receiver, const struct event_host *host);
 

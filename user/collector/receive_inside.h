@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "base/table.h"
+#include "collector/account_wire.h"
 #include "collector/receive.h"
 
 struct event;
@@ -34,6 +35,7 @@ struct session {
 	uint8_t epoch[EVENT_EPOCH_SIZE];
 	/* Up to here another collector has everything, and up to there this store had, as the sensor says. */
 	uint64_t elsewhere, here;
+	struct account_build build;
 	size_t host_length;
 	char host[SEGMENT_HOST_MAX + 1];
 	char name[SEGMENT_HOST_MAX + 1]; /* the host's id, harmless to logs */

@@ -158,7 +158,19 @@ static const char *take_hello(struct session *session, const Taffrail__V1__UpHel
 	memcpy(session->name, hello->host->id, length + 1);
 	utf8_defuse(session->name, length);
 	session->host_length = length;
+	account_take_build(&session->build, hello->version, hello->commit, hello->rules, hello->configuration);
 	return NULL;
+}
+
+/* Which program it is, for whoever looks for it. */
+static void tell_build(const struct session *session)
+{
+	const struct account_build *build = &session->build;
+	char rules[DIGEST_TEXT_SIZE], configuration[DIGEST_TEXT_SIZE];
+
+	log_debug("sensor %s: version %s, commit %s, rules %s, configuration %s", session->name, build->version,
+		build->commit[0] ? build->commit : "unknown", digest_format(&build->rules, rules),
+		digest_format(&build->configuration, configuration));
 }
 
 bool session_may_write(struct session *session, bool claim)
@@ -197,6 +209,7 @@ void session_hello(struct session *session, struct text bytes)
 		return;
 	}
 	session->greeted = true;
+	tell_build(session);
 	answer.version = (char *)(uintptr_t)TAFFRAIL_VERSION;
 	account = store_account(store, session_host(session), session->epoch, true);
 	answer.stored = account ? account->made : 0;
@@ -208,14 +221,20 @@ void session_hello(struct session *session, struct text bytes)
 	send_down(session, &down);
 }
 
-bool receiver_is_connected(const struct receiver *receiver, const struct event_host *host)
+const struct account_build *receiver_build(const struct receiver *receiver, const struct event_host *host)
 {
 	struct session wanted = {.host_length = host->id.length};
+	struct table_node *node;
 
 	if (host->id.length > SEGMENT_HOST_MAX)
-		return false;
+		return NULL;
 	memcpy(wanted.host, host->id.data, host->id.length);
 	memcpy(wanted.epoch, host->epoch, EVENT_EPOCH_SIZE);
-	return table_find(&receiver->sessions, hash_bytes(wanted.epoch, EVENT_EPOCH_SIZE), session_matches, &wanted) !=
-	       NULL;
+	node = table_find(&receiver->sessions, hash_bytes(wanted.epoch, EVENT_EPOCH_SIZE), session_matches, &wanted);
+	return node ? &table_entry(node, struct session, node)->build : NULL;
+}
+
+bool receiver_is_connected(const struct receiver *receiver, const struct event_host *host)
+{
+	return receiver_build(receiver, host) != NULL;
 }

@@ -40,8 +40,7 @@ static void send_epochs(struct reader *reader)
 		if (!words_allow(&asker->hosts, epoch.host.id))
 			continue;
 		buffer_clear(&bytes);
-		account_put_status(
-			&bytes, &epoch.host, epoch.account, receiver_is_connected(status->receiver, &epoch.host));
+		account_put_status(&bytes, &epoch.host, epoch.account, receiver_build(status->receiver, &epoch.host));
 		if (bytes.failed || grpc_stream_send(reader->stream, bytes.data, bytes.length) < 0) {
 			grpc_stream_finish(reader->stream, GRPC_RESOURCE_EXHAUSTED, "out of memory");
 			break;

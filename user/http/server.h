@@ -29,7 +29,7 @@ enum { HTTP_CONNECTIONS_MAX = 32, HTTP_DEADLINE_S = 5 };
 	}
 #define HTTP_OPTION                                                                                                    \
 	{                                                                                                              \
-		"http", "ADDR", "http", "/healthz, /readyz, /metrics at HOST:PORT or unix:PATH"                      \
+		"http", "ADDR", "http", "/healthz, /readyz, /metrics at HOST:PORT or unix:PATH"                        \
 	}
 
 /* Listens, says where, and starts the thread. 0, or -errno after it has said what is wrong. */

@@ -91,6 +91,14 @@ static int want(struct pipeline *pipeline)
 	return error;
 }
 
+void pipeline_tell_build(struct pipeline *pipeline)
+{
+	const struct stream_build build = {pipeline->rules_hash, pipeline->live->call.places.hash};
+
+	if (pipeline->stream)
+		stream_build(pipeline->stream, &build);
+}
+
 /* They are in use from now on, or it is said why not. */
 static void use(struct pipeline *pipeline, struct ruleset_loaded *loaded)
 {
@@ -105,6 +113,7 @@ static void use(struct pipeline *pipeline, struct ruleset_loaded *loaded)
 	log_info("%zu rules loaded (%s)", rules_count(loaded->rules), digest_format(&loaded->hash, hash));
 	loaded->rules = NULL; /* detect's */
 	(void)want(pipeline);
+	pipeline_tell_build(pipeline);
 }
 
 static void take_ruleset(struct pipeline *pipeline, struct ruleset_loaded *loaded)

@@ -212,6 +212,8 @@ void pipeline_judge(struct pipeline *pipeline, const struct record *record, cons
 /* Rules and a configuration that were loaded anew, and findings that were held back; at every tick. */
 void pipeline_watch_rules(struct pipeline *pipeline, bool final);
 
+/* Which rules and configuration are in use, for the stream. */
+void pipeline_tell_build(struct pipeline *pipeline);
 /* What they, and nobody else, must see: the kernel leaves it out no longer. */
 void pipeline_need(struct pipeline *pipeline, uint64_t kinds);
 /* Those of a new configuration, which takes their place; `loaded` as in struct reloaded. */

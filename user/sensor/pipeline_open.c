@@ -77,12 +77,16 @@ static int open_encoder(struct pipeline *pipeline)
 	if (error)
 		return error;
 
+	const struct stream_build build = {
+		.rules = pipeline->loaded ? pipeline->loaded->hash : (struct digest_sum){.bytes = {0}},
+		.configuration = settings->call.places.hash};
 	const struct stream_options options = {.collectors = settings->collectors.items,
 		.collector_count = settings->collectors.count,
 		.host = host_view(pipeline->host),
 		.trust = &settings->trust,
 		.spool = pipeline->spool,
 		.memory_bytes = settings->stream_bytes,
+		.build = build,
 		.ledger = pipeline->ledger,
 		.formers = pipeline->formers};
 

@@ -69,6 +69,7 @@ static void apply(struct pipeline *pipeline, struct reloaded *reloaded)
 	pipeline->outbound_settings = now->outbound_settings;
 	pipeline_replace_rules(pipeline, reloaded);
 	pipeline_need(pipeline, pipeline_outbound_kinds(pipeline));
+	pipeline_tell_build(pipeline);
 	coverage_interval(pipeline->coverage, now->coverage_interval_ms * 1000000, pipeline->now_ns);
 	ruleset_discard(reloaded->rules);
 	reloaded->rules = NULL;

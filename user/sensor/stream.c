@@ -306,6 +306,13 @@ static int read_addresses(struct stream *stream, const struct stream_options *op
 	return error;
 }
 
+void stream_build(struct stream *stream, const struct stream_build *build)
+{
+	pthread_mutex_lock(&stream->build_lock);
+	stream->build = *build;
+	pthread_mutex_unlock(&stream->build_lock);
+}
+
 int stream_open(struct stream **out, const struct stream_options *options)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
@@ -318,6 +325,8 @@ int stream_open(struct stream **out, const struct stream_options *options)
 	stream->spool = options->spool;
 	stream->ledger = options->ledger;
 	stream->memory_bytes = options->memory_bytes;
+	stream->build = options->build;
+	pthread_mutex_init(&stream->build_lock, NULL);
 	stream->trust = *options->trust;
 	stream->retry_ms = STREAM_RETRY_MIN_MS;
 	window_start(&stream->window);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/digest.h"
 #include "event/event.h"
 #include "event/wire.h"
 
@@ -23,6 +24,11 @@ struct ledger;
 struct spool;
 struct stream;
 
+/* What the sensor says of itself to each collector: with its next hello. */
+struct stream_build {
+	struct digest_sum rules, configuration; /* zeros: there are none */
+};
+
 struct stream_options {
 	char *const *collectors; /* as grpc_address_parse reads them */
 	size_t collector_count;
@@ -30,12 +36,16 @@ struct stream_options {
 	struct spool *spool;           /* NULL: none; must outlive the stream, and is its thread's until stream_close */
 	const struct grpc_trust *trust; /* copied; its files are watched by the stream's thread */
 	uint64_t memory_bytes;          /* of batches in memory */
-	struct ledger *ledger;          /* gets what is acknowledged; NULL: none; must outlive the stream */
+	struct stream_build build;
+	struct ledger *ledger;   /* gets what is acknowledged; NULL: none; must outlive the stream */
 	struct formers *formers; /* former lives that are to be closed; NULL: none; its thread's until stream_close */
 };
 
 /* Starts the thread, which connects, and connects again for ever. 0, -EINVAL (an address), -ENOMEM, -errno. */
 int stream_open(struct stream **stream, const struct stream_options *options);
+
+/* Another one from now on. */
+void stream_build(struct stream *stream, const struct stream_build *build);
 
 /*
  * What a collector claims to have of this life beyond all that was made: somebody else has spoken in this sensor's name, or the

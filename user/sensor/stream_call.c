@@ -253,9 +253,18 @@ static size_t list_stores(const struct backlog *backlog, struct stores *stores,
 	return count;
 }
 
+/* Of zeros: nothing. */
+static ProtobufCBinaryData bytes_of(struct digest_sum *sum)
+{
+	static const struct digest_sum none;
+
+	return (ProtobufCBinaryData){memcmp(sum, &none, sizeof(none)) == 0 ? 0 : sizeof(sum->bytes), sum->bytes};
+}
+
 static int send_hello(struct stream *stream)
 {
 	Taffrail__V1__Elsewhere entries[STORES_MAX], *list[STORES_MAX];
+	struct stream_build build;
 	struct stores stores;
 	const struct event_host *host;
 	Taffrail__V1__Up up = TAFFRAIL__V1__UP__INIT;
@@ -273,6 +282,12 @@ static int send_hello(struct stream *stream)
 	hello.host = &name;
 	hello.epoch = (ProtobufCBinaryData){sizeof(host->epoch), (uint8_t *)(uintptr_t)host->epoch};
 	hello.version = (char *)(uintptr_t)TAFFRAIL_VERSION;
+	hello.commit = (char *)(uintptr_t)version_commit();
+	pthread_mutex_lock(&stream->build_lock);
+	build = stream->build;
+	pthread_mutex_unlock(&stream->build_lock);
+	hello.rules = bytes_of(&build.rules);
+	hello.configuration = bytes_of(&build.configuration);
 	hello.acknowledged = backlog_acknowledged(stream->backlog);
 	hello.n_elsewhere = list_stores(stream->backlog, &stores, entries, list);
 	hello.elsewhere = list;

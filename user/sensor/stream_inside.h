@@ -40,6 +40,8 @@ struct stream {
 	_Atomic uint64_t greetings, failures, taken, spool_bytes;
 	_Atomic int64_t spool_since_s;
 	_Atomic bool spool_works;
+	pthread_mutex_t build_lock;
+	struct stream_build build;
 	struct window window; /* how much of this life's may be under way */
 
 	/* The stream's thread's. */
