@@ -221,7 +221,8 @@ static void on_done(void *context, struct grpc_call *call, enum grpc_status stat
 		return;
 	}
 	if (stream->orderly && status == GRPC_OK && grpc_client_is_up(stream->client)) {
-		stream->orderly = stream->greeted = false;
+		stream->orderly = false;
+		stream->greeted = false;
 		open_call(stream);
 		return;
 	}
