@@ -183,7 +183,6 @@ class Image:
                 "org.opencontainers.image.title": f"taffrail {self.name}", "org.opencontainers.image.version": options.version,
                 "org.opencontainers.image.revision": options.commit, "org.opencontainers.image.created": options.created,
                 "org.opencontainers.image.licenses": "Apache-2.0",
-                "org.opencontainers.image.base.name": f"debian-{release(self.host.root)[0]}-packages",
             },
         }
         if self.about["ports"]:
@@ -236,12 +235,19 @@ def git(*words):
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def archived():
+    """The commit that git notes in an archive that it makes."""
+    with open(os.path.join(ROOT, "scripts/archive-commit"), encoding="ascii") as file:
+        match = re.search(r"^[0-9a-f]{40}$", file.read(), re.M)
+    return match and match[0]
+
+
 def origin(options):
     """Version, commit and time, of the checkout; without git of SOURCE_DATE_EPOCH."""
     with open(os.path.join(ROOT, "user/base/version.h"), encoding="ascii") as file:
         options.version = re.search(r'TAFFRAIL_VERSION "([^"]+)"', file.read())[1]
-    options.commit = git("rev-parse", "HEAD") or "unknown"
-    if options.commit != "unknown" and git("status", "--porcelain", "--untracked-files=no"):
+    options.commit = git("rev-parse", "HEAD") or archived() or "unknown"
+    if git("status", "--porcelain", "--untracked-files=no"):
         options.commit += "-dirty"
     epoch = os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct")
     if not epoch or not epoch.isdigit():

@@ -52,7 +52,7 @@ mount --make-rprivate /
 work=$folder/machine root=$folder/machine/root
 mount -t tmpfs tmpfs "$work"
 mkdir "$work"/{upper,work,root}
-mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$root" || exit 77
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount -t tmpfs tmpfs "$root/sys/fs/cgroup"

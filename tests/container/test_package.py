@@ -54,11 +54,16 @@ def test_what_is_in_the_package(package, unpacked):
     for name in PROGRAMS:
         done = run(str(unpacked / "usr/bin" / name), "--version")
         assert done.startswith(f"{name} {re.search('^Version: (.*)$', fields, re.M)[1]}"), done
-    for page in ("man1/taffrail.1", "man8/taffrail-sensor.8", "man8/taffrail-collector.8"):
-        text = run("man", "--warnings", "-l", str(unpacked / f"usr/share/man/{page}.gz"), env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C"})
-        assert "warning" not in text and "--help" in text and os.path.basename(page).rsplit(".", maxsplit=1)[0].upper() in text
     for name in ("sensor", "collector"):
         run(str(unpacked / f"usr/bin/taffrail-{name}"), "--check-config", "--config", str(unpacked / f"etc/taffrail/{name}.yaml"))
+
+
+@pytest.mark.skipif(not shutil.which("man"), reason="Debian's man-db is not installed")
+@pytest.mark.parametrize("page", ["man1/taffrail.1", "man8/taffrail-sensor.8", "man8/taffrail-collector.8"])
+def test_a_manual_page(unpacked, page):
+    text = run("man", "--warnings", "-l", str(unpacked / f"usr/share/man/{page}.gz"), env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C"})
+    program = os.path.basename(page).rsplit(".", maxsplit=1)[0]
+    assert "warning" not in text and f"Usage: {program}" in text and program.upper() in text
 
 
 def everything(folder):
@@ -141,6 +146,8 @@ def test_the_units_under_a_real_systemd(package):
         file.write(JOB)
     done = subprocess.run([os.path.join(HERE, "systemd.sh"), folder], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=180, check=False)
+    if done.returncode == 77:
+        pytest.skip(f"this machine's root takes no overlay: {done.stdout}")
 
     def text(name):
         path = os.path.join(folder, name)
