@@ -125,7 +125,7 @@ $(B)/pack.o: $(B)/pack.c
 $(B)/bin/taffrail-sensor: $(B)/user/sensor/main.o $(SENSOR_O) $(SHARED_O) $(PROTO_O)
 $(B)/bin/taffrail-collector: $(B)/user/collector/main.o $(COLLECTOR_O) $(SHARED_O) $(PROTO_O)
 # Of the collector: its store, to be looked at.
-STORE_O := $(patsubst %,$(B)/user/collector/%.o,account account_wire field segment store store_id store_load store_source)
+STORE_O := $(patsubst %,$(B)/user/collector/%.o,account account_wire field segment store store_id store_load store_source store_epochs store_forget host_text)
 $(B)/bin/taffrail: $(B)/user/cli/main.o $(CLI_O) $(STORE_O) $(SHARED_O) $(PROTO_O)
 $(B)/bin/%:
 	@mkdir -p $(@D)

@@ -72,6 +72,60 @@ def send(sensor, *ups):
     sensor.wait(lambda: sensor.acked >= last)
 
 
+# --- epochs without end ---------------------------------------------------------------------------------------------------
+
+
+def test_a_sensor_that_starts_again_and_again(place):
+    """Its epochs are closed and balance: the older ones become one line, none of their numbers is taken twice, and a host can be forgotten."""
+    place.open()
+    epochs = []
+    for number in range(80):
+        sensor = place.sensor(host="restless")
+        send(sensor, sensor.batch(1, 3, books=(4, 4, 0, 0, True)), *([sensor.batch(4, 4, lost={4: ("kernel", 1)}, books=(5, 4, 0, 0, True))] if number % 2 else []))
+        epochs.append(sensor.epoch)
+        sensor.close()
+    other = place.sensor(host="calm")
+    send(other, other.batch(1, 1, books=(1, 1, 0, 0)))
+    other.close()
+
+    def check():
+        told = place.status(data=place.address)
+        sums, = [one for one in told["sensors"] if one["folded"]]
+        mine = [one for one in told["sensors"] if one["host"]["id"] == "restless" and not one["folded"]]
+        assert 60 <= len(mine) <= 64 and sums["folded"] == 80 - len(mine) and sums["epoch"] is None and sums["host"]["id"] == "restless"
+        odd = sums["folded"] // 2
+        assert (sums["seen"], sums["delivered"], sums["lost"]) == (4 * sums["folded"] + odd, 4 * sums["folded"], {"kernel": odd})
+        assert sums["events"]["made"] == 3 * sums["folded"] + odd and sums["difference"] == told["difference"] == 0 and sums["closed"]
+        assert {one["epoch"] for one in mine} == {epoch.hex() for epoch in epochs[-len(mine):]}
+
+    check()
+    table = run("taffrail", "status", "--data", place.address).stdout
+    assert "81 epochs of 2 sensors" in table and re.search(r"restless +earlier +closed ", table) and re.search(r"\d\d epochs before those below", table)
+    assert place.collector.end() == 0
+    place.open()
+    check()
+    for number, epoch in enumerate(epochs[:3]):
+        again = place.sensor(host="restless", epoch=epoch)
+        assert again.stored == (4 if number % 2 else 3)
+        again.send(again.batch(1, 3, books=(4, 4, 0, 0, True)))
+        again.wait(lambda: again.acked == again.stored)
+        again.send(again.batch(5, 5, books=(6, 5, 0, 0, True)))
+        assert again.ended() == grpc.StatusCode.INVALID_ARGUMENT and "told all" in again.details
+        again.close()
+    assert place.collector.end() == 0
+    ids = [document["event"]["id"] for document in place.documents()]
+    assert len(ids) == len(set(ids)) == 80 * 3 + 40 + 1
+    with open(os.path.join(place.data, "forgotten"), "w", encoding="ascii") as file:
+        file.write("restless\n")
+    place.open()
+    assert [one["host"]["id"] for one in place.both()["sensors"]] == ["calm"]
+    with open(os.path.join(place.data, "forgotten"), encoding="ascii") as file:
+        assert re.fullmatch(r"restless 1 \d+\n", file.read())
+    sensor = place.sensor(host="restless")
+    send(sensor, sensor.batch(1, 1, books=(1, 1, 0, 0)))
+    assert {one["host"]["id"] for one in place.both()["sensors"]} == {"calm", "restless"}
+
+
 # --- what balances ------------------------------------------------------------------------------------------------------
 
 
@@ -81,7 +135,7 @@ def test_an_epoch_that_balances(place):
     send(sensor, sensor.batch(1, 3, books=(9, 5, 3, 1)), sensor.batch(4, 5, lost={5: ("ring-bulk", 1)}, books=(9, 8, 0, 0)))
     epoch, = place.both()["sensors"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", epoch["first"]) and epoch["first"] < epoch["last"]
-    assert epoch == {"host": {"id": "node-7", "name": "node-7"}, "epoch": sensor.epoch.hex(), "first": epoch["first"], "last": epoch["last"],
+    assert epoch == {"host": {"id": "node-7", "name": "node-7"}, "epoch": sensor.epoch.hex(), "folded": 0, "first": epoch["first"], "last": epoch["last"],
                      "connected": True, "closed": False, "books": True, "loss_unknown": False, "seen": 9, "delivered": 8, "waiting": 0, "lost": {"ring-bulk": 1}, "difference": 0,
                      "events": {"made": 5, "stored": 5, "taken_out": 0, "elsewhere": 0, "missing": 0}}
     send(sensor, sensor.batch(6, 6, books=(12, 10, 1, 0, True)))
@@ -391,7 +445,7 @@ def test_thousands_of_epochs(place):
     """More than waits in a queue at once; each comes, and a peer of other people's making reads them."""
     place.open()
     for number in range(40):
-        sensor = Sensor(place.address, host=f"host-{number % 7}", epoch=number.to_bytes(16, "big"))
+        sensor = Sensor(place.address, host=f"host-{number % 70}", epoch=number.to_bytes(16, "big"))
         sensor.hello()
         send(sensor, sensor.batch(1, 2, books=(2, 2, 0, 0, True)))
         sensor.close()
@@ -429,7 +483,7 @@ def make_epochs(path, count):
     """A file of the store, as user/collector/segment.h has it: an epoch a frame."""
     out = bytearray(b"TAFFSEG1" + (2).to_bytes(4, "little") + bytes(4))
     for number in range(count):
-        epoch, host = (10**6 + number).to_bytes(16, "big"), f"host-{number % 7}"
+        epoch, host = (10**6 + number).to_bytes(16, "big"), f"host-{number % 70}"
         batch = stream_pb2.Batch(epoch=epoch, first=1, last=2, books=stream_pb2.Books(seen=2, settled=2, closed=True))
         batch.host.id = batch.host.name = host
         for sequence in (1, 2):

@@ -43,7 +43,7 @@ static bool is_wanted(const struct config_list *hosts, struct text id)
 
 static int add_sources(struct status_rows *rows, const struct store *store, const struct config_list *hosts)
 {
-	const struct store_source **sources;
+	struct store_source **sources;
 	struct store_epoch epoch;
 	size_t count;
 	int error = store_sources(store, &sources, &count);
@@ -55,7 +55,7 @@ static int add_sources(struct status_rows *rows, const struct store *store, cons
 		if (is_wanted(hosts, epoch.host.id))
 			error = status_rows_add(rows, &epoch.host, epoch.account, STATUS_UNKNOWN, NULL);
 	}
-	free(sources);
+	store_sources_free(sources, count);
 	return error;
 }
 

@@ -68,7 +68,13 @@ static int by_host_and_epoch(const void *a, const void *b)
 	const struct status_row *left = a, *right = b;
 	int order = strcmp(left->host, right->host);
 
-	return order ? order : memcmp(left->epoch, right->epoch, EVENT_EPOCH_SIZE);
+	order = order ? order : memcmp(left->epoch, right->epoch, EVENT_EPOCH_SIZE);
+	/* A sum of some is no epoch that is called zeros, and another place's is of others. */
+	if (order == 0 && (left->account.folded || right->account.folded))
+		order = left->account.folded != right->account.folded
+				? (left->account.folded > right->account.folded) * 2 - 1
+				: strcmp(left->data, right->data);
+	return order;
 }
 
 /* What one place knows of an epoch the others' rows of it know, too. */
@@ -281,7 +287,12 @@ static void put_row(struct json *json, const struct status_row *row, bool is_sev
 		json_string(json, text_of(row->data));
 	}
 	json_key(json, "epoch");
-	json_plain(json, epoch, EPOCH_DIGITS);
+	if (account->folded)
+		put_null(json);
+	else
+		json_plain(json, epoch, EPOCH_DIGITS);
+	json_key(json, "folded");
+	json_unsigned(json, account->folded);
 	json_key(json, "first");
 	put_time(json, account->first_ns);
 	json_key(json, "last");
@@ -476,6 +487,9 @@ static void put_remarks(
 			account->made);
 	if (!account->books.there)
 		add(out, "%*s  its sensor keeps no books: %" PRIu64 " events are stored\n", width, "", account->events);
+	if (account->folded)
+		add(out, "%*s  %" PRIu64 " epochs before those below, each closed and without a difference\n", width,
+			"", account->folded);
 	if (row->loss_unknown)
 		add(out, "%*s  its last word is not here, and a later one has come: what it saw since is not known\n",
 			width, "");
@@ -492,6 +506,8 @@ static void put_line(struct buffer *out, const struct status_row *row, bool is_s
 	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
 		lost += account->lost[stage];
 	hex(epoch, row->epoch);
+	if (account->folded)
+		snprintf(epoch, sizeof(epoch), "earlier ");
 	add(out, "%s", red ? "\033[31m" : "");
 	put_name(out, row, width);
 	add(out, "  %.*s  %-12s %11s %11s %8s %8" PRIu64 " %10" PRId64 "%s\n", EPOCH_SHOWN, epoch, state_of(row),
@@ -546,7 +562,8 @@ void status_show_table(struct buffer *out, const struct status_rows *rows, bool 
 	for (size_t i = 0; i < rows->count; i++) {
 		elsewhere |= rows->rows[i].account.elsewhere > 0;
 		hosts += i == 0 || strcmp(rows->rows[i - 1].host, rows->rows[i].host) != 0;
-		epochs += i == 0 || by_host_and_epoch(&rows->rows[i - 1], &rows->rows[i]) != 0;
+		if (i == 0 || by_host_and_epoch(&rows->rows[i - 1], &rows->rows[i]) != 0)
+			epochs += rows->rows[i].account.folded ? rows->rows[i].account.folded : 1;
 		put_line(out, &rows->rows[i], rows->is_several, width, colour);
 	}
 	add(out, "%s%zu epochs of %zu sensors: ", alarm ? "\033[31m" : "", epochs, hosts);

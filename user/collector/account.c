@@ -322,3 +322,39 @@ struct account_balance account_balance(const struct account *account)
 	balance.difference = untold(account) - (int64_t)account->lost_elsewhere + missing;
 	return balance;
 }
+
+static bool has_room(const struct account *sum, const struct account *account)
+{
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
+		if (sum->lost[stage] + account->lost[stage] > ACCOUNT_COUNT_MAX)
+			return false;
+	return account->made < ACCOUNT_COUNT_MAX && sum->made + account->made <= ACCOUNT_COUNT_MAX &&
+	       sum->books.seen + account->books.seen <= ACCOUNT_COUNT_MAX &&
+	       sum->books.settled + account->books.settled <= ACCOUNT_COUNT_MAX &&
+	       sum->lost_elsewhere + account->lost_elsewhere <= ACCOUNT_COUNT_MAX;
+}
+
+bool account_fold(struct account *sum, const struct account *account)
+{
+	const struct account_balance balance = account_balance(account);
+
+	if (!account->books.there || !account->books.closed || account->books.held || account->books.undeclared ||
+		balance.difference != 0 || account->folded || !has_room(sum, account))
+		return false;
+	sum->folded++;
+	sum->made += account->made;
+	sum->events += account->events;
+	sum->taken_out += account->taken_out;
+	sum->elsewhere += account->elsewhere;
+	sum->lost_elsewhere += account->lost_elsewhere;
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
+		sum->lost[stage] += account->lost[stage];
+	if (account->first_ns && (sum->first_ns == 0 || account->first_ns < sum->first_ns))
+		sum->first_ns = account->first_ns;
+	if (account->last_ns > sum->last_ns)
+		sum->last_ns = account->last_ns;
+	sum->books.there = sum->books.closed = true;
+	sum->books.seen += account->books.seen;
+	sum->books.settled += account->books.settled;
+	return true;
+}

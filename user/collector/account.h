@@ -55,6 +55,7 @@ struct account {
 	int64_t untold_before; /* `behind_elsewhere`: what the books before them counted as declared and no record told */
 	struct account_books books; /* the last that came */
 	bool behind_elsewhere;      /* no books came since numbers that another collector has */
+	uint64_t folded;            /* 0: one epoch's; else the sum of so many (account_fold) */
 };
 
 /* What a batch says of its host: views into it. */
@@ -87,6 +88,12 @@ int account_add(struct account *account, const struct segment_frame *frame, stru
 bool account_is_empty(const struct account *account);
 
 bool account_books_equal(const struct account_books *a, const struct account_books *b);
+
+/*
+ * Adds an epoch's account to a sum of such (all zero at first), if it has told all: its books are closed, nothing waits, and it
+ * balances. False: it has not, or the numbers are too large; and nothing has changed.
+ */
+bool account_fold(struct account *sum, const struct account *account);
 
 /* "ring-critical", "ring-bulk", "kernel", "sensor", "spool", "stream", "store", "other". */
 const char *account_stage_name(enum account_stage stage);

@@ -89,6 +89,7 @@ void account_put_status(struct buffer *out, const struct event_host *host, const
 	message.taken_out = account->taken_out;
 	message.elsewhere = account->elsewhere;
 	message.lost_elsewhere = account->lost_elsewhere;
+	message.folded = account->folded;
 	message.lost = lost;
 	for (int stage = 0; stage < ACCOUNT_STAGES; stage++) {
 		if (account->lost[stage] == 0)
@@ -120,6 +121,7 @@ int account_read_status(const Taffrail__V1__EpochStatus *message, struct event_h
 		.taken_out = message->taken_out,
 		.elsewhere = message->elsewhere,
 		.lost_elsewhere = bounded(message->lost_elsewhere),
+		.folded = bounded(message->folded),
 		.first_ns = message->first_ns,
 		.last_ns = message->last_ns};
 	if (!message->host || message->epoch.len != EVENT_EPOCH_SIZE)

@@ -10,6 +10,8 @@ const struct metric_spec collector_metrics[COLLECTOR_METRICS_END + 1] = {
 		{0}},
 	[COLLECTOR_EPOCHS] = {NAME("epochs"), METRIC_GAUGE,
 		"Epochs of sensors that the store knows: each start of a sensor is one.", {0}},
+	[COLLECTOR_EPOCHS_FOLDED] = {NAME("epochs_folded"), METRIC_GAUGE,
+		"Of these: older ones that have told all, of which only sums and highest numbers are kept.", {0}},
 	[COLLECTOR_OWNERS] = {NAME("owners"), METRIC_GAUGE, "Hosts that belong to a certificate's name (DATA/owners).",
 		{0}},
 	[COLLECTOR_OWNERS_MAX] = {NAME("owners_limit"), METRIC_GAUGE, "How many may.", {0}},

@@ -12,11 +12,11 @@
 
 #include "base/log.h"
 #include "base/table.h"
-#include "collector/segment.h"
+#include "collector/host_text.h"
 #include "grpc/tls.h"
 
 enum {
-	LINE_BYTES = GRPC_IDENTITY_NAME_MAX + 1 + 4 * SEGMENT_HOST_MAX + 1,
+	LINE_BYTES = GRPC_IDENTITY_NAME_MAX + 1 + HOST_TEXT_MAX + 1,
 	FILE_BYTES = OWNERS_MAX * LINE_BYTES,
 };
 
@@ -151,56 +151,12 @@ static void take_out(struct owners *owners, struct owner *owner)
 
 /* --- lines ---------------------------------------------------------------------------------------------------------- */
 
-static size_t put_host(char *line, struct text host)
-{
-	size_t length = 0;
-
-	for (size_t i = 0; i < host.length; i++) {
-		unsigned char byte = (unsigned char)host.data[i];
-
-		if (byte > ' ' && byte < 127 && byte != '\\')
-			line[length++] = (char)byte;
-		else
-			length += (size_t)sprintf(line + length, "\\x%02x", byte);
-	}
-	return length;
-}
-
-static int digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The length, or 0: it is no host's id. */
-static size_t take_host(char host[SEGMENT_HOST_MAX], struct text word)
-{
-	size_t length = 0;
-
-	while (word.length > 0) {
-		size_t taken = 1;
-
-		if (length == SEGMENT_HOST_MAX)
-			return 0;
-		host[length] = word.data[0];
-		if (word.data[0] == '\\') {
-			taken = 4;
-			if (word.length < taken || word.data[1] != 'x' || digit(word.data[2]) < 0 ||
-				digit(word.data[3]) < 0)
-				return 0;
-			host[length] = (char)(digit(word.data[2]) << 4 | digit(word.data[3]));
-		}
-		length++;
-		word = text_tail(word, taken);
-	}
-	return length;
-}
-
 /* NULL, or what is wrong with a line. */
 static const char *take_line(struct owners *owners, struct text line)
 {
 	char host[SEGMENT_HOST_MAX];
 	struct text name = text_next(&line, ' ');
-	struct text id = {host, take_host(host, line)};
+	struct text id = {host, host_text_take(host, line)};
 	struct owner *owner;
 
 	if (name.length == 0 || name.length > GRPC_IDENTITY_NAME_MAX || id.length == 0 ||
@@ -342,7 +298,7 @@ int owners_claim(struct owners *owners, struct text host, const char *name)
 	if (!owner)
 		return -ENOMEM;
 	length = (size_t)snprintf(line, sizeof(line), "%s ", name);
-	length += put_host(line + length, host);
+	length += host_text_put(line + length, host);
 	line[length++] = '\n';
 	errno = EIO;
 	written = pwrite(owners->fd, line, length, owners->end);

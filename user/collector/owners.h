@@ -3,8 +3,7 @@
  * Whose a host is: a host.id belongs to the certificate name under which something of it was stored first, and no other may
  * write it, until an operator releases it.
  *
- * DIR/owners is a text, a line each: NAME, a blank, HOST. In HOST each byte that is a blank, a backslash or no printable
- * ASCII stands as \xNN. It is appended to and never rewritten: whoever takes out a line while no collector runs has released
+ * DIR/owners is a text, a line each: NAME, a blank, HOST. HOST stands as host_text.h says. It is appended to and never rewritten: whoever takes out a line while no collector runs has released
  * that host. OWNERS_MAX hosts at most, and of one name as many as owners_open says: that one certificate went astray must not
  * take all the room there is. From four fifths of either on the log has a warning.
  */

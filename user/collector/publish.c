@@ -85,11 +85,14 @@ static void put_owners(const struct publish *publish, struct buffer *page)
 static void put_peers(const struct publish *publish, struct buffer *page, const struct receiver_counters *received)
 {
 	struct grpc_server_counters counters;
+	struct store_counters store;
 	const struct metric_spec *spec;
 
 	grpc_server_counters(publish->options.server, &counters);
 	one(page, COLLECTOR_SENSORS, receiver_sessions(publish->options.receiver));
-	one(page, COLLECTOR_EPOCHS, store_epochs(publish->options.store));
+	store_counters(publish->options.store, &store);
+	one(page, COLLECTOR_EPOCHS, store.epochs + store.epochs_folded);
+	one(page, COLLECTOR_EPOCHS_FOLDED, store.epochs_folded);
 	put_owners(publish, page);
 	one(page, COLLECTOR_CONNECTIONS, counters.connections_open);
 	one(page, COLLECTOR_CONNECTIONS_TOTAL, counters.connections);
@@ -107,6 +110,7 @@ static void put_peers(const struct publish *publish, struct buffer *page, const 
 	with(page, spec, "faulty_calls", counters.streams_faulted);
 	with(page, spec, "messages", received->messages_refused);
 	with(page, spec, "hosts", received->hosts_refused);
+	with(page, spec, "epochs", received->epochs_refused);
 	one(page, COLLECTOR_UNFINISHED, counters.unfinished_bytes);
 	one(page, COLLECTOR_READS_PAUSED, counters.reads_paused);
 }
@@ -184,7 +188,7 @@ static void add_account(struct totals *totals, const struct account *account)
 
 static void sum_accounts(struct publish *publish)
 {
-	const struct store_source **sources;
+	struct store_source **sources;
 	struct store_epoch epoch;
 	size_t count;
 
@@ -195,7 +199,7 @@ static void sum_accounts(struct publish *publish)
 		store_source_view(sources[i], &epoch);
 		add_account(&publish->totals, epoch.account);
 	}
-	free(sources);
+	store_sources_free(sources, count);
 }
 
 static void put_accounts(const struct publish *publish, struct buffer *page)

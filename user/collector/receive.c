@@ -141,6 +141,21 @@ static int read_batch(const struct session *session, struct wire_events *events,
 	return -EBADMSG;
 }
 
+/* What it is goes to the peer, too: it is no trouble of the disk's that passes. */
+static void refuse_epoch(struct session *session, int error)
+{
+	session->receiver->counters.epochs_refused++;
+	if (error == -ESTALE) {
+		session_refuse(session, "its epoch has told all and is closed: nothing more can come of it");
+		return;
+	}
+	log_limited("%s: sensor %s: a new epoch is refused: there are as many of this host, or of all, as there is "
+		    "room for",
+		grpc_stream_peer(session->stream), session->name);
+	session_finish(
+		session, GRPC_RESOURCE_EXHAUSTED, "no room for a new epoch of this host: docs/stream.md, Epochs");
+}
+
 static void on_batch(struct session *session, struct text bytes, size_t message_bytes)
 {
 	struct batch *batch = calloc(1, sizeof(*batch));
@@ -166,6 +181,10 @@ static void on_batch(struct session *session, struct text bytes, size_t message_
 		snprintf(why, sizeof(why), "a batch is refused: %s", wrong);
 		utf8_defuse(why, strlen(why));
 		session_refuse(session, why);
+		return;
+	}
+	if (error == -ESTALE || error == -EUSERS) {
+		refuse_epoch(session, error);
 		return;
 	}
 	log_limited("sensor %s: a batch cannot be stored: %s", session->name, strerror(-error));

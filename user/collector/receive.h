@@ -42,10 +42,12 @@ struct receiver_counters {
 	uint64_t store_failures;   /* batches that could not be stored: their streams were ended */
 	uint64_t messages_refused; /* no message, batch or hello of this sensor's: their streams were ended */
 	uint64_t hosts_refused;    /* that belong to another name, or found no room */
-	uint64_t batches_again;    /* all of it had been stored, or something behind it: replayed, or too late */
-	uint64_t gaps;             /* in what came: each became an events_lost */
-	uint64_t store_losses;     /* of what this store had acknowledged once: each became an events_lost, too */
-	uint64_t not_kept; /* batches whose events were read from the store again, for many waited for the disk */
+	uint64_t
+		epochs_refused; /* new ones, for which there is no room; batches that came behind the end of a folded one */
+	uint64_t batches_again; /* all of it had been stored, or something behind it: replayed, or too late */
+	uint64_t gaps;          /* in what came: each became an events_lost */
+	uint64_t store_losses;  /* of what this store had acknowledged once: each became an events_lost, too */
+	uint64_t not_kept;      /* batches whose events were read from the store again, for many waited for the disk */
 };
 
 /* 0 or -errno. */

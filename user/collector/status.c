@@ -18,7 +18,7 @@ struct status {
 struct asker {
 	struct reader reader;
 	struct words hosts;
-	const struct store_source **sources; /* all that there were when it asked */
+	struct store_source **sources; /* all that there were when it asked */
 	size_t source_count, next;
 };
 
@@ -89,7 +89,8 @@ static void writable(struct reader *reader)
 static void forget(struct reader *reader)
 {
 	words_free(&asker_of(reader)->hosts);
-	free(asker_of(reader)->sources);
+	if (asker_of(reader)->sources)
+		store_sources_free(asker_of(reader)->sources, asker_of(reader)->source_count);
 }
 
 static const struct reader_kind status_kind = {

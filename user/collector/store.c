@@ -117,8 +117,10 @@ int store_append(struct store *store, const struct segment_frame *frame, struct 
 
 	if (head_length < 0)
 		return head_length;
-	source = store_find_or_add(store, frame->host, frame->epoch);
-	if (!source || !make_pending(source))
+	error = store_find_or_add(store, frame->host, frame->epoch, true, &source);
+	if (error)
+		return error;
+	if (!make_pending(source))
 		return -ENOMEM;
 	account = source->pending->appended;
 	if (frame->first <= account.made)
@@ -284,11 +286,6 @@ uint64_t store_distance(const struct store *store, struct store_position from)
 	       (store->segment_bytes > from.offset ? store->segment_bytes - from.offset : 0);
 }
 
-size_t store_epochs(const struct store *store)
-{
-	return table_count(&store->sources);
-}
-
 size_t store_segments(const struct store *store)
 {
 	return store->segments.count;
@@ -367,10 +364,14 @@ static struct store *new_store(const char *path)
 		return NULL;
 	store->lock = store->directory = store->fd = -1;
 	table_init(&store->sources);
+	table_init(&store->hosts);
+	table_init(&store->forgotten);
+	store->limits = store_limits_default;
+	store->seen_folded = calloc(1, sizeof(*store->seen_folded));
 	LIST_INIT(&store->dirty);
 	LIST_INIT(&store->in_sync);
 	store->path = strdup(path);
-	if (!store->path) {
+	if (!store->path || !store->seen_folded) {
 		store_close(store);
 		return NULL;
 	}
@@ -444,6 +445,9 @@ void store_close(struct store *store)
 	if (store->lock >= 0)
 		close(store->lock);
 	store_free_sources(store);
+	store_free_hosts(store);
+	store_free_forgotten(store);
+	free(store->seen_folded);
 	numbers_free(&store->segments);
 	free(store->path);
 	free(store);

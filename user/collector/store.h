@@ -22,6 +22,32 @@ struct store_source;
 
 enum { STORE_ID_SIZE = 16 };
 
+/*
+ * What is known of epochs is in memory, and bounded. Of a host the accounts of the last EPOCHS_KEPT are kept as they are; older
+ * ones that have told all (account_fold) become one sum, and of each only how far it went is known: what comes of it again is
+ * passed over as ever, and nothing new can come. Where a host, or all of them, have more than below, a new epoch is refused.
+ */
+struct store_limits {
+	size_t hosts;
+	size_t kept;   /* of a host: more are folded, if they can be */
+	size_t full;   /* of a host, that are not folded */
+	size_t epochs; /* of a host */
+	size_t all_full; /* of all hosts together: beyond this 2 are kept of each, and none may have more than each_full */
+	size_t each_full;
+	size_t all; /* of all hosts together, folded: beyond this none may have more than `each` */
+	size_t each;
+};
+extern const struct store_limits store_limits_default;
+
+struct store_counters {
+	uint64_t hosts;           /* gauge */
+	uint64_t epochs;          /* gauge: that are not folded */
+	uint64_t epochs_folded;   /* gauge */
+	uint64_t hosts_forgotten; /* gauge: lines in DIR/forgotten */
+	uint64_t epochs_refused;  /* appends of new epochs for which there was no room */
+	uint64_t epochs_late;     /* appends to folded ones */
+};
+
 /* A place between two frames. All zero: the start of the store. */
 struct store_position {
 	uint64_t segment, offset;
@@ -39,6 +65,11 @@ int store_open(struct store **store, const char *path, uint64_t segment_bytes, c
  */
 int store_look(struct store **store, const char *path, char *why, size_t why_size);
 
+/* Others than store_limits_default from now on, copied. */
+void store_set_limits(struct store *store, const struct store_limits *limits);
+
+void store_counters(const struct store *store, struct store_counters *counters);
+
 /* Its name, STORE_ID_SIZE bytes; NULL: it could not be kept (which was logged), or the store is only looked at. */
 const uint8_t *store_id(const struct store *store);
 
@@ -49,15 +80,19 @@ size_t store_damages(const struct store *store);
 uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
 uint64_t store_appended(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
 
-/* The account of all of it that is synced, or appended. NULL: there is none. Good until something is appended or synced. */
+/*
+ * The account of all of it that is synced, or appended. NULL: there is none. Good until something is appended or synced, or this is
+ * asked again. Of a folded one: how far it went, and its books.
+ */
 const struct account *store_account(
 	const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE], bool synced);
 
 /*
- * All epochs of which something is synced, in no order. The array is the caller's (free); what it points to stays as long
- * as the store. 0 or -ENOMEM.
+ * All epochs of which something is synced, and a sum for each host of which some are folded, in no order. What the array
+ * points to stays until store_sources_free. 0 or -ENOMEM.
  */
-int store_sources(const struct store *store, const struct store_source ***sources, size_t *count);
+int store_sources(const struct store *store, struct store_source ***sources, size_t *count);
+void store_sources_free(struct store_source **sources, size_t count);
 
 /* One of them: texts and account as they are now, good until something is appended or synced. */
 struct store_epoch {
@@ -67,7 +102,8 @@ struct store_epoch {
 void store_source_view(const struct store_source *source, struct store_epoch *view);
 
 /*
- * Appends a frame, to be synced later. `end` becomes the place behind it. 0; -EINVAL: no such frame can be;
+ * Appends a frame, to be synced later. `end` becomes the place behind it. 0; -EINVAL: no such frame can be; -ESTALE:
+ * its epoch is folded; -EUSERS: the epoch is new, and its host, or all hosts, have as many as there is room for;
  * -ENOSPC, -EIO, … from the disk: then nothing has changed.
  */
 int store_append(struct store *store, const struct segment_frame *frame, struct store_position *end);
@@ -92,8 +128,7 @@ struct store_position store_end(const struct store *store);
 /* Bytes of synced frames behind a place: about, where files lie in between. */
 uint64_t store_distance(const struct store *store, struct store_position from);
 
-/* Epochs that it knows, and its files. */
-size_t store_epochs(const struct store *store);
+/* Its files. */
 size_t store_segments(const struct store *store);
 
 /* What store_read calls for each frame, `end` being the place behind it. False: it does not want to go on. */

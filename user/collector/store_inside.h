@@ -18,17 +18,44 @@ struct store_pending {
 	struct account syncing; /* what `appended` was when the sync under way began */
 };
 
+struct store_source;
+TAILQ_HEAD(store_host_sources, store_source);
+
+struct store_host {
+	struct table_node node;
+	struct store_host_sources sources; /* that are not folded, in the order in which they came */
+	size_t full, folded;
+	struct store_source *sum; /* of the folded ones; NULL: there is none */
+	bool warned;
+	size_t id_length;
+	char id[];
+};
+
+/* What is left of an epoch that has told all. */
+struct store_folded {
+	const struct store_host *host; /* NULL: a free slot */
+	uint8_t epoch[EVENT_EPOCH_SIZE];
+	uint64_t made, seen, settled;
+};
+
+/* A hash table in one piece: there may be a million of them. */
+struct store_folded_set {
+	struct store_folded *slots; /* a power of two of them, or NULL */
+	size_t room, count;
+};
+
 /* One epoch of one sensor: how far it is stored. Thousands of them are there, and few at a time have a pending part. */
 struct store_source {
 	struct table_node node;
+	struct store_host *host;
+	TAILQ_ENTRY(store_source) host_entry;
+	unsigned references; /* of the table, or of its host; of those who look at all of them */
 	LIST_ENTRY(store_source) dirty_entry, syncing_entry;
 	bool dirty; /* in the first list */
 	struct account synced;
 	struct store_pending *pending; /* NULL: all that was appended is synced */
 	char *words;                   /* name, boot id and cluster, each with a NUL behind it; or NULL */
 	uint8_t epoch[EVENT_EPOCH_SIZE];
-	size_t host_length;
-	char host[];
 };
 
 LIST_HEAD(store_sources, store_source);
@@ -40,7 +67,12 @@ struct store {
 	bool has_id;
 	uint8_t id[STORE_ID_SIZE];
 	uint64_t segment_bytes;
-	struct table sources;
+	struct table sources, hosts;
+	struct store_folded_set folded;
+	struct table forgotten;
+	struct account *seen_folded; /* what store_account shows of a folded one */
+	struct store_limits limits;
+	struct store_counters counters;
 
 	struct numbers segments; /* ascending */
 
@@ -72,8 +104,12 @@ static inline void store_name(char name[NUMBERED_NAME_SIZE], uint64_t segment)
 
 /* NULL: not there. */
 struct store_source *store_find(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
-/* NULL: no memory. */
-struct store_source *store_find_or_add(struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
+/* 0, -ENOMEM, -ESTALE: it is folded; -EUSERS: no room for a new one, and `limited` says that it counts. */
+int store_find_or_add(struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE], bool limited,
+	struct store_source **source);
+/* Takes a source out of its table, and lets it go. */
+void store_drop_source(struct store *store, struct store_source *source);
+void store_release_source(struct store_source *source);
 
 /* Adds what a frame brings to an account of this source, and notes what it says of the host. */
 void store_account_frame(struct store_source *source, struct account *account, const struct segment_frame *frame);
@@ -85,6 +121,32 @@ static inline const struct account *store_source_appended(const struct store_sou
 }
 
 void store_free_sources(struct store *store);
+
+/* --- store_epochs.c: bounds of what is known of epochs ------------------------------------------------------------------ */
+
+/* NULL: not there. */
+const struct store_folded *store_find_folded(
+	const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE]);
+/* Something is stored behind its end after all, by an older program. */
+void store_raise_folded(struct store *store, const struct segment_frame *frame);
+struct store_host *store_find_host(const struct store *store, struct text id);
+/* NULL: no memory. */
+struct store_host *store_add_host(struct store *store, struct text id);
+/* Is there room for one more of this host's (NULL: a new one)? Folds what it can. 0 or -EUSERS. */
+int store_make_room_for_epoch(struct store *store, struct store_host *host);
+/* Those of the host that are too many and have told all become a part of its sum. */
+void store_fold(struct store *store, struct store_host *host);
+void store_free_hosts(struct store *store);
+
+/* --- store_forget.c ----------------------------------------------------------------------------------------------------- */
+
+/* Before the segments are read. 0, or -errno with a sentence in `why`. */
+int store_read_forgotten(struct store *store, char *why, size_t why_size);
+/* Is a frame of this host that ends here one of those? */
+bool store_is_forgotten(const struct store *store, struct text host, struct store_position end);
+/* Behind them: what is new in the file gets its place. */
+int store_note_forgotten(struct store *store, char *why, size_t why_size);
+void store_free_forgotten(struct store *store);
 
 /* ---------------------------------------------------------------------------------------------------------------------- */
 

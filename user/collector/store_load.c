@@ -51,15 +51,22 @@ static void show_progress(struct progress *progress, const struct store *store, 
 	dprintf(STDERR_FILENO, "\r\033[K%s: reading segment %zu of %zu", store->path, done + 1, store->segments.count);
 }
 
-static int take_frame(struct store *store, const struct segment_frame *frame)
+static int take_frame(struct store *store, const struct segment_frame *frame, struct store_position end)
 {
-	struct store_source *source = store_find_or_add(store, frame->host, frame->epoch);
+	struct store_source *source;
+	int error;
 
-	if (!source)
-		return -ENOMEM;
-	store_account_frame(source, &source->synced, frame);
 	store->appended_count++;
 	store->synced_count++;
+	if (store_is_forgotten(store, frame->host, end))
+		return 0;
+	error = store_find_or_add(store, frame->host, frame->epoch, false, &source);
+	if (error == -ESTALE)
+		store_raise_folded(store, frame);
+	else if (!error)
+		store_account_frame(source, &source->synced, frame);
+	else
+		return error;
 	return 0;
 }
 
@@ -164,7 +171,7 @@ static int load_segment(struct store *store, size_t index, struct progress *prog
 	result = error ? error : segment_reader_open(&reader, fd, size);
 	if (result == 0) {
 		while (!error && (result = next_frame(store, segment, &reader, &frame)) > 0) {
-			error = take_frame(store, &frame);
+			error = take_frame(store, &frame, (struct store_position){segment, reader.offset});
 			show_progress(progress, store, index);
 		}
 	}
@@ -186,8 +193,11 @@ int store_load(struct store *store, char *why, size_t why_size)
 {
 	struct progress progress = {.next_ns = clock_boottime_ns() + 1000 * 1000 * 1000};
 	char name[NUMBERED_NAME_SIZE] = "";
-	int error = numbered_list(store->directory, STORE_ENDING, &store->segments);
+	int error = store_read_forgotten(store, why, why_size);
 
+	if (error)
+		return error;
+	error = numbered_list(store->directory, STORE_ENDING, &store->segments);
 	for (size_t i = 0; i < store->segments.count && !error; i++) {
 		store_name(name, store->segments.items[i]);
 		error = load_segment(store, i, &progress);
@@ -198,7 +208,7 @@ int store_load(struct store *store, char *why, size_t why_size)
 		error = -errno;
 	if (error)
 		snprintf(why, why_size, "%s/segments/%s: %s", store->path, name, strerror(-error));
-	return error;
+	return error || store->looking ? error : store_note_forgotten(store, why, why_size);
 }
 
 /* --- reading them later ---------------------------------------------------------------------------------------------- */

@@ -17,8 +17,8 @@ static bool source_matches(const struct table_node *node, const void *wanted)
 	const struct store_source *source = table_entry(node, struct store_source, node);
 	const struct source_key *key = wanted;
 
-	return memcmp(source->epoch, key->epoch, EVENT_EPOCH_SIZE) == 0 && source->host_length == key->host.length &&
-	       memcmp(source->host, key->host.data, key->host.length) == 0;
+	return memcmp(source->epoch, key->epoch, EVENT_EPOCH_SIZE) == 0 &&
+	       text_equal((struct text){source->host->id, source->host->id_length}, key->host);
 }
 
 /* An epoch alone is as good as unique. */
@@ -31,47 +31,93 @@ struct store_source *store_find(const struct store *store, struct text host, con
 	return node ? table_entry(node, struct store_source, node) : NULL;
 }
 
-struct store_source *store_find_or_add(struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+static struct store_source *add_source(
+	struct store *store, struct store_host *host, const uint8_t epoch[EVENT_EPOCH_SIZE])
 {
-	struct store_source *source = store_find(store, host, epoch);
+	struct store_source *source = calloc(1, sizeof(*source));
 
-	if (source)
-		return source;
-	source = calloc(1, sizeof(*source) + host.length);
 	if (!source)
 		return NULL;
 	memcpy(source->epoch, epoch, EVENT_EPOCH_SIZE);
-	memcpy(source->host, host.data, host.length);
-	source->host_length = host.length;
+	source->host = host;
+	source->references = 1;
 	if (table_insert(&store->sources, &source->node, hash_bytes(epoch, EVENT_EPOCH_SIZE)) < 0) {
 		free(source);
 		return NULL;
 	}
+	TAILQ_INSERT_TAIL(&host->sources, source, host_entry);
+	host->full++;
 	return source;
 }
 
-uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+int store_find_or_add(struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE], bool limited,
+	struct store_source **out)
 {
-	const struct store_source *source = store_find(store, host, epoch);
+	struct store_host *whose;
+	int error;
 
-	return source ? source->synced.made : 0;
+	*out = store_find(store, host, epoch);
+	if (*out)
+		return 0;
+	if (store_find_folded(store, host, epoch)) {
+		store->counters.epochs_late++;
+		return -ESTALE;
+	}
+	whose = store_find_host(store, host);
+	error = store_make_room_for_epoch(store, whose);
+	if (error && limited) {
+		store->counters.epochs_refused++;
+		return error;
+	}
+	whose = whose ? whose : store_add_host(store, host);
+	*out = whose ? add_source(store, whose, epoch) : NULL;
+	return *out ? 0 : -ENOMEM;
 }
 
-uint64_t store_appended(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+void store_release_source(struct store_source *source)
 {
-	const struct store_source *source = store_find(store, host, epoch);
+	if (--source->references > 0)
+		return;
+	free(source->pending);
+	free(source->words);
+	free(source);
+}
 
-	return source ? store_source_appended(source)->made : 0;
+void store_drop_source(struct store *store, struct store_source *source)
+{
+	table_remove(&store->sources, &source->node);
+	TAILQ_REMOVE(&source->host->sources, source, host_entry);
+	source->host->full--;
+	store_release_source(source);
 }
 
 const struct account *store_account(
 	const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE], bool synced)
 {
 	const struct store_source *source = store_find(store, host, epoch);
+	const struct store_folded *folded = source ? NULL : store_find_folded(store, host, epoch);
 
-	if (!source)
+	if (source)
+		return synced ? &source->synced : store_source_appended(source);
+	if (!folded)
 		return NULL;
-	return synced ? &source->synced : store_source_appended(source);
+	*store->seen_folded = (struct account){.made = folded->made,
+		.books = {.there = true, .closed = true, .seen = folded->seen, .settled = folded->settled}};
+	return store->seen_folded;
+}
+
+uint64_t store_synced(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	const struct account *account = store_account(store, host, epoch, true);
+
+	return account ? account->made : 0;
+}
+
+uint64_t store_appended(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	const struct account *account = store_account(store, host, epoch, false);
+
+	return account ? account->made : 0;
 }
 
 /* --- what it says of its host ------------------------------------------------------------------------------------------ */
@@ -127,29 +173,46 @@ void store_account_frame(struct store_source *source, struct account *account, c
 
 /* --- all of them ------------------------------------------------------------------------------------------------------- */
 
-int store_sources(const struct store *store, const struct store_source ***out, size_t *count)
+int store_sources(const struct store *store, struct store_source ***out, size_t *count)
 {
-	const struct store_source **sources = calloc(table_count(&store->sources) + 1, sizeof(struct store_source *));
+	size_t room = table_count(&store->sources) + table_count(&store->hosts) + 1;
+	struct store_source **sources = calloc(room, sizeof(*sources));
 	struct table_node *node;
 
 	if (!sources)
 		return -ENOMEM;
 	*count = 0;
 	table_for_each(&store->sources, node) {
-		const struct store_source *source = table_entry(node, struct store_source, node);
+		struct store_source *source = table_entry(node, struct store_source, node);
 
 		if (!account_is_empty(&source->synced))
 			sources[(*count)++] = source;
 	}
+	table_for_each(&store->hosts, node) {
+		const struct store_host *host = table_entry(node, struct store_host, node);
+
+		if (host->sum)
+			sources[(*count)++] = host->sum;
+	}
+	for (size_t i = 0; i < *count; i++)
+		sources[i]->references++;
 	*out = sources;
 	return 0;
+}
+
+void store_sources_free(struct store_source **sources, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		store_release_source(sources[i]);
+	free(sources);
 }
 
 void store_source_view(const struct store_source *source, struct store_epoch *view)
 {
 	const char *words = source->words ? source->words : "\0\0";
 
-	*view = (struct store_epoch){.host = {.id = {source->host, source->host_length}}, .account = &source->synced};
+	*view = (struct store_epoch){
+		.host = {.id = {source->host->id, source->host->id_length}}, .account = &source->synced};
 	view->host.name = text_of(words);
 	view->host.boot_id = text_of(words + view->host.name.length + 1);
 	view->host.cluster = text_of(view->host.boot_id.data + view->host.boot_id.length + 1);
@@ -160,12 +223,7 @@ void store_free_sources(struct store *store)
 {
 	struct table_node *node;
 
-	table_for_each(&store->sources, node) {
-		struct store_source *source = table_entry(node, struct store_source, node);
-
-		free(source->pending);
-		free(source->words);
-		free(source);
-	}
+	table_for_each(&store->sources, node)
+		store_drop_source(store, table_entry(node, struct store_source, node));
 	table_free(&store->sources);
 }
