@@ -20,13 +20,16 @@ static __always_inline bool signal_of_file(int signal, s32 code)
 }
 
 /*
- * Run once by the sensor and by its canary themselves (BPF_PROG_TEST_RUN), never attached: in a pid namespace of their
- * own they do not know the numbers by which the other programs know them.
+ * Run once by the loader, whose parent is the worker, and by the canary (BPF_PROG_TEST_RUN), never attached: in a pid
+ * namespace of their own they do not know the numbers by which the other programs know them.
  */
 SEC("raw_tp/sensor_enter")
 int sensor_enter(void *unused)
 {
-	sensor_tgid = bpf_get_current_pid_tgid() >> 32;
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	loader_tgid = bpf_get_current_pid_tgid() >> 32;
+	sensor_tgid = kernel_read(task, real_parent, tgid);
 	return 0;
 }
 
@@ -48,12 +51,12 @@ int BPF_PROG(guard_signal, int signal, struct kernel_siginfo *info, struct task_
 	struct kernel_tamper tamper = {};
 	struct container container;
 
-	if ((u32)kernel_read(target, tgid) != sensor_tgid || (u64)info == SIGNAL_OF_KERNEL)
+	if (!sensor_is(target) || (u64)info == SIGNAL_OF_KERNEL)
 		return 0;
 	tamper.code = kernel_get(info, si_code); /* not readable, and 0, for SEND_SIG_NOINFO: a program's */
 	if (tamper.code > 0 && !signal_of_file(signal, tamper.code))
 		return 0;
-	if ((u32)kernel_read(sender, tgid) == sensor_tgid || !task_wanted(sender, &container) ||
+	if (sensor_is(sender) || !task_wanted(sender, &container) ||
 		!(container.flags & (KERNEL_IN_CONTAINER | KERNEL_CANARY)))
 		return 0;
 	tamper.signal = signal;

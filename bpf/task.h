@@ -44,7 +44,7 @@ static __always_inline bool task_wanted(struct task_struct *task, struct contain
 
 	if (!inside && !trace_host)
 		return canary_is(task, container);
-	if ((u32)kernel_read(task, tgid) == sensor_tgid)
+	if (sensor_is(task))
 		return false;
 	if (inside && arrival_is(task))
 		container->marks |= KERNEL_SETUP;

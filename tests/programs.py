@@ -25,6 +25,21 @@ def run(name, *arguments, timeout=20, **more):
                           text=True, errors="replace", timeout=timeout * SLOW, **more)
 
 
+def children(pid):
+    """The numbers of a process's children."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as listed:
+            found += [int(child) for child in listed.read().split()]
+    return found
+
+
+def loader_of(pid):
+    """A sensor's process that holds the rights over BPF: the only child that it has."""
+    loader, = children(pid)
+    return loader
+
+
 def judging(name, arguments):
     """A sensor judges by rules only where the test is about them: else its findings would stand among the events."""
     words = ("--rules", "--no-rules", "--falco", "rule_matching=", "no_rules=")

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from conftest import SLOW, once, program, run, terminal_output
+from programs import children, loader_of
 
 NOBODY = ["--cri", "/nonexistent/taffrail-test.sock"]
 
@@ -173,14 +174,6 @@ def of(running, action, rule=None):
             if document["event"]["action"] == action and document.get("rule", {}).get("name") == rule]
 
 
-def children(pid):
-    found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as listed:
-            found += listed.read().split()
-    return found
-
-
 def test_coverage_is_a_record_at_start(start):
     running = sensor(start)
     record = running.wait_for(lambda: of(running, "coverage"))[0]
@@ -199,8 +192,8 @@ def test_canaries_are_no_events_and_leave_no_zombie(start):
     """Whatever the canary does: with --host its processes would be events like any other."""
     running = sensor(start, "--host", "--set", "coverage.interval=1s")
     time.sleep(3.5)
-    running.wait_for(lambda: not children(running.process.pid))
-    pid = running.process.pid
+    pid = loader_of(running.process.pid)
+    running.wait_for(lambda: not children(pid))
     assert running.end() == 0
     assert len(of(running, "coverage")) == 1, "only a new result is told"
     mine = [document for document in running.documents() if document.get("process", {}).get("parent", {}).get("pid") == pid
@@ -248,7 +241,7 @@ BPF_CGROUP_INET4_CONNECT = 10
 def test_a_detached_program_is_an_alarm_and_what_it_served_is_missed(start):
     running = sensor(start, "--set", "coverage.interval=1s")
     running.wait_for(lambda: of(running, "coverage"))
-    link = link_of(running.process.pid, BPF_CGROUP_INET4_CONNECT)
+    link = link_of(loader_of(running.process.pid), BPF_CGROUP_INET4_CONNECT)
     subprocess.run(["bpftool", "link", "detach", "id", link], check=True, env={**os.environ, "PATH": "/usr/sbin:/sbin:" + os.environ["PATH"]})
     tamper = running.wait_for(lambda: of(running, "tamper", "Attack on the sensor"))[0]
     assert tamper["event"]["kind"] == "alert" and "cgroup/connect4" in tamper["message"]
@@ -275,7 +268,7 @@ def test_a_detached_program_is_an_alarm_and_what_it_served_is_missed(start):
 def test_what_a_detached_program_served_is_missed(start, attach_type, lost):
     running = sensor(start, "--set", "coverage.interval=1s")
     running.wait_for(lambda: of(running, "coverage"))
-    link = link_of(running.process.pid, attach_type)
+    link = link_of(loader_of(running.process.pid), attach_type)
     if link is None:
         pytest.skip("this kernel has no such hook")
     subprocess.run(["/usr/sbin/bpftool", "link", "detach", "id", link], check=True)
@@ -340,8 +333,9 @@ def test_its_memory_is_shut_to_the_same_user(start):
 def test_maps_of_read_only_data_are_frozen_and_nothing_is_pinned(start):
     running = sensor(start)
     maps = []
-    for fd in os.listdir(f"/proc/{running.process.pid}/fdinfo"):
-        with open(f"/proc/{running.process.pid}/fdinfo/{fd}", encoding="utf-8") as info:
+    pid = loader_of(running.process.pid)
+    for fd in os.listdir(f"/proc/{pid}/fdinfo"):
+        with open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8") as info:
             lines = dict(line.rstrip("\n").split(":\t", 1) for line in info if ":\t" in line)
         if "map_id" in lines:
             maps.append(lines)
@@ -394,7 +388,7 @@ def test_the_canary_makes_no_call_dearer_for_long(start):
     promises = {promise["promise"]: promise["state"] for promise in
                 running.wait_for(lambda: of(running, "coverage"))[0]["taffrail"]["coverage"]}
     assert promises["packet socket"] == promises["connect by io_uring"] == "seen"
-    memory = shared_memory(running.process.pid)
+    memory = shared_memory(loader_of(running.process.pid))
     assert memory["packet_socket_seen"] == memory["uring_socket_seen"] == memory["canary_tgid"] == 0
 
 
@@ -403,7 +397,7 @@ def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
     """Somebody with rights over BPF tells the programs that a container's process is the sensor's canary."""
     running = sensor(start)
     running.wait_for(lambda: of(running, "coverage"))
-    entry = bss_of(running.process.pid)
+    entry = bss_of(loader_of(running.process.pid))
     process = container.start("/bin/sh", "-c", "while :; do cat /etc/hostname >/dev/null; sleep 0.01; done")
     dump = json.loads(subprocess.run(["/usr/sbin/bpftool", "--json", "map", "dump", "id", str(entry["id"])],
                                      capture_output=True, check=True).stdout)
@@ -412,10 +406,11 @@ def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
     for section in dump[0]["formatted"]["value"].values():
         for variable in section:
             variables.update(variable)
-    where = value.index(struct.pack("I", running.process.pid))  # sensor_tgid; the canary's stands beside it
     assert variables["sensor_tgid"] == running.process.pid and variables["canary_tgid"] == 0
-    beside = [at for at in (where - 4, where + 4) if value[at:at + 4] == bytes(4)]
-    for at in beside:
+    assert variables["loader_tgid"] == loader_of(running.process.pid)
+    where = {value.index(struct.pack("I", variables[name])) for name in ("sensor_tgid", "loader_tgid")}
+    beside = {at + step for at in where for step in (-4, 4) if value[at + step:at + step + 4] == bytes(4)}
+    for at in beside:  # the canary's stands beside them
         value[at:at + 4] = struct.pack("I", process.pid)
     write_map(entry["id"], value)
     alert = running.wait_for(lambda: of(running, "tamper", "Attack on the sensor"))[0]
@@ -430,7 +425,7 @@ def test_a_forged_canary_hides_nothing_and_is_an_alarm(start, container):
 def test_a_replay_tells_the_same_of_the_sensor_itself(start, tmp_path):
     """Its own events and its canaries' records are in a recording, so that all ids and losses come out the same."""
     running = sensor(start, "--record", str(tmp_path / "recording"), "--set", "coverage.interval=1s")
-    link = link_of(running.process.pid, BPF_CGROUP_INET4_CONNECT)
+    link = link_of(loader_of(running.process.pid), BPF_CGROUP_INET4_CONNECT)
     subprocess.run(["/usr/sbin/bpftool", "link", "detach", "id", link], check=True)
     running.wait_for(lambda: len(of(running, "coverage", "Sensor coverage is incomplete")) >= 2)
     assert running.end() == 0

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from conftest import run
+from programs import loader_of
 
 LOADED = "rules loaded"
 
@@ -22,11 +23,11 @@ def rule(name, nonce, output="ran %proc.cmdline"):
 
 
 def has_loaded_programs(pid):
-    folder = f"/proc/{pid}/fd"
     try:
+        folder = f"/proc/{loader_of(pid)}/fd"
         return any("bpf" in os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder))
-    except FileNotFoundError:
-        return False  # one was closed meanwhile
+    except (FileNotFoundError, ValueError):
+        return False  # it is not there yet, or one was closed meanwhile
 
 
 @pytest.fixture

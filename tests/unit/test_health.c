@@ -251,6 +251,33 @@ static void leave(void *context)
 	left++;
 }
 
+/* The nest is in this process too. */
+static struct canary_nest *nest;
+static struct canary_nest_ops nest_ops;
+
+static int start_here(void *context)
+{
+	return canary_nest_start(context, &nest_ops);
+}
+
+static bool landed_here(void *context)
+{
+	return canary_nest_landed(context);
+}
+
+static void end_here(void *context)
+{
+	canary_nest_end(context);
+}
+
+static struct canary_ops canary_here(int (*enters)(void *context), void *context)
+{
+	nest_ops = (struct canary_nest_ops){expect_canary, enters, leave, context};
+	if (!nest)
+		cr_assert_eq(canary_nest_open(&nest), 0);
+	return (struct canary_ops){nest, start_here, landed_here, end_here, nest};
+}
+
 static const struct loader_hook hooks[] = {
 	{"exec", "tp_btf/sched_process_exec", true}, {"open, failed exec", "tp_btf/sys_exit", true}};
 
@@ -281,7 +308,7 @@ static const struct event_promise *find(const struct coverage *coverage, const c
 
 Test(health, what_no_record_tells_is_missed_and_what_no_hook_serves_is_unsupported)
 {
-	const struct canary_ops ops = {expect_canary, enter, leave, &entered};
+	const struct canary_ops ops = canary_here(enter, &entered);
 	struct coverage *coverage;
 	struct event_rule rule;
 
@@ -313,7 +340,7 @@ Test(health, a_promise_has_the_first_hook_that_serves_it_here)
 	static const struct loader_hook before[] = {{"open", "tp_btf/sys_exit", true},
 		{"what comes of io_uring", "tp_btf/io_uring_complete", true},
 		{"fast open, packets sent", "tp_btf/sys_exit", true}};
-	const struct canary_ops ops = {expect_canary, enter, leave, &entered};
+	const struct canary_ops ops = canary_here(enter, &entered);
 	struct coverage *coverage;
 
 	cr_assert_eq(coverage_open(&coverage, &ops, both, 4, 0), 0);
@@ -330,7 +357,7 @@ Test(health, a_promise_has_the_first_hook_that_serves_it_here)
 
 Test(health, a_canary_that_lost_records_flies_again)
 {
-	const struct canary_ops ops = {expect_canary, enter, leave, &entered};
+	const struct canary_ops ops = canary_here(enter, &entered);
 	struct coverage *coverage;
 	uint64_t lost = 0;
 	enum coverage_news news = COVERAGE_NOTHING;
@@ -350,7 +377,7 @@ Test(health, a_canary_that_lost_records_flies_again)
 Test(health, a_canary_that_the_programs_do_not_know_proves_nothing)
 {
 	static int refused = -EPERM;
-	const struct canary_ops ops = {expect_canary, enter, leave, &refused};
+	const struct canary_ops ops = canary_here(enter, &refused);
 	struct coverage *coverage;
 
 	cr_assert_eq(coverage_open(&coverage, &ops, hooks, 2, 0), 0);
@@ -370,7 +397,7 @@ static int hang(void *context)
 
 Test(health, a_canary_that_hangs_is_killed)
 {
-	const struct canary_ops ops = {expect_canary, hang, leave, NULL};
+	const struct canary_ops ops = canary_here(hang, NULL);
 	struct coverage *coverage;
 	uint64_t start_ns = clock_boottime_ns();
 
@@ -384,7 +411,7 @@ Test(health, a_canary_that_hangs_is_killed)
 
 Test(health, one_that_flies_is_ended_with_the_sensor)
 {
-	const struct canary_ops ops = {expect_canary, hang, leave, NULL};
+	const struct canary_ops ops = canary_here(hang, NULL);
 	struct coverage *coverage;
 
 	cr_assert_eq(coverage_open(&coverage, &ops, hooks, 2, 0), 0);
@@ -414,7 +441,7 @@ Test(health, a_signals_sender_is_named_in_words_that_harm_no_terminal)
 
 Test(health, nobody_traces_this_process)
 {
-	int fd = guard_open();
+	int fd = guard_open(getpid());
 
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(guard_tracer(fd), 0);

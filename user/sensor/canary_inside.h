@@ -58,6 +58,16 @@ struct canary_row {
 	const char *(*differs)(const struct record *record, const struct canary_deed *deed);
 };
 
+/* Shared between the child, its parent and who watches it. */
+struct canary_flight {
+	_Atomic unsigned int progress;
+	_Atomic int error; /* of canary_nest_ops.enter */
+	struct canary_deed deeds[CANARY_PROMISES_MAX];
+};
+
+/* canary_nest.c */
+struct canary_flight *canary_flight(struct canary_nest *nest);
+
 /* canary_rows.c: ends with a row without a promise. */
 extern const struct canary_row canary_rows[];
 

@@ -15,8 +15,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "sensor/canary.h"
 #include "sensor/cgroup.h"
 #include "sensor/check_calls.h"
+#include "sensor/confine.h"
 #include "sensor/coverage.h"
 #include "sensor/cri.h"
 #include "sensor/loader.h"
@@ -36,6 +38,7 @@ struct runtime {
 
 struct check {
 	struct loader *loader;
+	struct canary_nest *nest;
 	struct coverage *coverage;
 	struct event_base *base;
 	struct runtime runtimes[RUNTIMES_MAX];
@@ -82,42 +85,60 @@ static int take_record(void *context, const void *bytes, size_t size)
 	return 0;
 }
 
-static void canary_expected(void *context)
+static int start_canary(void *context)
 {
-	loader_canary_expect(context);
+	return loader_canary_start(context);
 }
 
-static int canary_enters(void *context)
+static bool canary_landed(void *context)
 {
-	return loader_canary_enter(context);
+	return loader_canary_landed(context);
 }
 
-static void canary_leaves(void *context)
+static void end_canary(void *context)
 {
-	loader_canary_leave(context);
+	loader_canary_end(context);
+}
+
+/* The rights go to the loader's process, as they do when the sensor runs. 0, or -errno after it has said why not. */
+static int part(struct check *check, const struct settings *settings)
+{
+	char why[512];
+	int error = canary_nest_open(&check->nest);
+	const struct loader_options options = {.host_root = settings->host_root,
+		.critical_bytes = settings->critical_bytes,
+		.bulk_bytes = settings->bulk_bytes,
+		.hooks = loader_mode(settings->hooks),
+		.nest = check->nest};
+
+	snprintf(why, sizeof(why), "no memory");
+	if (!error)
+		error = loader_open(&check->loader, &options, why, sizeof(why));
+	if (!error) {
+		error = confine_worker();
+		snprintf(why, sizeof(why), "the sensor cannot give up its rights: %s", strerror(-error));
+	}
+	if (error)
+		log_error("%s", why);
+	return error;
 }
 
 /* Loads, flies, judges. 0, or -errno after it has said why not. */
 static int fly(struct check *check, const struct settings *settings)
 {
-	const struct loader_options options = {.host_root = settings->host_root,
-		.critical_bytes = settings->critical_bytes,
-		.bulk_bytes = settings->bulk_bytes,
-		.hooks = loader_mode(settings->hooks),
-		.calls = check_calls_wanted(&settings->rules, rules_of(check))};
-	struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, NULL};
+	const struct loader_start start = {.calls = check_calls_wanted(&settings->rules, rules_of(check))};
+	const struct canary_ops canary = {check->nest, start_canary, canary_landed, end_canary, check->loader};
 	const struct loader_hook *hooks;
 	enum coverage_news news = COVERAGE_NOTHING;
 	char why[512];
 	size_t count;
-	int error = loader_open(&check->loader, &options, why, sizeof(why));
+	int error = loader_attach(check->loader, &start, why, sizeof(why));
 
 	if (error) {
 		log_error("%s", why);
 		return error;
 	}
 	hooks = loader_hooks(check->loader, &count);
-	canary.context = check->loader;
 	error = coverage_open(&check->coverage, &canary, hooks, count, 0);
 	while (!error && news == COVERAGE_NOTHING) {
 		uint64_t read_ns = clock_boottime_ns();
@@ -349,8 +370,10 @@ static void print_words(const struct check *check)
 int check_run(const struct settings *settings)
 {
 	struct check check = {0};
-	int code = EXIT_FAILURE, error = load_rules(&check, settings);
+	int code = EXIT_FAILURE, error = part(&check, settings);
 
+	if (!error)
+		error = load_rules(&check, settings);
 	if (!error)
 		error = fly(&check, settings);
 	if (!error)
@@ -371,6 +394,7 @@ int check_run(const struct settings *settings)
 		event_base_free(check.base);
 	coverage_close(check.coverage);
 	loader_close(check.loader);
+	canary_nest_close(check.nest);
 	if (check.loaded)
 		rules_free(check.loaded->rules);
 	free(check.loaded);

@@ -45,9 +45,13 @@ static void copy_name(char *to, size_t size, struct text name)
 	to[length] = '\0';
 }
 
-int guard_open(void)
+int guard_open(pid_t pid)
 {
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }

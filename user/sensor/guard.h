@@ -24,8 +24,8 @@ struct guard_alert {
 	char message[GUARD_MESSAGE];
 };
 
-/* The process that traces this one (TracerPid), or 0; -errno if that cannot be told. `fd`: guard_open's. */
-int guard_open(void);
+/* The process that traces the one of `fd`, which is guard_open's (TracerPid), or 0; -errno if that cannot be told. */
+int guard_open(pid_t pid);
 pid_t guard_tracer(int fd);
 /* The same, in the text of a /proc/PID/status. */
 pid_t guard_parse_tracer(struct text status);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel programs: the only room that holds rights over BPF. It loads and attaches them, hands out what their rings
- * hold, and tells what is attached. Nothing of libbpf is seen outside, so it can become a process of its own.
+ * The kernel programs. A process of their own, taffrail-loader, holds the rights over BPF, loads and attaches them and serves the
+ * few requests of loader_call.h; here, in the worker, which has no rights at all, their rings are read in shared memory. Nothing
+ * of libbpf is seen outside.
  *
- * One thread uses a loader.
+ * One thread uses a loader; another may use its former lives (loader_former.h).
  */
 #ifndef TAFFRAIL_SENSOR_LOADER_H
 #define TAFFRAIL_SENSOR_LOADER_H
@@ -16,6 +17,7 @@
 #include "bpf/kernel_event.h"
 
 struct loader;
+struct canary_nest;
 
 /* Which hooks are used where there is a choice (the configuration's `hooks`). */
 enum loader_mode {
@@ -38,29 +40,46 @@ struct loader_flow_options {
 	size_t range_count;
 };
 
-/* What is to outlive kill -9 (loader_pin.h). */
-struct loader_pins {
-	const char *path, *name; /* as pins_open takes them; path NULL: nothing */
-	/* Writes the ledger's page, of PIN_LEDGER_BYTES. `repeats_at`: where the kernel_repeats stand in what is shared. 0 or -errno. */
-	int (*page)(void *context, void *page, uint32_t lanes, uint32_t repeats_at);
-	void *context;
+enum {
+	PIN_NAME_SIZE = 2 * 16 + 1, /* an epoch in hexadecimal digits */
+	PIN_LEDGER_BYTES = 4096,
 };
 
+/* What is left in the rings of a life that has ended, and in the words of opens that were counted. */
+struct pins_rest {
+	uint64_t records;
+	uint64_t kinds;     /* bits 1 << enum kernel_kind */
+	uint64_t newest_ns; /* boot time; 0: no record */
+	bool has_repeats;   /* the variables are still there */
+	uint64_t repeats;   /* opens */
+};
+
+/* What the configuration says: the process has it from its start, and nobody can change it afterwards. */
 struct loader_options {
 	bool host;        /* also tasks outside containers */
 	bool environment; /* exec records carry the environment */
 	bool collapse;    /* repeats of opens are counted: loader_take_repeats */
 	enum loader_mode hooks;
-	size_t critical_bytes, bulk_bytes;    /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
+	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
+	struct loader_flow_options flows;
+	const char
+		*pin_path; /* a directory of a bpffs for what is to outlive kill -9 (loader_pin.h); NULL: nothing is */
+	const char
+		*host_root; /* where the host's file system is mounted, with its cgroups; NULL or "": / (hierarchy.h) */
+	struct canary_nest *nest; /* the canary's, which is that process's child; NULL: there is none */
+};
+
+/* What is known only when the rules are. */
+struct loader_start {
 	const struct kernel_policy *policy;   /* what is not recorded; NULL: everything is */
 	const struct kernel_prefix *prefixes; /* its path prefixes … */
 	const uint64_t *prefix_rules;         /* … and the rules of each */
 	size_t prefix_count;
-	uint64_t calls; /* as loader_want takes them */
-	struct loader_flow_options flows;
-	struct loader_pins pins;
-	const char
-		*host_root; /* where the host's file system is mounted, with its cgroups; NULL or "": / (hierarchy.h) */
+	uint64_t calls;       /* as loader_want takes them */
+	const char *pin_name; /* of this life, PIN_NAME_SIZE; NULL: nothing is pinned */
+	/* Writes the ledger's page, of PIN_LEDGER_BYTES. `repeats_at`: where the kernel_repeats stand in what is shared. 0 or -errno. */
+	int (*page)(void *context, void *page, uint32_t lanes, uint32_t repeats_at);
+	void *context;
 };
 
 /* A promise, and the hook that serves it. */
@@ -77,10 +96,22 @@ struct loader_hook {
 typedef int loader_callback(void *context, const void *bytes, size_t size);
 
 /*
- * Loads and attaches everything. Returns 0, or -errno with one sentence in `why`: what is missing and what to do.
- * From then on records arrive. Of connections that are open already the end will be told.
+ * Starts the process, which holds what rights this one has. To be called while there is one thread and nothing from outside but
+ * the configuration was read. Returns 0, or -errno with one sentence in `why`: which right is missing and what to do.
  */
 int loader_open(struct loader **loader, const struct loader_options *options, char *why, size_t why_size);
+
+/*
+ * Has it load and attach everything, and give up the rights that this took. Returns 0, or -errno with one sentence in `why`.
+ * From then on records arrive. Of connections that are open already the end will be told.
+ */
+int loader_attach(struct loader *loader, const struct loader_start *start, char *why, size_t why_size);
+
+/* The process's number. */
+pid_t loader_pid(const struct loader *loader);
+
+/* Has the process ended, or stopped to answer? Then no record comes any more; what the rings hold can still be read. */
+bool loader_is_lost(const struct loader *loader);
 
 /*
  * Gives each PROCESS record of the processes that live now (in containers, or all with `host`) to `callback`, from the
@@ -119,7 +150,7 @@ unsigned int loader_cpus(const struct loader *loader);
 unsigned int loader_lanes(const struct loader *loader);
 
 /* Copies the counters: each CPU's of lane 0, then of lane 1, … `count` is loader_cpus() * loader_lanes(). 0 or -errno. */
-int loader_counters(const struct loader *loader, struct kernel_counters *counters, size_t count);
+int loader_counters(struct loader *loader, struct kernel_counters *counters, size_t count);
 
 /*
  * Takes away how many opens were counted under a kernel_open.repeat, 0 for a number that is not in use. The number is free
@@ -133,7 +164,7 @@ uint64_t loader_take_repeats(struct loader *loader, uint64_t number);
  * function hooks wherever the kernel is preemptible), or no lane was free. Most of what was passed over mattered to nobody:
  * of calls that are not watched there are more.
  */
-uint64_t loader_missed(const struct loader *loader);
+uint64_t loader_missed(struct loader *loader);
 
 /*
  * From now on calls are told by need: bits 1 << enum kernel_call. What is told always stays as it is, and its bits ask for
@@ -152,20 +183,20 @@ int loader_policy_container(struct loader *loader, const uint8_t id[KERNEL_CONTA
 void loader_policy_over(struct loader *loader);
 
 /* How many events of each kind the programs have left out since loader_open. 0 or -errno. */
-int loader_policy_counts(const struct loader *loader, uint64_t counts[KERNEL_KINDS_END]);
+int loader_policy_counts(struct loader *loader, uint64_t counts[KERNEL_KINDS_END]);
 
 /* What is attached, for the coverage record. Good as long as the loader. */
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count);
 
 /*
- * For the sensor's canary (canary.h), the only child of this process: from loader_canary_expect on, called before the
- * fork, the programs record what it does, with KERNEL_CANARY set; from loader_canary_enter on, called by the child
- * itself, also what its children do. 0 or -errno.
+ * The sensor's canary (canary.h), which is a child of the loader's process: it has the rights that the sensor was started with,
+ * but for BPF. The programs record what it and its children do, with KERNEL_CANARY set. 0 or -errno.
  */
-void loader_canary_expect(struct loader *loader);
-int loader_canary_enter(const struct loader *loader);
-/* Called by the sensor before it reaps the child, whose number may be another's after that. */
-void loader_canary_leave(struct loader *loader);
+int loader_canary_start(struct loader *loader);
+/* Has it ended, and been reaped? Also if the loader has. */
+bool loader_canary_landed(struct loader *loader);
+/* Kills it: it lands soon. */
+void loader_canary_end(struct loader *loader);
 
 /*
  * Do the programs still know this process, and no canary that is not there? They are told so in memory that whoever
@@ -185,7 +216,7 @@ void loader_unpin(struct loader *loader, bool all);
 /* No record comes any more, from no CPU; what the rings hold can still be read. */
 void loader_detach(struct loader *loader);
 
-/* NULL is allowed. */
+/* Ends the process, and waits for it. NULL is allowed. */
 void loader_close(struct loader *loader);
 
 #endif

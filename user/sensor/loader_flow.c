@@ -28,10 +28,9 @@ int loader_flow_ranges(struct taffrail_bpf *skeleton, const struct loader_flow_o
 	return 0;
 }
 
-int loader_flow_tick(struct taffrail_bpf *skeleton, uint64_t now_ns, bool sweep)
+void loader_flow_clock(struct taffrail_bpf__bss *variables, uint64_t now_ns)
 {
-	atomic_store((_Atomic __u32 *)&skeleton->bss->flow_seconds, (uint32_t)(now_ns / 1000000000));
-	return sweep ? loader_iterate(skeleton->progs.flow_sweep, bpf_map__fd(skeleton->maps.flows)) : 0;
+	atomic_store((_Atomic __u32 *)&variables->flow_seconds, (uint32_t)(now_ns / 1000000000));
 }
 
 int loader_iterate(const struct bpf_program *program, int map_fd)

@@ -16,8 +16,8 @@ void loader_flow_options(struct taffrail_bpf *skeleton, const struct loader_flow
 /* After it, before the programs are attached. 0 or -errno. */
 int loader_flow_ranges(struct taffrail_bpf *skeleton, const struct loader_flow_options *options);
 
-/* Tells the programs the time, and ends flows that are idle, where `sweep` is set. 0 or -errno. */
-int loader_flow_tick(struct taffrail_bpf *skeleton, uint64_t now_ns, bool sweep);
+/* Tells the programs the time. */
+void loader_flow_clock(struct taffrail_bpf__bss *variables, uint64_t now_ns);
 
 /* Runs an iterator, over a map's elements if it is one of these (-1: it is not), for what it does. 0 or -errno. */
 int loader_iterate(const struct bpf_program *program, int map_fd);

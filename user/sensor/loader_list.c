@@ -37,18 +37,26 @@ static ssize_t give_listed(struct buffer *bytes, loader_callback *callback, void
 	return count;
 }
 
-ssize_t loader_list(struct bpf_program *program, loader_callback *callback, void *context)
+int loader_iterator(struct bpf_program *program)
 {
 	struct bpf_link *link = bpf_program__attach_iter(program, NULL);
-	struct buffer bytes = {0};
-	ssize_t count = 0, length;
-	int fd, error = 0;
+	int fd;
 
 	if (!link)
 		return -errno;
 	fd = bpf_iter_create(bpf_link__fd(link));
 	if (fd < 0)
-		error = -errno;
+		fd = -errno;
+	bpf_link__destroy(link);
+	return fd;
+}
+
+ssize_t loader_list(int fd, loader_callback *callback, void *context)
+{
+	struct buffer bytes = {0};
+	ssize_t count = 0, length;
+	int error = 0;
+
 	while (!error) {
 		if (!buffer_reserve(&bytes, LIST_READ_BYTES)) {
 			error = -ENOMEM;
@@ -68,9 +76,6 @@ ssize_t loader_list(struct bpf_program *program, loader_callback *callback, void
 		else
 			count += length;
 	}
-	if (fd >= 0)
-		close(fd);
-	bpf_link__destroy(link);
 	buffer_free(&bytes);
 	return error ? error : count;
 }

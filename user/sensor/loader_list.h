@@ -7,7 +7,10 @@
 
 struct bpf_program;
 
+/* Of an iterator that this program writes, the caller's; -errno. Whoever reads it needs no rights. */
+int loader_iterator(struct bpf_program *program);
+
 /* Gives each record that the iterator writes to `callback`. Returns how many, or -errno. */
-ssize_t loader_list(struct bpf_program *program, loader_callback *callback, void *context);
+ssize_t loader_list(int fd, loader_callback *callback, void *context);
 
 #endif

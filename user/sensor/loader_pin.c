@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -48,7 +47,6 @@ struct pins {
 	char *path;   /* of the life's directory */
 	bool mounted; /* by this life, for there was none */
 	int lock;     /* the directory, locked */
-	void *ledger;
 };
 
 /* --- directories ------------------------------------------------------------------------------------------------------- */
@@ -210,37 +208,27 @@ int pins_put(struct pins *pins, enum pin pin, int map_fd)
 	return error ? error : bpf_obj_pin(map_fd, path) < 0 ? -errno : 0;
 }
 
-static void *map_page(int fd)
-{
-	void *page = mmap(NULL, PIN_LEDGER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	return page == MAP_FAILED ? NULL : page;
-}
-
-void *pins_ledger(struct pins *pins, const void *page)
+int pins_ledger(struct pins *pins, const void *page)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options);
-	int fd, error = 0;
+	const __u32 zero = 0;
+	int fd, error;
 
 	options.map_flags = BPF_F_MMAPABLE;
 	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "taffrail_ledger", sizeof(__u32), PIN_LEDGER_BYTES, 1, &options);
 	if (fd < 0)
-		return NULL;
-	pins->ledger = map_page(fd);
-	if (!pins->ledger)
-		error = errno;
-	else
-		memcpy(pins->ledger, page, PIN_LEDGER_BYTES); /* before it has a name */
+		return -errno;
+	/* Before it has a name. */
+	error = bpf_map_update_elem(fd, &zero, page, BPF_ANY) < 0 ? -errno : pins_put(pins, PIN_LEDGER, fd);
 	if (!error)
-		error = -pins_put(pins, PIN_LEDGER, fd);
+		return fd;
 	close(fd);
-	if (!error)
-		return pins->ledger;
-	if (pins->ledger)
-		munmap(pins->ledger, PIN_LEDGER_BYTES);
-	pins->ledger = NULL;
-	errno = error;
-	return NULL;
+	return error;
+}
+
+bool pins_mounted(const struct pins *pins)
+{
+	return pins->mounted;
 }
 
 static void drop(const struct pins *pins, enum pin pin)
@@ -303,8 +291,6 @@ void pins_close(struct pins *pins)
 {
 	if (!pins)
 		return;
-	if (pins->ledger)
-		munmap(pins->ledger, PIN_LEDGER_BYTES);
 	close(pins->lock);
 	if (pins->mounted)
 		unmount_standard();
@@ -339,18 +325,17 @@ static int get_map(const struct pins *pins, enum pin pin, enum bpf_map_type type
 	return error;
 }
 
-static void *get_ledger(const struct pins *pins)
+static int get_ledger(const struct pins *pins)
 {
 	struct bpf_map_info info;
 	int fd = get_map(pins, PIN_LEDGER, BPF_MAP_TYPE_ARRAY, &info);
-	void *page = NULL;
 
 	if (fd < 0)
-		return NULL;
+		return -1;
 	if (info.value_size == PIN_LEDGER_BYTES && info.max_entries == 1 && info.map_flags & BPF_F_MMAPABLE)
-		page = map_page(fd);
+		return fd;
 	close(fd);
-	return page;
+	return -1;
 }
 
 static bool is_name(const char *name)
@@ -363,7 +348,7 @@ static bool get_former(struct pins_former *former, const char *path, int base, c
 {
 	int fd = is_name(name) ? open_life(base, name, patient ? LOCK_TRIES : 1) : -ENOENT;
 
-	*former = (struct pins_former){0};
+	*former = (struct pins_former){.ledger = -1};
 	if (fd < 0 && fd != -EWOULDBLOCK)
 		return false;
 	memcpy(former->name, name, PIN_NAME_SIZE);
@@ -371,9 +356,9 @@ static bool get_former(struct pins_former *former, const char *path, int base, c
 		return true;
 	former->pins = new_pins(path, name, fd);
 	if (former->pins)
-		former->ledger = former->pins->ledger = get_ledger(former->pins);
+		former->ledger = get_ledger(former->pins);
 	former->damaged =
-		former->pins && !former->ledger && faccessat(fd, names[PIN_LEDGER], F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+		former->pins && former->ledger < 0 && faccessat(fd, names[PIN_LEDGER], F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	return former->pins != NULL;
 }
 
@@ -448,7 +433,7 @@ static void read_ring(const struct pins *pins, enum pin pin, struct pins_rest *r
 
 	if (fd < 0)
 		return;
-	if (ring_open(&ring, fd) == 0)
+	if (ring_open(&ring, fd, info.max_entries) == 0)
 		(void)ring_read(&ring, note_record, rest, KEPT_RECORDS);
 	ring_close(&ring);
 	close(fd);

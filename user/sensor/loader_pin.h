@@ -14,12 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bpf/kernel_event.h"
-
-enum {
-	PIN_NAME_SIZE = 2 * 16 + 1, /* an epoch in hexadecimal digits */
-	PIN_LEDGER_BYTES = 4096,
-};
+#include "sensor/loader.h"
 
 /* Which map. */
 enum pin { PIN_CRITICAL, PIN_BULK, PIN_COUNTERS, PIN_SHARED, PIN_LEDGER, PINS };
@@ -35,11 +30,11 @@ int pins_open(struct pins **pins, const char *path, const char name[PIN_NAME_SIZ
 /* Pins a map of this process. 0 or -errno. */
 int pins_put(struct pins *pins, enum pin pin, int map_fd);
 
-/*
- * A new map for the ledger, which `page` (PIN_LEDGER_BYTES) is copied into, pinned; its memory is shared until pins_close.
- * NULL, with errno.
- */
-void *pins_ledger(struct pins *pins, const void *page);
+/* A new map for the ledger, which `page` (PIN_LEDGER_BYTES) is copied into, pinned. Its descriptor, the caller's; or -errno. */
+int pins_ledger(struct pins *pins, const void *page);
+
+/* Has pins_open mounted a bpffs, which pins_close may take away again? */
+bool pins_mounted(const struct pins *pins);
 
 /*
  * Takes away the pins of the rings and variables; or all, and the directory; with it PATH where nothing else is in it.
@@ -56,7 +51,7 @@ void pins_close(struct pins *pins);
 struct pins_former {
 	char name[PIN_NAME_SIZE];
 	struct pins *pins; /* with the lock; the receiver's. NULL: somebody holds it, and that is all that is known */
-	void *ledger;      /* PIN_LEDGER_BYTES, shared with the kernel until pins_close; NULL: there is none, */
+	int ledger;        /* descriptor of its map, the receiver's; -1: there is none, */
 	bool damaged;      /* ... but something else stands in its place */
 };
 
@@ -69,15 +64,6 @@ int pins_find(
 
 /* How many records the kernel has numbered, and found lost without a number, in so many lanes of each CPU. 0 or -errno. */
 int pins_counted(const struct pins *pins, uint32_t lanes, uint64_t *count);
-
-/* What is left in the rings, and in the words of opens that were counted. */
-struct pins_rest {
-	uint64_t records;
-	uint64_t kinds;     /* bits 1 << enum kernel_kind */
-	uint64_t newest_ns; /* boot time; 0: no record */
-	bool has_repeats;   /* the variables are still there */
-	uint64_t repeats;   /* opens */
-};
 
 /* Reads the rings to their end: once. `repeats_at` is the place of the kernel_repeats in the variables. */
 void pins_rest(struct pins *pins, uint32_t repeats_at, struct pins_rest *rest);

@@ -6,41 +6,64 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <bpf/libbpf.h>
+/* As the kernel writes them (kernel/bpf/ringbuf.c): a record's length with two bits, its page, then the record. */
+enum { RECORD_HEAD = 8 };
+#define RECORD_BUSY (1u << 31)
+#define RECORD_DISCARDED (1u << 30)
 
-static int give_record(void *context, void *bytes, size_t size)
+static void *map(size_t size, int protection, int fd, off_t at)
 {
-	struct ring *ring = context;
-	int result = ring->callback(ring->context, bytes, size);
+	void *memory = mmap(NULL, size, protection, MAP_SHARED, fd, at);
 
-	return --ring->left == 0 || result < 0 ? -ECANCELED : 0;
+	return memory == MAP_FAILED ? NULL : memory;
 }
 
-int ring_open(struct ring *ring, int fd)
+int ring_open(struct ring *ring, int fd, size_t size)
 {
 	long page = sysconf(_SC_PAGESIZE);
-	void *consumed = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, 0);
-	void *produced = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, page);
 
-	ring->consumed = consumed == MAP_FAILED ? NULL : consumed;
-	ring->produced = produced == MAP_FAILED ? NULL : produced;
-	if (!ring->consumed || !ring->produced)
+	if (size < (size_t)page || size & (size - 1))
+		return -EINVAL;
+	ring->size = size;
+	ring->consumed = map((size_t)page, PROT_READ | PROT_WRITE, fd, 0);
+	if (!ring->consumed)
 		return -errno;
-	ring->reader = ring_buffer__new(fd, give_record, ring, NULL);
-	return ring->reader ? 0 : -errno;
+	/* The data twice, one behind the other: a record that goes on at the start is in one piece. */
+	ring->produced = map((size_t)page + 2 * size, PROT_READ, fd, page);
+	if (!ring->produced)
+		return -errno;
+	ring->data = (const char *)ring->produced + page;
+	return 0;
 }
 
 size_t ring_read(struct ring *ring, loader_callback *callback, void *context, size_t limit)
 {
-	if (ring->reading || limit == 0)
+	size_t given = 0;
+	int result = 0;
+
+	if (ring->reading)
 		return 0;
-	ring->callback = callback;
-	ring->context = context;
-	ring->left = limit;
 	ring->reading = true;
-	(void)ring_buffer__consume(ring->reader);
+	while (given < limit && result >= 0) {
+		unsigned long at = atomic_load_explicit(ring->consumed, memory_order_relaxed);
+		const char *record = ring->data + (at & (ring->size - 1));
+		uint32_t head, length;
+
+		if (at >= atomic_load_explicit(ring->produced, memory_order_acquire))
+			break;
+		head = atomic_load_explicit((const _Atomic uint32_t *)(const void *)record, memory_order_acquire);
+		length = head & ~(RECORD_BUSY | RECORD_DISCARDED);
+		if (head & RECORD_BUSY || length > ring->size - RECORD_HEAD)
+			break;
+		if (!(head & RECORD_DISCARDED)) {
+			result = callback(context, record + RECORD_HEAD, length);
+			given++;
+		}
+		at += (length + RECORD_HEAD + 7ul) & ~7ul;
+		atomic_store_explicit(ring->consumed, at, memory_order_release);
+	}
 	ring->reading = false;
-	return limit - ring->left;
+	return given;
 }
 
 size_t ring_holds(const struct ring *ring)
@@ -52,10 +75,9 @@ void ring_close(struct ring *ring)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	ring_buffer__free(ring->reader);
 	if (ring->consumed)
 		munmap(ring->consumed, page);
 	if (ring->produced)
-		munmap(ring->produced, page);
+		munmap(ring->produced, page + 2 * ring->size);
 	*ring = (struct ring){0};
 }

@@ -5,20 +5,16 @@
 
 #include "sensor/loader.h"
 
-struct ring_buffer;
-
-/* libbpf 1.1 does not tell how much a ring holds, its two positions do. */
+/* Read by its memory alone (bpf_ringbuf in kernel/bpf/ringbuf.c): no call of bpf(2), which the worker may not make. */
 struct ring {
-	struct ring_buffer *reader;
+	size_t size;                                /* of its data, a power of two */
 	_Atomic unsigned long *consumed, *produced; /* bytes ever; mapped, a page each */
-	loader_callback *callback;
-	void *context;
-	size_t left; /* records that may still be given in this ring_read */
+	const char *data;                           /* behind `produced` */
 	bool reading;
 };
 
-/* `fd` is the map's, and stays the caller's. 0 or -errno; then ring_close all the same. */
-int ring_open(struct ring *ring, int fd);
+/* `fd` is the map's, and stays the caller's: it may be closed. `size`: the map's max_entries. 0 or -errno; then ring_close all the same. */
+int ring_open(struct ring *ring, int fd, size_t size);
 
 /* Gives at most `limit` records to `callback` and returns how many it gave; 0 from inside of itself. */
 size_t ring_read(struct ring *ring, loader_callback *callback, void *context, size_t limit);

@@ -48,8 +48,13 @@ int main(int argc, char **argv)
 	}
 	/* Batches have pages of their own, which go back as they are acknowledged: by itself the threshold would follow. */
 	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
-	error = settings.http ? http_server_open(&http, &settings.http_address) : 0;
-	error = error ? error : pipeline_open(&running, &settings, http_server_board(http));
+	error = pipeline_part(&running, &settings);
+	if (!error && settings.http)
+		error = http_server_open(&http, &settings.http_address);
+	if (error)
+		pipeline_close(running);
+	else
+		error = pipeline_open(running, http_server_board(http));
 	if (error) {
 		http_server_close(http);
 		sensor_settings_free(&settings);

@@ -16,6 +16,7 @@
  */
 #include "sensor/pipeline_inside.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -523,7 +524,7 @@ static int carry(struct pipeline *pipeline)
 
 	if (pipeline->reader)
 		return pipeline_replay(pipeline);
-	while (!atomic_load(&pipeline->stopping) && error == 0) {
+	while (!atomic_load(&pipeline->stopping) && error == 0 && !loader_is_lost(pipeline->loader)) {
 		bool empty;
 
 		look_at_clock(pipeline);
@@ -541,7 +542,8 @@ static int carry(struct pipeline *pipeline)
 	pipeline->deadline_ns = look_at_clock(pipeline) + pipeline->live->drain_ms * 1000000;
 	if (error == 0)
 		drain(pipeline);
-	return error;
+	/* What its rings held is told; what they could not tell is the next life's to declare. */
+	return loader_is_lost(pipeline->loader) && error == 0 ? -ENOTCONN : error;
 }
 
 int pipeline_run(struct pipeline *pipeline)

@@ -9,10 +9,16 @@ struct http_board;
 struct pipeline;
 
 /*
- * Opens every stage. Returns 0, or -errno after it has logged one sentence that says what is missing and what to do;
- * then nothing is left open. `board`: where its health and metrics are shown; NULL: nowhere.
+ * First of all, while there is one thread: the loader becomes a process of its own, and this one gives up its rights for good.
+ * Returns 0, or -errno after it has logged one sentence that says what is missing and what to do.
  */
-int pipeline_open(struct pipeline **pipeline, const struct settings *settings, struct http_board *board);
+int pipeline_part(struct pipeline **pipeline, const struct settings *settings);
+
+/*
+ * Opens every stage. Returns 0, or -errno after it has logged one sentence that says what is missing and what to do; then the
+ * pipeline is closed. `board`: where its health and metrics are shown; NULL: nowhere.
+ */
+int pipeline_open(struct pipeline *pipeline, struct http_board *board);
 
 /*
  * Carries events until pipeline_stop, then drains the rings and everything that waits. Returns 0, or -errno when the

@@ -98,19 +98,19 @@ static bool pass_over(struct pipeline *pipeline, const char *name)
 	return true;
 }
 
-static void keep(void *context, const struct pins_former *former)
+static void keep(void *context, const struct loader_found *former)
 {
 	struct pipeline *pipeline = context;
-	struct pins_former *more;
+	struct loader_found *more;
 
-	if (!former->pins) {
+	if (!former->former) {
 		if (pass_over(pipeline, former->name))
 			pipeline->passed_over = true;
 		return;
 	}
 	more = realloc(pipeline->found, (pipeline->found_count + 1) * sizeof(*pipeline->found));
 	if (!more) {
-		pins_close(former->pins);
+		loader_former_close(former->former);
 		return;
 	}
 	pipeline->found = more;
@@ -120,21 +120,20 @@ static void keep(void *context, const struct pins_former *former)
 void pipeline_find_formers(struct pipeline *pipeline)
 {
 	if (pipeline_pin_path(pipeline))
-		(void)pins_find(
-			pipeline_pin_path(pipeline), true, keep, pipeline); /* pinning says what is wrong with it */
+		(void)loader_formers(pipeline->loader, true, keep, pipeline); /* pinning says what is wrong with it */
 }
 
 static void done(void *context, void *pins)
 {
 	(void)context;
-	pins_drop(pins);
-	pins_close(pins);
+	loader_former_drop(pins);
+	loader_former_close(pins);
 }
 
 static void left(void *context, void *pins)
 {
 	(void)context;
-	pins_close(pins);
+	loader_former_close(pins);
 }
 
 /* Its batches wait on a spool that is not this sensor's, and that is still there. */
@@ -164,14 +163,14 @@ static uint64_t actions(uint64_t kinds)
 }
 
 /* What the rings hold is noted in the ledger, and their memory goes. */
-static void take_rest(const struct pins_former *found, const struct ledger_view *ledger)
+static void take_rest(const struct loader_found *found, const struct ledger_view *ledger)
 {
 	struct pins_rest rest;
 
-	pins_rest(found->pins, ledger->life.repeats_at, &rest);
+	loader_former_rest(found->former, ledger->life.repeats_at, &rest);
 	ledger_leave(found->ledger, rest.has_repeats ? rest.repeats : ledger->repeats, actions(rest.kinds),
 		rest.newest_ns ? rest.newest_ns + clock_unix_offset_ns() : 0);
-	pins_drop_rings(found->pins);
+	loader_former_drop_rings(found->former);
 }
 
 /* Nobody can tell of it now: it stays, for whoever can, and each life of the sensor says so. */
@@ -186,7 +185,7 @@ static int leave(struct pipeline *pipeline, const char *name, const char *what)
 }
 
 /* False: it is left. The directory's name says which epoch it was, and that a sensor like this one left it is likely. */
-static bool read_ledger(struct pipeline *pipeline, const struct pins_former *found, struct ledger_view *ledger)
+static bool read_ledger(struct pipeline *pipeline, const struct loader_found *found, struct ledger_view *ledger)
 {
 	struct ledger_life life = pipeline->life_pinned;
 
@@ -208,7 +207,7 @@ static bool read_ledger(struct pipeline *pipeline, const struct pins_former *fou
 }
 
 /* 0: the pins are the formers'. -EAGAIN: it is left; -ENOENT: it is nothing; else -errno. */
-static int adopt(struct pipeline *pipeline, const struct pins_former *found)
+static int adopt(struct pipeline *pipeline, const struct loader_found *found)
 {
 	struct ledger_view ledger;
 	uint64_t counted;
@@ -227,12 +226,12 @@ static int adopt(struct pipeline *pipeline, const struct pins_former *found)
 				ledger.spool_path.data);
 		return -EAGAIN;
 	}
-	error = pins_counted(found->pins, ledger.life.lanes, &counted);
+	error = loader_former_counted(found->former, ledger.life.lanes, &counted);
 	if (error)
 		return leave(pipeline, found->name, "counters");
 	take_rest(found, &ledger);
 	(void)ledger_read(&ledger, found->ledger, PIN_LEDGER_BYTES);
-	error = formers_add(pipeline->formers, &ledger, counted, found->pins);
+	error = formers_add(pipeline->formers, &ledger, counted, found->former);
 	if (error == -ENOBUFS)
 		log_error("%s: more than %d lives of the sensor were killed: what the youngest lost is declared when "
 			  "that of others is",
@@ -247,9 +246,9 @@ static int adopt_found(struct pipeline *pipeline, int error)
 		int result = error ? error : adopt(pipeline, &pipeline->found[i]);
 
 		if (result == -ENOENT)
-			done(NULL, pipeline->found[i].pins);
+			done(NULL, pipeline->found[i].former);
 		else if (result)
-			left(NULL, pipeline->found[i].pins);
+			left(NULL, pipeline->found[i].former);
 		if (result == -ENOMEM)
 			error = result;
 	}
@@ -263,7 +262,7 @@ static bool look(void *context)
 	struct pipeline *pipeline = context;
 
 	pipeline->passed_over = false;
-	(void)pins_find(pipeline_pin_path(pipeline), false, keep, pipeline);
+	(void)loader_formers(pipeline->loader, false, keep, pipeline);
 	(void)adopt_found(pipeline, 0);
 	return pipeline->passed_over;
 }
@@ -280,7 +279,7 @@ int pipeline_adopt_formers(struct pipeline *pipeline)
 void pipeline_close_formers(struct pipeline *pipeline)
 {
 	for (size_t i = 0; i < pipeline->found_count; i++)
-		pins_close(pipeline->found[i].pins);
+		loader_former_close(pipeline->found[i].former);
 	free(pipeline->found);
 	formers_close(pipeline->formers);
 }

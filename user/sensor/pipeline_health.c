@@ -153,18 +153,24 @@ static void watch_claims(struct pipeline *pipeline)
 	send_alert(pipeline, &alert);
 }
 
-/* Is somebody tracing this process, or has taken its programs away? Once a second. */
-static void watch_guard(struct pipeline *pipeline)
+static void watch_tracer(struct pipeline *pipeline, struct pipeline_guarded *guarded)
 {
-	pid_t tracer = pipeline->status_fd >= 0 ? guard_tracer(pipeline->status_fd) : 0;
+	pid_t tracer = guarded->status_fd >= 0 ? guard_tracer(guarded->status_fd) : 0;
 
-	if (tracer > 0 && tracer != pipeline->tracer) {
+	if (tracer > 0 && tracer != guarded->tracer) {
 		struct guard_alert alert;
 
 		guard_traced(&alert, tracer);
 		send_alert(pipeline, &alert);
 	}
-	pipeline->tracer = tracer;
+	guarded->tracer = tracer;
+}
+
+/* Is somebody tracing the sensor, or has taken its programs away? Once a second. */
+static void watch_guard(struct pipeline *pipeline)
+{
+	watch_tracer(pipeline, &pipeline->guarded[0]);
+	watch_tracer(pipeline, &pipeline->guarded[1]);
 	if (!loader_true(pipeline->loader)) {
 		struct guard_alert alert;
 

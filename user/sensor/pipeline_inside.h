@@ -22,7 +22,7 @@
 #include "sensor/ledger.h"
 #include "sensor/life.h"
 #include "sensor/loader.h"
-#include "sensor/loader_pin.h"
+#include "sensor/loader_former.h"
 #include "sensor/loss.h"
 #include "sensor/metadata.h"
 #include "sensor/nested.h"
@@ -57,6 +57,7 @@ struct pipeline {
 	struct reload *reload;     /* NULL: there is no file to watch */
 	struct reloaded *reloaded; /* what `live` is of; NULL: nothing was read since the start */
 	struct loader *loader;
+	struct canary_nest *nest;
 	struct loss *loss;
 	struct process_table *processes;
 	struct connection_table *connections;
@@ -91,11 +92,11 @@ struct pipeline {
 		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */
 
 	struct books books;
-	struct ledger *ledger;     /* NULL: nothing is pinned */
-	uint64_t deadline_ns;      /* of what is done after pipeline_stop; 0: it was not called yet */
-	bool began;                /* pipeline_run was called */
-	bool drained;              /* the rings were read to their end, and nothing more comes */
-	struct pins_former *found; /* what former lives have pinned, until it is adopted */
+	struct ledger *ledger;      /* NULL: nothing is pinned */
+	uint64_t deadline_ns;       /* of what is done after pipeline_stop; 0: it was not called yet */
+	bool began;                 /* pipeline_run was called */
+	bool drained;               /* the rings were read to their end, and nothing more comes */
+	struct loader_found *found; /* what former lives have pinned, until it is adopted */
 	size_t found_count;
 	struct pipeline_said { /* of what stays pinned, what was said of it: a circle */
 		char name[PIN_NAME_SIZE];
@@ -126,8 +127,10 @@ struct pipeline {
 	struct container_counters attributed; /* as they were when they were told last */
 	uint64_t attributed_ns;
 	uint64_t missed, missed_ns; /* by the programs, as far as it was told, and when that was looked at */
-	int status_fd;              /* /proc/self/status, or -errno */
-	pid_t tracer;               /* the last that was told */
+	struct pipeline_guarded {   /* this process, and the loader's */
+		int status_fd;      /* of /proc/PID/status, or -errno */
+		pid_t tracer;       /* the last that was told */
+	} guarded[2];
 	int stop_fd;
 	atomic_bool stopping;
 	struct pipeline_board board;
@@ -146,6 +149,9 @@ void pipeline_found_missed(struct pipeline *pipeline, uint64_t count);
 void pipeline_sum(void *context, uint64_t last, struct wire_books *books);
 /* The last batch of this life, with its books. */
 void pipeline_close_books(struct pipeline *pipeline);
+
+/* pipeline_part.c: has the loader attach the programs, by what the rules want. 0 or -errno, which it has said. */
+int pipeline_attach(struct pipeline *pipeline);
 
 /* pipeline_former.c: where, as what, and what is pinned of this life; NULL: nothing. */
 const char *pipeline_pin_path(const struct pipeline *pipeline);

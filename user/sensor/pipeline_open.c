@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -175,50 +174,6 @@ static int open_tables(struct pipeline *pipeline)
 	return error ? error : loss_open(&pipeline->loss, pipeline->cpus, pipeline->lanes);
 }
 
-static int open_loader(struct pipeline *pipeline)
-{
-	const struct settings *settings = pipeline->settings;
-	const struct kernel_prefix *prefixes;
-	const uint64_t *prefix_rules;
-	size_t prefix_count = policy_prefixes(pipeline->policy, &prefixes, &prefix_rules);
-	char pin_name[PIN_NAME_SIZE];
-	const struct loader_options options = {
-		.host_root = settings->host_root,
-		.host = settings->host_events,
-		.environment = settings->environment,
-		.collapse = settings->opens_window_ms != 0,
-		.critical_bytes = settings->critical_bytes,
-		.bulk_bytes = settings->bulk_bytes,
-		.hooks = loader_mode(settings->hooks),
-		.policy = policy_masks(pipeline->policy),
-		.prefixes = prefixes,
-		.prefix_rules = prefix_rules,
-		.prefix_count = prefix_count,
-		.calls = pipeline->calls,
-		.flows = {.interval_s = (uint32_t)(settings->flows_interval_ms / 1000),
-			.idle_s = (uint32_t)(settings->flows_idle_ms / 1000),
-			.samples = settings->samples,
-			.ranges = settings->unsampled.ranges,
-			.range_count = settings->unsampled.count},
-		.pins = {pipeline_pin_path(pipeline), pin_name, pipeline_write_page, pipeline},
-	};
-	char why[512];
-	int error;
-
-	pipeline_pin_name(pipeline, pin_name);
-	pipeline_find_formers(pipeline);
-	error = loader_open(&pipeline->loader, &options, why, sizeof(why));
-
-	if (error) {
-		log_error("%s", why);
-		return error;
-	}
-	pipeline->cpus = loader_cpus(pipeline->loader);
-	pipeline->lanes = loader_lanes(pipeline->loader);
-	pipeline->counters = calloc((size_t)pipeline->cpus * pipeline->lanes, sizeof(*pipeline->counters));
-	return pipeline->counters ? 0 : -ENOMEM;
-}
-
 static int open_recording(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
@@ -248,28 +203,29 @@ static int open_policy(struct pipeline *pipeline)
 	return policy_open(&pipeline->policy, &pipeline->settings->rules, pipeline->needed_kinds, pipeline->now_ns);
 }
 
-static void canary_expected(void *context)
+static int start_canary(void *context)
 {
-	loader_canary_expect(context);
+	return loader_canary_start(context);
 }
 
-static int canary_enters(void *context)
+static bool canary_landed(void *context)
 {
-	return loader_canary_enter(context);
+	return loader_canary_landed(context);
 }
 
-static void canary_leaves(void *context)
+static void end_canary(void *context)
 {
-	loader_canary_leave(context);
+	loader_canary_end(context);
 }
 
 static int open_coverage(struct pipeline *pipeline)
 {
-	const struct canary_ops canary = {canary_expected, canary_enters, canary_leaves, pipeline->loader};
+	const struct canary_ops canary = {pipeline->nest, start_canary, canary_landed, end_canary, pipeline->loader};
 	size_t count;
 	const struct loader_hook *hooks = loader_hooks(pipeline->loader, &count);
 
-	pipeline->status_fd = guard_open();
+	pipeline->guarded[0].status_fd = guard_open(getpid());
+	pipeline->guarded[1].status_fd = guard_open(loader_pid(pipeline->loader));
 	return coverage_open(
 		&pipeline->coverage, &canary, hooks, count, pipeline->settings->coverage_interval_ms * 1000000);
 }
@@ -288,8 +244,7 @@ static int open_kernel(struct pipeline *pipeline)
 		log_error("this machine cannot be named: %s", strerror(-error));
 	pipeline->calls = settings->rules.calls | (pipeline->loaded ? detect_wants(pipeline->loaded->rules) : 0);
 	error = error ? error : open_policy(pipeline);
-	error = error ? error
-		      : open_loader(pipeline); /* the rights first: without them nothing else is worth starting */
+	error = error ? error : pipeline_attach(pipeline); /* without it nothing else is worth starting */
 	error = error ? error : open_coverage(pipeline);
 	return error ? error : open_recording(pipeline);
 }
@@ -333,27 +288,19 @@ static int open_sources(struct pipeline *pipeline)
 	return 0;
 }
 
-int pipeline_open(struct pipeline **out, const struct settings *settings, struct http_board *board)
+int pipeline_open(struct pipeline *pipeline, struct http_board *board)
 {
-	struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
+	const struct settings *settings = pipeline->settings;
 	int error;
 
-	if (!pipeline)
-		return -ENOMEM;
-	pipeline->settings = pipeline->live = settings;
 	pipeline->board.http = board;
-	pipeline->status_fd = -1;
-	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	error = pipeline->stop_fd < 0 ? -errno : 0;
-	if (!error) {
-		error = pipeline_load_rules(pipeline);
-		error = error ? error : settings->replay ? open_replay(pipeline) : open_kernel(pipeline);
-		if (error) {
-			pipeline_close(pipeline);
-			return error;
-		}
+	error = pipeline_load_rules(pipeline);
+	error = error ? error : settings->replay ? open_replay(pipeline) : open_kernel(pipeline);
+	if (error) {
+		pipeline_close(pipeline);
+		return error;
 	}
-	error = error ? error : open_tables(pipeline);
+	error = open_tables(pipeline);
 	error = error ? error : open_encoder(pipeline);
 	error = error ? error : pipeline_open_detect(pipeline);
 	error = error ? error : pipeline_open_outbound(pipeline);
@@ -366,7 +313,6 @@ int pipeline_open(struct pipeline **out, const struct settings *settings, struct
 		pipeline_close(pipeline);
 		return error;
 	}
-	*out = pipeline;
 	return 0;
 }
 
@@ -393,6 +339,7 @@ void pipeline_close(struct pipeline *pipeline)
 	loss_close(pipeline->loss);
 	coverage_close(pipeline->coverage);
 	loader_close(pipeline->loader);
+	canary_nest_close(pipeline->nest);
 	recording_close(pipeline->recording);
 	recording_reader_close(pipeline->reader);
 	policy_close(pipeline->policy);
@@ -403,8 +350,9 @@ void pipeline_close(struct pipeline *pipeline)
 	buffer_free(&pipeline->unmarked);
 	buffer_free(&pipeline->outbound_message);
 	buffer_free(&pipeline->board.page);
-	if (pipeline->status_fd >= 0)
-		close(pipeline->status_fd);
+	for (size_t i = 0; i < sizeof(pipeline->guarded) / sizeof(pipeline->guarded[0]); i++)
+		if (pipeline->guarded[i].status_fd >= 0)
+			close(pipeline->guarded[i].status_fd);
 	if (pipeline->stop_fd >= 0)
 		close(pipeline->stop_fd);
 	free(pipeline);

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sensor/confine.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sched.h>
+
+#include "base/capability.h"
+#include "base/filter.h"
+#include "sensor/confine_calls.h"
+
+#ifndef CAP_PERFMON
+#define CAP_PERFMON 38
+#define CAP_BPF 39
+#endif
+
+/* What the canary may try where it was given: raw and packet sockets, a file by its handle. */
+#define OF_CANARY (CAPABILITY(CAP_NET_RAW) | CAPABILITY(CAP_DAC_READ_SEARCH))
+
+/* --- what is needed ---------------------------------------------------------------------------------------------------- */
+
+int confine_lacks(char *why, size_t why_size)
+{
+	static const struct {
+		int number;
+		const char *name;
+	} needed[] = {{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"}, {CAP_NET_ADMIN, "CAP_NET_ADMIN"}};
+	const uint64_t has = capability_effective();
+	char names[64] = "";
+	size_t length = 0;
+
+	/* The kernel takes it for each of the three. */
+	if (has & CAPABILITY(CAP_SYS_ADMIN))
+		return 0;
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!(has & CAPABILITY(needed[i].number)))
+			length += (size_t)snprintf(
+				names + length, sizeof(names) - length, "%s%s", length ? ", " : "", needed[i].name);
+	if (length == 0)
+		return 0;
+	snprintf(why, why_size,
+		"this process lacks %s, without which it may not load its BPF programs: run it as root, or give it "
+		"CAP_BPF, "
+		"CAP_PERFMON and CAP_NET_ADMIN (in a pod: securityContext.capabilities.add; in a unit: "
+		"AmbientCapabilities)",
+		names);
+	return -EPERM;
+}
+
+/* --- the worker -------------------------------------------------------------------------------------------------------- */
+
+/* Sanitizers look into their own process by ptrace(2), from a process that they clone. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+static void add_arguments(struct filter *filter)
+{
+	const uint32_t pass = SECCOMP_RET_ALLOW, families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+	const uint32_t controls[] = {FIONREAD, FIONBIO, 0x5401 /* TCGETS: isatty */};
+	const int own[] = {
+		PR_SET_NAME, PR_GET_NAME, PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS};
+	const int protects[] = {SYS_mmap, SYS_mprotect};
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		filter_argument(filter, SYS_socket, 0, UINT32_MAX, families[i], pass);
+		filter_argument(filter, SYS_socketpair, 0, UINT32_MAX, families[i], pass);
+	}
+	for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
+		filter_argument(filter, SYS_ioctl, 1, UINT32_MAX, controls[i], pass);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		filter_argument(filter, SYS_prctl, 0, UINT32_MAX, (uint32_t)own[i], pass);
+	/* Threads, not processes. clone3 passes its flags in memory, where no filter looks: libc takes clone instead. */
+	filter_argument(filter, SYS_clone, 0, CLONE_THREAD, CLONE_THREAD, pass);
+	/* Memory is written or executed, not both. */
+	for (size_t i = 0; i < sizeof(protects) / sizeof(protects[0]); i++) {
+		filter_argument(filter, protects[i], 2, PROT_WRITE | PROT_EXEC, PROT_WRITE | PROT_EXEC,
+			SECCOMP_RET_KILL_PROCESS);
+		filter_call(filter, protects[i], pass);
+	}
+}
+
+int confine_worker(void)
+{
+	struct filter filter;
+	int error = capability_keep(SANITIZED ? CAPABILITY(CAP_SYS_PTRACE) : 0);
+
+	if (error || SANITIZED)
+		return error;
+	filter_begin(&filter, SECCOMP_RET_KILL_PROCESS, -1);
+	for (size_t i = 0; i < confine_worker_call_count; i++)
+		filter_call(&filter, confine_worker_calls[i], SECCOMP_RET_ALLOW);
+	add_arguments(&filter);
+	for (size_t i = 0; i < confine_intruder_call_count; i++)
+		filter_call(&filter, confine_intruder_calls[i], SECCOMP_RET_KILL_PROCESS);
+	for (size_t i = 0; i < confine_foreign_call_count; i++)
+		filter_call(&filter, confine_foreign_calls[i], SECCOMP_RET_KILL_PROCESS);
+	return filter_install(&filter, SECCOMP_RET_ERRNO | ENOSYS);
+}
+
+/* --- the loader -------------------------------------------------------------------------------------------------------- */
+
+int confine_loading(void)
+{
+	return capability_keep(CAPABILITY(CAP_BPF) | CAPABILITY(CAP_PERFMON) | CAPABILITY(CAP_NET_ADMIN) |
+			       CAPABILITY(CAP_SYS_ADMIN) /* mounts a bpffs where there is none */ |
+			       CAPABILITY(CAP_SYS_RESOURCE) /* locks the maps' memory, before Linux 5.11 */ |
+			       OF_CANARY);
+}
+
+int confine_loader(bool mounted)
+{
+	const bool by_admin = mounted || !(capability_permitted() & CAPABILITY(CAP_BPF));
+	const uint64_t admin = by_admin ? CAPABILITY(CAP_SYS_ADMIN) : 0;
+	struct filter filter;
+	int error = capability_keep(CAPABILITY(CAP_BPF) | OF_CANARY | admin);
+
+	if (error)
+		return error;
+		/* Its canary opens a file by the 32-bit table: open(2) is 5 there. */
+#if defined(__x86_64__)
+	filter_begin(&filter, SECCOMP_RET_ERRNO | EPERM, 5);
+#else
+	filter_begin(&filter, SECCOMP_RET_ERRNO | EPERM, -1);
+#endif
+	if (mounted)
+		filter_call(&filter, SYS_umount2, SECCOMP_RET_ALLOW);
+	for (size_t i = 0; i < confine_foreign_call_count; i++)
+		filter_call(&filter, confine_foreign_calls[i], SECCOMP_RET_ERRNO | EPERM);
+	return filter_install(&filter, SECCOMP_RET_ALLOW);
+}
+
+int confine_canary(void)
+{
+	return capability_keep(OF_CANARY);
+}
