@@ -56,12 +56,12 @@ def apart(name, arguments):
 class Running:
     """A program that runs on: its log's lines, its output's lines, and how it ended."""
 
-    def __init__(self, name, *arguments, **more):
+    def __init__(self, name, *arguments, prefix=(), **more):
         arguments = apart(name, judging(name, arguments))
         self.name = name
         self.log, self.lines = [], []
         self.times = []  # when each line of the output came, Unix time
-        self.process = subprocess.Popen([program(name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([*prefix, program(name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="surrogateescape", **more)
         self.readers = [threading.Thread(target=self._read, args=each, daemon=True)
                         for each in ((self.process.stdout, self.lines, self.times), (self.process.stderr, self.log, []))]

@@ -375,7 +375,8 @@ static void open_bench(struct bench *bench, unsigned int containers, bool lines,
 {
 	memset(bench, 0, sizeof(*bench));
 	check(containers > 0, "counting containers");
-	check(pipeline_open(&bench->pipeline, settings, NULL) == 0, "opening the pipeline");
+	check(pipeline_part(&bench->pipeline, settings) == 0 && pipeline_open(bench->pipeline, NULL) == 0,
+		"opening the pipeline");
 	bench->containers = containers;
 	bench->next_pid = 1000000;
 	bench->time_ns = bench->pipeline->now_ns = BOOT_NS;

@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	if (bytes[0] % 8 == 0)
 		write_all(head_bytes, head_length);
 	write_all(bytes + 1, length - 1);
-	if (pipeline_open(&pipeline, &settings, NULL) == 0) {
+	if (pipeline_part(&pipeline, &settings) == 0 && pipeline_open(pipeline, NULL) == 0) {
 		(void)pipeline_run(pipeline);
 		pipeline_close(pipeline);
 		expect_documents();

@@ -19,10 +19,6 @@
 #include "base/capability.h"
 #include "sensor/confine.h"
 
-#ifndef CAP_BPF
-#define CAP_BPF 39
-#endif
-
 #ifdef __SANITIZE_ADDRESS__
 #define WITHOUT_SANITIZERS .disabled = true /* they need calls of their own: there is no filter then */
 #else

@@ -70,7 +70,8 @@ static void open_pipeline(char path[64])
 	recording_host(recording, boot_ns, &host);
 	recording_close(recording);
 	outbound_settings_default(&world.settings.outbound_settings);
-	cr_assert_eq(pipeline_open(&world.pipeline, &world.settings, NULL), 0);
+	cr_assert_eq(pipeline_part(&world.pipeline, &world.settings), 0);
+	cr_assert_eq(pipeline_open(world.pipeline, NULL), 0);
 }
 
 static const struct config_key keys[] = {{"record", CONFIG_TREE, &world.settings.record, 0, 0, ""}, CONFIG_END};

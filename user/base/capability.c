@@ -8,25 +8,45 @@
 
 enum { CAPABILITIES = 64 };
 
-static int get(struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
+static int get(pid_t pid, struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3])
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = pid};
 
 	return syscall(SYS_capget, &header, data) < 0 ? -errno : 0;
+}
+
+const char *capability_name(int number)
+{
+	switch (number) {
+	case CAP_DAC_READ_SEARCH: return "CAP_DAC_READ_SEARCH";
+	case CAP_NET_ADMIN: return "CAP_NET_ADMIN";
+	case CAP_NET_RAW: return "CAP_NET_RAW";
+	case CAP_SYS_PTRACE: return "CAP_SYS_PTRACE";
+	case CAP_SYS_ADMIN: return "CAP_SYS_ADMIN";
+	case CAP_SYS_RESOURCE: return "CAP_SYS_RESOURCE";
+	case CAP_PERFMON: return "CAP_PERFMON";
+	case CAP_BPF: return "CAP_BPF";
+	default: return NULL;
+	}
 }
 
 uint64_t capability_effective(void)
 {
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
 
-	return get(data) < 0 ? 0 : (uint64_t)data[1].effective << 32 | data[0].effective;
+	return get(0, data) < 0 ? 0 : (uint64_t)data[1].effective << 32 | data[0].effective;
 }
 
 uint64_t capability_permitted(void)
 {
+	return capability_of(0);
+}
+
+uint64_t capability_of(pid_t pid)
+{
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
 
-	return get(data) < 0 ? 0 : (uint64_t)data[1].permitted << 32 | data[0].permitted;
+	return get(pid, data) < 0 ? 0 : (uint64_t)data[1].permitted << 32 | data[0].permitted;
 }
 
 int capability_keep(uint64_t keep)

@@ -4,10 +4,22 @@
 #define TAFFRAIL_CAPABILITY_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <linux/capability.h>
 
+#ifndef CAP_BPF /* since Linux 5.8 */
+#define CAP_PERFMON 38
+#define CAP_BPF 39
+#endif
+
 #define CAPABILITY(number) (1ull << (number))
+
+/* The name of one that programs of BPF, files or networks need ("CAP_BPF"); NULL: it is another. */
+const char *capability_name(int number);
+
+/* Those that another process may take. 0 where the kernel does not say. */
+uint64_t capability_of(pid_t pid);
 
 /* Those that this process has in effect, and those that it may take. 0 where the kernel does not say. */
 uint64_t capability_effective(void);

@@ -114,13 +114,9 @@ static int part(struct check *check, const struct settings *settings)
 	snprintf(why, sizeof(why), "no memory");
 	if (!error)
 		error = loader_open(&check->loader, &options, why, sizeof(why));
-	if (!error) {
-		error = confine_worker();
-		snprintf(why, sizeof(why), "the sensor cannot give up its rights: %s", strerror(-error));
-	}
 	if (error)
 		log_error("%s", why);
-	return error;
+	return error ? error : confine_worker();
 }
 
 /* Loads, flies, judges. 0, or -errno after it has said why not. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -13,12 +14,8 @@
 
 #include "base/capability.h"
 #include "base/filter.h"
+#include "base/log.h"
 #include "sensor/confine_calls.h"
-
-#ifndef CAP_PERFMON
-#define CAP_PERFMON 38
-#define CAP_BPF 39
-#endif
 
 /* What the canary may try where it was given: raw and packet sockets, a file by its handle. */
 #define OF_CANARY (CAPABILITY(CAP_NET_RAW) | CAPABILITY(CAP_DAC_READ_SEARCH))
@@ -27,10 +24,7 @@
 
 int confine_lacks(char *why, size_t why_size)
 {
-	static const struct {
-		int number;
-		const char *name;
-	} needed[] = {{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"}, {CAP_NET_ADMIN, "CAP_NET_ADMIN"}};
+	static const int needed[] = {CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
 	const uint64_t has = capability_effective();
 	char names[64] = "";
 	size_t length = 0;
@@ -39,9 +33,9 @@ int confine_lacks(char *why, size_t why_size)
 	if (has & CAPABILITY(CAP_SYS_ADMIN))
 		return 0;
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-		if (!(has & CAPABILITY(needed[i].number)))
-			length += (size_t)snprintf(
-				names + length, sizeof(names) - length, "%s%s", length ? ", " : "", needed[i].name);
+		if (!(has & CAPABILITY(needed[i])))
+			length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s", length ? ", " : "",
+				capability_name(needed[i]));
 	if (length == 0)
 		return 0;
 	snprintf(why, why_size,
@@ -88,13 +82,10 @@ static void add_arguments(struct filter *filter)
 	}
 }
 
-int confine_worker(void)
+static int install(void)
 {
 	struct filter filter;
-	int error = capability_keep(SANITIZED ? CAPABILITY(CAP_SYS_PTRACE) : 0);
 
-	if (error || SANITIZED)
-		return error;
 	filter_begin(&filter, SECCOMP_RET_KILL_PROCESS, -1);
 	for (size_t i = 0; i < confine_worker_call_count; i++)
 		filter_call(&filter, confine_worker_calls[i], SECCOMP_RET_ALLOW);
@@ -104,6 +95,17 @@ int confine_worker(void)
 	for (size_t i = 0; i < confine_foreign_call_count; i++)
 		filter_call(&filter, confine_foreign_calls[i], SECCOMP_RET_KILL_PROCESS);
 	return filter_install(&filter, SECCOMP_RET_ERRNO | ENOSYS);
+}
+
+int confine_worker(void)
+{
+	int error = capability_keep(SANITIZED ? CAPABILITY(CAP_SYS_PTRACE) : 0);
+
+	if (!error && !SANITIZED)
+		error = install();
+	if (error)
+		log_error("the sensor cannot give up its rights, and does not run with them: %s", strerror(-error));
+	return error;
 }
 
 /* --- the loader -------------------------------------------------------------------------------------------------------- */
@@ -141,4 +143,19 @@ int confine_loader(bool mounted)
 int confine_canary(void)
 {
 	return capability_keep(OF_CANARY);
+}
+
+void confine_say(pid_t loader)
+{
+	const uint64_t has = capability_of(loader);
+	char names[160] = "";
+	size_t length = 0;
+
+	for (int number = 0; number < 64; number++)
+		if (has & CAPABILITY(number) && capability_name(number))
+			length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s", length ? ", " : "",
+				capability_name(number));
+	log_info("confined: no capabilities here%s; the loader (process %d) has %s",
+		SANITIZED ? ", but no filter, for the sanitizers' sake" : ", and a filter of system calls", loader,
+		length ? names : "none");
 }

@@ -8,14 +8,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Before anything else: 0, or -EPERM with one sentence in `why`, which capabilities this process lacks and who gives them. */
 int confine_lacks(char *why, size_t why_size);
 
 /*
  * The worker, which reads what strangers wrote: no capability, and only the system calls that it makes. One that only an intruder
- * makes (execve, ptrace, bpf, …) ends it; one that is not known fails with ENOSYS. To be called while it has one thread. 0 or
- * -errno.
+ * makes (execve, ptrace, bpf, …) ends it; one that is not known fails with ENOSYS. To be called while it has one thread. 0, or -errno
+ * after it has said so.
  */
 int confine_worker(void);
 
@@ -27,5 +28,8 @@ int confine_loader(bool mounted);
 
 /* The canary: nothing of BPF. 0 or -errno. */
 int confine_canary(void);
+
+/* Says in the log what is in force, once the loader is at work. */
+void confine_say(pid_t loader);
 
 #endif

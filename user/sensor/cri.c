@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "cri/runtime.pb-c.h"
 #include "grpc/client.h"
 
@@ -269,15 +271,26 @@ static void on_up(void *context)
 	ask_version(context);
 }
 
+/* Is it in a folder that a user without rights, though it be root, may not enter? Then nobody knows whether it is there. */
+static bool is_shut(const char *path)
+{
+	struct stat stats;
+
+	return lstat(path, &stats) < 0 && errno == EACCES;
+}
+
 static void on_down(void *context, int error, const char *reason)
 {
 	struct cri *cri = context;
-	bool absent = error == -ENOENT || error == -ECONNREFUSED || error == -ENOTDIR;
+	bool shut = error == -EACCES && is_shut(cri_path(cri));
+	bool absent = shut || error == -ENOENT || error == -ECONNREFUSED || error == -ENOTDIR;
 	char why[WHY_SIZE] = "";
 
 	event_del(cri->version_timer);
 	cri->tried_ns = clock_boottime_ns();
 	add_printable(why, text_of(reason));
+	if (shut)
+		log_limited("%s: its folder may not be entered (mode, owner): a runtime there is not asked", cri_path(cri));
 	set_state(cri, absent ? CRI_ABSENT : CRI_FAILING, why);
 }
 

@@ -7,6 +7,7 @@
 #include "http/server.h"
 #include "sensor/check.h"
 #include "sensor/check_config.h"
+#include "sensor/confine.h"
 #include "sensor/guard.h"
 #include "sensor/pipeline.h"
 #include "sensor/settings.h"
@@ -49,6 +50,7 @@ int main(int argc, char **argv)
 	/* Batches have pages of their own, which go back as they are acknowledged: by itself the threshold would follow. */
 	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
 	error = pipeline_part(&running, &settings);
+	error = error ? error : confine_worker(); /* from here on what strangers wrote is read */
 	if (!error && settings.http)
 		error = http_server_open(&http, &settings.http_address);
 	if (error)

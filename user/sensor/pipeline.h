@@ -9,8 +9,8 @@ struct http_board;
 struct pipeline;
 
 /*
- * First of all, while there is one thread: the loader becomes a process of its own, and this one gives up its rights for good.
- * Returns 0, or -errno after it has logged one sentence that says what is missing and what to do.
+ * First of all, while there is one thread: the loader becomes a process of its own, so that the caller can give up its rights before
+ * anything of strangers is read. A replay has none. Returns 0, or -errno after it has logged one sentence that says what is missing and what to do.
  */
 int pipeline_part(struct pipeline **pipeline, const struct settings *settings);
 

@@ -322,6 +322,7 @@ void pipeline_close(struct pipeline *pipeline)
 		return;
 	reload_close(pipeline->reload);
 	outbound_close(pipeline->outbound); /* it may have something to tell */
+	pipeline->outbound = NULL;          /* and nobody it any more: what waits for names leaves below */
 	metadata_close(pipeline->metadata);
 	container_close(pipeline->containers);
 	life_close(pipeline->life);

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "sensor/confine.h"
 
-/* The process that holds the rights, and then none are left here: strangers' bytes are read from now on. */
 static int open_loader(struct pipeline *pipeline)
 {
 	const struct settings *settings = pipeline->settings;
@@ -35,22 +34,6 @@ static int open_loader(struct pipeline *pipeline)
 
 	if (error)
 		log_error("%s", why);
-	return error;
-}
-
-static int confine(struct pipeline *pipeline)
-{
-	int error = 0;
-
-	if (!pipeline->settings->replay) {
-		error = canary_nest_open(&pipeline->nest);
-		error = error ? error : open_loader(pipeline);
-		if (error)
-			return error;
-	}
-	error = confine_worker();
-	if (error)
-		log_error("the sensor cannot give up its rights, and does not run with them: %s", strerror(-error));
 	return error;
 }
 
@@ -81,6 +64,7 @@ int pipeline_attach(struct pipeline *pipeline)
 		log_error("%s", why);
 		return error;
 	}
+	confine_say(loader_pid(pipeline->loader));
 	pipeline->cpus = loader_cpus(pipeline->loader);
 	pipeline->lanes = loader_lanes(pipeline->loader);
 	pipeline->counters = calloc((size_t)pipeline->cpus * pipeline->lanes, sizeof(*pipeline->counters));
@@ -97,7 +81,11 @@ int pipeline_part(struct pipeline **out, const struct settings *settings)
 	pipeline->settings = pipeline->live = settings;
 	pipeline->guarded[0].status_fd = pipeline->guarded[1].status_fd = -1;
 	pipeline->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	error = pipeline->stop_fd < 0 ? -errno : confine(pipeline);
+	error = pipeline->stop_fd < 0 ? -errno : 0;
+	if (!settings->replay) {
+		error = error ? error : canary_nest_open(&pipeline->nest);
+		error = error ? error : open_loader(pipeline);
+	}
 	if (error) {
 		pipeline_close(pipeline);
 		return error;
