@@ -121,6 +121,32 @@ Test(store, segments_follow_one_another)
 	remove_place(&place);
 }
 
+Test(store, how_far_behind_a_place_is)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+	struct store_position start, middle;
+	uint64_t size;
+
+	cr_assert_eq(append(store, epoch_a, 1, 1, "one"), 0);
+	synced(store);
+	start = store_end(store);
+	cr_assert_eq(store_distance(store, start), 0);
+	cr_assert_eq(append(store, epoch_a, 2, 2, "two"), 0);
+	cr_assert_eq(store_distance(store, start), 0, "it is not synced");
+	synced(store);
+	middle = store_end(store);
+	size = (uint64_t)size_of(file_of(&place, 1));
+	cr_assert_eq(store_distance(store, start), size - start.offset);
+	cr_assert_eq(store_distance(store, (struct store_position){middle.segment, middle.offset + 7}), 0);
+	cr_assert_gt(
+		store_distance(store, (struct store_position){0}), size, "all of it, and of files that may have been");
+	cr_assert_eq(store_segments(store), 1);
+	cr_assert_eq(store_epochs(store), 1);
+	store_close(store);
+	remove_place(&place);
+}
+
 Test(store, a_second_one_is_told_who_has_it)
 {
 	struct place place = make_place();
