@@ -256,6 +256,35 @@ def test_rules_and_hooks_are_there(sensor):
     assert hooks["exec"] == hooks["open"] == hooks["connect"] == 1
 
 
+def test_programs_and_rings(sensor, container):
+    """Run times only where they are asked for."""
+    _, pages = sensor("--stdout", "--set", "rings.bulk=1M")
+    found = eventually(lambda: (now := pages.metrics()).get(("taffrail_sensor_bpf_program_loaded", (("program", "process_exec"),))) and now)
+    assert not [name for name, _ in found if name.startswith("taffrail_sensor_bpf_program_run")]
+    assert found["taffrail_sensor_ring_size_bytes", (("ring", "bulk"),)] == 1 << 20
+    assert 0 <= found["taffrail_sensor_ring_bytes", (("ring", "bulk"),)] <= 1 << 20
+
+
+def test_run_times_of_programs(sensor, container):
+    _, pages = sensor("--stdout", "--bpf-stats")
+    for _ in range(20):
+        container.run("/bin/true")
+    labels = (("program", "process_exec"),)
+    found = eventually(lambda: (now := pages.metrics()).get(("taffrail_sensor_bpf_program_runs_total", labels), 0) >= 20 and now)
+    assert 0 < found["taffrail_sensor_bpf_program_run_seconds_total", labels] < 60
+
+
+def test_run_times_take_a_right(start, tmp_path):
+    """Without it the sensor works as well, and says so."""
+    without = start("taffrail-sensor", "--stdout", "--bpf-stats", "--http", f"unix:{tmp_path}/sensor", "--cri", str(tmp_path / "none"),
+                    prefix=("setpriv", "--bounding-set=-sys_admin"))
+    without.ready()
+    assert any("--bpf-stats" in line and "CAP_SYS_ADMIN" in line for line in without.log), without.log
+    pages = Pages(without)
+    found = eventually(lambda: (now := pages.metrics()).get(("taffrail_sensor_bpf_program_loaded", (("program", "process_exec"),))) and now)
+    assert sum(number for (name, _), number in found.items() if name == "taffrail_sensor_bpf_program_runs_total") == 0
+
+
 # --- the collector ------------------------------------------------------------------------------------------------------
 
 

@@ -142,7 +142,6 @@ Test(store, how_far_behind_a_place_is)
 	cr_assert_gt(
 		store_distance(store, (struct store_position){0}), size, "all of it, and of files that may have been");
 	cr_assert_eq(store_segments(store), 1);
-	cr_assert_eq(store_epochs(store), 1);
 	store_close(store);
 	remove_place(&place);
 }

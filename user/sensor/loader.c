@@ -99,6 +99,12 @@ bool loader_is_crowded(const struct loader *loader)
 	return ring_holds(&loader->rings[KERNEL_RING_BULK]) > loader->rings[KERNEL_RING_BULK].size / 2;
 }
 
+size_t loader_waiting(const struct loader *loader, enum kernel_ring ring, size_t *size)
+{
+	*size = loader->rings[ring].size;
+	return ring_holds(&loader->rings[ring]);
+}
+
 int loader_wait_fd(const struct loader *loader)
 {
 	return loader->wait_fd;
@@ -205,6 +211,20 @@ uint64_t loader_missed(struct loader *loader)
 	struct reply reply;
 
 	return loader_ask_plainly(loader, &request, &reply) < 0 ? 0 : reply.number;
+}
+
+size_t loader_runs(struct loader *loader, struct loader_run runs[LOADER_RUNS_MAX])
+{
+	const struct request request = {.kind = REQUEST_RUNS};
+	struct reply reply;
+	int count = loader_ask_plainly(loader, &request, &reply);
+
+	if (count <= 0)
+		return 0;
+	memcpy(runs, reply.runs, sizeof(reply.runs));
+	for (int i = 0; i < LOADER_RUNS_MAX; i++)
+		runs[i].name[sizeof(runs[i].name) - 1] = '\0';
+	return (size_t)count < LOADER_RUNS_MAX ? (size_t)count : LOADER_RUNS_MAX;
 }
 
 ssize_t loader_processes(struct loader *loader, loader_callback *callback, void *context)

@@ -59,6 +59,7 @@ struct loader_options {
 	bool host;        /* also tasks outside containers */
 	bool environment; /* exec records carry the environment */
 	bool collapse;    /* repeats of opens are counted: loader_take_repeats */
+	bool count_runs;  /* the kernel counts how often and how long all programs of the machine run */
 	enum loader_mode hooks;
 	size_t critical_bytes, bulk_bytes; /* of the rings, rounded up to a power of two; 0: 8 MiB, 16 MiB */
 	struct loader_flow_options flows;
@@ -80,6 +81,13 @@ struct loader_start {
 	/* Writes the ledger's page, of PIN_LEDGER_BYTES. `repeats_at`: where the kernel_repeats stand in what is shared. 0 or -errno. */
 	int (*page)(void *context, void *page, uint32_t lanes, uint32_t repeats_at);
 	void *context;
+};
+
+/* A program that is loaded. The numbers are 0 unless loader_options.count_runs. */
+enum { LOADER_RUNS_MAX = 64 };
+struct loader_run {
+	char name[32]; /* of the source: the kernel keeps 15 bytes of it, which some share */
+	uint64_t runs, run_ns;
 };
 
 /* A promise, and the hook that serves it. */
@@ -126,6 +134,9 @@ ssize_t loader_processes(struct loader *loader, loader_callback *callback, void 
  */
 size_t loader_read(
 	struct loader *loader, enum kernel_ring ring, loader_callback *callback, void *context, size_t limit);
+
+/* Bytes of a ring that wait to be read; `*size` becomes its size. */
+size_t loader_waiting(const struct loader *loader, enum kernel_ring ring, size_t *size);
 
 /* Is the bulk ring half full? */
 bool loader_is_crowded(const struct loader *loader);
@@ -184,6 +195,9 @@ void loader_policy_over(struct loader *loader);
 
 /* How many events of each kind the programs have left out since loader_open. 0 or -errno. */
 int loader_policy_counts(struct loader *loader, uint64_t counts[KERNEL_KINDS_END]);
+
+/* The programs, at most LOADER_RUNS_MAX of them; returns how many. */
+size_t loader_runs(struct loader *loader, struct loader_run runs[LOADER_RUNS_MAX]);
 
 /* What is attached, for the coverage record. Good as long as the loader. */
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count);

@@ -22,6 +22,7 @@ size_t request_size(uint32_t kind)
 		[REQUEST_COUNTERS] = HEAD,
 		[REQUEST_LEFT_OUT] = HEAD,
 		[REQUEST_MISSED] = HEAD,
+		[REQUEST_RUNS] = HEAD,
 		[REQUEST_CONTAINER] = WITH(container),
 		[REQUEST_WANT] = WITH(calls),
 		[REQUEST_SWEEP] = HEAD,

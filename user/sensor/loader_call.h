@@ -17,6 +17,7 @@ enum {
 	REQUEST_PREFIXES_MAX = 4096,
 	REPLY_HOOKS = 48,
 	REPLY_GONE = 64,
+	REPLY_RUNS = LOADER_RUNS_MAX,
 	REPLY_WHY = 512,
 	REPLY_FDS = 4,
 	FORMER_HANDLES = 64, /* lives of former sensors that are looked after at a time */
@@ -33,6 +34,7 @@ enum request_kind {
 	REQUEST_COUNTERS,  /* into the memory that is shared */
 	REQUEST_LEFT_OUT,
 	REQUEST_MISSED,
+	REQUEST_RUNS,      /* which programs there are, and how often and how long they ran */
 	REQUEST_CONTAINER, /* the rules that hold for one */
 	REQUEST_WANT,      /* which calls are told */
 	REQUEST_SWEEP,     /* flows that are idle end */
@@ -99,8 +101,9 @@ struct reply {
 		} load;                               /* descriptors: to wait for, the two rings, the variables */
 		struct reply_hook hooks[REPLY_HOOKS]; /* the result: how many */
 		uint64_t left_out[KERNEL_KINDS_END];
-		uint64_t number;          /* missed; counted */
-		uint8_t gone[REPLY_GONE]; /* places in the list of hooks; the result: how many */
+		struct loader_run runs[REPLY_RUNS]; /* the result: how many */
+		uint64_t number;                    /* missed; counted */
+		uint8_t gone[REPLY_GONE];           /* places in the list of hooks; the result: how many */
 		struct {
 			char name[PIN_NAME_SIZE];
 			uint8_t held, damaged;

@@ -35,6 +35,7 @@ struct programs {
 	__u32 sensor_tgid, loader_tgid; /* as the programs know them */
 	uint64_t calls;                 /* that are asked for at the start */
 	int wait_fd, cgroup_fd;
+	int stats_fd; /* while it is open the kernel counts runs; -1: it is not asked to */
 	unsigned int cpus;
 };
 
@@ -141,6 +142,27 @@ uint64_t programs_missed(const struct programs *programs)
 			missed += info.recursion_misses;
 	}
 	return missed;
+}
+
+size_t programs_runs(const struct programs *programs, struct loader_run runs[LOADER_RUNS_MAX])
+{
+	struct bpf_program *program;
+	size_t count = 0;
+
+	memset(runs, 0, LOADER_RUNS_MAX * sizeof(*runs));
+	bpf_object__for_each_program(program, programs->skeleton->obj)
+	{
+		struct bpf_prog_info info = {0};
+		__u32 size = sizeof(info);
+
+		if (count == LOADER_RUNS_MAX || bpf_program__fd(program) < 0 ||
+			bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) < 0)
+			continue;
+		snprintf(runs[count].name, sizeof(runs[count].name), "%s", bpf_program__name(program));
+		runs[count].runs = info.run_cnt;
+		runs[count++].run_ns = info.run_time_ns;
+	}
+	return count;
 }
 
 const struct loader_hook *programs_hooks(const struct programs *programs, size_t *count)
@@ -418,7 +440,7 @@ int programs_open(struct programs **out, const struct loader_options *options)
 	}
 	libbpf_set_print(print_quietly);
 	programs->options = options;
-	programs->wait_fd = programs->cgroup_fd = -1;
+	programs->wait_fd = programs->cgroup_fd = programs->stats_fd = -1;
 	programs->cpus = (unsigned int)cpus;
 	error = attach_open(&programs->attach);
 	if (error) {
@@ -429,6 +451,17 @@ int programs_open(struct programs **out, const struct loader_options *options)
 	return 0;
 }
 
+/* It works as well without. */
+static void count_runs(struct programs *programs)
+{
+	if (!programs->options->count_runs)
+		return;
+	programs->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	if (programs->stats_fd < 0)
+		log_warning("--bpf-stats: the kernel does not count how long programs run: %s%s", strerror(errno),
+			errno == EPERM ? " (it takes CAP_SYS_ADMIN)" : "");
+}
+
 int programs_load(struct programs *programs, const struct kernel_policy *policy, uint64_t calls, size_t prefix_count,
 	char *why, size_t why_size)
 {
@@ -437,6 +470,7 @@ int programs_load(struct programs *programs, const struct kernel_policy *policy,
 	programs->calls = calls;
 	if (error)
 		return error;
+	count_runs(programs);
 	error = rings_open(programs);
 	if (error) {
 		snprintf(why, why_size, "the rings cannot be waited for: %s", strerror(-error));
@@ -485,6 +519,8 @@ void programs_close(struct programs *programs)
 		close(programs->wait_fd);
 	if (programs->cgroup_fd >= 0)
 		close(programs->cgroup_fd);
+	if (programs->stats_fd >= 0)
+		close(programs->stats_fd);
 	object_close(&programs->object);
 	pins_close(programs->pins);
 	free(programs);

@@ -42,6 +42,7 @@ int programs_counters(const struct programs *programs, struct kernel_counters *c
 
 /* As the functions of loader.h. */
 int programs_left_out(const struct programs *programs, uint64_t counts[KERNEL_KINDS_END]);
+size_t programs_runs(const struct programs *programs, struct loader_run runs[LOADER_RUNS_MAX]);
 uint64_t programs_missed(const struct programs *programs);
 int programs_container(struct programs *programs, const uint8_t id[KERNEL_CONTAINER_ID_SIZE], uint64_t rules);
 int programs_want(struct programs *programs, uint64_t calls, char *why, size_t why_size);

@@ -297,6 +297,7 @@ static int stages_of(uint32_t kind)
 	case REQUEST_HOOKS:
 	case REQUEST_COUNTERS:
 	case REQUEST_LEFT_OUT:
+	case REQUEST_RUNS:
 	case REQUEST_MISSED: return STAGE_ATTACHED | STAGE_DETACHED;
 	default: return STAGE_ANY;
 	}
@@ -318,6 +319,10 @@ static void serve_programs(struct server *server, const struct request *request,
 	case REQUEST_LEFT_OUT:
 		answer->size = ANSWERED(left_out);
 		reply->result = programs_left_out(programs, reply->left_out);
+		break;
+	case REQUEST_RUNS:
+		answer->size = ANSWERED(runs);
+		reply->result = (int32_t)programs_runs(programs, reply->runs);
 		break;
 	case REQUEST_MISSED:
 		answer->size = ANSWERED(number);

@@ -47,6 +47,9 @@ struct pipeline_board {
 	struct buffer page;
 	uint64_t next_ns;
 	uint64_t told[EVENT_ACTIONS_END], filtered[EVENT_ACTIONS_END], findings, lost[PIPELINE_STAGES];
+	struct loader_run runs[LOADER_RUNS_MAX]; /* as they were asked for last */
+	size_t run_count;
+	uint64_t next_runs_ns;
 	uint64_t lag_ns, lag_sequence; /* since when this one is not acknowledged; 0: nothing waits */
 };
 

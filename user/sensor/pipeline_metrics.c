@@ -14,7 +14,7 @@
 
 /* event_lost.stage, of what this thread declares. */
 static const char *const stages[PIPELINE_STAGES] = {"ring-critical", "ring-bulk", "kernel", "sensor"};
-static const uint64_t publish_ns = 1000ull * 1000 * 1000;
+static const uint64_t publish_ns = 1000ull * 1000 * 1000, runs_ns = 5000ull * 1000 * 1000;
 
 /* --- writing ---------------------------------------------------------------------------------------------------------- */
 
@@ -176,6 +176,43 @@ static void put_stream(struct pipeline *pipeline, struct buffer *page)
 
 /* --- what is watched ------------------------------------------------------------------------------------------------------ */
 
+/* Who asks for them asks another process. */
+static void put_programs(struct pipeline *pipeline, struct buffer *page)
+{
+	struct pipeline_board *board = &pipeline->board;
+	const struct metric_spec *spec;
+
+	if (pipeline->now_ns >= board->next_runs_ns) {
+		board->run_count = loader_runs(pipeline->loader, board->runs);
+		board->next_runs_ns = pipeline->now_ns + runs_ns;
+	}
+	spec = begin(page, SENSOR_PROGRAMS);
+	for (size_t i = 0; i < board->run_count; i++)
+		with(page, spec, board->runs[i].name, 1);
+	if (!pipeline->settings->bpf_stats)
+		return;
+	spec = begin(page, SENSOR_PROGRAM_RUNS);
+	for (size_t i = 0; i < board->run_count; i++)
+		with(page, spec, board->runs[i].name, board->runs[i].runs);
+	spec = begin(page, SENSOR_PROGRAM_SECONDS);
+	for (size_t i = 0; i < board->run_count; i++)
+		metric_number(
+			page, spec, (const char *const[]){board->runs[i].name}, (double)board->runs[i].run_ns / 1e9);
+}
+
+static void put_rings(const struct pipeline *pipeline, struct buffer *page)
+{
+	static const char *const names[KERNEL_RINGS] = {"critical", "bulk"};
+	const struct metric_spec *spec = begin(page, SENSOR_RING);
+	size_t sizes[KERNEL_RINGS];
+
+	for (enum kernel_ring ring = 0; ring < KERNEL_RINGS; ring++)
+		with(page, spec, names[ring], loader_waiting(pipeline->loader, ring, &sizes[ring]));
+	spec = begin(page, SENSOR_RING_SIZE);
+	for (enum kernel_ring ring = 0; ring < KERNEL_RINGS; ring++)
+		with(page, spec, names[ring], sizes[ring]);
+}
+
 static void put_coverage(const struct pipeline *pipeline, struct buffer *page)
 {
 	const struct metric_spec *spec = begin(page, SENSOR_HOOKS);
@@ -240,6 +277,8 @@ void pipeline_publish(struct pipeline *pipeline)
 	put_events(pipeline, page);
 	put_containers(pipeline, page);
 	put_stream(pipeline, page);
+	put_programs(pipeline, page);
+	put_rings(pipeline, page);
 	put_coverage(pipeline, page);
 	put_reloads(pipeline, page);
 	http_board_page(board->http, page);

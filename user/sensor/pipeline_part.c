@@ -20,6 +20,7 @@ static int open_loader(struct pipeline *pipeline)
 		.collapse = settings->opens_window_ms != 0,
 		.critical_bytes = settings->critical_bytes,
 		.bulk_bytes = settings->bulk_bytes,
+		.count_runs = settings->bpf_stats,
 		.hooks = loader_mode(settings->hooks),
 		.flows = {.interval_s = (uint32_t)(settings->flows_interval_ms / 1000),
 			.idle_s = (uint32_t)(settings->flows_idle_ms / 1000),

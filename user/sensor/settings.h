@@ -32,6 +32,7 @@ struct settings {
 	char *handover;          /* handover: the file by which the process table goes to the next life; "none": it
 					       does not; NULL: in the spool's directory, if there is one */
 	struct grpc_trust trust; /* --tls-…, tls, insecure */
+	bool bpf_stats;          /* --bpf-stats, bpf_stats */
 	char *http;              /* --http, http: health and metrics; NULL: nowhere … */
 	struct grpc_address http_address; /* … and as it was understood */
 	char *recording;                  /* --record, recording: the file that gets all that comes in; or NULL */
