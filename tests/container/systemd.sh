@@ -29,10 +29,18 @@ cgroups() {
 
 if [ "${2-}" != inside ]; then
 	mapfile -t made < <(cgroups)
+	machine=
 	clean() {
-		local each tries=50
+		local each tries=100
+		if [ -n "$machine" ]; then
+			kill -KILL "$machine" 2>/dev/null || true
+			wait "$machine" 2>/dev/null || true
+		fi
 		for each in "${made[@]}"; do
-			while [ -d "$each" ] && ! find "$each" -depth -type d -exec rmdir {} \; 2>/dev/null && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
+			while [ -d "$each" ] && [ $((tries -= 1)) -gt 0 ]; do
+				find "$each" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+				[ ! -d "$each" ] || sleep 0.1
+			done
 		done
 		rm -rf --one-file-system "$folder/machine"
 	}
@@ -44,8 +52,12 @@ if [ "${2-}" != inside ]; then
 	(
 		for each in "${made[@]}"; do echo $BASHPID >"$each/cgroup.procs"; done
 		exec unshare --mount --pid --fork --cgroup --uts --ipc --net --kill-child "$0" "$folder" inside
-	)
-	exit
+	) &
+	machine=$!
+	status=0
+	wait $machine || status=$?
+	machine=
+	exit $status
 fi
 
 mount --make-rprivate /

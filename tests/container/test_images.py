@@ -172,10 +172,9 @@ def test_time_zones_are_in_the_sensors_image(pods, imported, tmp_path):
         folder.mkdir()
         (folder / "rules.yaml").write_text(rule % zone)
         pod = pods(log_directory=str(folder))
-        container = pod.run("zone", image=imported["sensor"], args=["--stdout", "--rules", "/rules/rules.yaml"], readonly=True, mounts=[(str(folder), "/rules")])
-        container.wait()
-        said[zone] = (folder / "zone.log").read_text()
-    assert "zone" not in said["Europe/Berlin"] and "Europe/Nowhere" in said["Europe/Nowhere"], said
+        container = pod.run("zone", image=imported["sensor"], args=["--check-config", "--stdout", "--rules", "/rules/rules.yaml"], readonly=True, mounts=[(str(folder), "/rules")])
+        said[zone] = container.wait(), (folder / "zone.log").read_text()
+    assert said["Europe/Berlin"][0] == 0 and said["Europe/Nowhere"][0] == 2 and "Europe/Nowhere" in said["Europe/Nowhere"][1], said
 
 
 def test_collector_in_its_container(pods, imported, start, socket_path, tmp_path):
