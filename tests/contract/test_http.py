@@ -263,6 +263,8 @@ def test_programs_and_rings(sensor, container):
     assert not [name for name, _ in found if name.startswith("taffrail_sensor_bpf_program_run")]
     assert found["taffrail_sensor_ring_size_bytes", (("ring", "bulk"),)] == 1 << 20
     assert 0 <= found["taffrail_sensor_ring_bytes", (("ring", "bulk"),)] <= 1 << 20
+    assert found["process_resident_memory_bytes", ()] > 1 << 20 and found["process_open_fds", ()] > 10
+    assert found["taffrail_sensor_loader_resident_memory_bytes", ()] > 1 << 20 and found["taffrail_sensor_loader_cpu_seconds_total", ()] > 0
 
 
 def test_run_times_of_programs(sensor, container):

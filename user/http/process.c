@@ -32,34 +32,58 @@ static void number(struct buffer *page, int which, double value)
 }
 
 /* proc(5), /proc/pid/stat: what stands behind the name, which may hold anything, begins with field 3. */
-static void put_stat(struct buffer *page)
-{
-	unsigned long long started, size;
-	char line[1024], *rest;
-	double tick = (double)sysconf(_SC_CLK_TCK);
+struct stat_fields {
+	unsigned long long user, kernel, started, size; /* ticks; bytes */
 	long threads, pages;
-	struct timespec cpu;
+};
+
+static bool read_stat(const char *path, struct stat_fields *fields)
+{
+	char line[1024], *rest;
 	ssize_t length;
-	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	length = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
 	if (fd >= 0)
 		close(fd);
-	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0)
-		number(page, CPU, (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
 	if (length <= 0)
-		return;
+		return false;
 	line[length] = '\0';
 	rest = strrchr(line, ')');
-	if (!rest ||
-		sscanf(rest + 1,
-			" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d %llu %llu %ld",
-			&threads, &started, &size, &pages) != 4)
+	return rest &&
+	       sscanf(rest + 1,
+		       " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %ld %*d %llu %llu %ld",
+		       &fields->user, &fields->kernel, &fields->threads, &fields->started, &fields->size,
+		       &fields->pages) == 6;
+}
+
+bool http_process_usage(pid_t pid, double *cpu_s, double *resident_bytes)
+{
+	struct stat_fields fields;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (!read_stat(path, &fields))
+		return false;
+	*cpu_s = (double)(fields.user + fields.kernel) / (double)sysconf(_SC_CLK_TCK);
+	*resident_bytes = (double)fields.pages * (double)sysconf(_SC_PAGESIZE);
+	return true;
+}
+
+static void put_stat(struct buffer *page)
+{
+	struct stat_fields fields;
+	struct timespec cpu;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0)
+		number(page, CPU, (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
+	if (!read_stat("/proc/self/stat", &fields))
 		return;
-	number(page, RESIDENT, (double)pages * (double)sysconf(_SC_PAGESIZE));
-	number(page, VIRTUAL, (double)size);
-	number(page, THREADS, (double)threads);
-	number(page, STARTED, (double)clock_unix_offset_ns() / 1e9 + (double)started / tick);
+	number(page, RESIDENT, (double)fields.pages * (double)sysconf(_SC_PAGESIZE));
+	number(page, VIRTUAL, (double)fields.size);
+	number(page, THREADS, (double)fields.threads);
+	number(page, STARTED,
+		(double)clock_unix_offset_ns() / 1e9 + (double)fields.started / (double)sysconf(_SC_CLK_TCK));
 }
 
 void http_process_page(struct buffer *page)

@@ -10,6 +10,7 @@
 
 #include "base/version.h"
 #include "grpc/tls.h"
+#include "http/process.h"
 #include "sensor/metrics.h"
 
 /* event_lost.stage, of what this thread declares. */
@@ -181,10 +182,15 @@ static void put_programs(struct pipeline *pipeline, struct buffer *page)
 {
 	struct pipeline_board *board = &pipeline->board;
 	const struct metric_spec *spec;
+	double cpu_s, resident_bytes;
 
 	if (pipeline->now_ns >= board->next_runs_ns) {
 		board->run_count = loader_runs(pipeline->loader, board->runs);
 		board->next_runs_ns = pipeline->now_ns + runs_ns;
+	}
+	if (http_process_usage(loader_pid(pipeline->loader), &cpu_s, &resident_bytes)) {
+		metric_number(page, begin(page, SENSOR_LOADER_CPU), NULL, cpu_s);
+		metric_number(page, begin(page, SENSOR_LOADER_MEMORY), NULL, resident_bytes);
 	}
 	spec = begin(page, SENSOR_PROGRAMS);
 	for (size_t i = 0; i < board->run_count; i++)
