@@ -108,8 +108,9 @@ class Pod:
         return self.runtime.call("PodSandboxStatus", pod_sandbox_id=self.id).status.network.ip
 
     def create(self, name, *command, image=IMAGE, user=None, mounts=(), environment=None, working_dir="",
-               privileged=False, terminal=False, args=(), readonly=False):
-        """A container that has not been started; args instead of a command: the image's own program. Its log needs the pod's log_directory."""
+               privileged=False, terminal=False, args=(), readonly=False, capabilities=None):
+        """A container that has not been started; args instead of a command: the image's own program. Its log needs the pod's log_directory.
+        With a list of capabilities it has these alone, no privilege comes by execve, and the runtime's filter of system calls is on."""
         config = cri.ContainerConfig(
             metadata=cri.ContainerMetadata(name=name), image=cri.ImageSpec(image=image), command=command, args=args,
             working_dir=working_dir, tty=terminal, log_path=f"{name}.log" if self.config.log_directory else "",
@@ -120,6 +121,11 @@ class Pod:
         config.linux.security_context.namespace_options.CopyFrom(self.namespaces)
         config.linux.security_context.privileged = privileged
         config.linux.security_context.readonly_rootfs = readonly
+        if capabilities is not None:
+            config.linux.security_context.capabilities.add_capabilities.extend(capabilities)
+            config.linux.security_context.capabilities.drop_capabilities.append("ALL")
+            config.linux.security_context.no_new_privs = True
+            config.linux.security_context.seccomp.profile_type = 0
         if user is not None:
             config.linux.security_context.run_as_user.value = user
         reply = self.runtime.call("CreateContainer", pod_sandbox_id=self.id, config=config, sandbox_config=self.config)

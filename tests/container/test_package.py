@@ -167,7 +167,7 @@ def test_the_units_under_a_real_systemd(package):
     assert {one["promise"] for one in coverage if one["state"] == "unsupported"} <= {
         "raw socket", "raw send", "packet socket", "packet send", "open by handle"}, coverage
     sensor, collector = (dict(line.split(":\t", 1) for line in text(f"said-{name}").splitlines() if ":\t" in line) for name in ("sensor", "collector"))
-    allowed = 1 << 39 | 1 << 38 | 1 << 12 | 1 << 19  # BPF, PERFMON, NET_ADMIN, SYS_PTRACE
+    allowed = 1 << 39 | 1 << 38 | 1 << 12  # BPF, PERFMON, NET_ADMIN
     assert int(sensor["CapBnd"], 16) == allowed and not int(sensor["CapPrm"], 16) & ~allowed
     assert sensor["NoNewPrivs"] == collector["NoNewPrivs"] == "1" and sensor["Seccomp"] == collector["Seccomp"] == "2"
     assert int(collector["CapBnd"], 16) == 0 and collector["Uid"].split()[0] != "0"

@@ -15,7 +15,7 @@ from conftest import ROOT
 
 KUSTOMIZE = os.path.join(ROOT, "deploy", "kustomize")
 CHART = os.path.join(ROOT, "deploy", "helm", "taffrail")
-CAPABILITIES = ["BPF", "PERFMON", "NET_ADMIN", "SYS_PTRACE"]
+CAPABILITIES = ["BPF", "PERFMON", "NET_ADMIN"]
 OVERLAYS = ["old-kernels", "crio", "k3s"]
 # What a chart must be told to give the same as an overlay.
 VALUES = {
