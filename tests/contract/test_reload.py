@@ -114,6 +114,20 @@ def test_what_is_recorded_takes_effect_also_where_the_kernel_left_it_out(sensor,
     assert counted["listen"] >= 2 and counted["exec"] >= 1, told
 
 
+def test_a_rule_that_is_added_leaves_the_kernel_its_own(sensor, config, container):
+    running = sensor("record: {leave_out: [{kinds: [listen]}]}\n")
+    again(running, config, "record: {leave_out: [{kinds: [listen]}, {kinds: [exec]}]}\n")
+    pid = container.run("/usr/bin/python3", "-c", LISTEN)
+    again(running, config, "record: {leave_out: [{kinds: [listen]}]}\n")
+    last = container.run("/bin/true", "last")
+    running.wait_for(lambda: any(one["process"]["pid"] == last for one in of_kind(running, "exec")))
+    assert running.end() == 0
+    assert not any("left out by the sensor alone" in line for line in running.log)
+    assert not of_kind(running, "listen") and not any(one["process"]["pid"] == pid for one in of_kind(running, "exec"))
+    told = [one["taffrail"]["filtered"] for one in of_kind(running, "events_filtered")]
+    assert sum(one["in_kernel"] for one in told) >= 1 and sum(one["counts"].get("exec", 0) for one in told) >= 1, told
+
+
 def test_rules_and_their_paths_take_effect(sensor, config, container, tmp_path):
     (tmp_path / "a.yaml").write_text(RULE.format(name="A", word="nonce-a"))
     running = sensor("no_rules: true\n", rules=None)

@@ -525,3 +525,43 @@ Test(policy, another_policy_goes_on_telling_what_was_left_out)
 	cr_assert_not(left_out(policy, EVENT_EXEC));
 	policy_close(policy);
 }
+
+Test(policy, rules_that_were_added_are_not_the_kernels)
+{
+	static struct policy_rules first, other;
+	static struct config_tree first_tree, other_tree;
+	const struct config_key first_keys[] = {{"record", CONFIG_TREE, &first_tree, 0, 0, ""}, CONFIG_END},
+				other_keys[] = {{"record", CONFIG_TREE, &other_tree, 0, 0, ""}, CONFIG_END};
+	const char *begin = "record: {leave_out: [{kinds: [listen], namespaces: [a]}, {paths: [/proc/]}",
+		   *others[] = {", {kinds: [send]}]}", "], also: [mkdir]}"};
+	struct kernel_header header = {.kind = KERNEL_SEND};
+	struct policy *policy;
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s]}", begin);
+	cr_assert_eq(read_bytes(first_keys, text, strlen(text), NULL), 0, "%s", said);
+	cr_assert_eq(policy_rules_read(&first, &first_tree), 0);
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), "\n%s%s", begin, others[i]);
+		cr_assert_eq(read_bytes(other_keys, text, strlen(text), NULL), 0, "%s", said);
+		cr_assert_eq(policy_rules_read(&other, &other_tree), 0);
+		cr_assert(policy_rules_begin(&other, &first), "%s", text);
+		cr_assert_eq(policy_rules_begin(&first, &other), i == 1);
+	}
+	snprintf(text, sizeof(text), "%s%s", begin, others[0]);
+	cr_assert_eq(read_bytes(other_keys, text, strlen(text), NULL), 0, "%s", said);
+	cr_assert_eq(policy_rules_read(&other, &other_tree), 0);
+	cr_assert_eq(policy_open(&policy, &other, 0, 1), 0);
+	cr_assert(policy_stops(policy, KERNEL_SEND, &header));
+	policy_kernel_has(policy, first.count);
+	cr_assert_not(policy_stops(policy, KERNEL_SEND, &header), "the kernel does not know that rule");
+	cr_assert_eq(policy_masks(policy)->kinds[KERNEL_LISTEN], 1);
+	cr_assert(left_out(policy, EVENT_SEND), "the sensor does");
+	policy_close(policy);
+	snprintf(text, sizeof(text), "record: {leave_out: [{kinds: [listen], namespaces: [b]}, {paths: [/proc/]}]}");
+	cr_assert_eq(read_bytes(other_keys, text, strlen(text), NULL), 0, "%s", said);
+	cr_assert_eq(policy_rules_read(&other, &other_tree), 0);
+	cr_assert_not(policy_rules_begin(&other, &first));
+	config_free(first_keys);
+	config_free(other_keys);
+}

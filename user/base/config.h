@@ -103,6 +103,9 @@ const struct config_key *config_find(const struct config_key *keys, const char *
 /* Have two keys of the same type the same value? Of trees: whatever lines they stand in. */
 bool config_equal(const struct config_key *a, const struct config_key *b);
 
+/* The same of parts of trees; NULL is like NULL alone. */
+bool config_nodes_equal(const struct config_node *a, const struct config_node *b);
+
 /*
  * Warns of each key that takes a restart and has another value than when it was read last, unless that is the start's again.
  * Three tables of the same keys.

@@ -10,14 +10,16 @@ static bool equal_words(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* No deeper than DEPTH_MAX. */
-static bool equal_nodes(const struct config_node *a, const struct config_node *b)
+/* No deeper than a file can be (DEPTH_MAX of config.c). */
+bool config_nodes_equal(const struct config_node *a, const struct config_node *b)
 {
+	if (!a || !b)
+		return a == b;
 	if (a->shape != b->shape || a->count != b->count || !equal_words(a->key, b->key) ||
 		!equal_words(a->word, b->word))
 		return false;
 	for (size_t i = 0; i < a->count; i++)
-		if (!equal_nodes(&a->items[i], &b->items[i]))
+		if (!config_nodes_equal(&a->items[i], &b->items[i]))
 			return false;
 	return true;
 }
@@ -43,7 +45,7 @@ bool config_equal(const struct config_key *a, const struct config_key *b)
 	case CONFIG_LIST: return equal_lists(a->target, b->target);
 	case CONFIG_TREE: break;
 	}
-	return equal_nodes(
+	return config_nodes_equal(
 		&((const struct config_tree *)a->target)->root, &((const struct config_tree *)b->target)->root);
 }
 

@@ -45,6 +45,7 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* until it is taken: files that change are found in any case */
 	raise_descriptors();
 	error = settings.http ? http_server_open(&http, &settings.http_address) : 0;
 	error = error ? error : collector_open(&collector, &settings, http_server_board(http));

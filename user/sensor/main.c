@@ -47,6 +47,7 @@ int main(int argc, char **argv)
 		sensor_settings_free(&settings);
 		return code;
 	}
+	signal(SIGHUP, SIG_IGN); /* until there is something to read again: files that change are found in any case */
 	/* Batches have pages of their own, which go back as they are acknowledged: by itself the threshold would follow. */
 	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
 	error = pipeline_part(&running, &settings);
@@ -72,6 +73,7 @@ int main(int argc, char **argv)
 	sigaction(SIGHUP, &action, NULL);
 	log_info("ready");
 	error = pipeline_run(running);
+	signal(SIGHUP, SIG_IGN); /* what it would hurry goes */
 	pipeline_close(running);
 	http_server_close(http);
 	sensor_settings_free(&settings);

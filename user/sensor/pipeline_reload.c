@@ -6,26 +6,6 @@
 
 /* --- what is recorded --------------------------------------------------------------------------------------------------- */
 
-/* 0, or -ENOMEM and the policy of before stays. */
-static int replace_policy(struct pipeline *pipeline, const struct policy_rules *rules)
-{
-	struct policy *policy;
-	int error = policy_open(
-		&policy, rules, pipeline->policy_over ? UINT64_MAX : pipeline->needed_kinds, pipeline->now_ns);
-
-	if (error)
-		return error;
-	/* What was left out until now, by the rules of until now. */
-	if (policy_due(pipeline->policy, pipeline->now_ns, true) &&
-		loader_policy_counts(pipeline->loader, pipeline->left_out) == 0)
-		pipeline_filtered(pipeline);
-	policy_inherit(policy, pipeline->policy);
-	policy_close(pipeline->policy);
-	pipeline->policy = policy;
-	container_name_all(pipeline->containers);
-	return 0;
-}
-
 /* What the programs leave out they hold as constants: they cannot learn other rules, but to keep out of it. */
 static void end_kernel_policy(struct pipeline *pipeline)
 {
@@ -36,6 +16,32 @@ static void end_kernel_policy(struct pipeline *pipeline)
 	if (pipeline->settings->rules.count > 0)
 		log_info("from now on what is not recorded is left out by the sensor alone: a restart lets the kernel "
 			 "do it again");
+}
+
+/* 0, or -ENOMEM and the policy of before stays. */
+static int replace_policy(struct pipeline *pipeline, const struct policy_rules *rules)
+{
+	const struct policy_rules *first = &pipeline->settings->rules;
+	struct policy *policy;
+	int error;
+
+	/* Rules that were added leave out more: what the kernel leaves out already stays right. */
+	if (!policy_rules_begin(rules, first))
+		end_kernel_policy(pipeline);
+	error = policy_open(
+		&policy, rules, pipeline->policy_over ? UINT64_MAX : pipeline->needed_kinds, pipeline->now_ns);
+	if (error)
+		return error;
+	policy_kernel_has(policy, first->count);
+	/* What was left out until now, by the rules of until now. */
+	if (policy_due(pipeline->policy, pipeline->now_ns, true) &&
+		loader_policy_counts(pipeline->loader, pipeline->left_out) == 0)
+		pipeline_filtered(pipeline);
+	policy_inherit(policy, pipeline->policy);
+	policy_close(pipeline->policy);
+	pipeline->policy = policy;
+	container_name_all(pipeline->containers);
+	return 0;
 }
 
 void pipeline_need(struct pipeline *pipeline, uint64_t kinds)
@@ -55,8 +61,6 @@ static void apply(struct pipeline *pipeline, struct reloaded *reloaded)
 	const struct settings *now = &reloaded->settings;
 	char hash[DIGEST_TEXT_SIZE];
 
-	if (!sensor_settings_same(pipeline->live, now, "record"))
-		end_kernel_policy(pipeline);
 	if (replace_policy(pipeline, &now->rules) < 0) {
 		log_error("there is no memory for the new configuration: the one of before stays");
 		reloaded_free(reloaded);

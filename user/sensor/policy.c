@@ -202,6 +202,14 @@ void policy_inherit(struct policy *policy, const struct policy *before)
 	policy->inherited = before->inherited || before->rules->count > 0;
 }
 
+void policy_kernel_has(struct policy *policy, size_t count)
+{
+	uint64_t rules = count < KERNEL_RULES ? (1ull << count) - 1 : UINT64_MAX;
+
+	for (int kind = 0; kind < KERNEL_KINDS_END; kind++)
+		policy->masks.kinds[kind] &= rules;
+}
+
 const struct kernel_policy *policy_masks(const struct policy *policy)
 {
 	return &policy->masks;

@@ -29,6 +29,9 @@ int policy_open(struct policy **policy, const struct policy_rules *rules, uint64
 /* Goes on where `before` was: what that has counted and not told yet. Before a container is named to it. */
 void policy_inherit(struct policy *policy, const struct policy *before);
 
+/* The kernel has only the first `count` of the rules: the others are user space's alone. */
+void policy_kernel_has(struct policy *policy, size_t count);
+
 /* For the kernel: the masks, and the path prefixes with the rules of each. Good as long as the policy. */
 const struct kernel_policy *policy_masks(const struct policy *policy);
 size_t policy_prefixes(const struct policy *policy, const struct kernel_prefix **prefixes, const uint64_t **rules);

@@ -337,3 +337,20 @@ bool policy_rule_names(const struct policy_rule *rule, const struct event_contai
 	}
 	return true;
 }
+
+static bool equal_rules(const struct policy_rule *a, const struct policy_rule *b)
+{
+	return a->kinds == b->kinds && a->modes == b->modes && a->others == b->others &&
+	       config_nodes_equal(a->namespaces, b->namespaces) && config_nodes_equal(a->labels, b->labels) &&
+	       config_nodes_equal(a->paths, b->paths);
+}
+
+bool policy_rules_begin(const struct policy_rules *rules, const struct policy_rules *first)
+{
+	if (rules->count < first->count)
+		return false;
+	for (size_t i = 0; i < first->count; i++)
+		if (!equal_rules(&rules->items[i], &first->items[i]))
+			return false;
+	return true;
+}

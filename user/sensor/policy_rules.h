@@ -56,6 +56,9 @@ uint64_t policy_kinds_by_need(void);
  */
 int policy_rules_read(struct policy_rules *rules, const struct config_tree *tree);
 
+/* Are the first of these rules those, all of them? Then what those leave out these do, too, and each is where it was. */
+bool policy_rules_begin(const struct policy_rules *rules, const struct policy_rules *first);
+
 /* The words of a condition: one word, or a sequence of them. */
 size_t policy_word_count(const struct config_node *words);
 const char *policy_word(const struct config_node *words, size_t index);

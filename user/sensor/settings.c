@@ -307,15 +307,6 @@ void sensor_settings_tell(const struct settings *start, const struct settings *l
 	config_tell_restarts(start_keys, last_keys, now_keys);
 }
 
-bool sensor_settings_same(const struct settings *a, const struct settings *b, const char *path)
-{
-	struct config_key a_keys[KEYS], b_keys[KEYS];
-
-	bind_const(a_keys, a);
-	bind_const(b_keys, b);
-	return config_equal(config_find(a_keys, path), config_find(b_keys, path));
-}
-
 void sensor_settings_free(struct settings *settings)
 {
 	struct config_key keys[KEYS];

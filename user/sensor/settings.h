@@ -77,9 +77,6 @@ int sensor_settings_again(struct settings *settings, const struct options_call *
 /* Says which changes take a restart: config_tell_restarts. */
 void sensor_settings_tell(const struct settings *start, const struct settings *last, const struct settings *now);
 
-/* Has that key the same value in both? There is one of that path. */
-bool sensor_settings_same(const struct settings *a, const struct settings *b, const char *path);
-
 void sensor_settings_free(struct settings *settings);
 
 #endif
