@@ -84,8 +84,14 @@ static void on_let_in(evutil_socket_t fd, short what, void *argument)
 	(void)fd;
 	(void)what;
 	grpc_server_hold(server);
-	for (int i = 0; i < LET_IN && (arrival = TAILQ_FIRST(&server->knocking)); i++)
+	/*
+	 * The ones that have waited longest, and the ones that came last: where more knock than can be let in, those that are at
+	 * the head have often given up by their turn, and nobody would get in.
+	 */
+	for (int i = 0; i < LET_IN && !TAILQ_EMPTY(&server->knocking); i++) {
+		arrival = i % 2 ? TAILQ_LAST(&server->knocking, grpc_arrivals) : TAILQ_FIRST(&server->knocking);
 		arrival_let_in(arrival);
+	}
 	if (!TAILQ_EMPTY(&server->knocking))
 		let_in_next_turn(server);
 	grpc_server_release(server);
