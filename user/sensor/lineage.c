@@ -138,11 +138,13 @@ size_t lineage_left(const struct lineage *lineage)
 
 void lineage_close(struct lineage *lineage)
 {
-	struct table *tables[] = {&lineage->living, &lineage->images};
+	struct table *tables[2];
 	struct table_node *node;
 
 	if (!lineage)
 		return;
+	tables[0] = &lineage->living;
+	tables[1] = &lineage->images;
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		table_for_each(tables[i], node) {
 			struct known *known = table_entry(node, struct known, node);
