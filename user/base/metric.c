@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/metric.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/utf8.h"
 
-__attribute__((format(printf, 2, 3))) static void print(struct buffer *page, const char *format, ...)
-{
-	char line[512];
-	va_list arguments;
-	int length;
-
-	va_start(arguments, format);
-	length = vsnprintf(line, sizeof(line), format, arguments);
-	va_end(arguments);
-	buffer_append(page, line, length < (int)sizeof(line) ? (size_t)length : sizeof(line) - 1);
-}
+enum { NUMBER_SIZE = 32 };
 
 static void put(struct buffer *page, const char *text)
 {
@@ -54,32 +43,47 @@ const char *metric_type_name(enum metric_type type)
 
 void metric_begin(struct buffer *page, const struct metric_spec *spec)
 {
-	print(page, "# HELP %s ", spec->name);
+	put(page, "# HELP ");
+	put(page, spec->name);
+	put(page, " ");
 	put_escaped(page, spec->help, false);
-	print(page, "\n# TYPE %s %s\n", spec->name, metric_type_name(spec->type));
+	put(page, "\n# TYPE ");
+	put(page, spec->name);
+	put(page, " ");
+	put(page, metric_type_name(spec->type));
+	put(page, "\n");
 }
 
-static void put_name(struct buffer *page, const struct metric_spec *spec, const char *const *values)
+static void put_sample(
+	struct buffer *page, const struct metric_spec *spec, const char *const *values, const char *number)
 {
 	put(page, spec->name);
 	for (size_t i = 0; values && i < METRIC_LABELS_MAX && spec->labels[i]; i++) {
-		print(page, "%s%s=\"", i ? "," : "{", spec->labels[i]);
+		put(page, i ? "," : "{");
+		put(page, spec->labels[i]);
+		put(page, "=\"");
 		put_escaped(page, values[i], true);
 		put(page, "\"");
 	}
 	put(page, values && spec->labels[0] ? "} " : " ");
+	put(page, number);
+	put(page, "\n");
 }
 
 void metric_count(struct buffer *page, const struct metric_spec *spec, const char *const *values, uint64_t number)
 {
-	put_name(page, spec, values);
-	print(page, "%llu\n", (unsigned long long)number);
+	char text[NUMBER_SIZE];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
+	put_sample(page, spec, values, text);
 }
 
 void metric_number(struct buffer *page, const struct metric_spec *spec, const char *const *values, double number)
 {
-	put_name(page, spec, values);
-	print(page, "%.15g\n", number);
+	char text[NUMBER_SIZE];
+
+	snprintf(text, sizeof(text), "%.15g", number);
+	put_sample(page, spec, values, text);
 }
 
 void metric_one(struct buffer *page, const struct metric_spec *spec, uint64_t number)

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -31,17 +32,14 @@ static void number(struct buffer *page, int which, double value)
 	metric_number(page, &http_process_metrics[which], NULL, value);
 }
 
-/* proc(5), /proc/pid/stat: what stands behind the name, which may hold anything, begins with field 3. */
-struct stat_fields {
-	unsigned long long user, kernel, started, size; /* ticks; bytes */
-	long threads, pages;
-};
+/* Numbers of /proc/pid/stat, as proc(5) counts its fields. */
+enum { USER_TICKS = 14, KERNEL_TICKS = 15, THREAD_COUNT = 20, STARTED_TICKS = 22, BYTES = 23, PAGES = 24, FIELDS };
 
-static bool read_stat(const char *path, struct stat_fields *fields)
+static bool read_stat(const char *path, unsigned long long fields[FIELDS])
 {
-	char line[1024], *rest;
+	char line[1024], *rest, *word;
 	ssize_t length;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int field = 3, fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	length = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
 	if (fd >= 0)
@@ -49,41 +47,39 @@ static bool read_stat(const char *path, struct stat_fields *fields)
 	if (length <= 0)
 		return false;
 	line[length] = '\0';
-	rest = strrchr(line, ')');
-	return rest &&
-	       sscanf(rest + 1,
-		       " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %ld %*d %llu %llu %ld",
-		       &fields->user, &fields->kernel, &fields->threads, &fields->started, &fields->size,
-		       &fields->pages) == 6;
+	rest = strrchr(line, ')'); /* the end of the name, which may hold anything */
+	for (rest = rest ? rest + 1 : NULL; rest && field < FIELDS && (word = strtok_r(rest, " ", &rest)); field++)
+		fields[field] = strtoull(word, NULL, 10);
+	return field == FIELDS;
 }
 
 bool http_process_usage(pid_t pid, double *cpu_s, double *resident_bytes)
 {
-	struct stat_fields fields;
+	unsigned long long fields[FIELDS];
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (!read_stat(path, &fields))
+	if (!read_stat(path, fields))
 		return false;
-	*cpu_s = (double)(fields.user + fields.kernel) / (double)sysconf(_SC_CLK_TCK);
-	*resident_bytes = (double)fields.pages * (double)sysconf(_SC_PAGESIZE);
+	*cpu_s = (double)(fields[USER_TICKS] + fields[KERNEL_TICKS]) / (double)sysconf(_SC_CLK_TCK);
+	*resident_bytes = (double)fields[PAGES] * (double)sysconf(_SC_PAGESIZE);
 	return true;
 }
 
 static void put_stat(struct buffer *page)
 {
-	struct stat_fields fields;
+	unsigned long long fields[FIELDS];
 	struct timespec cpu;
 
 	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0)
 		number(page, CPU, (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
-	if (!read_stat("/proc/self/stat", &fields))
+	if (!read_stat("/proc/self/stat", fields))
 		return;
-	number(page, RESIDENT, (double)fields.pages * (double)sysconf(_SC_PAGESIZE));
-	number(page, VIRTUAL, (double)fields.size);
-	number(page, THREADS, (double)fields.threads);
+	number(page, RESIDENT, (double)fields[PAGES] * (double)sysconf(_SC_PAGESIZE));
+	number(page, VIRTUAL, (double)fields[BYTES]);
+	number(page, THREADS, (double)fields[THREAD_COUNT]);
 	number(page, STARTED,
-		(double)clock_unix_offset_ns() / 1e9 + (double)fields.started / (double)sysconf(_SC_CLK_TCK));
+		(double)clock_unix_offset_ns() / 1e9 + (double)fields[STARTED_TICKS] / (double)sysconf(_SC_CLK_TCK));
 }
 
 void http_process_page(struct buffer *page)

@@ -59,7 +59,7 @@ struct http_server {
 	size_t socket_count;
 	struct event *stop, *accept_again;
 	int stop_fd;
-	TAILQ_HEAD(, connection) connections; /* the oldest first */
+	TAILQ_HEAD(connections, connection) connections; /* the oldest first */
 	size_t connection_count;
 	uint64_t requests[PAGES][STATUSES], dropped;
 	struct buffer page;
