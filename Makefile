@@ -4,7 +4,7 @@
 #   make ARCH=arm64 the same for arm64, with Debian's cross compiler, in build/arm64/bin
 #   make test       all tests (root; TESTS="unit kernel" selects; SAN=1: with ASan and UBSan, in build/san)
 #   make test-kernels   the kernel tests in guests of other kernels (KERNELS="5.10 sid" MODES=tracepoint select)
-#   make test-cluster   attribution on a real single-node Kubernetes, which is built first: ten minutes (root; Go 1.24 or newer)
+#   make test-cluster   on a real single-node Kubernetes, which is built first: ten minutes (root; Go 1.24 or newer)
 #   make run        a demonstration (root; RUN_SECONDS=N ends it by itself)
 #   make format     rewrite the sources in the project's format
 #   make lint       clang-format, clang-tidy, cppcheck and the project's own checks; changes nothing

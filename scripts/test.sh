@@ -10,7 +10,7 @@
 #                                                       emulated, less the slowest
 #   chaos      pytest: sensor and collectors are killed, their network and disks fail; for TAFFRAIL_CHAOS_SECONDS (20) all at random
 #   runtimes   the container suite on containerd 1.7 and 2, fetched; only when asked for
-#   cluster    pytest: a real Kubernetes, built here; only when it is asked for, for it takes minutes
+#   cluster    pytest: a real Kubernetes, built here, and Taffrail in it; only when it is asked for, for it takes minutes
 #   p2p        pytest: real BitTorrent clients, and what only looks like them, in networks of their own; only when asked for
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit and container then.
@@ -36,7 +36,7 @@ for suite in $suites; do
 done
 
 deps=(build test images)
-case " $suites " in *" cluster "*) deps+=(cluster) ;; esac
+case " $suites " in *" cluster "*) deps+=(cluster images) ;; esac
 case " $suites " in *" p2p "*) deps+=(p2p) ;; esac
 scripts/deps.sh "${deps[@]}" || exit 1
 logs=$build/test
@@ -165,7 +165,8 @@ house() {
 # The build has no limit: what it says, and why it is blocked, the tests say again.
 cluster() {
 	scripts/cluster/build.sh </dev/null
-	pytest cluster 900
+	scripts/helm.sh </dev/null
+	pytest cluster 1500
 }
 
 # The whole matrix is make test-kernels. These two are where something breaks first.
