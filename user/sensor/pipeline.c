@@ -264,6 +264,10 @@ int pipeline_take_record(void *context, const void *bytes, size_t size)
 		pipeline_settled(pipeline, &record);
 		return 0;
 	}
+	if (pipeline_told_elsewhere(pipeline, &record)) {
+		pipeline_settled(pipeline, &record);
+		return 0;
+	}
 	pipeline_note_kind(pipeline, record.header->kind);
 	if (record.header->ring == KERNEL_RING_BULK) {
 		pipeline->bulk_ns = record.header->time_ns;
@@ -498,6 +502,7 @@ static void drain_rings(struct pipeline *pipeline)
 
 static void drain(struct pipeline *pipeline)
 {
+	pipeline_relieve(pipeline);
 	loader_detach(pipeline->loader);
 	pipeline_watch_missed(pipeline);
 	drain_rings(pipeline);

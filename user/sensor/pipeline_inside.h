@@ -31,6 +31,7 @@
 #include "sensor/process.h"
 #include "sensor/record.h"
 #include "sensor/recording.h"
+#include "sensor/relief.h"
 #include "sensor/reload.h"
 #include "sensor/repeat.h"
 #include "sensor/ruleset.h"
@@ -116,6 +117,8 @@ struct pipeline {
 	uint64_t now_ns; /* the pipeline's clock, boot time */
 	uint64_t boot_unix_ns;
 	uint64_t sequence;
+	uint64_t from_ns,
+		until_ns;         /* another sensor tells what happened up to, and after; 0: there is none (relief.h) */
 	const char *replay_why;   /* what is wrong with the recording; NULL: nothing so far */
 	bool replay_over;         /* it ended where a count was expected */
 	uint64_t opens_window_ns; /* equal opens are one count for so long; 0: each is told */
@@ -176,6 +179,13 @@ void pipeline_taken_over(struct pipeline *pipeline);
 void pipeline_hand_over(struct pipeline *pipeline);
 /* The same from a recording. NULL, or what is wrong. */
 const char *pipeline_replay_former(struct pipeline *pipeline, const void *bytes, size_t size);
+
+/* pipeline_relief.c: another sensor has the spool; waits for its end, to take its place. As spool_open. */
+int pipeline_wait_for_spool(struct pipeline *pipeline, const struct spool_options *options, char *why, size_t why_size);
+/* Before the hooks are detached: whoever waits tells what comes from now on. */
+void pipeline_relieve(struct pipeline *pipeline);
+/* True: another sensor tells of it, and nothing is to be done here. */
+bool pipeline_told_elsewhere(struct pipeline *pipeline, const struct record *record);
 
 /* The way out: the event gets its number and host, and goes to the encoder. */
 void pipeline_send(struct pipeline *pipeline, struct event *event);

@@ -13,6 +13,7 @@
 #include "sensor/census.h"
 #include "sensor/guard.h"
 
+enum { WAIT_MS = 20 };     /* how often it is looked whether the spool is free */
 enum { SETTLE_MS = 2000 }; /* at start: for the names of what runs already */
 
 static int ask_for_names(void *context, const uint8_t id[EVENT_CONTAINER_ID_SIZE])
@@ -49,6 +50,8 @@ static int open_spool(struct pipeline *pipeline)
 	char why[512];
 	int error = settings->spool ? spool_open(&pipeline->spool, &options, why, sizeof(why)) : 0;
 
+	if (error == -EBUSY && settings->spool_wait_ms > 0)
+		error = pipeline_wait_for_spool(pipeline, &options, why, sizeof(why));
 	if (error)
 		log_error("--spool %s", why);
 	return error;

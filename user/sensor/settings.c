@@ -26,6 +26,7 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 		{"collector", CONFIG_LIST, &settings->collectors, 0, 0, "where the collector listens, or several do"},
 		{"spool.dir", CONFIG_TEXT, &settings->spool, 0, 0, "directory for what no collector has yet"},
 		{"spool.max_bytes", CONFIG_SIZE, &settings->spool_bytes, 16 << 20, 1ull << 44, "its size"},
+		{"spool.wait", CONFIG_DURATION, &settings->spool_wait_ms, 0, 86400000, "wait for another sensor on it"},
 		{"spool.fsync", CONFIG_TEXT, &settings->spool_sync_word, 0, 0,
 			"always, interval or never: when the disk is waited for"},
 		{"handover", CONFIG_TEXT, &settings->handover, 0, 0,

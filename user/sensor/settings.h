@@ -27,6 +27,7 @@ struct settings {
 	struct config_list collectors;      /* --collector: one is used, the others if that fails */
 	char *spool;                        /* --spool, spool.dir: directory for what no collector has yet; or NULL */
 	uint64_t spool_bytes;               /* spool.max_bytes */
+	uint64_t spool_wait_ms;             /* spool.wait: for another sensor that has it; 0: not at all */
 	char *spool_sync_word;              /* spool.fsync, as it was said … */
 	int spool_sync;                     /* … and as it was understood: enum spool_fsync */
 	char *handover;          /* handover: the file by which the process table goes to the next life; "none": it
