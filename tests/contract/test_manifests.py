@@ -11,7 +11,7 @@ import subprocess
 import pytest
 import yaml
 
-from conftest import ROOT
+from conftest import ROOT, run
 
 KUSTOMIZE = os.path.join(ROOT, "deploy", "kustomize")
 CHART = os.path.join(ROOT, "deploy", "helm", "taffrail")
@@ -252,8 +252,9 @@ def test_every_node_has_a_sensor_and_keeps_it(objects):
     value = objects["PriorityClass", pod["priorityClassName"]]["value"]
     assert value == 10 ** 9 > objects["PriorityClass", collector_pod(objects)["priorityClassName"]]["value"] > 0
     update = objects["DaemonSet", "taffrail-sensor"]["spec"]["updateStrategy"]
-    assert update == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
+    assert update == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     assert pod["terminationGracePeriodSeconds"] > 5  # drain
+    assert config(objects, "sensor")["spool"]["wait"] == "10m"  # the new one of a node for the old one
 
 
 def test_the_disruption_budget_is_the_collectors_and_lets_a_node_be_drained(objects):
@@ -315,10 +316,6 @@ def test_an_overlay_changes_what_it_is_for_alone(name):
 def certificates(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificates")
     subprocess.run([os.path.join(ROOT, "scripts", "make-test-ca"), str(folder)], check=True)
-    for path in folder.iterdir():  # the programs run as nobody here
-        path.chmod(0o644)
-    for path in (folder, folder.parent, folder.parent.parent):
-        path.chmod(0o755)
     return str(folder)
 
 
@@ -340,6 +337,19 @@ def test_the_overlay_for_first_steps(first_steps):
     assert only(collector_pod(first_steps)["containers"])["args"][2:] == ["--output", "ecs-json:/var/lib/taffrail/events.ndjson"]
     same = {key: one for key, one in first_steps.items() if key[0] not in ("Secret", "StatefulSet")}
     assert same == {key: one for key, one in base().items() if key[0] != "StatefulSet"}
+
+
+@pytest.mark.parametrize("name", ["sensor", "collector"])
+def test_the_programs_take_the_configurations(name, objects, certificates, tmp_path):
+    text = only(objects["ConfigMap", f"taffrail-{name}"]["data"].values())
+    for mounted, made in (("ca.crt", "ca.pem"), ("tls.crt", f"{name}.pem"), ("tls.key", f"{name}.key")):
+        assert f"/etc/taffrail/tls/{mounted}" in text
+        text = text.replace(f"/etc/taffrail/tls/{mounted}", f"{certificates}/{made}")
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(text)
+    for arguments, code in (([], 0), (["--set", "nothing=knows-this"], 2)):
+        done = run(f"taffrail-{name}", "--check-config", "--config", str(file), *arguments)
+        assert done.returncode == code, done.stderr
 
 
 # --- the chart -------------------------------------------------------------------------------------------------------
