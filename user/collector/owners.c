@@ -94,7 +94,8 @@ static struct owner_name *find_or_add_name(struct owners *owners, struct text te
 	name = calloc(1, sizeof(*name) + text.length + 1);
 	if (!name)
 		return NULL;
-	memcpy(name->text, text.data, text.length);
+	if (text.length)
+		memcpy(name->text, text.data, text.length);
 	name->length = text.length;
 	if (table_insert(&owners->names, &name->node, hash_bytes(text.data, text.length)) < 0) {
 		free(name);

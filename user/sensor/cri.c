@@ -290,7 +290,8 @@ static void on_down(void *context, int error, const char *reason)
 	cri->tried_ns = clock_boottime_ns();
 	add_printable(why, text_of(reason));
 	if (shut)
-		log_limited("%s: its folder may not be entered (mode, owner): a runtime there is not asked", cri_path(cri));
+		log_limited(
+			"%s: its folder may not be entered (mode, owner): a runtime there is not asked", cri_path(cri));
 	set_state(cri, absent ? CRI_ABSENT : CRI_FAILING, why);
 }
 
