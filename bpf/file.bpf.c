@@ -145,7 +145,8 @@ __hidden __noinline void file_opened(const struct call *call)
 	bool unsure = false;
 	u64 rules;
 
-	if (policy_open_leaves_out(&call->header, call->result, call->flags, &rules))
+	if (policy_open_leaves_out(&call->header, call->result, call->flags, &rules) ||
+		policy_thins_out(&call->header, call->flags))
 		return;
 	scratch = scratch_take();
 	if (!scratch) {

@@ -28,6 +28,7 @@ enum {
 const volatile __u32 flow_interval __weak = 0; /* seconds between two reports of a flow that goes on; 0: none */
 const volatile __u32 flow_idle __weak = 60;    /* seconds without a packet that end a flow of datagrams */
 const volatile bool flow_samples __weak = false;
+__u32 flow_samples_paused __weak = 0; /* by user space, while the sensor costs more than it may; DNS goes on */
 const volatile bool flow_ranges __weak = false; /* is there anything in flow_inside? */
 
 /* A clock that costs nothing to read: seconds since boot, set by user space ten times a second. */
@@ -79,7 +80,7 @@ static __always_inline void flow_begin(
 	watch->told = watch->refilled = flow_seconds;
 	watch->names = tuple->remote_port_be == bpf_htons(KERNEL_PORT_NAMES) ||
 		       tuple->local_port_be == bpf_htons(KERNEL_PORT_NAMES);
-	if (owner->flags & KERNEL_CANARY || (flow_samples && !watch->names && !flow_is_inside(tuple)))
+	if (owner->flags & KERNEL_CANARY || (flow_samples && !watch->names && !flow_samples_paused && !flow_is_inside(tuple)))
 		left = SAMPLE_MESSAGES;
 	if (flow_samples && watch->names)
 		left = SAMPLE_NAME_MESSAGES;

@@ -15,13 +15,21 @@
 
 enum {
 	POLICY_ACCESS = 03, /* O_ACCMODE */
+	POLICY_CREATE = 0100,
 	POLICY_TRUNCATE = 01000,
+	POLICY_TEMPORARY = 020000000,
 };
 
 const volatile struct kernel_policy policy __weak = {};
 
 /* Set by user space when the rules have changed while the programs run: from then on it alone leaves out. */
 __u32 policy_over __weak;
+
+/*
+ * Set and changed by user space while the sensor costs more than it may: of opens that only read 1 of 2^n is told (bits 0 to 7),
+ * of the others 1 of 2^n (bits 8 to 15). By chance: nobody can know which.
+ */
+__u32 opens_thinned __weak = 0;
 
 /* By container: which of the rules with namespaces or labels hold for it. Set while its names are known. */
 struct {
@@ -89,6 +97,18 @@ static __always_inline u32 policy_mode(u32 flags, bool created)
 	if (created)
 		return KERNEL_MODE_CREATE;
 	return flags & (POLICY_ACCESS | POLICY_TRUNCATE) ? KERNEL_MODE_WRITE : KERNEL_MODE_READ;
+}
+
+/* Is it one that is not told now, for there are too many? Then it is counted. */
+static __always_inline bool policy_thins_out(const struct kernel_header *header, u32 flags)
+{
+	u32 thinned = opens_thinned;
+
+	if (!thinned || header->flags & KERNEL_CANARY)
+		return false;
+	if (flags & (POLICY_ACCESS | POLICY_CREATE | POLICY_TRUNCATE | POLICY_TEMPORARY))
+		thinned >>= 8;
+	return bpf_get_prandom_u32() & ((1ull << (thinned & 31)) - 1) && policy_count(KERNEL_OPEN);
 }
 
 /*

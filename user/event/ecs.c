@@ -215,6 +215,8 @@ static void put_event(struct document *document)
 		put_period(json, event->lost.start_ns, event->lost.end_ns);
 	if (event->action == EVENT_FILTERED)
 		put_period(json, event->filtered.start_ns, event->filtered.end_ns);
+	if (event->action == EVENT_BUDGET)
+		put_period(json, event->budget.start_ns, event->budget.end_ns);
 	if (event->action == EVENT_ATTRIBUTION)
 		put_period(json, event->attribution.start_ns, event->attribution.end_ns);
 	json_object_end(json);
@@ -293,6 +295,8 @@ static void put_own(struct document *document)
 		put_own_filtered(document);
 	if (event->action == EVENT_ATTRIBUTION)
 		put_own_attribution(document);
+	if (event->action == EVENT_BUDGET)
+		put_own_budget(document);
 	if (event->rule)
 		put_own_rule(document);
 	put_own_container(document);

@@ -64,6 +64,7 @@ void put_own_file(struct document *document);
 void put_own_lost(struct document *document);
 void put_own_coverage(struct document *document);
 void put_own_filtered(struct document *document);
+void put_own_budget(struct document *document);
 void put_own_attribution(struct document *document);
 void put_own_socket(struct document *document);
 void put_own_flow(struct document *document);

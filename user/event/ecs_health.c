@@ -84,6 +84,25 @@ void put_own_filtered(struct document *document)
 	json_object_end(json);
 }
 
+void put_own_budget(struct document *document)
+{
+	const struct event_budget *budget = &document->event->budget;
+	struct json *json = &document->json;
+
+	json_key(json, "budget");
+	json_object_begin(json);
+	json_key(json, "step");
+	json_unsigned(json, budget->step);
+	json_key(json, "before");
+	json_unsigned(json, budget->before);
+	json_key(json, "used_millicpu");
+	json_unsigned(json, budget->used);
+	json_key(json, "limit_millicpu");
+	json_unsigned(json, budget->limit);
+	put_text(document, "measure", "taffrail.budget.measure", budget->measure);
+	json_object_end(json);
+}
+
 void put_own_attribution(struct document *document)
 {
 	const struct event_attribution *attribution = &document->event->attribution;

@@ -63,7 +63,8 @@ enum { EVENT_ENTITY_SIZE = 12, EVENT_EPOCH_SIZE = 16, EVENT_CONTAINER_ID_SIZE = 
 	ACTION(SUPPRESSED, 38, "findings_suppressed", HEALTH)                                                          \
 	ACTION(FLOW, 39, "flow", NETWORK)                                                                              \
 	ACTION(DNS, 40, "dns", NETWORK)                                                                                \
-	ACTION(VERDICT, 41, "traffic_judged", NETWORK)
+	ACTION(VERDICT, 41, "traffic_judged", NETWORK)                                                                 \
+	ACTION(BUDGET, 42, "budget", HEALTH)
 
 /* Which part of struct event holds the details, and the name behind "taffrail." of event.dataset. */
 enum event_category {
@@ -454,6 +455,14 @@ struct event_attribution {
 	uint64_t start_ns, end_ns; /* Unix time */
 };
 
+/* The sensor costs more than it may, and leaves out more; or less than that, and leaves out less. */
+struct event_budget {
+	uint32_t step, before;     /* 0: nothing is left out */
+	uint32_t used, limit;      /* thousandths of a CPU, in the time before it was judged */
+	struct text measure;       /* what is left out now; NUL-terminated */
+	uint64_t start_ns, end_ns; /* that time, Unix time */
+};
+
 /* What the configuration did not want recorded. */
 struct event_filtered {
 	uint64_t count;            /* of all kinds */
@@ -495,6 +504,7 @@ struct event {
 		struct event_lost lost;         /* EVENT_LOST */
 		struct event_coverage coverage; /* EVENT_COVERAGE */
 		struct event_filtered filtered; /* EVENT_FILTERED */
+		struct event_budget budget;     /* EVENT_BUDGET */
 		struct event_life life;         /* EVENT_CONTAINER_STARTED, _STOPPED */
 		struct event_cgroup cgroup;     /* EVENT_CGROUP_LEFT */
 		struct event_attribution attribution; /* EVENT_ATTRIBUTION */

@@ -490,6 +490,7 @@ static void put_what(struct line *line, const struct event *event)
 	case EVENT_CONTAINER_NAMED: put_named(line, event->container); break;
 	case EVENT_CGROUP_LEFT: put_cgroup(line, event); break;
 	case EVENT_ATTRIBUTION: put_attribution(line, &event->attribution); break;
+	case EVENT_BUDGET: put_text(line, event->budget.measure); break;
 	case EVENT_FORK: break;
 	default:
 		if (event->action == EVENT_VERDICT)

@@ -115,6 +115,34 @@ void wire_set_attribution(
 	message->attribution = &health->attribution;
 }
 
+void wire_set_budget(Taffrail__V1__Event *message, struct wire_health *health, const struct event_budget *budget)
+{
+	taffrail__v1__budget__init(&health->budget);
+	health->budget.step = budget->step;
+	health->budget.before = budget->before;
+	health->budget.used = budget->used;
+	health->budget.limit = budget->limit;
+	if (budget->measure.length > 0)
+		health->budget.measure = (char *)(uintptr_t)budget->measure.data;
+	health->budget.start_ns = budget->start_ns;
+	health->budget.end_ns = budget->end_ns;
+	message->detail_case = TAFFRAIL__V1__EVENT__DETAIL_BUDGET;
+	message->budget = &health->budget;
+}
+
+void wire_read_budget(struct event_budget *budget, const Taffrail__V1__Budget *message)
+{
+	*budget = (struct event_budget){
+		.step = message->step,
+		.before = message->before,
+		.used = message->used,
+		.limit = message->limit,
+		.measure = text_of(message->measure),
+		.start_ns = message->start_ns,
+		.end_ns = message->end_ns,
+	};
+}
+
 void wire_read_lost(struct event_lost *lost, const Taffrail__V1__Lost *message)
 {
 	lost->count = message->count;

@@ -88,6 +88,7 @@ int wire_read_network(struct wire_arena *arena, struct event_network *network, c
 struct wire_health {
 	Taffrail__V1__Lost lost;
 	Taffrail__V1__Filtered filtered;
+	Taffrail__V1__Budget budget;
 	uint64_t counts[EVENT_ACTIONS_END];
 	Taffrail__V1__Action kinds[64];
 	char stage[64];
@@ -98,6 +99,8 @@ struct wire_health {
 
 /* Where there is no memory the message keeps what needs none. */
 void wire_set_lost(Taffrail__V1__Event *message, struct wire_health *health, const struct event_lost *lost);
+void wire_set_budget(Taffrail__V1__Event *message, struct wire_health *health, const struct event_budget *budget);
+void wire_read_budget(struct event_budget *budget, const Taffrail__V1__Budget *message);
 void wire_set_filtered(Taffrail__V1__Event *message, struct wire_health *health, const struct event_filtered *filtered);
 void wire_set_coverage(Taffrail__V1__Event *message, struct wire_health *health, const struct event_coverage *coverage);
 void wire_set_attribution(

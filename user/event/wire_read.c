@@ -331,6 +331,7 @@ static bool detail_fits(const Taffrail__V1__Event *message)
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: return message->action == TAFFRAIL__V1__ACTION__ACTION_LOST;
 	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return message->action == TAFFRAIL__V1__ACTION__ACTION_COVERAGE;
 	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return message->action == TAFFRAIL__V1__ACTION__ACTION_FILTERED;
+	case TAFFRAIL__V1__EVENT__DETAIL_BUDGET: return message->action == TAFFRAIL__V1__ACTION__ACTION_BUDGET;
 	case TAFFRAIL__V1__EVENT__DETAIL_LIFE:
 		return message->action == TAFFRAIL__V1__ACTION__ACTION_CONTAINER_STARTED ||
 		       message->action == TAFFRAIL__V1__ACTION__ACTION_CONTAINER_STOPPED;
@@ -361,6 +362,7 @@ static int read_detail(struct reader *reader, struct event *event, const Taffrai
 	case TAFFRAIL__V1__EVENT__DETAIL_LOST: wire_read_lost(&event->lost, message->lost); return 0;
 	case TAFFRAIL__V1__EVENT__DETAIL_COVERAGE: return read_coverage(reader, &event->coverage, message->coverage);
 	case TAFFRAIL__V1__EVENT__DETAIL_FILTERED: return read_filtered(reader, &event->filtered, message->filtered);
+	case TAFFRAIL__V1__EVENT__DETAIL_BUDGET: wire_read_budget(&event->budget, message->budget); return 0;
 	case TAFFRAIL__V1__EVENT__DETAIL_LIFE: return read_life(reader, event, message->life);
 	case TAFFRAIL__V1__EVENT__DETAIL_CGROUP: return read_cgroup(reader, &event->cgroup, message->cgroup);
 	case TAFFRAIL__V1__EVENT__DETAIL_ATTRIBUTION:

@@ -338,6 +338,7 @@ static void set_detail(Taffrail__V1__Event *message, struct parts *parts, const 
 	case EVENT_LOST: wire_set_lost(message, &parts->health, &event->lost); break;
 	case EVENT_COVERAGE: wire_set_coverage(message, &parts->health, &event->coverage); break;
 	case EVENT_FILTERED: wire_set_filtered(message, &parts->health, &event->filtered); break;
+	case EVENT_BUDGET: wire_set_budget(message, &parts->health, &event->budget); break;
 	case EVENT_ATTRIBUTION: wire_set_attribution(message, &parts->health, &event->attribution); break;
 	case EVENT_CONTAINER_STARTED:
 	case EVENT_CONTAINER_STOPPED: wire_set_life(message, &parts->life, event); break;

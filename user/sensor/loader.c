@@ -297,9 +297,29 @@ uint64_t loader_wanted(const struct loader *loader)
 	return loader->calls;
 }
 
+void loader_thin_out(struct loader *loader, unsigned int reads, unsigned int others, bool unsampled)
+{
+	loader->thinned = (reads & 31) | (others & 31) << 8;
+	loader->unsampled = unsampled;
+	atomic_store((_Atomic __u32 *)&loader->variables->opens_thinned, loader->thinned);
+	atomic_store((_Atomic __u32 *)&loader->variables->flow_samples_paused, loader->unsampled);
+}
+
+/* What loader_thin_out wrote; it is put right again. */
+static bool thinned_as_told(struct loader *loader)
+{
+	_Atomic __u32 *thinned = (_Atomic __u32 *)&loader->variables->opens_thinned;
+	_Atomic __u32 *unsampled = (_Atomic __u32 *)&loader->variables->flow_samples_paused;
+	bool good = atomic_exchange(thinned, loader->thinned) == loader->thinned;
+
+	return atomic_exchange(unsampled, loader->unsampled) == loader->unsampled && good;
+}
+
 bool loader_true(struct loader *loader)
 {
-	return loader->detached || ask_kind(loader, REQUEST_TRUE) != 0;
+	bool good = thinned_as_told(loader);
+
+	return (loader->detached || ask_kind(loader, REQUEST_TRUE) != 0) && good;
 }
 
 /* --- the canary ------------------------------------------------------------------------------------------------------ */

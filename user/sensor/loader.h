@@ -199,6 +199,12 @@ int loader_policy_counts(struct loader *loader, uint64_t counts[KERNEL_KINDS_END
 /* The programs, at most LOADER_RUNS_MAX of them; returns how many. */
 size_t loader_runs(struct loader *loader, struct loader_run runs[LOADER_RUNS_MAX]);
 
+/*
+ * From now on less is taken, or all again (0, 0, false): of opens that only read 1 of 2^reads, of the others 1 of 2^others, up to
+ * 31 each; what is left out counts as policy's. Flows that begin are not sampled, but for DNS.
+ */
+void loader_thin_out(struct loader *loader, unsigned int reads, unsigned int others, bool unsampled);
+
 /* What is attached, for the coverage record. Good as long as the loader. */
 const struct loader_hook *loader_hooks(const struct loader *loader, size_t *count);
 

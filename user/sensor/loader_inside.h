@@ -22,6 +22,7 @@ struct loader {
 	struct ring rings[KERNEL_RINGS];
 	int wait_fd;
 	struct taffrail_bpf__bss *variables;
+	uint32_t thinned, unsampled; /* of these: as loader_thin_out told the programs */
 	size_t variables_size;
 	uint32_t repeats_at;
 	void *ledger;

@@ -3,6 +3,7 @@
 #include "sensor/pipeline_inside.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "event/wire.h"
@@ -55,7 +56,8 @@ const char *pipeline_replay_own(struct pipeline *pipeline, const void *bytes, si
 		return error == -ENOMEM ? "out of memory" : "an event of the sensor's own that cannot be read";
 	if (events.count != 1 || events.events[0].process || events.events[0].container ||
 		(events.events[0].action != EVENT_COVERAGE && events.events[0].action != EVENT_TAMPER &&
-			events.events[0].action != EVENT_LOST && events.events[0].action != EVENT_ATTRIBUTION))
+			events.events[0].action != EVENT_LOST && events.events[0].action != EVENT_BUDGET &&
+			events.events[0].action != EVENT_ATTRIBUTION))
 		wrong = "an event of the sensor's own that is none";
 	if (!wrong)
 		pipeline_send(pipeline, &events.events[0]);
@@ -235,9 +237,50 @@ void pipeline_watch_attribution(struct pipeline *pipeline, bool final)
 		(unsigned long long)event.attribution.never, (unsigned long long)event.attribution.unnamed);
 }
 
+static uint64_t used_cpu_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+/* Takes less where the sensor costs more than it may, and says so. */
+static void watch_budget(struct pipeline *pipeline)
+{
+	struct budget *budget = &pipeline->budget;
+	unsigned int before = budget->step;
+	const struct budget_measure *measure;
+	struct event event = {.action = EVENT_BUDGET};
+
+	if (!budget->window_ns)
+		budget_open(budget, pipeline->settings->budget_millicpu, pipeline->settings->budget_window_ms * 1000000,
+			used_cpu_ns(), pipeline->now_ns);
+	if (budget_measure(budget->step)->reads)
+		policy_thinned(
+			pipeline->policy); /* again and again: rules that were read anew make another one of it */
+	if (!budget_look(budget, used_cpu_ns(), pipeline->now_ns))
+		return;
+	measure = budget_measure(budget->step);
+	loader_thin_out(pipeline->loader, measure->reads, measure->others, !measure->samples);
+	if (measure->reads)
+		policy_thinned(pipeline->policy);
+	event.budget = (struct event_budget){.step = budget->step,
+		.before = before,
+		.used = budget->used_millicpu,
+		.limit = budget->limit_millicpu,
+		.measure = text_of(measure->what),
+		.start_ns = pipeline->boot_unix_ns + budget->window_began_ns,
+		.end_ns = pipeline->boot_unix_ns + pipeline->now_ns};
+	send_own(pipeline, &event);
+	log_warning("budget: %u of %u thousandths of a CPU were used: step %u of %d: %s", budget->used_millicpu,
+		budget->limit_millicpu, budget->step, BUDGET_STEPS, measure->what);
+}
+
 void pipeline_watch_health(struct pipeline *pipeline)
 {
 	watch_coverage(pipeline);
+	watch_budget(pipeline);
 	pipeline_watch_attribution(pipeline, false);
 	if (pipeline->now_ns < pipeline->next_guard_ns)
 		return;

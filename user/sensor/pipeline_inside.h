@@ -11,6 +11,7 @@
 #include "detect/outbound.h"
 #include "http/board.h"
 #include "sensor/books.h"
+#include "sensor/budget.h"
 #include "sensor/connection.h"
 #include "sensor/container.h"
 #include "sensor/coverage.h"
@@ -95,6 +96,7 @@ struct pipeline {
 	struct recording_reader
 		*reader; /* NULL: everything comes from the kernel; else there is no loader, no metadata */
 
+	struct budget budget; /* no window: it was not looked at yet */
 	struct books books;
 	struct ledger *ledger;      /* NULL: nothing is pinned */
 	uint64_t deadline_ns;       /* of what is done after pipeline_stop; 0: it was not called yet */

@@ -233,6 +233,12 @@ static void put_coverage(const struct pipeline *pipeline, struct buffer *page)
 	for (enum event_promise_state state = EVENT_SEEN; event_promise_state_name(state); state++)
 		with(page, spec, event_promise_state_name(state), coverage_number(pipeline->coverage, state));
 	one(page, SENSOR_BULK_WAITS, pipeline->bulk_waits);
+	if (pipeline->budget.limit_millicpu) {
+		one(page, SENSOR_BUDGET_STEP, pipeline->budget.step);
+		one(page, SENSOR_BUDGET_USED, pipeline->budget.used_millicpu);
+		one(page, SENSOR_BUDGET_LIMIT, pipeline->budget.limit_millicpu);
+		one(page, SENSOR_BUDGET_CHANGES, pipeline->budget.changes);
+	}
 	one(page, SENSOR_RULES, pipeline->detect ? detect_rules(pipeline->detect) : 0);
 	if (pipeline->detect)
 		with(page, begin(page, SENSOR_RULESET), digest_format(&pipeline->rules_hash, hash), 1);

@@ -34,6 +34,7 @@ struct policy {
 	uint64_t counts[EVENT_ACTIONS_END];   /* what policy_tell hands out */
 	uint64_t told_ns;
 	bool inherited; /* there may be something to tell without rules */
+	bool thinned;   /* … as the kernel thins out opens */
 };
 
 /* --- compiling ------------------------------------------------------------------------------------------------------- */
@@ -362,7 +363,13 @@ bool policy_stops(const struct policy *policy, enum kernel_kind kind, const stru
 
 bool policy_due(const struct policy *policy, uint64_t now_ns, bool final)
 {
-	return (policy->rules->count > 0 || policy->inherited) && (final || now_ns - policy->told_ns >= tell_every_ns);
+	return (policy->rules->count > 0 || policy->inherited || policy->thinned) &&
+	       (final || now_ns - policy->told_ns >= tell_every_ns);
+}
+
+void policy_thinned(struct policy *policy)
+{
+	policy->thinned = true;
 }
 
 bool policy_tell(struct policy *policy, const uint64_t kernel[KERNEL_KINDS_END], uint64_t now_ns,

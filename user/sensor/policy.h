@@ -56,6 +56,9 @@ bool policy_leaves_out(struct policy *policy, const struct event *event);
 /* Does the kernel leave out records of this kind and of this record's container? */
 bool policy_stops(const struct policy *policy, enum kernel_kind kind, const struct kernel_header *header);
 
+/* The kernel leaves out more than the rules ask for (loader_thin_out): that is told as well. */
+void policy_thinned(struct policy *policy);
+
 /* Is it time to tell what was left out: once a minute, or `final`? */
 bool policy_due(const struct policy *policy, uint64_t now_ns, bool final);
 

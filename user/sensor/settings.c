@@ -10,6 +10,7 @@
 #include "grpc/address.h"
 #include "http/server.h"
 #include "http/process.h"
+#include "sensor/budget.h"
 #include "sensor/metrics.h"
 #include "sensor/ruleset.h"
 #include "sensor/spool.h"
@@ -67,6 +68,10 @@ static void bind_keys(struct config_key keys[KEYS], struct settings *settings)
 			"batches that the collector has not acknowledged"},
 		{"coverage.interval", CONFIG_DURATION | CONFIG_LIVE, &settings->coverage_interval_ms, 0, 86400000,
 			"how often it is tried whether everything is seen"},
+		{"budget.cpu", CONFIG_TEXT, &settings->budget_word, 0, 0,
+			"what the sensor may cost: 5% of one CPU, or 50m; above it less is told"},
+		{"budget.window", CONFIG_DURATION, &settings->budget_window_ms, 1000, 600000,
+			"so often that is judged"},
 		{"check", CONFIG_BOOL, &settings->check, 0, 0, "only try whether everything is seen"},
 		{"json", CONFIG_BOOL, &settings->json, 0, 0, "tell what was found as JSON"},
 		{"drain", CONFIG_DURATION | CONFIG_LIVE, &settings->drain_ms, 0, 600000,
@@ -196,7 +201,7 @@ static int check_http(struct settings *settings, const struct program_spec *prog
 }
 
 /* The words. -1, or the exit code. */
-static int check_words(const struct settings *settings, const struct program_spec *program)
+static int check_words(struct settings *settings, const struct program_spec *program)
 {
 	if (settings->no_rules && settings->rule_paths.count > 0)
 		return options_wrong_key(program, "no_rules", "--rules and --no-rules exclude each other");
@@ -206,6 +211,9 @@ static int check_words(const struct settings *settings, const struct program_spe
 			program, "rule_matching", "rule_matching \"%s\": first or all", settings->rule_matching);
 	if ((settings->falco_json || settings->falco_text) && !settings->stdout_lines)
 		return options_wrong("--falco-json is for --stdout");
+	if (settings->budget_word && !budget_parse(settings->budget_word, &settings->budget_millicpu))
+		return options_wrong_key(program, "budget.cpu",
+			"budget.cpu \"%s\": a share of one CPU, as 5%% or 50m, 1m at least", settings->budget_word);
 	if (settings->hooks && !hooks_known(settings->hooks))
 		return options_wrong_key(
 			program, "hooks", "hooks \"%s\": auto, tracepoint or function", settings->hooks);
@@ -264,6 +272,7 @@ static int read_all(struct settings *settings, int argc, char **argv, bool again
 		.coverage_interval_ms = 600000,
 		.drain_ms = 5000,
 		.opens_window_ms = 1000,
+		.budget_window_ms = 10000,
 		.flows_interval_ms = 300000,
 		.flows_idle_ms = 60000,
 		.samples = true,

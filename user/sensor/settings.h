@@ -63,7 +63,10 @@ struct settings {
 	struct policy_rules rules;   /* … and as it was understood */
 	struct config_tree outbound; /* outbound: what detectors of behaviour take for suspicious, as it was said … */
 	struct outbound_settings outbound_settings; /* … and as it was understood */
-	uint64_t drain_ms;                          /* drain: how long SIGTERM waits for the collector */
+	char *budget_word; /* budget.cpu: what the sensor may cost, as it was said; NULL: there is no limit … */
+	uint32_t budget_millicpu;  /* … and as it was understood: thousandths of a CPU; 0: none */
+	uint64_t budget_window_ms; /* budget.window: so often it is judged */
+	uint64_t drain_ms;         /* drain: how long SIGTERM waits for the collector */
 };
 
 /*
