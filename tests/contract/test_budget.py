@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the sensor may cost: above it opens and first bytes are left out step by step, each step is told, and it comes back."""
+import datetime
 import json
 import os
+import re
+import signal
 import subprocess
 import time
 
 import pytest
 from conftest import ROOT, SLOW, once, program, run
+from programs import loader_of
 
 LIMIT = 40  # thousandths of a CPU: more than it costs at rest, far less than a flood of opens that are told costs
 
@@ -85,6 +89,54 @@ def test_a_flood_of_opens_is_thinned_out_and_nothing_else(start, container, tmp_
     lost = sum(one["taffrail"]["lost"]["count"] for one in told.by_action.get("events_lost", []))
     assert told.opens <= opens <= told.opens + left_out + lost, (opens, told.opens, left_out, lost)
     assert left_out > told.opens / 8, (opens, told.opens, left_out, lost)
+
+
+def used(pid):
+    """Seconds of CPU time that a process has used: its own clock."""
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def between(samples, at):
+    """What both processes had used at a time, from the samples before and after it."""
+    after = next(number for number, one in enumerate(samples) if one[0] >= at)
+    (t0, *before), (t1, *then) = samples[after - 1], samples[after]
+    return [low + (high - low) * (at - t0) / (t1 - t0) for low, high in zip(before, then)]
+
+
+def moment(text):
+    return datetime.datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z", r"\1+00:00", text)).timestamp()
+
+
+@once
+def test_what_the_loader_uses_counts(start, tmp_path):
+    """Kept awake by nothing but signals that stop it and let it go on, it costs what would be missed."""
+    sensor = start("taffrail-sensor", "--stdout", "--cri", str(tmp_path / "none"), "--set", "budget.cpu=1m", "--set", "budget.window=2s")
+    sensor.ready()
+    worker, loader = sensor.process.pid, loader_of(sensor.process.pid)
+    samples = [(time.time(), used(worker), used(loader))]
+
+    def told():
+        return [one for one in list(sensor.lines) if '"action":"budget"' in one]
+
+    deadline = time.monotonic() + 30
+    while len(told()) < 4:  # each window leads a step up
+        assert time.monotonic() < deadline, sensor.log
+        for _ in range(20):
+            for number in (signal.SIGSTOP, signal.SIGCONT):
+                os.kill(loader, number)
+                time.sleep(0.00005)  # it has to come so far, or the two are nothing
+        samples.append((time.time(), used(worker), used(loader)))
+    samples.append((time.time(), used(worker), used(loader)))  # behind the last document
+    assert sensor.end() == 0
+    windows = []
+    for one in map(json.loads, told()[1:]):  # the first began before the loader was kept awake
+        begin, end = (moment(one["event"][key]) for key in ("start", "end"))
+        shares = [(high - low) / (end - begin) * 1000 for low, high in zip(between(samples, begin), between(samples, end))]
+        windows.append((one["taffrail"]["budget"]["used_millicpu"], *shares))
+    awake = [one for one in windows if one[2] > 2]
+    assert awake, f"the loader was never kept awake: {windows}"
+    for both, workers, loaders in awake:
+        assert abs(both - workers - loaders) < 1 + loaders / 4, windows
 
 
 def test_without_one_nothing_is_left_out(start, container, tmp_path, work):

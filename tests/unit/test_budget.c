@@ -63,6 +63,7 @@ Test(budget, without_one_nothing_is_left_out)
 	struct budget budget;
 
 	budget_open(&budget, 0, second, 0, 0);
+	cr_assert_not(budget_due(&budget, 100 * second), "nobody has to read what was used");
 	for (int i = 0; i < 10; i++)
 		cr_assert_not(pass(&budget, &now_ns, &cpu_ns, 5000));
 	cr_assert_eq(budget.step, 0);

@@ -49,12 +49,17 @@ static void step_down(struct budget *budget)
 	budget->changes++;
 }
 
+bool budget_due(const struct budget *budget, uint64_t now_ns)
+{
+	return budget->limit_millicpu && now_ns - budget->began_ns >= budget->window_ns;
+}
+
 bool budget_look(struct budget *budget, uint64_t cpu_ns, uint64_t now_ns)
 {
 	uint64_t passed_ns = now_ns - budget->began_ns, used;
 	unsigned int before = budget->step;
 
-	if (!budget->limit_millicpu || passed_ns < budget->window_ns)
+	if (!budget_due(budget, now_ns))
 		return false;
 	used = (cpu_ns - budget->cpu_ns) * 1000 / passed_ns;
 	budget->used_millicpu = used < UINT32_MAX ? (uint32_t)used : UINT32_MAX;

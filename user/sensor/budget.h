@@ -40,10 +40,13 @@ struct budget {
 	uint64_t window_began_ns, changes; /* when that began; how often the step has changed */
 };
 
-/* `cpu_ns`: what the process has used so far; `now_ns`: of any clock that does not go back. */
+/* `cpu_ns`: what both processes have used so far; `now_ns`: of any clock that does not go back. */
 void budget_open(struct budget *budget, uint32_t limit_millicpu, uint64_t window_ns, uint64_t cpu_ns, uint64_t now_ns);
 
-/* Asked again and again: at the end of a window it judges. True: the step is another one now. */
+/* Is a window over? Asked again and again, and only then it is read what was used. Never without a limit. */
+bool budget_due(const struct budget *budget, uint64_t now_ns);
+
+/* At the end of a window it judges. True: the step is another one now. */
 bool budget_look(struct budget *budget, uint64_t cpu_ns, uint64_t now_ns);
 
 /* "5%" of one CPU, or "50m" thousandths: in these. False: it is neither, or not from 1m to 1,000,000m. */

@@ -237,12 +237,24 @@ void pipeline_watch_attribution(struct pipeline *pipeline, bool final)
 		(unsigned long long)event.attribution.never, (unsigned long long)event.attribution.unnamed);
 }
 
-static uint64_t used_cpu_ns(void)
+static bool read_cpu_ns(clockid_t clock, uint64_t *used_ns)
 {
 	struct timespec used;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+	if (clock_gettime(clock, &used) < 0)
+		return false;
+	*used_ns += (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+	return true;
+}
+
+/* Of the worker and of the loader. False: the loader is gone, and so will the sensor be. */
+static bool used_cpu_ns(const struct pipeline *pipeline, uint64_t *used_ns)
+{
+	clockid_t loader;
+
+	*used_ns = 0;
+	return !loader_is_lost(pipeline->loader) && clock_getcpuclockid(loader_pid(pipeline->loader), &loader) == 0 &&
+	       read_cpu_ns(CLOCK_PROCESS_CPUTIME_ID, used_ns) && read_cpu_ns(loader, used_ns);
 }
 
 /* Takes less where the sensor costs more than it may, and says so. */
@@ -252,14 +264,18 @@ static void watch_budget(struct pipeline *pipeline)
 	unsigned int before = budget->step;
 	const struct budget_measure *measure;
 	struct event event = {.action = EVENT_BUDGET};
+	uint64_t used_ns;
 
-	if (!budget->window_ns)
+	if (!pipeline->settings->budget_millicpu)
+		return;
+	if (!budget->window_ns && used_cpu_ns(pipeline, &used_ns))
 		budget_open(budget, pipeline->settings->budget_millicpu, pipeline->settings->budget_window_ms * 1000000,
-			used_cpu_ns(), pipeline->now_ns);
+			used_ns, pipeline->now_ns);
 	if (budget_measure(budget->step)->reads)
 		policy_thinned(
 			pipeline->policy); /* again and again: rules that were read anew make another one of it */
-	if (!budget_look(budget, used_cpu_ns(), pipeline->now_ns))
+	if (!budget_due(budget, pipeline->now_ns) || !used_cpu_ns(pipeline, &used_ns) ||
+		!budget_look(budget, used_ns, pipeline->now_ns))
 		return;
 	measure = budget_measure(budget->step);
 	loader_thin_out(pipeline->loader, measure->reads, measure->others, !measure->samples);
