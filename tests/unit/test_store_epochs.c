@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include "test_capture.h"
+#include "collector/store_inside.h"
 #include "test_collector.h"
 
 static struct store *store;
@@ -428,5 +429,61 @@ Test(store_epochs, a_list_of_the_forgotten_that_cannot_be_read_is_no_start)
 	}
 	write_forgotten("w", "fine 1 2\n\n");
 	open_it(NULL);
+	close_all();
+}
+
+/* --- one epoch of many hosts -------------------------------------------------------------------------------------------- */
+
+static size_t longest_chain(const struct table *table)
+{
+	size_t longest = 0;
+
+	for (size_t i = 0; i < table->chain_count; i++) {
+		size_t length = 0;
+
+		for (const struct table_node *node = table->chains[i]; node; node = node->next)
+			length++;
+		longest = length > longest ? length : longest;
+	}
+	return longest;
+}
+
+/* The longest row of taken slots: so many are looked at, at most. */
+static size_t longest_row(const struct store_folded_set *set)
+{
+	size_t longest = 0, length = 0;
+
+	for (size_t i = 0; i < set->room; i++) {
+		length = set->slots[i].host ? length + 1 : 0;
+		longest = length > longest ? length : longest;
+	}
+	return longest;
+}
+
+/* An epoch is what its sender says: hosts that all say the same are not looked through one by one. */
+Test(store_epochs, hosts_that_say_one_epoch_are_spread)
+{
+	enum { HOSTS = 3000 };
+	struct store_limits limits = store_limits_default;
+	char name[20];
+
+	limits.kept = 1;
+	open_new(&limits);
+	for (unsigned number = 1; number <= 2; number++) {
+		for (int i = 0; i < HOSTS; i++) {
+			snprintf(name, sizeof(name), "node-%d", i);
+			cr_assert_eq(add(name, number, 1, true), 0);
+		}
+		sync_all();
+	}
+	cr_assert_eq(counted().epochs, HOSTS);
+	cr_assert_eq(counted().epochs_folded, HOSTS);
+	cr_expect_leq(longest_chain(&store->sources), 20);
+	cr_expect_leq(longest_row(&store->folded), HOSTS / 4);
+	for (int i = 0; i < HOSTS; i++) {
+		snprintf(name, sizeof(name), "node-%d", i);
+		cr_assert_eq(synced(name, 1), 1);
+		cr_assert_eq(synced(name, 2), 1);
+	}
 	close_all();
 }

@@ -100,11 +100,16 @@ static bool session_matches(const struct table_node *node, const void *wanted)
 	return memcmp(a->epoch, b->epoch, EVENT_EPOCH_SIZE) == 0 && text_equal(session_host(a), session_host(b));
 }
 
+static uint64_t session_hash(const struct session *session)
+{
+	return store_hash(hash_bytes(session->host, session->host_length), session->epoch);
+}
+
 /* A sensor that connects anew does not know yet that its old connection is dead: the newest speaks for it. */
 static int session_list(struct session *session)
 {
 	struct table *sessions = &session->receiver->sessions;
-	uint64_t hash = hash_bytes(session->epoch, EVENT_EPOCH_SIZE);
+	uint64_t hash = session_hash(session);
 	struct table_node *node = table_find(sessions, hash, session_matches, session);
 
 	if (node) {
@@ -230,7 +235,7 @@ const struct account_build *receiver_build(const struct receiver *receiver, cons
 		return NULL;
 	memcpy(wanted.host, host->id.data, host->id.length);
 	memcpy(wanted.epoch, host->epoch, EVENT_EPOCH_SIZE);
-	node = table_find(&receiver->sessions, hash_bytes(wanted.epoch, EVENT_EPOCH_SIZE), session_matches, &wanted);
+	node = table_find(&receiver->sessions, session_hash(&wanted), session_matches, &wanted);
 	return node ? &table_entry(node, struct session, node)->build : NULL;
 }
 

@@ -48,6 +48,12 @@ struct store_counters {
 	uint64_t epochs_late;     /* appends to folded ones */
 };
 
+/*
+ * For tables of hosts' epochs; `host_hash` is hash_bytes of the host's id. An epoch is what its sender says, and many hosts may
+ * say the same: both are hashed together, by the process's own seed.
+ */
+uint64_t store_hash(uint64_t host_hash, const uint8_t epoch[EVENT_EPOCH_SIZE]);
+
 /* A place between two frames. All zero: the start of the store. */
 struct store_position {
 	uint64_t segment, offset;

@@ -89,7 +89,7 @@ void store_free_hosts(struct store *store)
 static struct store_folded *find_slot(
 	const struct store_folded_set *set, const struct store_host *host, const uint8_t epoch[EVENT_EPOCH_SIZE])
 {
-	size_t at = hash_bytes(epoch, EVENT_EPOCH_SIZE) & (set->room - 1);
+	size_t at = store_hash(host->node.hash, epoch) & (set->room - 1);
 
 	while (set->slots[at].host &&
 		(set->slots[at].host != host || memcmp(set->slots[at].epoch, epoch, EVENT_EPOCH_SIZE) != 0))

@@ -21,12 +21,20 @@ static bool source_matches(const struct table_node *node, const void *wanted)
 	       text_equal((struct text){source->host->id, source->host->id_length}, key->host);
 }
 
-/* An epoch alone is as good as unique. */
+uint64_t store_hash(uint64_t host_hash, const uint8_t epoch[EVENT_EPOCH_SIZE])
+{
+	uint8_t bytes[sizeof(host_hash) + EVENT_EPOCH_SIZE];
+
+	memcpy(bytes, &host_hash, sizeof(host_hash));
+	memcpy(bytes + sizeof(host_hash), epoch, EVENT_EPOCH_SIZE);
+	return hash_bytes(bytes, sizeof(bytes));
+}
+
 struct store_source *store_find(const struct store *store, struct text host, const uint8_t epoch[EVENT_EPOCH_SIZE])
 {
 	const struct source_key key = {host, epoch};
-	struct table_node *node =
-		table_find(&store->sources, hash_bytes(epoch, EVENT_EPOCH_SIZE), source_matches, &key);
+	uint64_t hash = store_hash(hash_bytes(host.data, host.length), epoch);
+	struct table_node *node = table_find(&store->sources, hash, source_matches, &key);
 
 	return node ? table_entry(node, struct store_source, node) : NULL;
 }
@@ -41,7 +49,7 @@ static struct store_source *add_source(
 	memcpy(source->epoch, epoch, EVENT_EPOCH_SIZE);
 	source->host = host;
 	source->references = 1;
-	if (table_insert(&store->sources, &source->node, hash_bytes(epoch, EVENT_EPOCH_SIZE)) < 0) {
+	if (table_insert(&store->sources, &source->node, store_hash(host->node.hash, epoch)) < 0) {
 		free(source);
 		return NULL;
 	}
