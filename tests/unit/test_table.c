@@ -116,6 +116,23 @@ Test(table, a_walk_meets_each_once_also_when_its_body_takes_nodes_out_and_frees_
 	table_free(&table);
 }
 
+/* Also after each time that it grew, at 64, 128 and 256. */
+Test(table, of_equal_keys_the_newest_is_found_first)
+{
+	struct item first = {.key = -1}, second = {.key = -1}, others[600] = {0};
+	struct table table;
+
+	table_init(&table);
+	table_insert(&table, &first.node, 42);
+	table_insert(&table, &second.node, 42);
+	for (int i = 0; i < 600; i++) {
+		others[i].key = i;
+		table_insert(&table, &others[i].node, i % 2 ? 42 : hash_bytes(&i, sizeof(i)));
+		cr_assert_eq(find(&table, 42, -1), &second, "behind %d more", i + 1);
+	}
+	table_free(&table);
+}
+
 /* Against a plain array, in random order. */
 Test(table, random_insertions_and_removals_keep_it_right)
 {

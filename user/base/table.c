@@ -20,14 +20,18 @@ static int grow(struct table *table)
 
 	if (!chains)
 		return -ENOMEM;
-	for (size_t i = 0; i < table->chain_count; i++)
-		for (struct table_node *node = table->chains[i], *next; node; node = next) {
-			struct table_node **chain = &chains[node->hash & (wanted - 1)];
+	/* Each chain becomes two, in the order that it had: of equal keys the newest stays the first. */
+	for (size_t i = 0; i < table->chain_count; i++) {
+		struct table_node **low = &chains[i], **high = &chains[i + table->chain_count];
 
-			next = node->next;
-			node->next = *chain;
-			*chain = node;
+		for (struct table_node *node = table->chains[i]; node; node = node->next) {
+			struct table_node ***end = node->hash & table->chain_count ? &high : &low;
+
+			**end = node;
+			*end = &node->next;
 		}
+		*low = *high = NULL;
+	}
 	free(table->chains);
 	table->chains = chains;
 	table->chain_count = wanted;

@@ -26,7 +26,7 @@ struct table {
 
 void table_init(struct table *table);
 
-/* Adds a node; an equal key that is there already is not looked for. 0, or -ENOMEM and nothing has changed. */
+/* Adds a node; an equal key that is there already is not looked for, and found after it. 0, or -ENOMEM and nothing has changed. */
 int table_insert(struct table *table, struct table_node *node, uint64_t hash);
 
 /* The node with this hash for which `matches` says so, or NULL. */

@@ -145,7 +145,7 @@ static int read_container(struct reader *reader, const Taffrail__V1__Container *
 	memcpy(view->id, message->id.data, sizeof(view->id));
 	if (wire_read_container(reader->arena, view, message) < 0)
 		return -ENOMEM;
-	/* A later definition stands before an earlier one in its chain, and is found first. */
+	/* A later definition is found before an earlier one (table.h). */
 	return table_insert(&reader->containers, &container->node, hash_bytes(view->id, sizeof(view->id)));
 }
 
