@@ -316,6 +316,35 @@ Test(account, numbers_and_names_of_strangers)
 	wire_batch_close(writer.batch);
 }
 
+/* As many as it takes to leave 64 bits, which epochs that somebody made up are. */
+Test(account, totals_of_strangers_stay_at_their_end)
+{
+	struct account_totals totals = {0};
+	struct account most = {.books = {.there = true, .seen = ACCOUNT_COUNT_MAX, .settled = ACCOUNT_COUNT_MAX}};
+	struct account least = {.books = {.there = true, .held = ACCOUNT_COUNT_MAX}};
+
+	least.lost[ACCOUNT_SPOOL] = ACCOUNT_COUNT_MAX;
+	for (int i = 0; i < 128; i++) {
+		account_totals_add(&totals, &most);
+		cr_assert_geq(totals.delivered, (int64_t)ACCOUNT_COUNT_MAX);
+		cr_assert_geq(totals.seen, ACCOUNT_COUNT_MAX);
+	}
+	cr_expect_eq(totals.delivered, INT64_MAX);
+	cr_expect_eq(totals.seen, UINT64_MAX);
+	cr_expect_eq(totals.unbalanced, 0);
+	totals.delivered = 0;
+	for (uint64_t i = 1; i <= 128; i++) {
+		account_totals_add(&totals, &least);
+		cr_assert_lt(totals.delivered, 0);
+		cr_assert_geq(totals.difference, ACCOUNT_COUNT_MAX, "a difference is never none");
+		cr_assert_geq(totals.lost[ACCOUNT_SPOOL], ACCOUNT_COUNT_MAX);
+		cr_assert_eq(totals.unbalanced, i);
+	}
+	cr_expect_eq(totals.delivered, INT64_MIN);
+	cr_expect_eq(totals.waiting, UINT64_MAX);
+	cr_expect_eq(totals.difference, UINT64_MAX);
+}
+
 Test(account, what_comes_twice_counts_once)
 {
 	struct segment_frame frame;

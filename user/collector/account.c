@@ -323,6 +323,31 @@ struct account_balance account_balance(const struct account *account)
 	return balance;
 }
 
+static void add_up(uint64_t *sum, uint64_t more)
+{
+	if (__builtin_add_overflow(*sum, more, sum))
+		*sum = UINT64_MAX;
+}
+
+static void add_up_signed(int64_t *sum, int64_t more)
+{
+	if (__builtin_add_overflow(*sum, more, sum))
+		*sum = more < 0 ? INT64_MIN : INT64_MAX;
+}
+
+void account_totals_add(struct account_totals *totals, const struct account *account)
+{
+	struct account_balance balance = account_balance(account);
+
+	add_up(&totals->seen, account->books.seen);
+	add_up_signed(&totals->delivered, balance.delivered);
+	add_up(&totals->waiting, balance.waiting > 0 ? (uint64_t)balance.waiting : 0);
+	totals->unbalanced += balance.difference != 0;
+	add_up(&totals->difference, (uint64_t)(balance.difference < 0 ? -balance.difference : balance.difference));
+	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
+		add_up(&totals->lost[stage], account->lost[stage]);
+}
+
 static bool has_room(const struct account *sum, const struct account *account)
 {
 	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)

@@ -113,4 +113,16 @@ struct account_balance {
 
 struct account_balance account_balance(const struct account *account);
 
+/*
+ * The sum of many accounts. A sensor may say anything: what leaves the type's range stays at its end, and a difference there is
+ * one still.
+ */
+struct account_totals {
+	uint64_t seen, waiting, difference, lost[ACCOUNT_STAGES];
+	uint64_t unbalanced; /* accounts with a difference */
+	int64_t delivered;
+};
+
+void account_totals_add(struct account_totals *totals, const struct account *account);
+
 #endif

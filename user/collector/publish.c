@@ -30,16 +30,11 @@ enum {
 	FAULT_S = 15,
 };
 
-struct totals {
-	uint64_t seen, waiting, difference, unbalanced, lost[ACCOUNT_STAGES];
-	int64_t delivered;
-};
-
 struct publish {
 	struct publish_options options;
 	struct event *turn;
 	unsigned turns;
-	struct totals totals;
+	struct account_totals totals;
 	struct buffer page;
 };
 
@@ -173,19 +168,6 @@ static void put_tls(const struct publish *publish, struct buffer *page)
 
 /* --- the accounts ------------------------------------------------------------------------------------------------------- */
 
-static void add_account(struct totals *totals, const struct account *account)
-{
-	struct account_balance balance = account_balance(account);
-
-	totals->seen += account->books.seen;
-	totals->delivered += balance.delivered;
-	totals->waiting += balance.waiting > 0 ? (uint64_t)balance.waiting : 0;
-	totals->unbalanced += balance.difference != 0;
-	totals->difference += (uint64_t)(balance.difference < 0 ? -balance.difference : balance.difference);
-	for (int stage = 0; stage < ACCOUNT_STAGES; stage++)
-		totals->lost[stage] += account->lost[stage];
-}
-
 static void sum_accounts(struct publish *publish)
 {
 	struct store_source **sources;
@@ -194,17 +176,17 @@ static void sum_accounts(struct publish *publish)
 
 	if (store_sources(publish->options.store, &sources, &count) < 0)
 		return;
-	publish->totals = (struct totals){0};
+	publish->totals = (struct account_totals){0};
 	for (size_t i = 0; i < count; i++) {
 		store_source_view(sources[i], &epoch);
-		add_account(&publish->totals, epoch.account);
+		account_totals_add(&publish->totals, epoch.account);
 	}
 	store_sources_free(sources, count);
 }
 
 static void put_accounts(const struct publish *publish, struct buffer *page)
 {
-	const struct totals *totals = &publish->totals;
+	const struct account_totals *totals = &publish->totals;
 	const struct metric_spec *spec;
 
 	one(page, COLLECTOR_SEEN, totals->seen);
