@@ -210,6 +210,49 @@ Test(owners, of_a_name_are_limited)
 	rmdir(folder);
 }
 
+/* A file of which fsync says no: /dev/null takes what is written, and can sync nothing. */
+static void break_owners(const char *folder, char path[100])
+{
+	snprintf(path, 100, "%s/owners", folder);
+	cr_assert_eq(symlink("/dev/null", path), 0);
+	snprintf(path, 100, "%s/owners.new", folder);
+}
+
+/* After an fsync that failed a second one says nothing: the file is written anew. */
+Test(owners, what_the_disk_did_not_take_is_written_anew)
+{
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], path[100];
+	struct owners *owners;
+
+	cr_assert_not_null(mkdtemp(folder));
+	break_owners(folder, path);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	owners = open_owners(folder);
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("one"), "a"), 0);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_eq(owners_sync(owners), -EISDIR, "and it stays so");
+		cr_expect(owners_failed(owners));
+	}
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("two\n"), "b"), 0);
+	cr_assert_eq(rmdir(path), 0);
+	cr_expect_eq(owners_sync(owners), 0);
+	cr_expect_not(owners_failed(owners));
+	cr_expect_neq(access(path, F_OK), 0);
+	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("three"), "a"), 0);
+	cr_expect_eq(owners_sync(owners), 0);
+	owners_close(owners);
+	read_owners(folder, text, sizeof(text));
+	cr_expect(
+		strcmp(text, "a one\nb two\\x0a\na three\n") == 0 || strcmp(text, "b two\\x0a\na one\na three\n") == 0,
+		"%s", text);
+	owners = open_owners(folder);
+	cr_expect_str_eq(owners_of(owners, (struct text)TEXT_STATIC("three")), "a");
+	owners_close(owners);
+	snprintf(path, sizeof(path), "%s/owners", folder);
+	unlink(path);
+	rmdir(folder);
+}
+
 /* --- sensors over TLS ----------------------------------------------------------------------------------------------- */
 
 static char *patterns[] = {"sensor.*", "spiffe://nodes/*"};
@@ -400,6 +443,48 @@ Test(access, a_name_that_no_pattern_fits_neither_writes_nor_reads)
 	until(&room, peer.done);
 	cr_expect_eq(peer.status, GRPC_PERMISSION_DENIED);
 	cr_expect(strstr(peer.message, "may read here (--allow-reader)"), "%s", peer.message);
+	leave(&peer, tls);
+	close_tls_room();
+}
+
+/* Nothing is acknowledged of a host that a power cut would give away, neither in an ack nor in the hello's answer. */
+Test(access, what_is_not_noted_as_its_own_is_not_acknowledged)
+{
+	struct grpc_tls *tls;
+	struct peer peer;
+	char path[200];
+
+	open_tls_room();
+	owners_close(room.access.owners);
+	snprintf(path, sizeof(path), "%s/data/owners", room.folder);
+	cr_assert_eq(unlink(path), 0);
+	snprintf(path, sizeof(path), "%s/data", room.folder);
+	break_owners(path, path + 100);
+	room.access.owners = open_owners(path);
+	cr_assert_eq(mkdir(path + 100, 0700), 0);
+	tls = join(&peer, "sensor");
+	say_hello(&peer, host_id.data, epoch, sizeof(epoch));
+	until(&room, peer.hellos == 1);
+	send_batch(&peer, 1, 3);
+	until(&room, peer.done);
+	cr_expect_eq(peer.status, GRPC_UNAVAILABLE, "%s", peer.message);
+	cr_expect_eq(peer.acked, 0);
+	leave(&peer, tls);
+	tls = join(&peer, "sensor");
+	say_hello(&peer, host_id.data, epoch, sizeof(epoch));
+	until(&room, peer.done);
+	cr_expect_eq(peer.status, GRPC_UNAVAILABLE, "%s", peer.message);
+	cr_expect_eq(peer.hellos, 0);
+	leave(&peer, tls);
+
+	until(&room, store_synced(room.store, host_id, epoch) == 3);
+	cr_assert_eq(rmdir(path + 100), 0);
+	tls = join(&peer, "sensor");
+	say_hello(&peer, host_id.data, epoch, sizeof(epoch));
+	until(&room, peer.hellos == 1);
+	cr_expect_eq(peer.stored, 3, "it was stored the first time");
+	send_batch(&peer, 4, 4);
+	until(&room, peer.acked == 4);
 	leave(&peer, tls);
 	close_tls_room();
 }

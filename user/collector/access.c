@@ -84,6 +84,11 @@ enum grpc_status access_host(
 
 	if (!identity || !access->owners)
 		return GRPC_OK;
+	/* What is stored of a host counts as acknowledged once its sensor has an answer to its hello. */
+	if (owners_failed(access->owners) && access_sync(access) < 0) {
+		*why = "whose the hosts are cannot be noted now";
+		return GRPC_UNAVAILABLE;
+	}
 	snprintf(name, sizeof(name), "%.*s", (int)host.length, host.data);
 	utf8_defuse(name, strlen(name));
 	owner = owners_of(access->owners, host);
@@ -110,10 +115,11 @@ enum grpc_status access_host(
 	return GRPC_RESOURCE_EXHAUSTED;
 }
 
-void access_sync(const struct access *access)
+int access_sync(const struct access *access)
 {
 	int error = access->owners ? owners_sync(access->owners) : 0;
 
 	if (error)
 		log_limited("the data directory: owners: %s", strerror(-error));
+	return error;
 }

@@ -29,14 +29,14 @@ bool access_admit_peer(const struct access *access, const struct grpc_identity *
 
 /*
  * May this peer write what is this host's? One that is nobody's yet becomes its own where `claim` says so, under the first
- * of its names that may write. GRPC_OK; PERMISSION_DENIED: it is another name's; RESOURCE_EXHAUSTED: it cannot be noted; both
- * have been logged, and `why` is for the peer.
+ * of its names that may write. GRPC_OK; PERMISSION_DENIED: it is another name's; RESOURCE_EXHAUSTED: it cannot be noted;
+ * UNAVAILABLE: what was noted is not on the disk, for now. All have been logged, and `why` is for the peer.
  */
 enum grpc_status access_host(
 	const struct access *access, const struct grpc_stream *stream, struct text host, bool claim, const char **why);
 
-/* What was claimed is on the disk, or the log says why not. Before what was stored of it is acknowledged. */
-void access_sync(const struct access *access);
+/* What was claimed is on the disk; or -errno, which is logged. Before what was stored of it is acknowledged. */
+int access_sync(const struct access *access);
 
 /* Does the pattern fit all of the name? A `*` in it stands for any text, an empty one and dots and slashes too. */
 bool access_fits(const char *pattern, const char *name);

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "collector/host_text.h"
@@ -38,7 +38,7 @@ struct owner {
 struct owners {
 	int fd;
 	off_t end;
-	bool dirty;
+	bool dirty, failed;
 	char path[4200];
 	struct table hosts, names;
 	size_t max_per_name;
@@ -284,6 +284,15 @@ static int find_room(struct owners *owners, struct text text)
 	return -EUSERS;
 }
 
+static size_t put_line(char line[LINE_BYTES], const struct owner *owner)
+{
+	size_t length = (size_t)snprintf(line, LINE_BYTES, "%s ", owner->name->text);
+
+	length += host_text_put(line + length, (struct text){owner->host, owner->host_length});
+	line[length++] = '\n';
+	return length;
+}
+
 int owners_claim(struct owners *owners, struct text host, const char *name)
 {
 	char line[LINE_BYTES];
@@ -298,9 +307,7 @@ int owners_claim(struct owners *owners, struct text host, const char *name)
 	owner = add(owners, host, text_of(name));
 	if (!owner)
 		return -ENOMEM;
-	length = (size_t)snprintf(line, sizeof(line), "%s ", name);
-	length += host_text_put(line + length, host);
-	line[length++] = '\n';
+	length = put_line(line, owner);
 	errno = EIO;
 	written = pwrite(owners->fd, line, length, owners->end);
 	if (written != (ssize_t)length) {
@@ -331,14 +338,75 @@ void owners_counters(const struct owners *owners, struct owners_counters *counte
 	}
 }
 
+static int write_lines(const struct owners *owners, int fd, off_t *end)
+{
+	struct table_node *node;
+	char line[LINE_BYTES];
+	struct buffer all = {0};
+	size_t at = 0;
+	int error;
+
+	table_for_each(&owners->hosts, node)
+		buffer_append(&all, line, put_line(line, table_entry(node, struct owner, node)));
+	error = all.failed ? -ENOMEM : 0;
+	while (!error && at < all.length) {
+		ssize_t written = write(fd, (const char *)all.data + at, all.length - at);
+
+		if (written <= 0 && errno != EINTR)
+			error = written < 0 ? -errno : -EIO;
+		at += written > 0 ? (size_t)written : 0;
+	}
+	*end = (off_t)all.length;
+	buffer_free(&all);
+	return error;
+}
+
+/* The table as a new file, which takes the old one's name once it is on the disk. */
+static int write_anew(struct owners *owners)
+{
+	char path[sizeof(owners->path) + 4], data[sizeof(owners->path)];
+	off_t end;
+	int fd, error;
+
+	snprintf(path, sizeof(path), "%s.new", owners->path);
+	snprintf(data, sizeof(data), "%.*s", (int)(strlen(owners->path) - strlen("/owners")), owners->path);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return -errno;
+	error = write_lines(owners, fd, &end);
+	if (!error && (fsync(fd) < 0 || rename(path, owners->path) < 0))
+		error = -errno;
+	if (error) {
+		close(fd);
+		(void)unlink(path);
+		return error;
+	}
+	close(owners->fd);
+	owners->fd = fd;
+	owners->end = end;
+	return sync_name(data);
+}
+
 int owners_sync(struct owners *owners)
 {
+	int error;
+
 	if (!owners->dirty)
 		return 0;
-	if (fsync(owners->fd) < 0)
-		return -errno;
-	owners->dirty = false;
-	return 0;
+	if (!owners->failed && fsync(owners->fd) == 0) {
+		owners->dirty = false;
+		return 0;
+	}
+	/* A second fsync would call clean what never reached the disk (store.c). */
+	owners->failed = true;
+	error = write_anew(owners);
+	owners->failed = owners->dirty = error != 0;
+	return error;
+}
+
+bool owners_failed(const struct owners *owners)
+{
+	return owners->failed;
 }
 
 void owners_close(struct owners *owners)

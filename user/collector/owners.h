@@ -3,13 +3,14 @@
  * Whose a host is: a host.id belongs to the certificate name under which something of it was stored first, and no other may
  * write it, until an operator releases it.
  *
- * DIR/owners is a text, a line each: NAME, a blank, HOST. HOST stands as host_text.h says. It is appended to and never rewritten: whoever takes out a line while no collector runs has released
+ * DIR/owners is a text, a line each: NAME, a blank, HOST. HOST stands as host_text.h says. It is appended to, and written anew only where the disk failed: whoever takes out a line while no collector runs has released
  * that host. OWNERS_MAX hosts at most, and of one name as many as owners_open says: that one certificate went astray must not
  * take all the room there is. From four fifths of either on the log has a warning.
  */
 #ifndef TAFFRAIL_COLLECTOR_OWNERS_H
 #define TAFFRAIL_COLLECTOR_OWNERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,8 +43,13 @@ struct owners_counters {
 };
 void owners_counters(const struct owners *owners, struct owners_counters *counters);
 
-/* What was claimed is on the disk once this returns 0; else -errno. Does nothing where nothing was claimed. */
+/*
+ * What was claimed is on the disk once this returns 0; else -errno. Does nothing where nothing was claimed. Once an fsync has
+ * failed the file is written anew, now or the next time.
+ */
 int owners_sync(struct owners *owners);
+/* Did the last one fail? */
+bool owners_failed(const struct owners *owners);
 
 /* NULL is allowed. */
 void owners_close(struct owners *owners);

@@ -195,11 +195,25 @@ static void on_batch(struct session *session, struct text bytes, size_t message_
 
 /* --- after the sync -------------------------------------------------------------------------------------------------- */
 
+/* Stored they are, but not noted as whose: nothing is acknowledged before that, and access_host holds who comes again. */
+static void refuse_unowned(struct receiver *receiver)
+{
+	struct batch *batch;
+
+	STAILQ_FOREACH(batch, &receiver->batches, entry)
+	session_finish(batch->session, GRPC_UNAVAILABLE, "it cannot be stored now");
+}
+
 static void begin_sync(struct receiver *receiver)
 {
 	bool syncing = store_is_syncing(receiver->options.store);
+	int error = access_sync(receiver->options.access);
 
-	access_sync(receiver->options.access);
+	receiver->unowned = error != 0;
+	if (error) {
+		note_fault(receiver, error);
+		refuse_unowned(receiver);
+	}
 	store_sync_begin(receiver->options.store);
 	if (!syncing)
 		receiver->sync_began_ns = clock_boottime_ns();
@@ -332,7 +346,7 @@ static void end_sync(struct receiver *receiver)
 	receiver->counters.syncs++;
 	receiver->counters.sync_ns += clock_boottime_ns() - receiver->sync_began_ns;
 	if (!error) {
-		receiver->fault = 0;
+		receiver->fault = receiver->unowned ? receiver->fault : 0;
 		finish_synced(receiver);
 		return;
 	}
@@ -362,10 +376,10 @@ static void on_sync_due(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
+	begin_sync(receiver);
 	/* Nothing but duplicates of what is synced. */
 	if (first && first->after <= store_synced_count(receiver->options.store))
 		finish_synced(receiver);
-	begin_sync(receiver);
 }
 
 /* --- the stream ------------------------------------------------------------------------------------------------------ */

@@ -67,7 +67,8 @@ struct receiver {
 	struct wire_batch *own;   /* empty but while a gap is told */
 	struct receiver_counters counters;
 	uint64_t sync_began_ns;
-	int fault; /* -errno of the store; 0: it works */
+	bool unowned; /* whose the hosts are did not reach the disk, the last time */
+	int fault;    /* -errno of the store; 0: it works */
 	uint64_t fault_ns;
 };
 
