@@ -3,8 +3,11 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,4 +83,49 @@ Test(relief, a_link_or_a_pipe_is_not_followed)
 	cr_assert_eq(relief_wait(folder), -EINVAL);
 	cr_assert_not(relief_tell(folder, 1));
 	cr_assert_eq(relief_wait("/nowhere/at/all"), -ENOENT);
+}
+
+/* The lock of one who tells, where nobody waits, is held for a moment alone. */
+static void *let_go(void *lock)
+{
+	usleep(30000);
+	close(*(int *)lock);
+	return NULL;
+}
+
+Test(relief, a_moment_of_the_teller_is_no_queue)
+{
+	int lock, waiting = relief_wait(folder);
+	pthread_t thread;
+
+	close(waiting); /* killed */
+	lock = open(path, O_RDWR);
+	cr_assert_eq(flock(lock, LOCK_EX | LOCK_NB), 0);
+	cr_assert_eq(pthread_create(&thread, NULL, let_go, &lock), 0);
+	waiting = relief_wait(folder);
+	cr_assert_geq(waiting, 0, "%d", waiting);
+	pthread_join(thread, NULL);
+	cr_assert(relief_tell(folder, 7));
+	cr_assert_eq(relief_take(waiting, folder), 7);
+}
+
+/* Who waited before takes its file away while the next one tries: that one waits in a file that can be told in. */
+static void *take_and_go(void *waiting)
+{
+	usleep(30000);
+	(void)relief_take(*(int *)waiting, folder);
+	return NULL;
+}
+
+Test(relief, the_next_one_waits_where_it_can_be_told)
+{
+	int first = relief_wait(folder), second;
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, take_and_go, &first), 0);
+	second = relief_wait(folder);
+	pthread_join(thread, NULL);
+	cr_assert_geq(second, 0, "%d", second);
+	cr_assert(relief_tell(folder, 8));
+	cr_assert_eq(relief_take(second, folder), 8);
 }

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Waits in the queue of the spool `directory`, which is one place long. A descriptor; -EBUSY: somebody waits; or -errno. */
+/* Waits in the queue of the spool `directory`, which is one place long. A descriptor; -EBUSY: somebody waits, and did so for 100 ms; or -errno. */
 int relief_wait(const char *directory);
 
 /*
