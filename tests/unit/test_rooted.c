@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/rooted.h"
@@ -65,6 +68,33 @@ Test(rooted, only_regular_files_of_a_size, .init = make, .fini = clean)
 	cr_assert_eq(read_it("/run/crio/file", 6), -EFBIG);
 	cr_assert_eq(read_it("/run/pipe", 100), -EINVAL, "and does not hang");
 	cr_assert_eq(read_it("/run/crio", 100), -EINVAL);
+	/* As the sensor is (guard.c): its own /proc is open to it all the same. */
+	cr_assert_eq(prctl(PR_SET_DUMPABLE, 0), 0);
+	cr_assert_eq(read_it("/run/crio/file", 7), 0);
+}
+
+/* A container that may make devices puts one where a file was, and to open one may do something already. */
+Test(rooted, what_is_no_file_is_never_opened, .init = make, .fini = clean)
+{
+	char path[100];
+	int watch;
+
+	snprintf(path, sizeof(path), "%s/run/pipe", root);
+	watch = inotify_init1(IN_NONBLOCK);
+	cr_assert_geq(inotify_add_watch(watch, path, IN_OPEN), 0);
+	cr_assert_eq(rooted_open(root, "/run/pipe", 0), -EINVAL);
+	cr_assert_eq(read(watch, path, sizeof(path)), -1, "it was opened");
+	cr_assert_eq(errno, EAGAIN);
+	cr_assert_eq(rooted_open(root, "/run/crio", 0), -EINVAL, "a directory, where a file is asked for");
+	close(watch);
+	if (geteuid() != 0)
+		cr_skip_test("only root can make devices");
+	snprintf(path, sizeof(path), "%s/run/device", root);
+	cr_assert_eq(mknod(path, S_IFCHR | 0600, makedev(10, 4093)), 0);
+	/* No driver has this number: to open it is -ENODEV or -ENXIO. */
+	cr_assert_eq(rooted_open(root, "/run/device", 0), -EINVAL);
+	cr_assert_eq(read_it("/run/device", 100), -EINVAL);
+	cr_assert_eq(rooted_open(root, "/run/device", O_DIRECTORY), -ENOTDIR);
 }
 
 static void expect_resolved(const char *path, const char *expected)

@@ -47,9 +47,36 @@ static int open_any(const char *root, const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* What O_PATH has of a regular file, for reading. The descriptor goes. */
+static int reopen(int place)
+{
+	struct stat status;
+	char link[32];
+	int fd = -1, error = 0;
+
+	if (fstat(place, &status) < 0)
+		error = -errno;
+	else if (!S_ISREG(status.st_mode))
+		error = S_ISLNK(status.st_mode) ? -ELOOP : -EINVAL;
+	if (!error) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
+		fd = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		/* The file is there: what is not is /proc. */
+		error = fd >= 0 ? 0 : errno == ENOENT ? -ENOTSUP : -errno;
+	}
+	close(place);
+	return error ? error : fd;
+}
+
 int rooted_open(const char *root, const char *path, int flags)
 {
-	return open_any(root, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | flags);
+	int place;
+
+	if (flags & O_DIRECTORY)
+		return open_any(root, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | flags);
+	/* To open a device does something already, and a container may make one: it is looked at first. */
+	place = open_any(root, path, O_PATH | O_NOFOLLOW | flags);
+	return place < 0 ? place : reopen(place);
 }
 
 int rooted_read(const char *root, const char *path, size_t limit, char **bytes, size_t *length)
@@ -64,8 +91,6 @@ int rooted_read(const char *root, const char *path, size_t limit, char **bytes, 
 		return fd;
 	if (fstat(fd, &status) < 0)
 		error = -errno;
-	else if (!S_ISREG(status.st_mode))
-		error = -EINVAL;
 	else if ((uint64_t)status.st_size > limit)
 		error = -EFBIG;
 	else if (!(*bytes = malloc((size_t)status.st_size + 1)))

@@ -12,8 +12,8 @@
 #include "base/text.h"
 
 /*
- * Opens `path` (absolute, below `root`; "" is /) for reading, by openat2 (Linux 5.6); `flags`: O_DIRECTORY or 0. A link at its end
- * is not followed (-ELOOP). Where a filter of system calls refuses openat2, links before the end are followed by this process's own root.
+ * Opens `path` (absolute, below `root`; "" is /) for reading, by openat2 (Linux 5.6); `flags`: O_DIRECTORY, or 0 for a regular file:
+ * what is neither is never opened (-EINVAL), and a file is opened by /proc (-ENOTSUP without). A link at its end is not followed (-ELOOP). Where a filter of system calls refuses openat2, links before the end are followed by this process's own root.
  * The descriptor, or -errno.
  */
 int rooted_open(const char *root, const char *path, int flags);
