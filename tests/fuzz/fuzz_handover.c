@@ -77,6 +77,30 @@ static void ask(struct process_table *table)
 	}
 }
 
+/* Children of theirs, as the rings tell of them; the census has seen half of these. */
+static void fork_all(struct process_table *table)
+{
+	struct kernel_fork fork;
+	struct record record;
+	const char *why;
+
+	for (uint32_t pid = 1; pid < 64; pid++) {
+		memset(&fork, 0, sizeof(fork));
+		fork.header = (struct kernel_header){.kind = KERNEL_FORK,
+			.tgid = pid + 32,
+			.tid = pid + 32,
+			.start_ns = 1000ull * (pid + 32),
+			.exec_counter = pid % 2,
+			.flags = KERNEL_IN_CONTAINER,
+			.size = sizeof(fork)};
+		fork.parent_tgid = pid;
+		fork.parent_start_ns = 1000ull * pid;
+		fork.parent_exec_counter = 1;
+		fuzz_expect(record_check(&record, &fork, sizeof(fork), &why) == 0);
+		expect_ends(process_apply(table, &record, 1));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	struct process_table *table;
@@ -94,8 +118,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	if (handover_parse((struct text){(char *)copy, length - 1}, BOOT, NOW_NS, &batches, why) == 0)
 		while (handover_next(&batches, &batch) > 0)
 			take(table, batch);
+	if (bytes[0] & 4) /* who ended before the census */
+		fork_all(table);
 	ask(table);
 	(void)process_restored(table);
+	process_expire(table, bytes[0] & 2 ? UINT64_MAX : 0);
+	fork_all(table);
 	process_close(table);
 	free(copy);
 	return 0;

@@ -52,7 +52,8 @@ static const struct event_process *make(
 	return apply(table);
 }
 
-static void fork_of(struct process_table *table, uint32_t parent, uint32_t child)
+static const struct event_process *fork_of(
+	struct process_table *table, uint32_t parent, uint32_t parent_counter, uint32_t child)
 {
 	struct kernel_fork *fork = (void *)room;
 
@@ -67,11 +68,11 @@ static void fork_of(struct process_table *table, uint32_t parent, uint32_t child
 		.size = sizeof(*fork)};
 	fork->parent_tgid = parent;
 	fork->parent_start_ns = 1000ull * parent;
-	fork->parent_exec_counter = 1;
-	apply(table);
+	fork->parent_exec_counter = parent_counter;
+	return apply(table);
 }
 
-static void end_of(struct process_table *table, uint32_t pid)
+static const struct event_process *end_of(struct process_table *table, uint32_t pid, uint32_t counter)
 {
 	struct kernel_exit *exit = (void *)room;
 
@@ -80,11 +81,11 @@ static void end_of(struct process_table *table, uint32_t pid)
 		.tgid = pid,
 		.tid = pid,
 		.start_ns = 1000ull * pid,
-		.exec_counter = 1,
+		.exec_counter = counter,
 		.flags = KERNEL_IN_CONTAINER,
 		.container_id = {0xab},
 		.size = sizeof(*exit)};
-	apply(table);
+	return apply(table);
 }
 
 static struct process_table *opened(void)
@@ -112,9 +113,9 @@ static struct buffer *told(void)
 	struct buffer *up;
 
 	make(table, KERNEL_EXEC, 10, 10000, 1);
-	fork_of(table, 10, 11);
+	fork_of(table, 10, 1, 11);
 	make(table, KERNEL_EXEC, 11, 11000, 2);
-	end_of(table, 10);
+	end_of(table, 10, 1);
 	cr_assert_eq(wire_batch_open(&batch), 0);
 	process_each(table, put, batch);
 	up = wire_batch_finish(batch, &host, 11, 11);
@@ -183,6 +184,71 @@ Test(handover, container_that_is_known_has_no_first_process_again)
 
 	make(table, KERNEL_PROCESS, 11, 11000, 2);
 	cr_assert_neq(make(table, KERNEL_PROCESS, 12, 12000, 2)->entry, EVENT_ENTRY_CONTAINER);
+	process_close(table);
+}
+
+/* What the rings hold from before the census: 11 has forked 12 and ended. */
+Test(handover, process_that_ended_before_the_census)
+{
+	struct process_table *table = restored();
+	const struct event_process *child, *ended;
+
+	make(table, KERNEL_PROCESS, 13, 13000, 2);
+	cr_assert_eq(process_restored(table), 1);
+	child = fork_of(table, 11, 2, 12);
+	cr_assert_eq(child->parent->pid, 11);
+	cr_assert_eq(child->entry_leader->pid, 10);
+	ended = end_of(table, 11, 2);
+	cr_assert_eq(ended, child->parent);
+	cr_assert(text_equal(ended->args, TEXT_LITERAL("told")));
+	cr_assert_eq(ended->parent->pid, 10);
+	process_close(table);
+}
+
+/* The same, and the census has found 12 in the care of 1, with another image than its fork's. */
+Test(handover, what_the_census_cannot_know_is_told_by_the_rings)
+{
+	struct process_table *table = restored();
+	const struct event_process *child;
+
+	cr_assert_eq(make(table, KERNEL_PROCESS, 12, 12000, 2)->parent->pid, 1);
+	child = fork_of(table, 11, 2, 12);
+	cr_assert_eq(child->exec_counter, 1);
+	cr_assert(text_equal(child->args, TEXT_LITERAL("told")), "its parent's");
+	cr_assert_eq(child->parent->pid, 11);
+	child = make(table, KERNEL_EXEC, 12, 12000, 2);
+	cr_assert_eq(child->exec_counter, 2);
+	cr_assert(text_equal(child->args, TEXT_LITERAL("told")), "its own");
+	cr_assert_eq(child->parent->pid, 11);
+	cr_assert_eq(child->entry_leader->pid, 10);
+	cr_assert_eq(fork_of(table, 12, 2, 14)->parent, child);
+	process_close(table);
+}
+
+/* The census was there before the exec was told with which it came in. */
+Test(handover, process_that_the_census_saw_come_in)
+{
+	struct process_table *table = opened();
+	const struct event_process *image;
+
+	cr_assert(make(table, KERNEL_PROCESS, 20, 20000, 2)->entering);
+	image = make(table, KERNEL_EXEC, 20, 20000, 2);
+	cr_assert(text_equal(image->args, TEXT_LITERAL("told")));
+	cr_assert_eq(image->entry, EVENT_ENTRY_CONTAINER);
+	cr_assert_eq(image->entry_leader, image);
+	cr_assert(image->entering, "its container's start is told with it");
+	cr_assert_not(make(table, KERNEL_EXEC, 20, 20000, 3)->entering);
+	process_close(table);
+}
+
+Test(handover, what_nobody_asked_for_is_forgotten_after_the_census)
+{
+	struct process_table *table = restored();
+
+	make(table, KERNEL_PROCESS, 13, 13000, 2);
+	process_expire(table, 1);
+	cr_assert_eq(process_restored(table), 0);
+	cr_assert_null(fork_of(table, 11, 2, 12)->parent);
 	process_close(table);
 }
 

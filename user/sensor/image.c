@@ -171,9 +171,105 @@ int image_keep_strings(struct image *image, struct text *const texts[], size_t c
 	return 0;
 }
 
-void image_share_strings(struct image *image, const struct image *from)
+/* The same strings as another image's: for the child of a fork. */
+static void share_strings(struct image *image, const struct image *from)
 {
 	image->block = from->block;
 	if (image->block)
 		image->block->references++;
+}
+
+void image_fork(struct image *image, struct image *parent)
+{
+	struct event_process own = image->view;
+
+	image->view = parent->view;
+	image->view.parent = image->view.entry_leader = NULL;
+	image->view.entry = EVENT_ENTRY_UNKNOWN;
+	image->view.entering = false;
+	image->view.pid = own.pid;
+	image->view.start_ns = own.start_ns;
+	memcpy(image->view.entity, own.entity, sizeof(own.entity));
+	share_strings(image, parent);
+	image_set_parent(image, parent);
+}
+
+static uint32_t count_args(struct text args)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < args.length; i++)
+		count += args.data[i] == '\0';
+	return count + (args.length > 0 && args.data[args.length - 1] != '\0');
+}
+
+static void fill_credentials(struct event_process *view, const struct kernel_exec *exec)
+{
+	view->uid = exec->euid;
+	view->gid = exec->egid;
+	view->real_uid = exec->uid;
+	view->real_gid = exec->gid;
+	view->login_uid = exec->login_uid;
+	view->session_id = exec->session;
+	view->sid = exec->sid;
+	view->pgid = exec->pgid;
+	view->cap_inheritable = exec->cap_inheritable;
+	view->cap_permitted = exec->cap_permitted;
+	view->cap_effective = exec->cap_effective;
+	view->cap_bounding = exec->cap_bounding;
+	view->cap_ambient = exec->cap_ambient;
+}
+
+int image_fill(struct image *image, const struct record *record)
+{
+	const struct kernel_exec *exec = record->exec;
+	struct event_process *view = &image->view;
+	struct text interp = record_text(record, exec->interp), filename = record_text(record, exec->filename);
+
+	view->exec_counter = exec->header.exec_counter;
+	view->vpid = exec->vpid;
+	view->image_known = true;
+	view->inode = exec->inode;
+	view->ctime_ns = exec->ctime_ns;
+	view->mtime_ns = exec->mtime_ns;
+	/* By its own start: what boot time is in Unix time is not told alike twice. */
+	view->namespace_ns = exec->namespace_ns ? view->start_ns + exec->namespace_ns - exec->header.start_ns : 0;
+	view->tty_major = exec->tty_major;
+	view->tty_minor = exec->tty_minor;
+	memcpy(view->fd_types, exec->fd_types, sizeof(view->fd_types));
+	view->upper = exec->executable_flags & KERNEL_EXE_UPPER;
+	view->copied_up = exec->executable_flags & KERNEL_EXE_COPIED_UP;
+	view->memfd = exec->executable_flags & KERNEL_EXE_MEMFD;
+	view->deleted = exec->executable_flags & KERNEL_EXE_DELETED;
+	view->foreign = exec->executable_flags & KERNEL_EXE_FOREIGN;
+	view->truncated = exec->truncated & KERNEL_CUT_ARGS ? EVENT_CUT_ARGS : 0;
+	view->truncated |= exec->truncated & KERNEL_CUT_ENVIRONMENT ? EVENT_CUT_ENVIRONMENT : 0;
+	view->truncated |= exec->truncated & KERNEL_CUT_PATH ? EVENT_CUT_EXECUTABLE : 0;
+	view->truncated |= exec->truncated & KERNEL_CUT_DIRECTORY ? EVENT_CUT_WORKING_DIRECTORY : 0;
+	fill_credentials(view, exec);
+	image_set_container(image, &exec->header);
+	view->name = (struct text){exec->name, strnlen(exec->name, sizeof(exec->name))};
+	view->executable = record_text(record, exec->executable);
+	view->script = text_equal(interp, filename) ? (struct text){0} : filename;
+	view->args = record_text(record, exec->args);
+	view->args_count = exec->args_count ? exec->args_count : count_args(view->args);
+	view->environment = record_text(record, exec->environment);
+	view->working_directory = record_text(record, exec->cwd);
+	view->tty = record_text(record, exec->tty);
+
+	struct text *const texts[] = {&view->name, &view->executable, &view->script, &view->args, &view->environment,
+		&view->working_directory, &view->tty};
+
+	return image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
+}
+
+int image_set_arguments(struct image *image, struct text args)
+{
+	struct event_process *view = &image->view;
+	struct text *const texts[] = {&view->name, &view->executable, &view->script, &view->args, &view->environment,
+		&view->working_directory, &view->tty};
+
+	view->args = args;
+	view->args_count = count_args(args);
+	return image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
 }

@@ -13,6 +13,7 @@
 #include "bpf/kernel_event.h"
 #include "event/event.h"
 
+struct record;
 struct image_block; /* strings of an image; those of a forked child are its parent's */
 
 struct image {
@@ -23,6 +24,7 @@ struct image {
 	struct image *leader; /* held, unless it is this image itself */
 	unsigned int depth;
 	bool former;         /* as a former life of the sensor knew it */
+	bool census;         /* as the kernel told of it when it was there already; its exec may still be in a ring */
 	struct image *older; /* of the same process, held by the process */
 };
 
@@ -41,8 +43,14 @@ void image_entity(const uint64_t seed[2], uint64_t start_ns, uint32_t pid, uint8
 /* Copies `texts`, which are of the image's view, into one block of the image's own and points them there. 0 or -ENOMEM. */
 int image_keep_strings(struct image *image, struct text *const texts[], size_t count);
 
-/* The same strings as another image's: for the child of a fork. */
-void image_share_strings(struct image *image, const struct image *from);
+/* What a record of an exec or of the census says of it, without its ancestors. 0 or -ENOMEM: then it is to be freed. */
+int image_fill(struct image *image, const struct record *record);
+
+/* What a child has of its parent, whose image it runs: same strings, same file. */
+void image_fork(struct image *image, struct image *parent);
+
+/* Arguments, NUL-separated, in the place of those that it has. 0 or -ENOMEM. */
+int image_set_arguments(struct image *image, struct text args);
 
 /* Holds the parent. Where the chain would become too long a copy without ancestors takes the parent's place. */
 void image_set_parent(struct image *image, struct image *parent);

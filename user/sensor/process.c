@@ -37,7 +37,8 @@ struct queue {
 struct process_table {
 	struct table processes;
 	struct entry_table *entries;
-	struct lineage *former; /* what a former life knew, until process_restored; NULL: nothing */
+	struct lineage *former; /* what a former life knew, until what came before the census is read; NULL: nothing */
+	uint64_t census_ns;     /* boot time of its last record; 0: there was none */
 	struct queue living, ended;
 	struct process *last; /* that was found; records of one process come in runs. NULL: none */
 	uint64_t seed[2];
@@ -158,6 +159,30 @@ static struct image *find_image(struct process *process, uint32_t exec_counter)
 	return NULL;
 }
 
+/*
+ * The process, from a former life if need be: one may have ended between that life's end and the census, and what it did
+ * until then is in the rings.
+ */
+static struct process *find_or_adopt(struct process_table *table, uint32_t pid, uint64_t start_ns)
+{
+	struct process *process = find(table, pid, start_ns);
+	uint8_t entity[EVENT_ENTITY_SIZE];
+	struct image *image;
+
+	if (process || !table->former)
+		return process;
+	image_entity(table->seed, start_ns, pid, entity);
+	image = lineage_adopt(table->former, entity);
+	process = image ? add(table, pid, start_ns) : NULL;
+	if (!process)
+		return NULL;
+	add_image(process, image);
+	process->entered = image->leader != NULL;
+	if (image->view.in_container)
+		entry_note(table->entries, image->view.container_id);
+	return process;
+}
+
 bool process_knows(struct process_table *table, const struct kernel_header *header)
 {
 	return header->flags & KERNEL_NO_PROCESS ||
@@ -201,7 +226,8 @@ static struct image *ancestor_image(
 	if (!ancestor)
 		return NULL;
 
-	struct image *image = find_image(find(table, ancestor->tgid, ancestor->start_ns), ancestor->exec_counter);
+	struct image *image =
+		find_image(find_or_adopt(table, ancestor->tgid, ancestor->start_ns), ancestor->exec_counter);
 
 	if (image)
 		return image;
@@ -224,96 +250,6 @@ static struct image *ancestor_image(
 	return image;
 }
 
-static uint32_t count_args(struct text args)
-{
-	uint32_t count = 0;
-
-	for (size_t i = 0; i < args.length; i++)
-		count += args.data[i] == '\0';
-	return count + (args.length > 0 && args.data[args.length - 1] != '\0');
-}
-
-static void fill_credentials(struct event_process *view, const struct kernel_exec *exec)
-{
-	view->uid = exec->euid;
-	view->gid = exec->egid;
-	view->real_uid = exec->uid;
-	view->real_gid = exec->gid;
-	view->login_uid = exec->login_uid;
-	view->session_id = exec->session;
-	view->sid = exec->sid;
-	view->pgid = exec->pgid;
-	view->cap_inheritable = exec->cap_inheritable;
-	view->cap_permitted = exec->cap_permitted;
-	view->cap_effective = exec->cap_effective;
-	view->cap_bounding = exec->cap_bounding;
-	view->cap_ambient = exec->cap_ambient;
-}
-
-static int fill_from_exec(struct image *image, const struct record *record)
-{
-	const struct kernel_exec *exec = record->exec;
-	struct event_process *view = &image->view;
-	struct text interp = record_text(record, exec->interp), filename = record_text(record, exec->filename);
-
-	view->exec_counter = exec->header.exec_counter;
-	view->vpid = exec->vpid;
-	view->image_known = true;
-	view->inode = exec->inode;
-	view->ctime_ns = exec->ctime_ns;
-	view->mtime_ns = exec->mtime_ns;
-	/* By its own start: what boot time is in Unix time is not told alike twice. */
-	view->namespace_ns = exec->namespace_ns ? view->start_ns + exec->namespace_ns - exec->header.start_ns : 0;
-	view->tty_major = exec->tty_major;
-	view->tty_minor = exec->tty_minor;
-	memcpy(view->fd_types, exec->fd_types, sizeof(view->fd_types));
-	view->upper = exec->executable_flags & KERNEL_EXE_UPPER;
-	view->copied_up = exec->executable_flags & KERNEL_EXE_COPIED_UP;
-	view->memfd = exec->executable_flags & KERNEL_EXE_MEMFD;
-	view->deleted = exec->executable_flags & KERNEL_EXE_DELETED;
-	view->foreign = exec->executable_flags & KERNEL_EXE_FOREIGN;
-	view->truncated = exec->truncated & KERNEL_CUT_ARGS ? EVENT_CUT_ARGS : 0;
-	view->truncated |= exec->truncated & KERNEL_CUT_ENVIRONMENT ? EVENT_CUT_ENVIRONMENT : 0;
-	view->truncated |= exec->truncated & KERNEL_CUT_PATH ? EVENT_CUT_EXECUTABLE : 0;
-	view->truncated |= exec->truncated & KERNEL_CUT_DIRECTORY ? EVENT_CUT_WORKING_DIRECTORY : 0;
-	fill_credentials(view, exec);
-	image_set_container(image, &exec->header);
-	view->name = (struct text){exec->name, strnlen(exec->name, sizeof(exec->name))};
-	view->executable = record_text(record, exec->executable);
-	view->script = text_equal(interp, filename) ? (struct text){0} : filename;
-	view->args = record_text(record, exec->args);
-	view->args_count = exec->args_count ? exec->args_count : count_args(view->args);
-	view->environment = record_text(record, exec->environment);
-	view->working_directory = record_text(record, exec->cwd);
-	view->tty = record_text(record, exec->tty);
-
-	struct text *const texts[] = {&view->name, &view->executable, &view->script, &view->args, &view->environment,
-		&view->working_directory, &view->tty};
-
-	return image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
-}
-
-/* A process of the census that a former life knew. */
-static struct process *adopt(struct process_table *table, const struct kernel_header *header)
-{
-	uint8_t entity[EVENT_ENTITY_SIZE];
-	struct process *process;
-	struct image *image;
-
-	if (!table->former || header->kind != KERNEL_PROCESS)
-		return NULL;
-	image_entity(table->seed, header->start_ns, header->tgid, entity);
-	image = lineage_adopt(table->former, entity);
-	process = image ? add(table, header->tgid, header->start_ns) : NULL;
-	if (!process)
-		return NULL;
-	add_image(process, image);
-	process->entered = image->leader != NULL;
-	if (image->view.in_container)
-		entry_note(table->entries, image->view.container_id);
-	return process;
-}
-
 /* Does the table know the process of the census better than its record? */
 static bool is_known(const struct image *image, const struct kernel_header *header)
 {
@@ -326,34 +262,32 @@ static bool is_known(const struct image *image, const struct kernel_header *head
 		       memcmp(image->view.container_id, header->container_id, sizeof(image->view.container_id)) == 0);
 }
 
-/* EXEC and PROCESS: a new image, with the parent of the one before, or that which the record tells. */
-static struct image *apply_exec(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
+/* The image that the census saw this exec's process in: its exec is told only now. NULL: there is none. */
+static struct image *seen_by_census(struct process *process, const struct kernel_header *header)
 {
-	const struct kernel_header *header = record->header;
-	struct process *process = find(table, header->tgid, header->start_ns);
-	struct image *before;
+	struct image *image = header->kind == KERNEL_EXEC ? find_image(process, header->exec_counter) : NULL;
 
-	if (!process)
-		process = adopt(table, header);
-	before = process ? process->images : NULL;
-	if (header->kind == KERNEL_PROCESS && before && is_known(before, header))
-		return before;
+	return image && image->census ? image : NULL;
+}
 
-	struct image *image = image_new(table->seed, header->tgid, header->start_ns, boot_unix_ns);
+/* The image from which the process went on to this one: the census may have seen a later one before it was told. */
+static struct image *image_before(struct process *process, const struct kernel_header *header)
+{
+	struct image *image = process ? process->images : NULL;
 
-	if (!image)
-		return NULL;
-	if (fill_from_exec(image, record) < 0 ||
-		(!process && !(process = add(table, header->tgid, header->start_ns)))) {
-		image->references = 1;
-		image_release(image);
-		return NULL;
+	while (image && image->view.exec_counter >= header->exec_counter)
+		image = image->older;
+	return image || !process || seen_by_census(process, header) ? image : process->images;
+}
+
+/* Who is its entry leader. What the census found is not judged twice. */
+static void lead(struct process_table *table, struct process *process, struct image *image, struct image *before,
+	struct image *seen)
+{
+	if (seen && seen->leader && !(before && before->leader && same_container(&before->view, &image->view))) {
+		before = seen;
+		image->view.entering = seen->view.entering;
 	}
-	if (before && before->parent && !before->view.setup)
-		image_set_parent(image, before->parent);
-	else
-		image_set_parent(image, ancestor_image(table, record, 0, boot_unix_ns));
-	add_image(process, image);
 	if (!process->entered || !before || !same_container(&before->view, &image->view)) {
 		enter(table, process, image);
 	} else if (before->leader == before) {
@@ -362,38 +296,79 @@ static struct image *apply_exec(struct process_table *table, const struct record
 	} else {
 		image_set_leader(image, before->leader);
 	}
+}
+
+/* EXEC and PROCESS: a new image, with the parent of the one before, or that which the record tells. */
+static struct image *apply_exec(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
+{
+	const struct kernel_header *header = record->header;
+	struct process *process = find_or_adopt(table, header->tgid, header->start_ns);
+	struct image *before = image_before(process, header), *seen = seen_by_census(process, header);
+
+	if (header->kind == KERNEL_PROCESS) {
+		table->census_ns = header->time_ns > table->census_ns ? header->time_ns : table->census_ns;
+		if (process && process->images && is_known(process->images, header))
+			return process->images;
+	}
+
+	struct image *image = image_new(table->seed, header->tgid, header->start_ns, boot_unix_ns);
+
+	if (!image)
+		return NULL;
+	if (image_fill(image, record) < 0 || (!process && !(process = add(table, header->tgid, header->start_ns)))) {
+		image->references = 1;
+		image_release(image);
+		return NULL;
+	}
+	image->census = header->kind == KERNEL_PROCESS;
+	if (before && before->parent && !before->view.setup)
+		image_set_parent(image, before->parent);
+	else
+		image_set_parent(image, ancestor_image(table, record, 0, boot_unix_ns));
+	lead(table, process, add_image(process, image), before, seen);
 	return image;
+}
+
+/* The census was there first: of a parent that had ended by then it knew nothing, but how the process came in is judged. */
+static void lead_fork(struct image *image, struct image *seen)
+{
+	struct image *parent = image->parent;
+
+	if (image->view.setup)
+		return;
+	if (parent && parent->leader && same_container(&parent->view, &image->view)) {
+		image_set_leader(image, parent->leader);
+	} else if (seen->leader == seen && same_container(&seen->view, &image->view)) {
+		image->view.entry = seen->view.entry;
+		image_set_leader(image, image);
+	} else if (same_container(&seen->view, &image->view)) {
+		image_set_leader(image, seen->leader);
+	}
 }
 
 static struct image *apply_fork(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
 {
 	const struct kernel_fork *fork = record->fork;
 	struct process *process = find(table, fork->header.tgid, fork->header.start_ns);
+	struct image *seen = process ? process->images : NULL, *known = find_image(process, fork->header.exec_counter);
 
-	if (process)
-		return process->images;
+	if (known && !known->census)
+		return known;
+	if (seen && !seen->census)
+		return seen;
 
-	struct process *parent_process = find(table, fork->parent_tgid, fork->parent_start_ns);
+	struct process *parent_process = find_or_adopt(table, fork->parent_tgid, fork->parent_start_ns);
 	struct image *parent = find_image(parent_process, fork->parent_exec_counter);
 	struct image *image = image_new(table->seed, fork->header.tgid, fork->header.start_ns, boot_unix_ns);
 
-	process = image ? add(table, fork->header.tgid, fork->header.start_ns) : NULL;
-	if (!process) {
+	if (!process)
+		process = image ? add(table, fork->header.tgid, fork->header.start_ns) : NULL;
+	if (!image || !process) {
 		free(image);
 		return NULL;
 	}
-	if (parent) { /* the child runs its parent's image: same strings, same file */
-		struct event_process own = image->view;
-
-		image->view = parent->view;
-		image->view.parent = image->view.entry_leader = NULL;
-		image->view.entry = EVENT_ENTRY_UNKNOWN;
-		image->view.entering = false;
-		image->view.pid = own.pid;
-		image->view.start_ns = own.start_ns;
-		memcpy(image->view.entity, own.entity, sizeof(own.entity));
-		image_share_strings(image, parent);
-		image_set_parent(image, parent);
+	if (parent) {
+		image_fork(image, parent);
 	} else {
 		image->view.name = (struct text){fork->name, strnlen(fork->name, sizeof(fork->name))};
 
@@ -411,7 +386,9 @@ static struct image *apply_fork(struct process_table *table, const struct record
 	image->view.pgid = fork->pgid;
 	image_set_container(image, &fork->header);
 	add_image(process, image);
-	if (parent && parent_process->entered)
+	if (seen)
+		lead_fork(image, seen);
+	else if (parent && parent_process->entered)
 		enter(table, process, image);
 	return image;
 }
@@ -419,7 +396,7 @@ static struct image *apply_fork(struct process_table *table, const struct record
 static struct image *apply_other(struct process_table *table, const struct record *record, uint64_t boot_unix_ns)
 {
 	const struct kernel_header *header = record->header;
-	struct process *process = find(table, header->tgid, header->start_ns);
+	struct process *process = find_or_adopt(table, header->tgid, header->start_ns);
 	struct image *image = find_image(process, header->exec_counter);
 
 	if (image) {
@@ -482,19 +459,10 @@ int process_set_arguments(struct process_table *table, pid_t pid, uint64_t start
 	if (!process)
 		return -ESRCH;
 
-	struct image *image = process->images;
-	struct event_process *view = &image->view;
-
 	/* As exec gave them: a program may write others over those that /proc shows. */
-	if (image->former && view->args.length > 0)
+	if (process->images->former && process->images->view.args.length > 0)
 		return 0;
-
-	struct text *const texts[] = {&view->name, &view->executable, &view->script, &view->args, &view->environment,
-		&view->working_directory, &view->tty};
-
-	view->args = args;
-	view->args_count = count_args(args);
-	return image_keep_strings(image, texts, sizeof(texts) / sizeof(texts[0]));
+	return image_set_arguments(process->images, args);
 }
 
 /* --- from life to life ----------------------------------------------------------------------------------------------- */
@@ -506,13 +474,9 @@ int process_restore(struct process_table *table, const struct event_process *for
 	return error ? error : lineage_add(table->former, former);
 }
 
-size_t process_restored(struct process_table *table)
+size_t process_restored(const struct process_table *table)
 {
-	size_t left = table->former ? lineage_left(table->former) : 0;
-
-	lineage_close(table->former);
-	table->former = NULL;
-	return left;
+	return table->former ? lineage_left(table->former) : 0;
 }
 
 void process_each(const struct process_table *table, process_callback *callback, void *context)
@@ -547,6 +511,10 @@ void process_expire(struct process_table *table, uint64_t boot_ns)
 {
 	while (table->ended.oldest && (table->ended.oldest->ended_ns < boot_ns || table->ended.count > ENDED_MAX))
 		forget(table, table->ended.oldest);
+	if (table->former && boot_ns > table->census_ns) {
+		lineage_close(table->former);
+		table->former = NULL;
+	}
 }
 
 void process_count(const struct process_table *table, size_t *living, size_t *ended)

@@ -40,13 +40,13 @@ const struct event_process *process_apply(
 int process_set_arguments(struct process_table *table, pid_t pid, uint64_t start_ns, struct text args);
 
 /*
- * A process that lived when a former life of the sensor ended, with its ancestors: the PROCESS records that follow, of the
- * same process (its entity: pid and start), take it for what was before. The view may be gone afterwards. 0, -ENOMEM, or
- * -ENOSPC: there were too many.
+ * A process that lived when a former life of the sensor ended, with its ancestors: the records that follow, of the same process
+ * (its entity: pid and start), take it for what was before: those of the census, and what was in the rings before it. The view
+ * may be gone afterwards. 0, -ENOMEM, or -ENOSPC: there were too many.
  */
 int process_restore(struct process_table *table, const struct event_process *former);
-/* After the census: forgets the others. How many there were. */
-size_t process_restored(struct process_table *table);
+/* After the census: how many of them it did not find. */
+size_t process_restored(const struct process_table *table);
 
 /* Gives the newest image of each process that lives, the oldest process first, until the callback returns false. */
 typedef bool process_callback(void *context, const struct event_process *image);
@@ -56,7 +56,10 @@ void process_each(const struct process_table *table, process_callback *callback,
 const struct event_process *process_hold(const struct event_process *image);
 void process_release(const struct event_process *image);
 
-/* Forgets processes that ended before `boot_ns`: no record of theirs can come any more. */
+/*
+ * Forgets processes that ended before `boot_ns`: no record of theirs can come any more. Where that is after the census, what a
+ * former life knew and nothing has asked for goes, too.
+ */
 void process_expire(struct process_table *table, uint64_t boot_ns);
 
 /* Processes in the table: those that live, and those that ended and are still kept. */
