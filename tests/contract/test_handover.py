@@ -10,32 +10,7 @@ import time
 
 import pytest
 from conftest import run
-
-# Does what it is told by a pipe: an exec of a child, or its own.
-WORKER = """\
-exec 3<>"$2"
-while read -r verb word <&3; do
-	case $verb in
-	run) /bin/true "$word" ;;
-	become) exec /bin/sh "$0" "$word" "$2" ;;
-	esac
-done
-"""
-
-
-class Worker:
-    """A shell that lives long, of a parent that has ended: the first process of its container."""
-
-    def __init__(self, container, folder):
-        self.pipe, self.script = str(folder / "pipe"), str(folder / "worker")
-        os.mkfifo(self.pipe)
-        with open(self.script, "w", encoding="ascii") as script:
-            script.write(WORKER)
-        self.write = os.open(self.pipe, os.O_RDWR)
-        container.start("/bin/sh", "-c", '/bin/sh "$@" & exit 0', "first", self.script, "middle", self.pipe).wait()
-
-    def do(self, verb, word):
-        os.write(self.write, f"{verb} {word}\n".encode())
+from worker import RULE, Worker, said
 
 
 def executed(sensor, word):
@@ -44,25 +19,11 @@ def executed(sensor, word):
                                          and word in one.get("process", {}).get("args", [])), None))["process"]
 
 
-RULE = """\
-- rule: worker
-  desc: tells how the parent was called
-  condition: evt.type in (execve, execveat) and proc.name = sh and proc.args contains worker
-  output: "parent=%proc.pcmdline"
-  priority: NOTICE
-"""
-
-
 def told_parent(sensor, word):
     """The same exec's parent, with its arguments, as a rule sees it."""
     def found():
         return [one["message"] for one in sensor.documents() if one["event"]["kind"] == "alert" and word in one["process"]["args"]]
     return sensor.wait_for(found)[0]
-
-
-def said(process):
-    """What is known of it beyond itself."""
-    return {key: process.get(key) for key in ("parent", "entry_leader")}
 
 
 @pytest.fixture
@@ -121,7 +82,7 @@ def test_it_is_beside_the_spool(start, container, tmp_path):
     for _ in range(2):
         sensor = start("taffrail-sensor", "--collector", f"unix:{tmp_path}/s", "--spool", str(tmp_path / "spool"))
         sensor.ready()
-        assert sensor.end() == 0 and not any("warning" in line for line in sensor.log), sensor.log
+        assert sensor.end() == 0 and not any("warning: handover" in line for line in sensor.log), sensor.log
         assert "processes.taffrail" in os.listdir(tmp_path / "spool")
 
 
@@ -161,7 +122,7 @@ HOSTILE = {
     "cut": (lambda path: os.truncate(path, os.path.getsize(path) - 1), "it is cut off"),
     "huge": (lambda path: os.truncate(path, 1 << 40), "it is larger than 32 MiB"),
     "others": (lambda path: os.chmod(path, 0o640), "others may read or write it"),
-    "owner": (lambda path: os.chown(path, 65534, 65534), "it is another user's"),
+    "owner": (lambda path: (os.chown(path, 65534, 65534), os.chmod(path, 0o604)), "it is another user's"),
     "link": (links, "it is a symbolic link"),
     "names": (lambda path: os.link(path, f"{path}.other"), "more than one name"),
     "pipe": (pipes, "it is no regular file"),

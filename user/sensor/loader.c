@@ -86,6 +86,15 @@ bool loader_is_lost(const struct loader *loader)
 	return atomic_load(&loader->lost);
 }
 
+bool loader_has_ended(struct loader *loader)
+{
+	struct pollfd socket = {.fd = loader->socket};
+
+	if (poll(&socket, 1, 0) > 0 && socket.revents & (POLLHUP | POLLERR))
+		lose(loader, -EPIPE);
+	return loader_is_lost(loader);
+}
+
 /* --- rings ----------------------------------------------------------------------------------------------------------- */
 
 size_t loader_read(

@@ -121,6 +121,9 @@ pid_t loader_pid(const struct loader *loader);
 /* Has the process ended, or stopped to answer? Then no record comes any more; what the rings hold can still be read. */
 bool loader_is_lost(const struct loader *loader);
 
+/* The same, looked at now, for who asks it nothing. */
+bool loader_has_ended(struct loader *loader);
+
 /*
  * Gives each PROCESS record of the processes that live now (in containers, or all with `host`) to `callback`, from the
  * task iterator. Returns how many, or -errno. A process that starts or ends meanwhile may be there or not: its own

@@ -47,10 +47,18 @@ int pipeline_wait_for_spool(struct pipeline *pipeline, const struct spool_option
 			snprintf(why, why_size, "%s: ended while another sensor used it", options->path);
 			error = -EINTR;
 		}
+		if (error == -EBUSY && loader_has_ended(pipeline->loader)) {
+			snprintf(why, why_size,
+				"%s: nothing is seen any more that could be told after another sensor's end",
+				options->path);
+			error = -ENOTCONN;
+		}
 	} while (error == -EBUSY && clock_boottime_ns() < deadline_ns);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	http_board_ready(pipeline->board.http, "it takes the place of another sensor");
 	pipeline->from_ns = relief_take(waiting, options->path);
+	/* By this clock the table that the other one left just now is judged. */
+	pipeline->now_ns = clock_boottime_ns();
 	if (!error && pipeline->from_ns == 0)
 		log_warning("the other sensor did not say what it has told: some events may be told twice");
 	return error;
