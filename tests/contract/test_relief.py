@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One sensor takes another one's place: nothing is lost, and nothing is told twice."""
+"""One sensor takes another one's place: nothing is lost, and nothing is told twice but what happens in the moment itself."""
+import copy
 import json
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -64,7 +66,7 @@ def until(what, seconds=30):
         time.sleep(0.05)
 
 
-def test_nothing_is_lost_and_nothing_told_twice(pair, container, tmp_path):
+def test_nothing_is_lost_and_all_but_nothing_told_twice(pair, container, tmp_path):
     """Three in a row, under as many execs as one loop makes."""
     sensor = pair.sensor()
     work = container.start("/bin/sh", "-c", WORK.format(tmp_path), stdout=subprocess.DEVNULL)
@@ -87,7 +89,8 @@ def test_nothing_is_lost_and_nothing_told_twice(pair, container, tmp_path):
     assert pair.collector.end() == 0
     told = pair.numbers(container)
     missing = set(range(1, last + 1)) - set(told)
-    assert len(told) == len(set(told)) and not missing, missing
+    # Within 50 µs of each of the three moments both tell.
+    assert len(told) - len(set(told)) <= 3 and not missing, missing
     balance = pair.balance()
     assert len(balance) == 4 and not [one for one in balance if one["lost"] or not one["closed"]], balance
     assert len({one["event"]["id"] for one in pair.documents(container)}) == len(pair.documents(container))
@@ -182,3 +185,81 @@ def test_who_waits_and_sees_nothing_ends(pair):
     os.kill(loader_of(waiting.process.pid), signal.SIGKILL)
     ends(waiting, "nothing is seen any more")
     assert sensor.end() == 0
+
+
+def test_one_whose_loader_is_gone_has_not_said_what_it_told(pair, container):
+    """It sees nothing any more, and has not found out yet."""
+    sensor = pair.sensor()
+    following = pair.sensor(ready=False)
+    loader = loader_of(sensor.process.pid)
+    sensor.process.send_signal(signal.SIGSTOP)
+    os.kill(loader, signal.SIGKILL)
+    time.sleep(0.2)
+    container.run("/bin/true", "relief", "1")
+    sensor.process.send_signal(signal.SIGCONT)
+    following.ready()
+    assert sensor.process.wait(30 * SLOW) == 1
+    assert any("some events may be told twice" in line for line in following.log), following.log
+    until(lambda: 1 in pair.numbers(container))
+    assert following.end() == 0
+
+
+@pytest.fixture
+def pins(tmp_path):
+    """A BPF file system of the test's own."""
+    place = tmp_path / "bpf"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "none", str(place)], check=True)
+    yield place / "pins"
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_one_that_ends_before_it_has_begun_leaves_what_it_saw_to_be_declared(pair, container, pins):
+    """The old one has said up to when it tells, and still waits for its collector."""
+    pair.more = ("--set", f"host.bpffs={pins}")
+    sensor = pair.sensor()
+    waiting = pair.sensor(ready=False)
+    pair.collector.process.send_signal(signal.SIGSTOP)
+    container.run("/bin/true", "relief", "1")
+    sensor.process.send_signal(signal.SIGTERM)
+    until(lambda: os.path.getsize(pair.folder / "spool" / "relief") > 0)
+    time.sleep(0.1)
+    container.run("/bin/true", "relief", "2")
+    waiting.process.send_signal(signal.SIGTERM)
+    ends(waiting, "ended while another sensor used it")
+    pair.collector.process.send_signal(signal.SIGCONT)
+    assert sensor.process.wait(30 * SLOW) == 0
+    following = pair.sensor()
+    container.run("/bin/true", "relief", "3")
+    until(lambda: 3 in pair.numbers(container))
+    until(lambda: len(os.listdir(pins)) == 1)
+    assert following.end() == 0 and pair.collector.end() == 0
+    assert pair.numbers(container) == [1, 3]
+    balance = pair.balance()
+    assert len(balance) == 3 and len([one for one in balance if one["lost"].get("sensor", 0) > 0]) == 1, balance
+    assert all(one["closed"] for one in balance) and not os.path.exists(pins), balance
+
+
+def test_what_only_the_new_one_is_told_is_not_left_to_the_old_one(pair, container):
+    """A cgroup inside a container, which its programs name once; and a signal to it while it waits."""
+    inner = copy.copy(container)
+    name = secrets.token_hex(32)
+    inner.path = f"{container.path}/{name}"
+    os.mkdir(inner.path)
+    try:
+        sensor = pair.sensor()
+        following = pair.sensor(ready=False)
+        inner.run("/bin/true", "relief", "1")
+        container.run("/bin/sh", "-c", f"kill -CONT {following.process.pid}")
+        time.sleep(0.2)
+        assert sensor.end() == 0
+        following.ready()
+        inner.run("/bin/true", "relief", "2")
+        until(lambda: pair.numbers(container) == [1, 2])
+        nested = [one["taffrail"].get("container", {}).get("nested_id") for one in pair.documents(container)
+                  if one["event"]["action"] == "exec" and one["process"].get("args", [])[:2] == ["/bin/true", "relief"]]
+        assert nested == [name, name]
+        until(lambda: any("Attack on the sensor" in one.get("rule", {}).get("name", "") for one in pair.documents(container)))
+        assert following.end() == 0
+    finally:
+        os.rmdir(inner.path)

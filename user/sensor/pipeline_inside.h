@@ -100,7 +100,7 @@ struct pipeline {
 	struct books books;
 	struct ledger *ledger;      /* NULL: nothing is pinned */
 	uint64_t deadline_ns;       /* of what is done after pipeline_stop; 0: it was not called yet */
-	bool began;                 /* pipeline_run was called */
+	bool began;                 /* pipeline_run was called, or nobody else tells what this life saw */
 	bool drained;               /* the rings were read to their end, and nothing more comes */
 	struct loader_found *found; /* what former lives have pinned, until it is adopted */
 	size_t found_count;

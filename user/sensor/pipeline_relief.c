@@ -13,6 +13,9 @@
 
 enum { WAIT_MS = 20 }; /* how often it is looked whether the spool is free */
 
+/* Each sensor's programs take the time of a deed for themselves: who tells it last tells so much more, for else neither might. */
+static const uint64_t apart_ns = 50 * 1000;
+
 /* Was this process asked to end? Its handlers are not there yet, and without them it would leave its pins. */
 static bool asked_to_end(const sigset_t *signals)
 {
@@ -59,6 +62,8 @@ int pipeline_wait_for_spool(struct pipeline *pipeline, const struct spool_option
 	pipeline->from_ns = relief_take(waiting, options->path);
 	/* By this clock the table that the other one left just now is judged. */
 	pipeline->now_ns = clock_boottime_ns();
+	/* Nobody else tells what came after: should this life fail before it does, what it pinned is the next one's to declare. */
+	pipeline->began = pipeline->from_ns != 0;
 	if (!error && pipeline->from_ns == 0)
 		log_warning("the other sensor did not say what it has told: some events may be told twice");
 	return error;
@@ -66,8 +71,11 @@ int pipeline_wait_for_spool(struct pipeline *pipeline, const struct spool_option
 
 void pipeline_relieve(struct pipeline *pipeline)
 {
-	if (pipeline->spool && relief_tell(pipeline->settings->spool, pipeline->now_ns))
-		pipeline->until_ns = pipeline->now_ns;
+	/* The loader has to answer after that time: where it has ended, its programs saw nothing up to it. */
+	if (pipeline->spool &&
+		loader_counters(pipeline->loader, pipeline->counters, (size_t)pipeline->cpus * pipeline->lanes) == 0 &&
+		relief_tell(pipeline->settings->spool, pipeline->now_ns))
+		pipeline->until_ns = pipeline->now_ns + apart_ns;
 }
 
 /* In a recording it is the canary's, which is not told either. */
@@ -83,11 +91,17 @@ static void record_untold(struct pipeline *pipeline, const struct record *record
 	recording_record(pipeline->recording, pipeline->now_ns, (const void *)copy->data);
 }
 
+/* What no other sensor tells: a cgroup's name inside a container is told once to each, and is no event; a signal is to one of them. */
+static bool is_own(const struct record *record)
+{
+	return record->header->kind == KERNEL_NESTED || record->header->kind == KERNEL_TAMPER;
+}
+
 bool pipeline_told_elsewhere(struct pipeline *pipeline, const struct record *record)
 {
 	uint64_t time_ns = record->header->time_ns;
 
-	if (time_ns > pipeline->from_ns && (!pipeline->until_ns || time_ns <= pipeline->until_ns))
+	if (is_own(record) || (time_ns > pipeline->from_ns && (!pipeline->until_ns || time_ns <= pipeline->until_ns)))
 		return false;
 	record_untold(pipeline, record);
 	if (record->header->kind == KERNEL_OPEN && record->open->repeat)

@@ -70,12 +70,19 @@ uint64_t relief_take(int waiting, const char *directory)
 	char path[PATH_MAX];
 	uint64_t time_ns;
 
-	if (pread(waiting, &time_ns, sizeof(time_ns), 0) != sizeof(time_ns))
-		time_ns = 0;
 	if (snprintf(path, sizeof(path), "%s/relief", directory) < (int)sizeof(path))
 		(void)unlink(path);
+	/* Nobody waits any more, and only then it is read: who told in between sees that it was not in time. */
+	(void)flock(waiting, LOCK_UN);
+	if (pread(waiting, &time_ns, sizeof(time_ns), 0) != sizeof(time_ns))
+		time_ns = 0;
 	close(waiting);
 	return time_ns;
+}
+
+static bool somebody_waits(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
 bool relief_tell(const char *directory, uint64_t time_ns)
@@ -85,8 +92,8 @@ bool relief_tell(const char *directory, uint64_t time_ns)
 
 	if (fd < 0)
 		return false;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		told = pwrite(fd, &time_ns, sizeof(time_ns), 0) == sizeof(time_ns);
+	if (somebody_waits(fd))
+		told = pwrite(fd, &time_ns, sizeof(time_ns), 0) == sizeof(time_ns) && somebody_waits(fd);
 	close(fd);
 	return told;
 }
