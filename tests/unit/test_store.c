@@ -185,6 +185,14 @@ static bool make_small_disk(const char *path, const char *size)
 	       mount("taffrail-test", path, "tmpfs", 0, size) == 0;
 }
 
+static uint64_t counted_epochs(const struct store *store)
+{
+	struct store_counters counters;
+
+	store_counters(store, &counters);
+	return counters.epochs;
+}
+
 Test(store, full_disk_leaves_no_torn_frame_and_room_heals_it)
 {
 	struct place place = make_place();
@@ -208,11 +216,13 @@ Test(store, full_disk_leaves_no_torn_frame_and_room_heals_it)
 	cr_assert_gt(next, 3);
 	cr_assert_eq(append(store, epoch_a, next, next, large), -ENOSPC);
 	cr_assert_eq(store_appended(store, host, epoch_a), next - 1);
+	cr_assert_eq(append(store, epoch_b, 1, 1, large), -ENOSPC);
 	synced(store);
 	cr_assert_eq(store_synced(store, host, epoch_a), next - 1);
 	size = size_of(file_of(&place, 1));
 	unlink(filler);
 	cr_assert_eq(append(store, epoch_a, next, next, large), 0, "there is room again");
+	cr_assert_eq(counted_epochs(store), 1, "what found no room is no epoch");
 	store_close(store);
 	cr_assert_gt(size_of(file_of(&place, 1)), size);
 	store = opened(&place, 0);
@@ -262,6 +272,7 @@ Test(store, failed_sync_takes_back_what_was_not_synced)
 	cr_assert_eq(store_appended(store, host, epoch_a), 2);
 	cr_assert_eq(store_account(store, host, epoch_a, false)->made, 2);
 	cr_assert_eq(store_appended(store, host, epoch_b), 0);
+	cr_assert_eq(counted_epochs(store), 1);
 	cr_assert_eq(store_appended_count(store), store_synced_count(store));
 	cr_assert_eq(size_of(file_of(&place, 1)), good);
 	cr_assert_eq(append(store, epoch_a, 3, 4, "again"), 0);
@@ -369,6 +380,70 @@ Test(store, a_store_may_be_looked_at)
 	cr_assert(strstr(why, "/tmp/no/such/place"), "%s", why);
 	cr_assert_eq(store_look(&look, "/tmp", why, sizeof(why)), -ENOENT);
 	cr_assert(strstr(why, "no directory of a collector"), "%s", why);
+	remove_place(&place);
+}
+
+static void put_cursor(const struct place *place, const char *spec, struct store_position at)
+{
+	struct cursor cursor;
+	char why[256];
+	bool fresh;
+
+	cr_assert_eq(cursor_open(&cursor, place->path, spec, &fresh, why, sizeof(why)), 0, "%s", why);
+	cr_assert_eq(cursor_move(&cursor, at, 0), 0);
+	cursor_close(&cursor);
+}
+
+static struct store_position furthest(const struct place *place)
+{
+	struct store_position found;
+	char why[256];
+
+	cr_assert_eq(cursor_furthest(place->path, &found, why, sizeof(why)), 0, "%s", why);
+	return found;
+}
+
+/* Files that an output noted as filed may be gone, all or the newest: no new one is numbered as they were. */
+Test(store, it_goes_on_behind_what_any_output_has_filed)
+{
+	struct place place = make_place();
+	struct store *store = opened(&place, 0);
+	struct store_position end;
+	char path[200];
+	FILE *file;
+
+	cr_assert_eq(append(store, epoch_a, 1, 1, "one"), 0);
+	synced(store);
+	end = store_end(store);
+	store_close(store);
+	cr_assert_eq(furthest(&place).segment, 0, "there is none");
+	put_cursor(&place, "ecs-json:/a", end);
+	cr_assert_eq(furthest(&place).offset, end.offset);
+	store = opened(&place, 0);
+	store_begin_behind(store, furthest(&place));
+	cr_assert_eq(append(store, epoch_a, 2, 2, "two"), 0);
+	synced(store);
+	cr_assert_eq(store_end(store).segment, 1, "nothing is gone");
+	store_close(store);
+
+	put_cursor(&place, "ecs-json:/b", (struct store_position){57, 100});
+	put_cursor(&place, "ecs-json:/c", (struct store_position){56, 9000});
+	snprintf(path, sizeof(path), "%s/outputs/ecs-json-00000000", place.path);
+	file = fopen(path, "w");
+	fputs("0000000000000099 00000000000000000099 00000000\n", file);
+	fclose(file);
+	cr_assert_eq(furthest(&place).segment, 57);
+	for (int i = 0; i < 2; i++) {
+		store = opened(&place, 0);
+		store_begin_behind(store, furthest(&place));
+		cr_assert_eq(append(store, epoch_a, 3 + (uint64_t)i, 3 + (uint64_t)i, "more"), 0);
+		synced(store);
+		cr_assert_eq(store_end(store).segment, 58);
+		store_close(store);
+	}
+	store = opened(&place, 0);
+	cr_assert_eq(store_synced(store, host, epoch_a), 4);
+	store_close(store);
 	remove_place(&place);
 }
 

@@ -210,6 +210,51 @@ Test(store_epochs, what_has_not_told_all_is_not_folded)
 	close_all();
 }
 
+static void add_shared(unsigned number)
+{
+	struct segment_frame frame = {.first = 1, .last = 1, .host = TEXT_LITERAL("node")};
+	struct store_position end;
+
+	memcpy(frame.epoch, of(number), EVENT_EPOCH_SIZE);
+	cr_assert_eq(store_append(store, &frame, &end), 0); /* no record and no books: another collector has it */
+	cr_assert_eq(add_synced("node", number, 2, true), 0);
+}
+
+static bool is_whole(unsigned number)
+{
+	const struct account *account = store_account(store, TEXT_LITERAL("node"), of(number), true);
+
+	return account->elsewhere == 1 && account->events == 1 && account->books.closed;
+}
+
+/* The other one's row of them shows no end: without this one's it would be an alarm for ever. */
+Test(store_epochs, what_another_collector_has_a_part_of_is_kept_as_long_as_there_is_room)
+{
+	struct store_limits limits = small;
+	unsigned i;
+
+	limits.full = 20;
+	limits.epochs = 100;
+	open_new(&limits);
+	add_shared(1);
+	add_shared(2);
+	for (i = 3; i <= 20; i++)
+		cr_assert_eq(add_synced("node", i, 1, true), 0);
+	cr_expect(is_whole(1) && is_whole(2));
+	cr_expect_eq(counted().epochs, 4, "two of them, and the last");
+	for (; i <= 27; i++)
+		add_shared(i);
+	cr_expect(is_whole(1) && is_whole(2) && is_whole(27));
+	cr_expect_eq(sum_of("node").elsewhere, 0);
+	for (; i <= 60; i++)
+		add_shared(i);
+	cr_expect_eq(counted().epochs, 10, "half of those for which there is room");
+	cr_expect_eq(sum_of("node").elsewhere, 32, "1 to 51, but those of 3 to 20");
+	cr_expect_eq(synced("node", 1), 2);
+	cr_expect(is_whole(51) && is_whole(60));
+	close_all();
+}
+
 /* --- limits ----------------------------------------------------------------------------------------------------------- */
 
 Test(store_epochs, too_many_of_a_host_are_refused)
@@ -265,9 +310,44 @@ Test(store_epochs, of_all_hosts_are_bounded)
 		folded++;
 	cr_expect_leq(folded, 42);
 	cr_expect_geq(folded, 40);
-	for (unsigned i = 0; i < 10; i++)
-		cr_expect_eq(add_synced("last", i, 1, true), i < 8 ? 0 : -EUSERS, "%u", i);
+	for (unsigned i = 0; i < 12; i++)
+		cr_expect_eq(add_synced("last", i, 1, true), i < 10 ? 0 : -EUSERS, "%u: a fourth of all", i);
 	cr_expect_eq(add_synced("more", 1, 1, true), -EUSERS, "four hosts");
+	close_all();
+}
+
+/* Who has most has had all there is: that is no reason to refuse those who have little, and those that come take turns. */
+Test(store_epochs, who_has_most_gets_no_more)
+{
+	const struct store_limits limits = {.hosts = 1000,
+		.kept = 2,
+		.full = 100,
+		.epochs = 100,
+		.all_full = 10000,
+		.each_full = 100,
+		.all = 200,
+		.each = 8};
+	char name[20];
+	unsigned i;
+
+	open_new(&limits);
+	for (i = 0; i < 30; i++)
+		cr_assert_eq(add_synced("honest", i, 1, true), 0);
+	for (i = 0, name[0] = '\0'; name[0] == '\0' || add_synced(name, i, 1, true) == 0; i++)
+		snprintf(name, sizeof(name), "greedy %u", i / 90);
+	cr_expect_eq(counted().epochs_folded, limits.all);
+	for (i = 30; i < 70; i++)
+		cr_expect_eq(add_synced("honest", i, 1, true), i < 200 / 3 ? 0 : -EUSERS, "%u: a third of all", i);
+	cr_expect_eq(add_synced("greedy 0", 1000, 1, true), -EUSERS);
+	/* Each host that comes has a share: there is an end of it. */
+	for (unsigned host_number = 0; host_number < 40; host_number++)
+		for (i = 0; i < 100; i++) {
+			snprintf(name, sizeof(name), "new %u", host_number);
+			if (add_synced(name, i, 1, true) < 0)
+				break;
+			cr_expect(i < 8 || counted().epochs_folded <= 2 * limits.all, "%u of %s", i, name);
+		}
+	cr_expect_eq(i, 8, "in the end as many as anybody has");
 	close_all();
 }
 
@@ -411,6 +491,35 @@ Test(store_epochs, a_host_is_forgotten_up_to_where_it_was)
 	cr_expect_eq(synced("gone away", 1), 0);
 	cr_expect_eq(synced("gone away", 2), 0);
 	cr_expect_eq(counted().hosts, 1);
+	close_all();
+}
+
+static uint64_t newest_segment(void)
+{
+	struct store_position end = store_end(store);
+
+	return end.segment;
+}
+
+/* Its files are gone, and what they were numbered is not given again. */
+Test(store_epochs, what_comes_behind_a_forgotten_place_counts)
+{
+	char command[100];
+
+	open_new(NULL);
+	cr_assert_eq(add_synced("comes again", 1, 1, false), 0);
+	store_close(store);
+	write_forgotten("w", "comes\\x20again 57 1000\ntoofar 9999999999999999999 1\n");
+	snprintf(command, sizeof(command), "rm '%s'/segments/*", folder);
+	cr_assert_eq(system(command), 0);
+	open_it(NULL);
+	cr_assert_eq(add_synced("comes again", 2, 1, false), 0);
+	cr_expect_eq(newest_segment(), 58);
+	store_close(store);
+	open_it(NULL);
+	cr_expect_eq(synced("comes again", 2), 1);
+	cr_assert_eq(add_synced("comes again", 2, 2, false), 0);
+	cr_expect_eq(newest_segment(), 58, "it stands behind the place already");
 	close_all();
 }
 

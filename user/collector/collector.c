@@ -12,6 +12,7 @@
 #include "base/table.h"
 #include "base/utf8.h"
 #include "collector/access.h"
+#include "collector/cursor.h"
 #include "collector/output.h"
 #include "collector/publish.h"
 #include "collector/owners.h"
@@ -155,7 +156,12 @@ static int open_outputs(struct collector *collector, const struct settings *sett
 		.on_broken = on_broken,
 		.context = collector,
 	};
+	struct store_position furthest;
+	int failed = cursor_furthest(settings->data, &furthest, why, why_size);
 
+	if (failed)
+		return failed;
+	store_begin_behind(collector->store, furthest);
 	collector->outputs = calloc(settings->outputs.count + 1, sizeof(struct output *));
 	if (!collector->outputs)
 		return -ENOMEM;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collector/cursor.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -87,6 +88,42 @@ int cursor_open(struct cursor *cursor, const char *data, const char *spec, bool 
 		cursor->at = (struct store_position){0};
 		cursor->mark = 0;
 	}
+	return 0;
+}
+
+static bool is_behind(struct store_position a, struct store_position b)
+{
+	return a.segment > b.segment || (a.segment == b.segment && a.offset > b.offset);
+}
+
+int cursor_furthest(const char *data, struct store_position *place, char *why, size_t why_size)
+{
+	char path[4200], line[LINE_SIZE];
+	struct dirent *entry;
+	DIR *outputs;
+
+	*place = (struct store_position){0};
+	snprintf(path, sizeof(path), "%s/outputs", data);
+	outputs = opendir(path);
+	if (!outputs) {
+		int error = errno == ENOENT ? 0 : -errno;
+
+		if (error)
+			snprintf(why, why_size, "%s: %s", path, strerror(-error));
+		return error;
+	}
+	while ((entry = readdir(outputs))) {
+		int fd = openat(dirfd(outputs), entry->d_name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		ssize_t length = fd >= 0 ? pread(fd, line, sizeof(line) - 1, 0) : -1;
+		struct cursor cursor;
+
+		line[length > 0 ? length : 0] = '\0';
+		if (length > 0 && parse(line, (size_t)length, &cursor) && is_behind(cursor.at, *place))
+			*place = cursor.at;
+		if (fd >= 0)
+			close(fd);
+	}
+	closedir(outputs);
 	return 0;
 }
 

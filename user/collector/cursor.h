@@ -20,6 +20,12 @@ struct cursor {
  */
 int cursor_open(struct cursor *cursor, const char *data, const char *spec, bool *fresh, char *why, size_t why_size);
 
+/*
+ * The furthest place at which any output of this data directory stands, those too that are not configured now; all zero: none.
+ * What cannot be read stands nowhere. 0, or -errno with a sentence in `why`.
+ */
+int cursor_furthest(const char *data, struct store_position *place, char *why, size_t why_size);
+
 /* Moves it. 0 or -errno. */
 int cursor_move(struct cursor *cursor, struct store_position at, uint64_t mark);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -13,13 +14,15 @@
 #include "base/log.h"
 
 static const uint64_t segment_bytes_default = 64ull << 20;
+static const uint64_t behind_max = 1000ull * 1000 * 1000 * 1000 * 1000; /* a file's name has a digit more */
 
 /* --- files ----------------------------------------------------------------------------------------------------------- */
 
 /* Makes the next file, with its header. 0 or -errno, and nothing has changed. */
 static int new_segment(struct store *store)
 {
-	uint64_t number = store->segments.count ? store->segments.items[store->segments.count - 1] + 1 : 1;
+	uint64_t last = store->segments.count ? store->segments.items[store->segments.count - 1] : 0;
+	uint64_t number = (last > store->behind ? last : store->behind) + 1;
 	uint8_t header[SEGMENT_HEADER_SIZE];
 	char name[NUMBERED_NAME_SIZE];
 	int fd, error = 0;
@@ -44,6 +47,26 @@ static int new_segment(struct store *store)
 	store->torn = false;
 	store->new_names = true;
 	return 0;
+}
+
+void store_begin_behind(struct store *store, struct store_position place)
+{
+	const struct store_position *end = &store->synced_end;
+
+	if (place.segment < end->segment || (place.segment == end->segment && place.offset <= end->offset) ||
+		place.segment <= store->behind)
+		return;
+	if (place.segment >= behind_max) {
+		log_warning("%s: segment %" PRIu64 " is noted as done with: that is no place in it", store->path,
+			place.segment);
+		return;
+	}
+	log_info("%s: it goes on behind segment %" PRIu64 ", up to which others have noted that they are done with it",
+		store->path, place.segment);
+	if (store->fd >= 0)
+		close(store->fd);
+	store->fd = -1;
+	store->behind = place.segment;
 }
 
 /* Cuts what an append left behind that failed half way. */
@@ -90,7 +113,6 @@ static int write_at(int fd, struct iovec *parts, int count, uint64_t offset)
 	return 0;
 }
 
-/* It may stay where nothing is appended after all: it says what `synced` says. */
 static bool make_pending(struct store_source *source)
 {
 	if (source->pending)
@@ -107,32 +129,16 @@ static void drop_pending(struct store_source *source)
 	source->pending = NULL;
 }
 
-int store_append(struct store *store, const struct segment_frame *frame, struct store_position *end)
+/* Writes a frame behind the last one. 0 or -errno, and nothing has changed. */
+static int write_frame(struct store *store, const uint8_t *head, size_t head_length, const struct segment_frame *frame)
 {
-	uint8_t head[SEGMENT_FRAME_HEAD_MAX];
-	int head_length = segment_frame_head(head, frame), error;
-	struct store_source *source;
-	struct account account;
-	uint64_t size;
-
-	if (head_length < 0)
-		return head_length;
-	error = store_find_or_add(store, frame->host, frame->epoch, true, &source);
-	if (error)
-		return error;
-	if (!make_pending(source))
-		return -ENOMEM;
-	account = source->pending->appended;
-	if (frame->first <= account.made)
-		return -EINVAL;
-	size = (uint64_t)head_length + frame->batch.length;
-	error = make_room(store, size);
-	if (error)
-		return error;
-
 	struct iovec parts[] = {
-		{head, (size_t)head_length}, {(void *)(uintptr_t)frame->batch.data, frame->batch.length}};
+		{(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)frame->batch.data, frame->batch.length}};
+	uint64_t size = head_length + frame->batch.length;
+	int error = make_room(store, size);
 
+	if (error)
+		return error;
 	error = write_at(store->fd, parts, 2, store->offset);
 	if (error) {
 		store->torn = true;
@@ -141,6 +147,43 @@ int store_append(struct store *store, const struct segment_frame *frame, struct 
 	}
 	store->offset += size;
 	store->appended_count++;
+	return 0;
+}
+
+/* An epoch of which nothing came into the store would hold the place of another one. */
+static void undo_append(struct store *store, struct store_source *source, bool was_there, bool was_pending)
+{
+	if (!was_there)
+		store_drop_source(store, source);
+	else if (!was_pending)
+		drop_pending(source);
+}
+
+int store_append(struct store *store, const struct segment_frame *frame, struct store_position *end)
+{
+	bool was_there = store_find(store, frame->host, frame->epoch) != NULL, was_pending;
+	uint8_t head[SEGMENT_FRAME_HEAD_MAX];
+	int head_length = segment_frame_head(head, frame), error;
+	struct store_source *source;
+	struct account account;
+
+	if (head_length < 0)
+		return head_length;
+	error = store_find_or_add(store, frame->host, frame->epoch, true, &source);
+	if (error)
+		return error;
+	was_pending = source->pending != NULL;
+	if (!make_pending(source))
+		error = -ENOMEM;
+	else if (frame->first <= source->pending->appended.made)
+		error = -EINVAL;
+	else
+		error = write_frame(store, head, (size_t)head_length, frame);
+	if (error) {
+		undo_append(store, source, was_there, was_pending);
+		return error;
+	}
+	account = source->pending->appended;
 	store_account_frame(source, &account, frame);
 	source->pending->appended = account;
 	if (!source->dirty)
@@ -194,6 +237,8 @@ static void take_back_sources(struct store *store)
 		LIST_REMOVE(source, dirty_entry);
 		source->dirty = false;
 		drop_pending(source);
+		if (account_is_empty(&source->synced))
+			store_drop_source(store, source);
 	}
 }
 

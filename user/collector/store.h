@@ -25,7 +25,7 @@ enum { STORE_ID_SIZE = 16 };
 /*
  * What is known of epochs is in memory, and bounded. Of a host the accounts of the last EPOCHS_KEPT are kept as they are; older
  * ones that have told all (account_fold) become one sum, and of each only how far it went is known: what comes of it again is
- * passed over as ever, and nothing new can come. Where a host, or all of them, have more than below, a new epoch is refused.
+ * passed over as ever, and nothing new can come. Those of which another collector has a part are kept up to half of `full`. Where a host, or all of them, have more than below, a new epoch is refused.
  */
 struct store_limits {
 	size_t hosts;
@@ -34,7 +34,8 @@ struct store_limits {
 	size_t epochs; /* of a host */
 	size_t all_full; /* of all hosts together: beyond this 2 are kept of each, and none may have more than each_full */
 	size_t each_full;
-	size_t all; /* of all hosts together, folded: beyond this none may have more than `each` */
+	/* Of all hosts together, folded: beyond this none may have more than `each`, or than all divided by the hosts. */
+	size_t all;
 	size_t each;
 };
 extern const struct store_limits store_limits_default;
@@ -75,6 +76,12 @@ int store_look(struct store **store, const char *path, char *why, size_t why_siz
 void store_set_limits(struct store *store, const struct store_limits *limits);
 
 void store_counters(const struct store *store, struct store_counters *counters);
+
+/*
+ * At the start: what is appended goes behind this place of a file that may be gone, for somebody has noted that all up to there is
+ * done with. Nothing changes where the store ends there or later.
+ */
+void store_begin_behind(struct store *store, struct store_position place);
 
 /* Its name, STORE_ID_SIZE bytes; NULL: it could not be kept (which was logged), or the store is only looked at. */
 const uint8_t *store_id(const struct store *store);

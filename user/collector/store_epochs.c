@@ -145,6 +145,12 @@ static bool make_sum(struct store_host *host)
 	return true;
 }
 
+/* Of these another collector has a row, which only this one's shows to be closed (cli/status_show.c). */
+static bool is_shared(const struct store_source *source)
+{
+	return source->synced.elsewhere > 0;
+}
+
 static bool fold_source(struct store *store, struct store_source *source)
 {
 	struct store_host *host = source->host;
@@ -169,16 +175,25 @@ static bool fold_source(struct store *store, struct store_source *source)
 	return true;
 }
 
-void store_fold(struct store *store, struct store_host *host)
+static void fold_to(struct store *store, struct store_host *host, size_t keep, bool shared_too)
 {
-	bool is_tight = table_count(&store->sources) >= store->limits.all_full;
-	size_t keep = is_tight && store->limits.kept > KEPT_WHEN_FULL ? KEPT_WHEN_FULL : store->limits.kept;
 	struct store_source *source = TAILQ_FIRST(&host->sources), *next;
 
 	for (; source && host->full >= keep; source = next) {
 		next = TAILQ_NEXT(source, host_entry);
-		(void)fold_source(store, source);
+		if (shared_too || !is_shared(source))
+			(void)fold_source(store, source);
 	}
+}
+
+void store_fold(struct store *store, struct store_host *host)
+{
+	const struct store_limits *limits = &store->limits;
+	bool is_tight = table_count(&store->sources) >= limits->all_full;
+
+	fold_to(store, host, is_tight && limits->kept > KEPT_WHEN_FULL ? KEPT_WHEN_FULL : limits->kept, is_tight);
+	/* Long before new ones would be refused for their sake. */
+	fold_to(store, host, limits->kept > limits->full / 2 ? limits->kept : limits->full / 2, true);
 }
 
 /* --- room --------------------------------------------------------------------------------------------------------------- */
@@ -205,6 +220,19 @@ static void warn_near(const struct store *store, struct store_host *host)
 		store->path, name, host->full + host->folded, host->full, limits->epochs, limits->full);
 }
 
+/*
+ * Beyond `all` a host may have as many as each would if all had the same, so that it is those who have most that get no more;
+ * and beyond twice as many only `each`: hosts that come one by one are shared with anew.
+ */
+static bool has_share(const struct store *store, size_t epochs)
+{
+	const struct store_limits *limits = &store->limits;
+
+	if (store->folded.count < limits->all || epochs < limits->each)
+		return true;
+	return store->folded.count < 2 * limits->all && epochs < limits->all / table_count(&store->hosts);
+}
+
 int store_make_room_for_epoch(struct store *store, struct store_host *host)
 {
 	const struct store_limits *limits = &store->limits;
@@ -219,5 +247,5 @@ int store_make_room_for_epoch(struct store *store, struct store_host *host)
 		return -EUSERS;
 	if (table_count(&store->sources) >= limits->all_full && host->full >= limits->each_full)
 		return -EUSERS;
-	return store->folded.count >= limits->all && epochs >= limits->each ? -EUSERS : 0;
+	return has_share(store, epochs) ? 0 : -EUSERS;
 }

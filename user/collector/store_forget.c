@@ -198,6 +198,8 @@ int store_note_forgotten(struct store *store, char *why, size_t why_size)
 
 		if (forgotten->is_new)
 			forgotten->until = store->synced_end;
+		else /* a file that is numbered anew would be forgotten, too */
+			store_begin_behind(store, forgotten->until);
 		count += forgotten->is_new;
 		forgotten->is_new = false;
 	}

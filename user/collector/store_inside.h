@@ -79,6 +79,7 @@ struct store {
 	/* The file that is appended to. */
 	int fd; /* -1: none yet, the next append makes one */
 	uint64_t segment, offset;
+	uint64_t behind;          /* the next file has a higher number than this (store_begin_behind) */
 	bool torn;                /* something stands behind `offset` that could not be cut yet */
 	int full[SYNC_JOB_FILES]; /* files before it that are not synced; the last place is the current file's */
 	size_t full_count;
