@@ -5,10 +5,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -91,6 +93,42 @@ static int killing(void)
 	return refused(kill(getppid(), 0));
 }
 
+static int signalling(void)
+{
+	return refused(syscall(SYS_tgkill, getppid(), getppid(), 0)) +
+	       refused(syscall(SYS_tgkill, getppid() | 1l << 32, getppid(), 0));
+}
+
+static int limits_of_another(void)
+{
+	const struct rlimit none = {0, 0};
+
+	return refused(prlimit(getppid(), RLIMIT_NOFILE, &none, NULL));
+}
+
+static int signal_owner(void)
+{
+	int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	return refused(fcntl(file, F_SETOWN, getppid())) + refused(fcntl(file, F_SETSIG, SIGKILL)) +
+	       refused(fcntl(file, F_SETLEASE, F_RDLCK));
+}
+
+static int raised(void)
+{
+	struct rlimit limit;
+	int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	signal(SIGURG, SIG_DFL);
+	return raise(SIGURG) || pthread_kill(pthread_self(), SIGURG) || getrlimit(RLIMIT_NOFILE, &limit) ||
+	       fcntl(file, F_GETFL) < 0 || fcntl(file, F_DUPFD_CLOEXEC, 3) < 0;
+}
+
+static int aborted(void)
+{
+	abort();
+}
+
 static int unknown(void)
 {
 	return refused(syscall(4000));
@@ -108,6 +146,18 @@ Test(confine, what_it_does_not_need_it_does_not_get, WITHOUT_SANITIZERS)
 	cr_expect_eq(end_of(confine_worker, process), exited(0));
 	cr_expect_eq(end_of(confine_worker, killing), exited(0));
 	cr_expect_eq(end_of(confine_worker, unknown), exited(0));
+}
+
+Test(confine, it_reaches_itself_and_no_other_process, WITHOUT_SANITIZERS)
+{
+	int status;
+
+	cr_expect_eq(end_of(confine_worker, signalling), exited(0));
+	cr_expect_eq(end_of(confine_worker, limits_of_another), exited(0));
+	cr_expect_eq(end_of(confine_worker, signal_owner), exited(0));
+	cr_expect_eq(end_of(confine_worker, raised), exited(0));
+	status = end_of(confine_worker, aborted);
+	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%#x", status);
 }
 
 static int execute(void)

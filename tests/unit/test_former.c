@@ -258,6 +258,28 @@ Test(former, damaged_numbers_declare_nothing_that_was_not_seen)
 	}
 }
 
+Test(former, a_ledger_that_claims_too_much_is_closed_all_the_same)
+{
+	struct ledger_view ledger = ledger_of(1);
+	struct former *former;
+	uint64_t first, last = 0;
+	struct buffer *up;
+	int batches = 0;
+
+	ledger.made.last = 1ull << 62;
+	ledger.acknowledged.last = 0;
+	former = add(&ledger);
+	former_greeted(former, 0, NULL);
+	while (batches < 1000 && (up = former_next(former, &first, &last))) {
+		wire_bytes_free(up);
+		batches++;
+	}
+	cr_expect_leq(batches, 300, "%d", batches);
+	cr_expect(last == former_last(former) && last > 1ull << 32, "%llu", (unsigned long long)last);
+	former_acknowledge(former, last);
+	cr_expect(former_is_done(former));
+}
+
 Test(former, the_oldest_are_kept)
 {
 	struct ledger_view ledger;

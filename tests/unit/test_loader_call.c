@@ -3,13 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
 
+#include "base/capability.h"
+#include "sensor/confine.h"
 #include "sensor/loader_call.h"
 #include "sensor/loader_serve.h"
 
@@ -84,7 +88,17 @@ Test(loader_call, what_is_in_them_is_checked)
 
 /* --- the process itself, which has loaded nothing ------------------------------------------------------------------------ */
 
-static pid_t serve(int *worker)
+static bool keep_rights(void)
+{
+	return true;
+}
+
+static bool drop_rights(void)
+{
+	return capability_keep(0) == 0;
+}
+
+static pid_t serve_with(int *worker, bool (*begin)(void))
 {
 	static struct kernel_counters counters[1];
 	const struct loader_options options = {0};
@@ -96,6 +110,8 @@ static pid_t serve(int *worker)
 	if (child == 0) {
 		close(sockets[0]);
 		close(STDERR_FILENO);
+		if (!begin())
+			_exit(EXIT_FAILURE);
 		loader_serve(sockets[1], &options, counters);
 	}
 	close(sockets[1]);
@@ -103,9 +119,15 @@ static pid_t serve(int *worker)
 	return child;
 }
 
+static pid_t serve(int *worker)
+{
+	return serve_with(worker, keep_rights);
+}
+
 /* What it answers; -EPIPE: it has ended instead. */
 static int ask(int worker, const void *bytes, size_t size)
 {
+	const int patience_ms = 60 * 1000; /* loading takes its time */
 	struct reply reply;
 	size_t none = 0;
 	ssize_t length;
@@ -113,7 +135,7 @@ static int ask(int worker, const void *bytes, size_t size)
 
 	if (error)
 		return error;
-	length = call_receive(worker, &reply, sizeof(reply), NULL, &none, 5000);
+	length = call_receive(worker, &reply, sizeof(reply), NULL, &none, patience_ms);
 	return length < 0 ? (int)length : reply.result;
 }
 
@@ -158,6 +180,63 @@ Test(loader_call, it_goes_on_where_there_is_nothing_and_ends_with_its_worker)
 	cr_expect_eq(ask(worker, &next, request_size(next.kind)), -ENOENT, "only its worker ends it");
 	close(worker);
 	expect_end(child, -1);
+}
+
+/* It answers what ends it well, and no more. */
+static void expect_failed(pid_t child, int worker, uint32_t again)
+{
+	const struct request next = {.kind = REQUEST_FORMER_NEXT}, unpin = {.kind = REQUEST_UNPIN, .number = 1};
+	const struct request request = {.kind = again};
+
+	cr_expect_eq(ask(worker, &next, request_size(next.kind)), -ENOENT);
+	cr_expect_eq(ask(worker, &unpin, request_size(unpin.kind)), 0);
+	cr_expect_eq(ask(worker, &request, request_size(again)), -EPIPE, "kind %u a second time", again);
+	expect_end(child, worker);
+}
+
+Test(loader_call, what_failed_to_load_is_not_loaded_again)
+{
+	const struct request load = {.kind = REQUEST_LOAD};
+	int worker;
+	pid_t child = serve_with(&worker, drop_rights);
+
+	cr_assert_lt(ask(worker, &load, request_size(load.kind)), 0);
+	expect_failed(child, worker, REQUEST_LOAD);
+}
+
+Test(loader_call, what_failed_to_attach_is_not_attached_again)
+{
+	const struct request load = {.kind = REQUEST_LOAD}, attach = {.kind = REQUEST_ATTACH};
+	const struct rlimit none = {1, 1}; /* poll(2) wants one */
+	char why[512];
+	int worker;
+	pid_t child;
+
+	if (confine_lacks(why, sizeof(why)) < 0 || access("/sys/kernel/btf/vmlinux", R_OK) < 0)
+		cr_skip_test("it takes rights over BPF");
+	child = serve(&worker);
+	cr_assert_geq(ask(worker, &load, request_size(load.kind)), 0);
+	cr_assert_eq(prlimit(child, RLIMIT_NOFILE, &none, NULL), 0, "no descriptor for a link");
+	cr_assert_lt(ask(worker, &attach, request_size(attach.kind)), 0);
+	expect_failed(child, worker, REQUEST_ATTACH);
+}
+
+Test(loader_call, pins_are_made_once)
+{
+	const struct request unpin = {.kind = REQUEST_UNPIN, .number = 1}, load = {.kind = REQUEST_LOAD};
+	const struct request pin = {.kind = REQUEST_PIN, .pin.name = "0123456789abcdef0123456789abcdef"};
+	char why[512];
+	int worker;
+	pid_t child;
+
+	if (confine_lacks(why, sizeof(why)) < 0 || access("/sys/kernel/btf/vmlinux", R_OK) < 0)
+		cr_skip_test("it takes rights over BPF");
+	child = serve(&worker);
+	cr_assert_geq(ask(worker, &load, request_size(load.kind)), 0);
+	cr_expect_eq(ask(worker, &pin, request_size(pin.kind)), 0);
+	cr_expect_eq(ask(worker, &unpin, request_size(unpin.kind)), 0);
+	cr_expect_eq(ask(worker, &pin, request_size(pin.kind)), -EPIPE);
+	expect_end(child, worker);
 }
 
 Test(loader_call, descriptors_come_with_a_message_and_no_more_than_there_is_room_for)

@@ -480,6 +480,14 @@ int attach_calls(struct attach *attach, struct bpf_object *object, bool wanted)
 	return 0;
 }
 
+static void forget(struct attach *attach)
+{
+	attach_end(attach);
+	attach->hook_count = 0;
+	attach->exit_kept = attach->exit_wanted = false;
+	memset(attach->gone, 0, sizeof(attach->gone));
+}
+
 int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, uint32_t *syscall_spares, char *why,
 	size_t why_size)
 {
@@ -489,6 +497,7 @@ int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, 
 	for (size_t i = 0; i < PROMISES; i++)
 		for (size_t way = 0; way < WAYS_MAX; way++)
 			all |= promises[i].ways[way].syscall;
+	forget(attach);
 	*syscall_spares = all; /* none is told twice while they are attached */
 	for (size_t i = 0; i < PROMISES && !error; i++) {
 		if (attach->chosen[i] == WAYS_MAX) /* this kernel has not got it */

@@ -5,8 +5,8 @@
  * leaves no file, socket or zombie behind, and has no module loaded for what the kernel has not got yet. What needs a right that
  * the sensor has not (CAP_NET_RAW), or what is switched off (io_uring), is refused, and told as that.
  *
- * What the child knows of a deed (ports, names) it leaves in memory that it shares with the sensor: so even one that is
- * killed in the middle has told how far it came.
+ * What the child knows of a deed (ports, names) it leaves, once it is done, in memory that it shares with the sensor: so even
+ * one that is killed in the middle has told how far it came. It reads nothing there: the sensor may be anybody's.
  */
 #ifndef TAFFRAIL_SENSOR_CANARY_H
 #define TAFFRAIL_SENSOR_CANARY_H

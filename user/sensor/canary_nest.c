@@ -2,7 +2,9 @@
 /* The canary's nest: in the process whose child it is. */
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -17,11 +19,50 @@ struct canary_nest {
 	bool killed;
 };
 
+/* Two, in turns: a deed, and the one before it. The canary's and its children's alone. */
+static struct canary_deed *own_deeds(void)
+{
+	void *memory =
+		mmap(NULL, 2 * sizeof(struct canary_deed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void tell(struct canary_deed *told, const struct canary_deed *deed, enum deed_state state)
+{
+	const size_t from = offsetof(struct canary_deed, error);
+
+	memcpy((char *)told + from, (const char *)deed + from, sizeof(*deed) - from);
+	atomic_store(&told->state, state);
+}
+
+/*
+ * To the flight the canary only writes: who watches it can write there too, and may be anybody's. No call is made with what
+ * stands in it.
+ */
+static void do_all(struct canary_flight *flight, struct canary_place *place, struct canary_deed *own)
+{
+	for (size_t i = 0; canary_rows[i].promise; i++) {
+		struct canary_deed *deed = &own[i % 2];
+		int error;
+
+		memset(deed, 0, sizeof(*deed));
+		atomic_store(&flight->deeds[i].state, DEED_BEGUN);
+		error = canary_rows[i].deed(place, deed, canary_rows[i].variant);
+		deed->error = -error;
+		deed->state = error ? DEED_REFUSED : DEED_DONE;
+		tell(&flight->deeds[i], deed, error ? DEED_REFUSED : DEED_DONE);
+		atomic_fetch_add(&flight->progress, 1);
+		place->before = deed;
+	}
+}
+
 /* The child. Nothing here takes a lock: where the parent has threads they may have held it. */
 static void fly(struct canary_nest *nest, pid_t parent)
 {
 	struct canary_flight *flight = nest->flight;
 	struct canary_place place;
+	struct canary_deed *own = own_deeds();
 	int error;
 
 	signal(SIGTERM, SIG_DFL); /* the parent may have handlers, or ignore them */
@@ -30,22 +71,13 @@ static void fly(struct canary_nest *nest, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	error = nest->ops.enter(nest->ops.context);
+	error = own ? nest->ops.enter(nest->ops.context) : -ENOMEM;
 	if (error) {
 		atomic_store(&flight->error, -error);
 		_exit(1);
 	}
 	canary_place_open(&place);
-	for (size_t i = 0; canary_rows[i].promise; i++) {
-		struct canary_deed *deed = &flight->deeds[i];
-
-		atomic_store(&deed->state, DEED_BEGUN);
-		error = canary_rows[i].deed(&place, deed, canary_rows[i].variant);
-		deed->error = -error;
-		atomic_store(&deed->state, error ? DEED_REFUSED : DEED_DONE);
-		atomic_fetch_add(&flight->progress, 1);
-		place.before = deed;
-	}
+	do_all(flight, &place, own);
 	_exit(0);
 }
 

@@ -2,6 +2,7 @@
 #include "sensor/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "base/capability.h"
 #include "base/filter.h"
@@ -62,6 +64,8 @@ static void add_arguments(struct filter *filter)
 	const uint32_t controls[] = {FIONREAD, FIONBIO, 0x5401 /* TCGETS: isatty */};
 	const int own[] = {
 		PR_SET_NAME, PR_GET_NAME, PR_SET_DUMPABLE, PR_GET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS};
+	/* Not those that have others signalled (F_SETOWN), or wait (F_SETLEASE). */
+	const int descriptors[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL};
 	const int protects[] = {SYS_mmap, SYS_mprotect};
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
@@ -72,6 +76,11 @@ static void add_arguments(struct filter *filter)
 		filter_argument(filter, SYS_ioctl, 1, UINT32_MAX, controls[i], pass);
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		filter_argument(filter, SYS_prctl, 0, UINT32_MAX, (uint32_t)own[i], pass);
+	for (size_t i = 0; i < sizeof(descriptors) / sizeof(descriptors[0]); i++)
+		filter_argument(filter, SYS_fcntl, 1, UINT32_MAX, (uint32_t)descriptors[i], pass);
+	/* A process's number is an int: the kernel does not look at the upper half. */
+	filter_argument(filter, SYS_tgkill, 0, UINT32_MAX, (uint32_t)getpid(), pass);
+	filter_argument(filter, SYS_prlimit64, 0, UINT32_MAX, 0, pass);
 	/* Threads, not processes. clone3 passes its flags in memory, where no filter looks: libc takes clone instead. */
 	filter_argument(filter, SYS_clone, 0, CLONE_THREAD, CLONE_THREAD, pass);
 	/* Memory is written or executed, not both. */

@@ -17,6 +17,9 @@ enum {
 static const uint64_t second_ns = 1000ull * 1000 * 1000;
 static const uint64_t number_max = 1ull << 62; /* no sensor counts so far */
 
+/* What a life can have made of its records: findings of each, and what comes without one. */
+static const uint64_t made_of_one = 64, made_of_none = 1ull << 32;
+
 struct former {
 	struct event_host host;
 	char texts[4][LEDGER_TEXT_MAX + 1];
@@ -60,6 +63,22 @@ static void copy_text(char to[LEDGER_TEXT_MAX + 1], struct text *text)
 	*text = (struct text){to, length};
 }
 
+/*
+ * Its ledger is what the worker wrote, who may have been anybody: the counters beside are the kernel's. The bound is for
+ * the number of batches that it takes to close the epoch.
+ */
+static uint64_t made_at_most(uint64_t claimed, uint64_t counted)
+{
+	const uint64_t most = (counted < number_max / made_of_one ? counted * made_of_one : number_max) + made_of_none;
+
+	if (claimed <= most)
+		return claimed;
+	log_warning("a former life of this sensor claims %llu events and had %llu records: its epoch is closed behind "
+		    "%llu",
+		(unsigned long long)claimed, (unsigned long long)counted, (unsigned long long)most);
+	return most;
+}
+
 static struct former *new_former(const struct ledger_view *ledger, uint64_t counted, void *owner)
 {
 	struct former *former = calloc(1, sizeof(*former));
@@ -80,8 +99,7 @@ static struct former *new_former(const struct ledger_view *ledger, uint64_t coun
 	former->stores = ledger->stores;
 	former->seen = counted + ledger->found + ledger->repeats;
 	former->made = ledger->made;
-	if (former->made.last > number_max)
-		former->made.last = number_max;
+	former->made.last = made_at_most(former->made.last, counted);
 	if (ledger->acknowledged.last <= former->made.last)
 		former->durable = ledger->acknowledged;
 	former->stored = former->durable.last;

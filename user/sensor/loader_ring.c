@@ -47,9 +47,12 @@ size_t ring_read(struct ring *ring, loader_callback *callback, void *context, si
 	while (given < limit && result >= 0) {
 		unsigned long at = atomic_load_explicit(ring->consumed, memory_order_relaxed);
 		const char *record = ring->data + (at & (ring->size - 1));
+		unsigned long held;
 		uint32_t head, length;
 
-		if (at >= atomic_load_explicit(ring->produced, memory_order_acquire))
+		/* What a former life left may say anything: between records, and not past the end, is where it can be. */
+		held = atomic_load_explicit(ring->produced, memory_order_acquire) - at;
+		if (at % RECORD_HEAD || held == 0 || held > ring->size)
 			break;
 		head = atomic_load_explicit((const _Atomic uint32_t *)(const void *)record, memory_order_acquire);
 		length = head & ~(RECORD_BUSY | RECORD_DISCARDED);

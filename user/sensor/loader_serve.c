@@ -17,7 +17,14 @@
 #include "sensor/loader_pin.h"
 #include "sensor/loader_programs.h"
 
-enum loader_stage { STAGE_STARTED = 1, STAGE_LOADED = 2, STAGE_ATTACHED = 4, STAGE_DETACHED = 8, STAGE_ANY = 15 };
+enum loader_stage {
+	STAGE_STARTED = 1,
+	STAGE_LOADED = 2,
+	STAGE_ATTACHED = 4,
+	STAGE_DETACHED = 8,
+	STAGE_FAILED = 16, /* what has failed half way is not tried again */
+	STAGE_ANY = 31,
+};
 
 struct server {
 	int socket;
@@ -25,6 +32,7 @@ struct server {
 	struct kernel_counters *counters;
 	struct programs *programs;
 	enum loader_stage stage;
+	bool pinned; /* or unpinned: once in a life */
 	size_t prefixes_left;
 	struct pins *formers[FORMER_HANDLES];
 	struct pins_former found[FORMER_HANDLES]; /* that the worker has not taken yet */
@@ -51,6 +59,7 @@ static void load(struct server *server, const struct request *request, struct an
 	uint32_t bytes[KERNEL_RINGS + 1];
 
 	answer->size = ANSWERED(why);
+	server->stage = STAGE_FAILED;
 	reply->result = programs_load(
 		programs, &request->load.policy, request->load.calls, request->number, reply->why, sizeof(reply->why));
 	if (reply->result < 0)
@@ -84,6 +93,7 @@ static void pin(struct server *server, const struct request *request, struct ans
 {
 	int fd = programs_pin(server->programs, request->pin.name, request->pin.page);
 
+	server->pinned = true;
 	if (fd >= 0)
 		answer->fds[answer->fd_count++] = fd;
 	answer->ours = true;
@@ -94,14 +104,16 @@ static void attach(struct server *server, struct answer *answer)
 	struct reply *reply = &answer->reply;
 
 	answer->size = ANSWERED(why);
+	server->stage = STAGE_FAILED;
 	reply->result = programs_attach(server->programs, reply->why, sizeof(reply->why));
-	if (reply->result == 0) {
+	if (reply->result)
+		return;
+	reply->result = confine_loader(programs_mounted(server->programs));
+	if (reply->result == 0)
 		server->stage = STAGE_ATTACHED;
-		reply->result = confine_loader(programs_mounted(server->programs));
-		if (reply->result)
-			snprintf(reply->why, sizeof(reply->why), "the loader cannot give up what it does not need: %s",
-				strerror(-reply->result));
-	}
+	else
+		snprintf(reply->why, sizeof(reply->why), "the loader cannot give up what it does not need: %s",
+			strerror(-reply->result));
 }
 
 static void tell_hooks(const struct server *server, struct answer *answer)
@@ -303,6 +315,11 @@ static int stages_of(uint32_t kind)
 	}
 }
 
+static bool has_its_time(const struct server *server, uint32_t kind)
+{
+	return stages_of(kind) & (int)server->stage && !(kind == REQUEST_PIN && server->pinned);
+}
+
 static void serve_programs(struct server *server, const struct request *request, struct answer *answer)
 {
 	struct programs *programs = server->programs;
@@ -342,7 +359,10 @@ static void serve_programs(struct server *server, const struct request *request,
 		programs_detach(programs);
 		server->stage = STAGE_DETACHED;
 		break;
-	default: programs_unpin(programs, request->number); break;
+	default:
+		server->pinned = true;
+		programs_unpin(programs, request->number);
+		break;
 	}
 }
 
@@ -384,7 +404,7 @@ static bool serve_next(struct server *server, struct request *request, struct an
 		return false;
 	}
 	wrong = request_check(request, (size_t)length);
-	if (!wrong && !(stages_of(request->kind) & (int)server->stage))
+	if (!wrong && !has_its_time(server, request->kind))
 		wrong = "it is not the time for it";
 	if (wrong) {
 		log_error("a request to the loader (kind %u, %zd bytes) is refused, and it ends: %s",
