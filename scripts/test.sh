@@ -191,7 +191,7 @@ for suite in $suites; do
 	container) pytest container 1200 ;;
 	contract)
 		built "$build/bin/bench-sensors" # or the tests that need it fail
-		pytest contract 900
+		pytest contract 1800
 		;;
 	p2p) pytest p2p 1200 ;;
 	chaos | interop | fuzz | house | guests | runtimes | cluster) $suite ;;

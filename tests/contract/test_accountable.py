@@ -315,6 +315,7 @@ def test_a_spool_that_is_lost_behind_sigterm_is_no_all_clear(place, how):
             with open(file, "r+b") as bytes_of_it:
                 bytes_of_it.write(b"x")
     collector, last = place.collector(), Life(place, "--spool", str(spool))
+    last.sensor.wait_for(lambda: any("coverage" in line for line in last.sensor.log))  # an event, and with it a time
     assert last.end() == 0 and collector.end() == 0
     done = run("taffrail", "status", "--json", "--data", place.data)
     assert {epoch["epoch"]: epoch["loss_unknown"] for epoch in json.loads(done.stdout)["sensors"]} == {life.epoch: True, last.epoch: False}

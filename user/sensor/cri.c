@@ -43,6 +43,7 @@ struct cri {
 	struct grpc_client *client;
 	struct event *version_timer;
 	enum cri_state state;
+	bool shut_said; /* that its folder may not be entered */
 	char name[NAME_SIZE];
 	uint64_t tried_ns; /* when the last attempt to connect ended */
 	LIST_HEAD(calls, call) calls;
@@ -289,9 +290,10 @@ static void on_down(void *context, int error, const char *reason)
 	event_del(cri->version_timer);
 	cri->tried_ns = clock_boottime_ns();
 	add_printable(why, text_of(reason));
-	if (shut)
-		log_limited(
+	if (shut && !cri->shut_said)
+		log_info(
 			"%s: its folder may not be entered (mode, owner): a runtime there is not asked", cri_path(cri));
+	cri->shut_said = shut;
 	set_state(cri, absent ? CRI_ABSENT : CRI_FAILING, why);
 }
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sensor/census.h"
+#include "sensor/confine.h"
 #include "sensor/guard.h"
 
 enum { WAIT_MS = 20 };     /* how often it is looked whether the spool is free */
@@ -310,6 +311,8 @@ int pipeline_open(struct pipeline *pipeline, struct http_board *board)
 	if (!settings->replay) {
 		error = error ? error : open_sources(pipeline);
 		error = error ? error : reload_open(&pipeline->reload, &settings->call);
+		if (!error)
+			confine_say(loader_pid(pipeline->loader));
 	}
 	if (error) {
 		log_error("cannot start: %s", strerror(-error));

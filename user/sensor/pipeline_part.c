@@ -8,7 +8,6 @@
 #include <sys/eventfd.h>
 
 #include "base/log.h"
-#include "sensor/confine.h"
 
 static int open_loader(struct pipeline *pipeline)
 {
@@ -65,7 +64,6 @@ int pipeline_attach(struct pipeline *pipeline)
 		log_error("%s", why);
 		return error;
 	}
-	confine_say(loader_pid(pipeline->loader));
 	pipeline->cpus = loader_cpus(pipeline->loader);
 	pipeline->lanes = loader_lanes(pipeline->loader);
 	pipeline->counters = calloc((size_t)pipeline->cpus * pipeline->lanes, sizeof(*pipeline->counters));
