@@ -80,7 +80,8 @@ static __always_inline void flow_begin(
 	watch->told = watch->refilled = flow_seconds;
 	watch->names = tuple->remote_port_be == bpf_htons(KERNEL_PORT_NAMES) ||
 		       tuple->local_port_be == bpf_htons(KERNEL_PORT_NAMES);
-	if (owner->flags & KERNEL_CANARY || (flow_samples && !watch->names && !flow_samples_paused && !flow_is_inside(tuple)))
+	if (owner->flags & KERNEL_CANARY ||
+		(flow_samples && !watch->names && !flow_samples_paused && !flow_is_inside(tuple)))
 		left = SAMPLE_MESSAGES;
 	if (flow_samples && watch->names)
 		left = SAMPLE_NAME_MESSAGES;
