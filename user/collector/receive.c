@@ -198,10 +198,8 @@ static void on_batch(struct session *session, struct text bytes, size_t message_
 /* Stored they are, but not noted as whose: nothing is acknowledged before that, and access_host holds who comes again. */
 static void refuse_unowned(struct receiver *receiver)
 {
-	struct batch *batch;
-
-	STAILQ_FOREACH(batch, &receiver->batches, entry)
-	session_finish(batch->session, GRPC_UNAVAILABLE, "it cannot be stored now");
+	for (struct batch *batch = STAILQ_FIRST(&receiver->batches); batch; batch = STAILQ_NEXT(batch, entry))
+		session_finish(batch->session, GRPC_UNAVAILABLE, "it cannot be stored now");
 }
 
 static void begin_sync(struct receiver *receiver)

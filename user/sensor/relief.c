@@ -39,14 +39,13 @@ static int try_to_wait(const char *directory)
 
 	if (fd < 0)
 		return fd;
+	/* Emptied: what somebody was told who waited before. Without a name, who waited has just taken it away: nobody would be told in it. */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		error = errno == EWOULDBLOCK ? -EBUSY : -errno;
-	else if (fstat(fd, &stat) < 0)
+	else if (fstat(fd, &stat) < 0 || (stat.st_nlink > 0 && ftruncate(fd, 0) < 0))
 		error = -errno;
-	else if (stat.st_nlink == 0) /* who waited before has just taken it away: nobody would be told in it */
+	else if (stat.st_nlink == 0)
 		error = -EBUSY;
-	else if (ftruncate(fd, 0) < 0) /* what somebody was told who waited before */
-		error = -errno;
 	if (!error)
 		return fd;
 	close(fd);
