@@ -14,7 +14,7 @@ BUILD=(make gcc libc6-dev clang bpftool pkg-config python3 libbpf-dev libelf-dev
 # A container runtime without a registry: images are packed from busybox, pods are asked for over the CRI by Python.
 RUN=(containerd=containerd runc=runc containernetworking-plugins busybox-static iproute2 procps python3 python3-grpcio
 	python3-protobuf protobuf-compiler protobuf-compiler-grpc)
-TEST=("${RUN[@]}" git openssl libcriterion-dev libfuse3-dev iptables prometheus=promtool systemd libclang-rt-14-dev python3-pytest python3-yaml nodejs=node npm=npm)
+TEST=("${RUN[@]}" git openssl libcriterion-dev libfuse3-dev iptables prometheus=promtool systemd libclang-rt-14-dev python3-pytest python3-pytest-xdist python3-yaml nodejs=node npm=npm)
 LINT=(git clang-format clang-tidy cppcheck shellcheck)
 # Guests: an emulated machine, what packs its file system, and what tells which modules need which.
 KERNELS=(qemu-system-x86=qemu-system-x86_64 binutils cpio kmod python3 xz-utils zstd debian-archive-keyring)

@@ -13,6 +13,9 @@
 #   cluster    pytest: a real Kubernetes, built here, and Taffrail in it; only when it is asked for, for it takes minutes
 #   p2p        pytest: real BitTorrent clients, and what only looks like them, in networks of their own; only when asked for
 #
+# What needs no containers of this machine's kernel (unit, fuzz, house, guests) runs beside the others, which wait more than
+# they compute; what it printed follows theirs.
+#
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit and container then.
 # One test of a suite by name: see tests/README.md.
 set -uo pipefail
@@ -20,11 +23,15 @@ cd "$(dirname "$0")/.." || exit 1
 . scripts/common.sh
 
 suites=${*:-}
+beside=""
 if [ -n "${SAN:-}" ]; then
 	suites=${suites:-unit container}
 	build=build/san
 else
-	suites=${suites:-unit kernel container interop contract chaos fuzz house guests}
+	if [ -z "$suites" ]; then
+		suites="contract kernel container interop chaos"
+		beside="house unit fuzz guests"
+	fi
 	build=build
 fi
 for suite in $suites; do
@@ -41,7 +48,8 @@ case " $suites " in *" p2p "*) deps+=(p2p) ;; esac
 scripts/deps.sh "${deps[@]}" || exit 1
 logs=$build/test
 as_owner mkdir -p "$logs"
-trap 'hand_back build tests' EXIT
+other=0 # the process group of the suites that run beside these
+trap '[ "$other" = 0 ] || kill -- "-$other" 2>/dev/null; hand_back build tests' EXIT
 trap 'exit 130' INT TERM
 
 # Where every suite finds the programs, and what the sanitizers do: the first finding ends the program, loudly.
@@ -49,28 +57,32 @@ export TAFFRAIL_BUILD=$PWD/$build TAFFRAIL_BIN=$PWD/$build/bin
 export PYTHONDONTWRITEBYTECODE=1 PATH=$PATH:/usr/sbin:/sbin
 export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
 export LSAN_OPTIONS=suppressions=$PWD/scripts/lsan-suppressions:print_suppressions=0
-jobs=$(nproc)
+jobs=${JOBS:-$(nproc)}
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 failures=()
 # count SUITE STATUS KIND REPORT: adds up what a runner reported; a runner that died, or ran nothing, has failed.
 count() {
-	local suite=$1 status=$2 report p=0 f=0 s=0 seconds=$((SECONDS - started))
+	local suite=$1 status=$2 report p=0 f=0 s=0 seconds=$((SECONDS - started)) wrong=""
 	if report=$(scripts/count-tests.py "$3" "$4" 2>&1); then
 		read -r p f s <<<"${report%%$'\n'*}"
-		[ "$report" = "${report#*$'\n'}" ] || echo "${report#*$'\n'}"
+		tail -n +2 <<<"$report"
 	else
-		echo "  $report"
-		f=1
+		wrong=$report
 	fi
-	if [ "$status" != 0 ] && [ "$f" = 0 ]; then
-		echo "  the runner ended with status $status"
-		f=1
-	elif [ $((p + f)) = 0 ]; then
-		echo "  not one test ran"
-		f=1
+	[ "$status" = 0 ] || [ "$f" != 0 ] || wrong="the runner ended with status $status"
+	[ $((p + f)) != 0 ] || wrong=${wrong:-not one test ran}
+	if [ -n "$wrong" ]; then
+		f=$((f + 1)) report+=$'\n'"  failed: $suite: $wrong"
+		echo "  failed: $suite: $wrong"
 	fi
 	echo "-- $suite: $p passed, $f failed, $s skipped, in $seconds s"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	once_more < <(tail -n +2 <<<"$report" | grep -v '^  skipped:')
+}
+
+# Keeps the lines of its input, to be said at the end.
+once_more() {
+	mapfile -t -O "${#failures[@]}" failures
 }
 
 # limited SECONDS COMMAND...: stops with Ctrl-C's signal, so that tests tear down what they set up.
@@ -80,9 +92,9 @@ limited() {
 	timeout --foreground -s INT -k 60 "$seconds" "$@" </dev/null
 }
 
-# built WHAT...: makes it as the checkout's owner.
+# built WHAT...: makes it as the checkout's owner; one at a time, for what runs beside this may want the same.
 built() {
-	as_owner make -s -j"$jobs" ${SAN:+SAN=$SAN} "$@" </dev/null
+	as_owner flock "$logs/make.lock" make -s -j"$jobs" ${SAN:+SAN=$SAN} "$@" </dev/null
 }
 
 criterion() { # SUITE SECONDS OPTIONS...
@@ -95,11 +107,13 @@ criterion() { # SUITE SECONDS OPTIONS...
 	count "$suite" $? criterion "$logs/$suite.json"
 }
 
-pytest() { # SUITE SECONDS [FOLDER]
-	rm -f "$logs/$1.xml"
-	limited "$2" /usr/bin/python3 -m pytest -p no:cacheprovider -v --color=no --junitxml="$logs/$1.xml" "tests/${3-$1}" 2>&1 |
-		tee "$logs/$1.log"
-	count "$1" $? junit "$logs/$1.xml"
+pytest() { # SUITE SECONDS FOLDER OPTIONS...
+	local suite=$1 seconds=$2 folder=$3
+	shift 3
+	rm -f "$logs/$suite.xml"
+	limited "$seconds" /usr/bin/python3 -m pytest -p no:cacheprovider -v --color=no --junitxml="$logs/$suite.xml" "$@" "tests/$folder" 2>&1 |
+		tee "$logs/$suite.log"
+	count "$suite" $? junit "$logs/$suite.xml"
 }
 
 # Whatever a containerd says or does otherwise than this release's.
@@ -112,8 +126,8 @@ runtimes() {
 }
 
 chaos() {
-	as_owner make -s build/bin/chaos-work build/bin/chaos-disk </dev/null || echo "the workload or the disk could not be built"
-	pytest chaos $((600 + 3 * ${TAFFRAIL_CHAOS_SECONDS:-0}))
+	built build/bin/chaos-work build/bin/chaos-disk || echo "the workload or the disk could not be built"
+	pytest chaos $((600 + 3 * ${TAFFRAIL_CHAOS_SECONDS:-0})) chaos
 }
 
 interop() {
@@ -141,7 +155,7 @@ fuzz_target() { # NUMBER TARGET
 
 fuzz_targets() {
 	local source number=0 status=0
-	as_owner flock build/fuzzers.lock make -s -j"$jobs" fuzzers </dev/null || status=1 # CI makes them beside other suites
+	built fuzzers || status=1
 	for source in tests/fuzz/fuzz_*.c; do
 		[ "$(jobs -rp | wc -l)" -lt "$jobs" ] || wait -n
 		number=$((number + 1))
@@ -166,7 +180,7 @@ house() {
 cluster() {
 	scripts/cluster/build.sh </dev/null
 	scripts/helm.sh </dev/null
-	pytest cluster 1500
+	pytest cluster 1500 cluster
 }
 
 # The whole matrix is make test-kernels. These two are where something breaks first.
@@ -182,21 +196,44 @@ if [ "$suites" != house ] && ! built all; then
 	echo "0 passed, 1 failed, 0 skipped"
 	exit 1
 fi
+if [ -n "$beside" ]; then
+	# A session of its own is a process group of its own, to be ended as a whole.
+	# shellcheck disable=SC2086 # suites are words
+	JOBS=1 setsid nice -n 5 scripts/test.sh $beside </dev/null >"$logs/beside.log" 2>&1 &
+	other=$!
+fi
 for suite in $suites; do
 	echo "== $suite${SAN:+ (ASan, UBSan)}"
 	started=$SECONDS
 	case $suite in
 	unit) criterion unit 600 ;;
 	kernel) criterion kernel 900 -j1 ;;
-	container) pytest container 1200 ;;
+	container) pytest container 1200 container ;;
 	contract)
 		built "$build/bin/bench-sensors" # or the tests that need it fail
-		pytest contract 1800
+		pytest contract 1800 contract -n 2 --dist loadfile # they wait more than they compute
 		;;
-	p2p) pytest p2p 1200 ;;
+	p2p) pytest p2p 1200 p2p ;;
 	chaos | interop | fuzz | house | guests | runtimes | cluster) $suite ;;
 	esac
 done
 
+if [ -n "$beside" ]; then
+	wait "$other"
+	other=0
+	sed -e '/^failed, once more:$/,$d' -e '$d' "$logs/beside.log"
+	once_more < <(sed -n '/^failed, once more:$/,$p' "$logs/beside.log" | sed '1d;$d')
+	if read -r p f s < <(sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$logs/beside.log"); then
+		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	else
+		failed=$((failed + 1))
+		once_more <<<"  failed: $beside: they did not come to their end"
+	fi
+fi
+
+if [ ${#failures[@]} -gt 0 ]; then
+	echo "failed, once more:"
+	printf '%s\n' "${failures[@]}"
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
