@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -244,7 +245,9 @@ def test_what_the_configuration_leaves_out_is_counted(sensor, container, tmp_pat
     for _ in range(7):
         container.run("/bin/true")
     assert running.process.poll() is None
-    eventually(lambda: (pages.metric("taffrail_sensor_events_filtered_total", kind="exec") or 0) >= 7, 90)
+    config.write_text("record:\n  leave_out:\n    - kinds: [exec]\n    - kinds: [listen]\n")  # what was left out until now is told, not a minute later
+    running.process.send_signal(signal.SIGHUP)
+    eventually(lambda: (pages.metric("taffrail_sensor_events_filtered_total", kind="exec") or 0) >= 7)
     assert pages.metric("taffrail_sensor_events_total", kind="exec") == 0
 
 
