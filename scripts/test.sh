@@ -6,6 +6,7 @@
 #   unit       Criterion, no root                       kernel     Criterion: the BPF programs in cgroups of their own
 #   container  pytest: real containers over the CRI     interop    Node's grpc-js and Python's grpcio as peers
 #   contract   pytest: options, exit codes, messages    fuzz       every fuzz target for FUZZ_SECONDS (5) from its seeds
+#   deploy     pytest: what deploy/ holds, no root
 #   house      the rules that no compiler knows         guests     the kernel tests on the oldest and the newest kernel,
 #                                                       emulated, less the slowest
 #   chaos      pytest: sensor and collectors are killed, their network and disks fail; for TAFFRAIL_CHAOS_SECONDS (20) all at random
@@ -13,8 +14,8 @@
 #   cluster    pytest: a real Kubernetes, built here, and Taffrail in it; only when it is asked for, for it takes minutes
 #   p2p        pytest: real BitTorrent clients, and what only looks like them, in networks of their own; only when asked for
 #
-# What needs no containers of this machine's kernel (unit, fuzz, house, guests) runs beside the others, which wait more than
-# they compute; what it printed follows theirs.
+# Where all run, what needs no container here (house, unit, fuzz, deploy, guests) runs on what the others leave of the processors,
+# for they wait more than they compute; what it printed follows theirs.
 #
 # SAN=1: the programs and tests with ASan and UBSan, from build/san; by default unit and container then.
 # One test of a suite by name: see tests/README.md.
@@ -30,13 +31,13 @@ if [ -n "${SAN:-}" ]; then
 else
 	if [ -z "$suites" ]; then
 		suites="contract kernel container interop chaos"
-		beside="house unit fuzz guests"
+		beside="house unit fuzz deploy guests"
 	fi
 	build=build
 fi
 for suite in $suites; do
 	case $suite in
-	unit | fuzz | house | guests) ;;
+	unit | fuzz | deploy | house | guests) ;;
 	kernel | container | interop | contract | chaos | runtimes | cluster | p2p) [ "$(id -u)" = 0 ] || die "the suite $suite needs root: sudo make test" ;;
 	*) die "no suite is called '$suite'" ;;
 	esac
@@ -130,6 +131,14 @@ chaos() {
 	pytest chaos $((600 + 3 * ${TAFFRAIL_CHAOS_SECONDS:-0})) chaos
 }
 
+# Most wait more than they compute: two at a time, but for those that measure the machine.
+contract() {
+	built "$build/bin/bench-sensors" # or the tests that need it fail
+	pytest contract 1800 contract -m "not alone" -n 2 --dist loadfile
+	started=$SECONDS
+	pytest contract-alone 600 contract -m alone
+}
+
 interop() {
 	if [ tests/interop/package-lock.json -nt tests/interop/node_modules ]; then
 		as_owner npm ci --prefix tests/interop --no-audit --no-fund --loglevel=error </dev/null || echo "npm could not install Node's gRPC"
@@ -197,9 +206,8 @@ if [ "$suites" != house ] && ! built all; then
 	exit 1
 fi
 if [ -n "$beside" ]; then
-	# A session of its own is a process group of its own, to be ended as a whole.
-	# shellcheck disable=SC2086 # suites are words
-	JOBS=1 setsid nice -n 5 scripts/test.sh $beside </dev/null >"$logs/beside.log" 2>&1 &
+	# A session of its own is a process group, to be ended as a whole, and an autogroup, which has a priority of its own.
+	JOBS=1 setsid chrt --idle 0 bash -c 'echo 19 >/proc/self/autogroup 2>/dev/null; exec scripts/test.sh '"$beside" </dev/null >"$logs/beside.log" 2>&1 &
 	other=$!
 fi
 for suite in $suites; do
@@ -209,12 +217,9 @@ for suite in $suites; do
 	unit) criterion unit 600 ;;
 	kernel) criterion kernel 900 -j1 ;;
 	container) pytest container 1200 container ;;
-	contract)
-		built "$build/bin/bench-sensors" # or the tests that need it fail
-		pytest contract 1800 contract -n 2 --dist loadfile # they wait more than they compute
-		;;
+	deploy) pytest deploy 900 deploy ;;
 	p2p) pytest p2p 1200 p2p ;;
-	chaos | interop | fuzz | house | guests | runtimes | cluster) $suite ;;
+	chaos | contract | interop | fuzz | house | guests | runtimes | cluster) $suite ;;
 	esac
 done
 

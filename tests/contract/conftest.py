@@ -19,6 +19,10 @@ from containers import Container  # noqa: E402
 from programs import BIN, ROOT, SLOW, Running, judging, once, program, run  # noqa: E402,F401 - the tests take them from here
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures what the whole machine does, so that nothing may run beside it")
+
+
 @pytest.fixture
 def start():
     """Starts programs that do not outlive the test."""

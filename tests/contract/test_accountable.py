@@ -164,6 +164,7 @@ def counted(path):
     return total
 
 
+@pytest.mark.alone
 def test_seen_is_what_the_kernel_has_counted(place):
     """Of a life that was killed, and of one that ended: with each open a record, for those that are only counted have no number."""
     collector, work = place.collector(), Work(place.container)

@@ -13,6 +13,7 @@ from conftest import ROOT, SLOW, once, program, run
 from programs import loader_of
 
 LIMIT = 40  # thousandths of a CPU: more than it costs at rest, far less than a flood of opens that are told costs
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from stored import ranges  # noqa: E402
 SENSORS = 1000
 MIB = 1 << 10  # KiB
 MOST = 192 * MIB  # connections (40 KiB each over TLS), events that wait for the disk (80 MiB), lines that wait for the file
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from stored import frames, ranges  # noqa: E402
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000
 MIB = 1 << 20
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture

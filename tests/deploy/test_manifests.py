@@ -11,7 +11,7 @@ import subprocess
 import pytest
 import yaml
 
-from conftest import ROOT, run
+from programs import ROOT, run
 
 KUSTOMIZE = os.path.join(ROOT, "deploy", "kustomize")
 CHART = os.path.join(ROOT, "deploy", "helm", "taffrail")

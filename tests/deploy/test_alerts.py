@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import ROOT, run
+from programs import ROOT, run
 
 RULES = os.path.join(ROOT, "deploy", "prometheus", "taffrail.rules.yaml")
-TESTS = os.path.join(ROOT, "tests", "prometheus", "taffrail.test.yaml")
+TESTS = os.path.join(ROOT, "tests", "deploy", "alerts.test.yaml")
 DASHBOARD = os.path.join(ROOT, "deploy", "grafana", "taffrail.json")
 # What Prometheus adds to every sample.
 TARGET = {"instance", "job"}
