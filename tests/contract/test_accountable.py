@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import random
+import select
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ import time
 import pytest
 import stored
 from conftest import SLOW, run
+from programs import loader_of
 
 BPFTOOL = "/usr/sbin/bpftool"
 
@@ -65,8 +67,12 @@ class Life:
         self.epoch, = set(place.pinned()) - before
 
     def kill(self):
+        """Of the loader, too, which holds the hooks and ends a moment later: until then the kernel counts on."""
+        loader = os.pidfd_open(loader_of(self.sensor.process.pid))
         self.finish = time.monotonic()
         self.sensor.kill()
+        assert select.select([loader], [], [], 5 * SLOW)[0], "the loader goes on without its sensor"
+        os.close(loader)
 
     def end(self, seconds=20):
         self.finish = time.monotonic()
