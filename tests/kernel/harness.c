@@ -379,7 +379,8 @@ struct json_object *one(const char *action, const char *path, const char *value)
 	if (number != 1)
 		for (size_t i = 0; i < kept_count; i++)
 			fprintf(stderr, "%s\n", json_object_to_json_string_ext(kept[i], JSON_C_TO_STRING_PLAIN));
-	cr_assert_eq(number, 1, "%zu documents with event.action %s and %s = %s", number, action, path, value);
+	cr_assert_eq(number, 1, "%zu documents with event.action %s and %s = %s; the kernel passed over %ld", number,
+		action, path, value, passed_over);
 	for (size_t i = 0; i < kept_count && !found; i++)
 		if (strcmp(at(kept[i], "event.action"), action) == 0 && strcmp(at(kept[i], path), value) == 0)
 			found = kept[i];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "uring.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -83,6 +85,54 @@ bool uring_completion(struct uring *ring, struct io_uring_cqe *out)
 		}
 		/* Runs what waits for this task, and fetches what found the queue full. */
 		syscall(SYS_io_uring_enter, ring->fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0);
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+static void read_fdinfo(int fdinfo, char *text, size_t room)
+{
+	ssize_t length = pread(fdinfo, text, room - 1, 0);
+
+	text[length > 0 ? length : 0] = '\0';
+}
+
+int uring_fdinfo(const struct uring *ring)
+{
+	char path[64], text[16384];
+	int fdinfo;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ring->fd);
+	fdinfo = open(path, O_RDONLY | O_CLOEXEC);
+	read_fdinfo(fdinfo, text, sizeof(text));
+	if (strstr(text, "\nCqOverflowList:"))
+		return fdinfo;
+	close(fdinfo);
+	return -1;
+}
+
+/* One line each; the kernel lists a completion after its tracepoint. */
+static unsigned int overflown(int fdinfo)
+{
+	static const char line[] = "\n  user_data=";
+	char text[16384];
+	unsigned int number = 0;
+
+	read_fdinfo(fdinfo, text, sizeof(text));
+	for (const char *at = text; (at = strstr(at, line)); at += sizeof(line) - 1)
+		number++;
+	return number;
+}
+
+bool uring_await(const struct uring *ring, int fdinfo, unsigned int number)
+{
+	struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+
+	for (int i = 0; i < 2000; i++) {
+		unsigned int queued = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) - *ring->cq_head;
+
+		if (queued + overflown(fdinfo) >= number)
+			return true;
 		nanosleep(&pause, NULL);
 	}
 	return false;

@@ -25,6 +25,13 @@ struct io_uring_sqe *uring_take(struct uring *ring, int opcode, int fd, unsigned
 int uring_submit(struct uring *ring, unsigned int wait);
 /* Takes one completion; waits up to two seconds for it. False: none came. */
 bool uring_completion(struct uring *ring, struct io_uring_cqe *out);
+/* The ring's file in /proc/self/fdinfo; -1 where that does not list the completions that found the queue full (before 5.16). */
+int uring_fdinfo(const struct uring *ring);
+/*
+ * Waits up to 20 seconds until `number` completions are there that nobody has taken, with those that found the queue full.
+ * It opens nothing meanwhile. False: they did not come.
+ */
+bool uring_await(const struct uring *ring, int fdinfo, unsigned int number);
 /* Submits the one entry that was taken and returns its result. */
 int uring_do(struct uring *ring);
 
