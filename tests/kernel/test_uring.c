@@ -244,7 +244,7 @@ static int open_without_completion(void *argument)
 	take_open(&ring, "./silent", O_WRONLY | O_CREAT, IOSQE_CQE_SKIP_SUCCESS, 1);
 	if (uring_submit(&ring, 0) < 0)
 		return 2;
-	for (int i = 0; i < 100 && access(below("silent"), F_OK) != 0; i++)
+	for (int i = 0; i < 2000 && access(below("silent"), F_OK) != 0; i++)
 		usleep(10 * 1000);
 	return access(below("silent"), F_OK);
 }

@@ -75,7 +75,7 @@ bool uring_completion(struct uring *ring, struct io_uring_cqe *out)
 {
 	struct timespec pause = {.tv_nsec = 1000 * 1000};
 
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 20000; i++) {
 		unsigned int head = *ring->cq_head;
 
 		if (head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE)) {

@@ -23,7 +23,7 @@ int uring_open(struct uring *ring, unsigned int entries, unsigned int cq_entries
 struct io_uring_sqe *uring_take(struct uring *ring, int opcode, int fd, unsigned int flags, uint64_t user_data);
 /* Submits what was taken and waits for `wait` completions. 0, or -1 with errno. */
 int uring_submit(struct uring *ring, unsigned int wait);
-/* Takes one completion; waits up to two seconds for it. False: none came. */
+/* Takes one completion; waits at least 20 seconds for it. False: none came. */
 bool uring_completion(struct uring *ring, struct io_uring_cqe *out);
 /* The ring's file in /proc/self/fdinfo; -1 where that does not list the completions that found the queue full (before 5.16). */
 int uring_fdinfo(const struct uring *ring);
