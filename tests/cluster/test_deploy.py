@@ -127,9 +127,14 @@ class Deployed:
         return until(staying)[0]
 
     def container_id(self, component):
-        status, = self.pod(component)["status"]["containerStatuses"]
-        assert status["ready"] and status["restartCount"] == 0, status
-        return status["containerID"].split("//")[1]
+        """When it is ready: a kubelet that has just started calls nobody ready whom it has not asked yet."""
+
+        def ready():
+            status, = self.pod(component)["status"]["containerStatuses"]
+            assert status["restartCount"] == 0, status
+            return status if status["ready"] else None
+
+        return until(ready)["containerID"].split("//")[1]
 
     def pids(self, component):
         """Of all that runs in its container, as the machine numbers it."""
@@ -229,8 +234,9 @@ def test_ready_by_their_own_probes(deployed):
         deployed.container_id(component)  # has not been started again
     address = json.loads(deployed.kubectl("get", "service", "taffrail-collector", "-o", "json"))["spec"]["clusterIP"]
     assert address not in json.dumps(deployed.pod("collector")["status"])  # kube-proxy stands between
-    log = deployed.kubectl("logs", SENSOR)
-    assert "streaming to taffrail-collector.taffrail.svc:7443" in log and "plain text" not in log
+    # It is ready before, for its spool takes what it sees.
+    until(lambda: "streaming to taffrail-collector.taffrail.svc:7443" in deployed.kubectl("logs", SENSOR))
+    assert "plain text" not in deployed.kubectl("logs", SENSOR)
 
 
 def test_nothing_of_the_host_is_writable_but_the_two_declared_paths(deployed):
