@@ -40,7 +40,7 @@ PRIVATE = re.compile(r"/(proc|dev)(/|$)|/sys/fs/cgroup(/|$)|/etc/(hosts|hostname
 # --- the two files' commands -----------------------------------------------------------------------------------------
 
 def commands(path, heading):
-    """The first block of commands below a heading, a command each; a line that ends in a backslash goes on."""
+    """The first block of commands below a heading, a line each; a line that ends in a backslash goes on."""
     with open(os.path.join(ROOT, path), encoding="utf-8") as file:
         section = file.read().split(f"\n{heading}\n", 1)[1]
     block = re.search(r"(?:^    .*\n)+", re.split(r"^#+ ", section, flags=re.M)[0], flags=re.M).group()
@@ -67,10 +67,12 @@ class Person:
             file.write(f"#!/bin/sh\n{line}\n")
         os.chmod(path, 0o755)
 
-    def types(self, line, seconds=300):
-        done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=seconds,
+    def types(self, *lines, seconds=300):
+        """All in one shell: where one line leaves it the next one begins. It ends with the first that fails."""
+        script = "\n".join(lines)
+        done = subprocess.run(["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True, timeout=seconds,
                               env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"})
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 
 
@@ -203,8 +205,7 @@ def deployed(request, cluster, person):
         assert build.returncode == 0, build.stderr
     made = Deployed(cluster, person, way, offer_volume(cluster, way))
     try:
-        for line in commands(*here):
-            person.types(line)
+        person.types(*commands(*here), seconds=900)
         made.rolled_out()
         yield made
     finally:
@@ -431,8 +432,7 @@ def test_removed(cluster, deployed, person):
     objects = bpf_objects(pids)
     assert {kind for kind, _ in objects} >= {"prog", "map"} and still_there(objects) == objects
     assert len(person.node("find", "/sys/fs/bpf/taffrail", "-mindepth", "1", "-maxdepth", "1", "-type", "d").split()) == 1
-    for line in commands("deploy/README.md", "### Removed again" if deployed.way == "kustomize" else "### Removed again, with the chart"):
-        person.types(line)
+    person.types(*commands("deploy/README.md", "### Removed again" if deployed.way == "kustomize" else "### Removed again, with the chart"))
     until(lambda: OWN not in cluster.kubectl("get", "namespaces", "-o", "name"), 90)
     for kind in ("priorityclass", "namespace"):
         assert "taffrail" not in cluster.kubectl("get", kind, "-o", "name")

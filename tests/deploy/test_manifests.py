@@ -198,6 +198,24 @@ def test_what_the_configurations_name_is_mounted(objects):
     assert os.path.dirname(config(objects, "collector")["data"]) == data["mountPath"]
 
 
+def test_logs_are_for_machines(objects):
+    for name in ("sensor", "collector"):
+        assert config(objects, name)["log"]["format"] in ("logfmt", "json")
+
+
+@pytest.mark.parametrize("name", ["sensor", "collector"])
+def test_logs_of_a_single_machine_are_for_machines(name):
+    with open(os.path.join(ROOT, "deploy", "debian", f"{name}.yaml"), encoding="utf-8") as file:
+        assert yaml.safe_load(file)["log"]["format"] in ("logfmt", "json")
+
+
+def test_a_reader_asks_for_the_name_that_the_certificate_has(objects):
+    """In the collector's pod it dials the pod itself, by an address that no certificate of a Service has."""
+    address, = config(objects, "sensor")["collector"]
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        assert f"-- taffrail watch --tls-name {address.rpartition(':')[0]} " in file.read()
+
+
 def test_probes(objects):
     for pod, name in ((sensor_pod(objects), "sensor"), (collector_pod(objects), "collector")):
         container = only(pod["containers"])
@@ -382,7 +400,7 @@ def comparable(objects):
 
 
 def chart(helm, values):
-    done = helm("template", "taffrail", CHART, "--namespace", "taffrail", values={"namespace": {"create": True}, **values})
+    done = helm("template", "taffrail", CHART, "--namespace", "taffrail", "--kube-version", "1.34.0", values={"namespace": {"create": True}, **values})
     assert done.returncode == 0, done.stderr
     return by_name(done.stdout)
 
@@ -394,6 +412,8 @@ def test_the_chart_is_clean(helm):
     with open(os.path.join(CHART, "Chart.yaml"), encoding="utf-8") as file:
         said = yaml.safe_load(file)
     assert said["version"] == said["appVersion"] == version()
+    done = helm("template", "taffrail", CHART, "--kube-version", "1.29.9")
+    assert done.returncode != 0 and "1.30" in done.stderr, "recursiveReadOnly is not there"
 
 
 @pytest.mark.parametrize("name", list(VALUES))
