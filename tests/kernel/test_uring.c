@@ -359,17 +359,24 @@ static int open_with_full_queue(void *argument)
 	return uring_await(&ring, fdinfo, 8) ? 0 : 5;
 }
 
+/* Each is told, or declared lost: who else of the machine is preempted while he opens has the next one passed over, too. */
 Test(kernel_uring, completions_that_find_the_queue_full_are_told)
 {
+	long told = 0;
 	char name[32];
 
 	cr_assert_eq(watch(open_with_full_queue, NULL), 0);
-	for (unsigned int i = 0; i < 6; i++) {
-		snprintf(name, sizeof(name), "full-%u", i);
-		expect_open(name, "O_WRONLY");
+	for (unsigned int i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), i < 6 ? "full-%u" : "twin-%u", i < 6 ? i : i - 5);
+		if (count("open", "file.path", below(name)) == 0 && watch_passed_over() > 0)
+			continue;
+		told++;
+		if (i < 6)
+			expect_open(name, "O_WRONLY");
+		else
+			expect(one("open", "file.path", below(name)), "taffrail.io_uring", "true");
 	}
-	expect(one("open", "file.path", below("twin-1")), "taffrail.io_uring", "true");
-	expect(one("open", "file.path", below("twin-2")), "taffrail.io_uring", "true");
+	cr_assert(watch_all_told(told, 8), "%ld of 8 are told, %ld passed over", told, watch_passed_over());
 }
 
 static int nothing_of_it(void *argument)
