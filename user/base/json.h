@@ -63,6 +63,12 @@ void json_unsigned(struct json *json, uint64_t value);
 void json_signed(struct json *json, int64_t value);
 void json_boolean(struct json *json, bool value);
 
+/* A key and its value, as json_key and the functions above write them; `json` is named twice. */
+#define json_member_string(json, key, text) (json_key(json, key), json_string(json, text))
+#define json_member_unsigned(json, key, value) (json_key(json, key), json_unsigned(json, value))
+#define json_member_signed(json, key, value) (json_key(json, key), json_signed(json, value))
+#define json_member_boolean(json, key, value) (json_key(json, key), json_boolean(json, value))
+
 /* The decimal digits of `value` into `to` (20 bytes are enough); returns how many. */
 size_t json_digits(char *to, uint64_t value);
 

@@ -37,10 +37,8 @@ static void add_time(struct json *json, uint64_t unix_ns)
 static void add_reason(struct json *json, const struct p2p_reason_report *reason)
 {
 	json_object_begin(json);
-	json_key(json, "points");
-	json_unsigned(json, reason->points);
-	json_key(json, "what");
-	json_string(json, text_of(reason->what));
+	json_member_unsigned(json, "points", reason->points);
+	json_member_string(json, "what", text_of(reason->what));
 	json_key(json, "samples");
 	json_array_begin(json);
 	for (size_t i = 0; i < reason->sample_count; i++)
@@ -58,18 +56,15 @@ void p2p_write_json(struct buffer *out, const struct event_address *address, con
 	json_object_begin(&json);
 	json_key(&json, "host");
 	json_object_begin(&json);
-	json_key(&json, "ip");
-	json_string(&json, text_of(flow_end_format(text, address)));
+	json_member_string(&json, "ip", text_of(flow_end_format(text, address)));
 	json_object_end(&json);
-	json_key(&json, "verdict");
-	json_string(&json, text_of(p2p_verdict_name(report->verdict)));
+	json_member_string(&json, "verdict", text_of(p2p_verdict_name(report->verdict)));
 	json_key(&json, "family");
 	if (family)
 		json_string(&json, text_of(family));
 	else
 		json_raw(&json, "null", 4);
-	json_key(&json, "score");
-	json_unsigned(&json, report->score);
+	json_member_unsigned(&json, "score", report->score);
 	json_key(&json, "reasons");
 	json_array_begin(&json);
 	for (size_t i = 0; i < report->reason_count; i++)

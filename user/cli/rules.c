@@ -70,14 +70,10 @@ static void add_problems(struct json *json, const struct rules_problem *problems
 	json_array_begin(json);
 	for (size_t i = 0; i < count; i++) {
 		json_object_begin(json);
-		json_key(json, "file");
-		json_string(json, text_of(problems[i].file));
-		json_key(json, "line");
-		json_unsigned(json, problems[i].line);
-		json_key(json, "column");
-		json_unsigned(json, problems[i].column);
-		json_key(json, "message");
-		json_string(json, text_of(problems[i].message));
+		json_member_string(json, "file", text_of(problems[i].file));
+		json_member_unsigned(json, "line", problems[i].line);
+		json_member_unsigned(json, "column", problems[i].column);
+		json_member_string(json, "message", text_of(problems[i].message));
 		json_object_end(json);
 	}
 	json_array_end(json);
@@ -89,12 +85,9 @@ static void print_json(const struct rules_report *report)
 	struct json json = json_begin(&out);
 
 	json_object_begin(&json);
-	json_key(&json, "rules");
-	json_unsigned(&json, report->rules);
-	json_key(&json, "macros");
-	json_unsigned(&json, report->macros);
-	json_key(&json, "lists");
-	json_unsigned(&json, report->lists);
+	json_member_unsigned(&json, "rules", report->rules);
+	json_member_unsigned(&json, "macros", report->macros);
+	json_member_unsigned(&json, "lists", report->lists);
 	json_key(&json, "errors");
 	add_problems(&json, report->errors, report->error_count);
 	json_key(&json, "warnings");

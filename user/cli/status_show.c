@@ -238,10 +238,8 @@ static void put_lost(struct json *json, const struct account *account, uint64_t 
 		json_key_text(json, text_of(account_stage_name((enum account_stage)stage)));
 		json_unsigned(json, account->lost[stage]);
 	}
-	if (elsewhere > 0) {
-		json_key(json, "elsewhere");
-		json_unsigned(json, elsewhere);
-	}
+	if (elsewhere > 0)
+		json_member_unsigned(json, "elsewhere", elsewhere);
 	json_object_end(json);
 }
 
@@ -249,16 +247,11 @@ static void put_events(struct json *json, const struct account *account, uint64_
 {
 	json_key(json, "events");
 	json_object_begin(json);
-	json_key(json, "made");
-	json_unsigned(json, account->made);
-	json_key(json, "stored");
-	json_unsigned(json, account->events);
-	json_key(json, "taken_out");
-	json_unsigned(json, account->taken_out);
-	json_key(json, "elsewhere");
-	json_unsigned(json, account->elsewhere);
-	json_key(json, "missing");
-	json_unsigned(json, missing);
+	json_member_unsigned(json, "made", account->made);
+	json_member_unsigned(json, "stored", account->events);
+	json_member_unsigned(json, "taken_out", account->taken_out);
+	json_member_unsigned(json, "elsewhere", account->elsewhere);
+	json_member_unsigned(json, "missing", missing);
 	json_object_end(json);
 }
 
@@ -266,10 +259,8 @@ static void put_host(struct json *json, const struct status_row *row)
 {
 	json_key(json, "host");
 	json_object_begin(json);
-	json_key(json, "id");
-	json_string(json, text_of(row->host));
-	json_key(json, "name");
-	json_string(json, text_of(row->name));
+	json_member_string(json, "id", text_of(row->host));
+	json_member_string(json, "name", text_of(row->name));
 	json_object_end(json);
 }
 
@@ -282,17 +273,14 @@ static void put_row(struct json *json, const struct status_row *row, bool is_sev
 	hex(epoch, row->epoch);
 	json_object_begin(json);
 	put_host(json, row);
-	if (is_several) {
-		json_key(json, "data");
-		json_string(json, text_of(row->data));
-	}
+	if (is_several)
+		json_member_string(json, "data", text_of(row->data));
 	json_key(json, "epoch");
 	if (account->folded)
 		put_null(json);
 	else
 		json_plain(json, epoch, EPOCH_DIGITS);
-	json_key(json, "folded");
-	json_unsigned(json, account->folded);
+	json_member_unsigned(json, "folded", account->folded);
 	json_key(json, "first");
 	put_time(json, account->first_ns);
 	json_key(json, "last");
@@ -302,12 +290,9 @@ static void put_row(struct json *json, const struct status_row *row, bool is_sev
 		put_null(json);
 	else
 		json_boolean(json, row->connected == STATUS_CONNECTED);
-	json_key(json, "closed");
-	json_boolean(json, account->books.closed);
-	json_key(json, "books");
-	json_boolean(json, account->books.there);
-	json_key(json, "loss_unknown");
-	json_boolean(json, row->loss_unknown);
+	json_member_boolean(json, "closed", account->books.closed);
+	json_member_boolean(json, "books", account->books.there);
+	json_member_boolean(json, "loss_unknown", row->loss_unknown);
 	json_key(json, "seen");
 	put_of_books(json, account, (int64_t)account->books.seen);
 	json_key(json, "delivered");
@@ -315,8 +300,7 @@ static void put_row(struct json *json, const struct status_row *row, bool is_sev
 	json_key(json, "waiting");
 	put_of_books(json, account, balance.waiting);
 	put_lost(json, account, balance.lost_elsewhere);
-	json_key(json, "difference");
-	json_signed(json, balance.difference);
+	json_member_signed(json, "difference", balance.difference);
 	put_events(json, account, balance.missing);
 	json_object_end(json);
 }
@@ -338,14 +322,10 @@ static void put_programs(struct json *json, const struct status_rows *rows)
 		put_host(json, &rows->rows[i]);
 		json_key(json, "epoch");
 		json_plain(json, epoch, EPOCH_DIGITS);
-		json_key(json, "version");
-		json_string(json, text_of(build->version));
-		json_key(json, "commit");
-		json_string(json, text_of(build->commit));
-		json_key(json, "rules");
-		json_string(json, text_of(digest_format(&build->rules, hash)));
-		json_key(json, "configuration");
-		json_string(json, text_of(digest_format(&build->configuration, hash)));
+		json_member_string(json, "version", text_of(build->version));
+		json_member_string(json, "commit", text_of(build->commit));
+		json_member_string(json, "rules", text_of(digest_format(&build->rules, hash)));
+		json_member_string(json, "configuration", text_of(digest_format(&build->configuration, hash)));
 		json_object_end(json);
 	}
 	json_array_end(json);
@@ -363,15 +343,13 @@ void status_show_json(struct buffer *out, const struct status_rows *rows)
 	for (size_t i = 0; i < rows->count; i++)
 		put_row(&json, &rows->rows[i], rows->is_several);
 	json_array_end(&json);
-	json_key(&json, "difference");
-	json_unsigned(&json, status_difference(rows));
+	json_member_unsigned(&json, "difference", status_difference(rows));
 	json_key(&json, "damaged");
 	if (rows->is_directory)
 		json_boolean(&json, rows->damages > 0);
 	else
 		put_null(&json);
-	json_key(&json, "loss_unknown");
-	json_boolean(&json, status_unknown_losses(rows) > 0);
+	json_member_boolean(&json, "loss_unknown", status_unknown_losses(rows) > 0);
 	json_key(&json, "absent_hosts");
 	json_array_begin(&json);
 	while ((host = status_absent_host(rows, &at)))

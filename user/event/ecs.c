@@ -195,20 +195,15 @@ static void put_event(struct document *document)
 		json_key(json, "reason");
 		put_name(json, name_of_error(event->error, room));
 	}
-	if (event->rule) {
-		json_key(json, "severity");
-		json_unsigned(json, event->rule->severity);
-	}
-	json_key(json, "sequence");
-	json_unsigned(json, event->sequence);
+	if (event->rule)
+		json_member_unsigned(json, "severity", event->rule->severity);
+	json_member_unsigned(json, "sequence", event->sequence);
 	json_key(json, "module");
 	json_literal(json, "taffrail");
 	json_key(json, "dataset");
 	put_name(json, event->action ? datasets[category] : "taffrail.unknown");
-	if ((event->action == EVENT_DISCONNECT || event->action == EVENT_FLOW) && event->network.duration_ns) {
-		json_key(json, "duration");
-		json_unsigned(json, event->network.duration_ns);
-	}
+	if ((event->action == EVENT_DISCONNECT || event->action == EVENT_FLOW) && event->network.duration_ns)
+		json_member_unsigned(json, "duration", event->network.duration_ns);
 	if (event->action == EVENT_FLOW)
 		put_period(json, event->time_ns - event->network.duration_ns, event->time_ns);
 	if (event->action == EVENT_LOST)
@@ -283,10 +278,8 @@ static void put_own(struct document *document)
 	struct json *json = &document->json;
 	struct json_mark mark = json_optional_begin(json, "taffrail");
 
-	if (!event->action) {
-		json_key(json, "action");
-		json_unsigned(json, event->newer);
-	}
+	if (!event->action)
+		json_member_unsigned(json, "action", event->newer);
 	if (event->action == EVENT_LOST)
 		put_own_lost(document);
 	if (event->action == EVENT_COVERAGE)
@@ -328,10 +321,8 @@ static void put_own(struct document *document)
 	put_true(json, "io_uring", event->io_uring);
 	put_true(json, "runtime_setup", event->runtime_setup);
 	put_true(json, "left_cgroup", event->left_cgroup);
-	if (event->count > 1) {
-		json_key(json, "count");
-		json_unsigned(json, event->count);
-	}
+	if (event->count > 1)
+		json_member_unsigned(json, "count", event->count);
 	put_true(json, "pending", event->pending);
 	put_lists(document);
 	json_optional_end(json, mark);

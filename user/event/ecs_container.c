@@ -55,8 +55,7 @@ void put_container(struct document *document)
 	if (spec) {
 		json_key(json, "security_context");
 		json_object_begin(json);
-		json_key(json, "privileged");
-		json_boolean(json, spec->privileged);
+		json_member_boolean(json, "privileged", spec->privileged);
 		json_object_end(json);
 	}
 	json_object_end(json);
@@ -165,10 +164,8 @@ static void put_known(struct document *document, const struct event_container *c
 	struct json *json = &document->json;
 
 	put_text(document, "sandbox_id", "taffrail.container.sandbox_id", container->sandbox_id);
-	if (source) {
-		json_key(json, "attempt");
-		json_unsigned(json, container->attempt);
-	}
+	if (source)
+		json_member_unsigned(json, "attempt", container->attempt);
 	if (qos) {
 		json_key(json, "qos");
 		put_name(json, qos);
@@ -233,10 +230,8 @@ static void put_spec(struct document *document, const struct event_spec *spec)
 	put_number_text(json, spec->gid);
 	json_object_end(json);
 	json_object_end(json);
-	json_key(json, "privileged");
-	json_boolean(json, spec->privileged);
-	json_key(json, "read_only_root");
-	json_boolean(json, spec->read_only_root);
+	json_member_boolean(json, "privileged", spec->privileged);
+	json_member_boolean(json, "read_only_root", spec->read_only_root);
 	if (spec->capabilities) {
 		json_key(json, "capabilities");
 		json_array_begin(json);
@@ -273,8 +268,7 @@ void put_own_container(struct document *document)
 	if (spec)
 		put_spec(document, spec);
 	if (event->action == EVENT_CONTAINER_STOPPED) {
-		json_key(json, "exit_code");
-		json_signed(json, event->life.exit_code);
+		json_member_signed(json, "exit_code", event->life.exit_code);
 		put_text(document, "exit_reason", "taffrail.container.exit_reason", event->life.exit_reason);
 	}
 	json_optional_end(json, mark);
@@ -303,10 +297,8 @@ void put_own_cgroup(struct document *document)
 	json_object_begin(json);
 	put_text(document, "path", "taffrail.cgroup.path", cgroup->path);
 	actor = json_optional_begin(json, "actor");
-	if (cgroup->actor_pid) {
-		json_key(json, "pid");
-		json_unsigned(json, cgroup->actor_pid);
-	}
+	if (cgroup->actor_pid)
+		json_member_unsigned(json, "pid", cgroup->actor_pid);
 	put_text(document, "name", "taffrail.cgroup.actor.name", cgroup->actor_name);
 	json_optional_end(json, actor);
 	if (cgroup->has_other) {

@@ -120,8 +120,7 @@ static void put_tracee(struct document *document)
 
 	json_key(json, "tracee");
 	json_object_begin(json);
-	json_key(json, "pid");
-	json_unsigned(json, deed->other);
+	json_member_unsigned(json, "pid", deed->other);
 	put_text(document, "name", "taffrail.deed.tracee.name", deed->other_name);
 	json_object_end(json);
 }
@@ -132,8 +131,7 @@ static void put_descriptor(struct document *document)
 	const struct event_deed *deed = &document->event->deed;
 	struct json *json = &document->json;
 
-	json_key(json, "old_descriptor");
-	json_unsigned(json, deed->request);
+	json_member_unsigned(json, "old_descriptor", deed->request);
 	if (!deed->descriptor_type)
 		return;
 	json_key(json, "descriptor_type");
@@ -162,10 +160,8 @@ void put_own_deed(struct document *document)
 	}
 	if (event->action == EVENT_PTRACE)
 		put_tracee(document);
-	if (event->descriptor >= 0) {
-		json_key(json, "descriptor");
-		json_unsigned(json, (uint64_t)event->descriptor);
-	}
+	if (event->descriptor >= 0)
+		json_member_unsigned(json, "descriptor", (uint64_t)event->descriptor);
 	if (deed->flags) {
 		json_key(json, "flags");
 		json_array_begin(json);

@@ -72,10 +72,8 @@ static void put_end(struct document *document, const struct event_network *netwo
 		inet_ntop(address->family, address->bytes, text, sizeof(text));
 		json_key(json, "ip");
 		put_name(json, text);
-		if (name_has_ports(network->protocol)) {
-			json_key(json, "port");
-			json_unsigned(json, address->port);
-		}
+		if (name_has_ports(network->protocol))
+			json_member_unsigned(json, "port", address->port);
 	} else if (server && network->unix_name.length > 0) {
 		struct text name = network->unix_name;
 		char abstract[256] = "@";
@@ -93,12 +91,9 @@ static void put_end(struct document *document, const struct event_network *netwo
 	if (is_counted(document->event)) {
 		uint64_t packets = server ? network->destination_packets : network->source_packets;
 
-		json_key(json, "bytes");
-		json_unsigned(json, server ? network->destination_bytes : network->source_bytes);
-		if (network->source_packets || network->destination_packets) {
-			json_key(json, "packets");
-			json_unsigned(json, packets);
-		}
+		json_member_unsigned(json, "bytes", server ? network->destination_bytes : network->source_bytes);
+		if (network->source_packets || network->destination_packets)
+			json_member_unsigned(json, "packets", packets);
 	}
 }
 
@@ -178,12 +173,9 @@ void put_network(struct document *document, const struct event_network *network)
 		json_literal(json, "dns");
 	}
 	if (is_counted(document->event)) {
-		json_key(json, "bytes");
-		json_unsigned(json, network->source_bytes + network->destination_bytes);
-		if (network->source_packets || network->destination_packets) {
-			json_key(json, "packets");
-			json_unsigned(json, network->source_packets + network->destination_packets);
-		}
+		json_member_unsigned(json, "bytes", network->source_bytes + network->destination_bytes);
+		if (network->source_packets || network->destination_packets)
+			json_member_unsigned(json, "packets", network->source_packets + network->destination_packets);
 	}
 	json_optional_end(json, mark);
 	put_names(document, network);
@@ -239,9 +231,7 @@ void put_own_socket(struct document *document)
 	put_name(json, name_of_socket_type(network->type, room));
 	json_key(json, "protocol");
 	put_name(json, name_of_socket_protocol(network->family, network->protocol, room));
-	if (network->interface) {
-		json_key(json, "interface");
-		json_unsigned(json, network->interface);
-	}
+	if (network->interface)
+		json_member_unsigned(json, "interface", network->interface);
 	json_object_end(json);
 }

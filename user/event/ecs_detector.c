@@ -27,8 +27,7 @@ static void put_reasons(struct document *document, const struct event_detector *
 		const struct event_reason *reason = &detector->reasons[i];
 
 		json_object_begin(json);
-		json_key(json, "points");
-		json_unsigned(json, reason->points);
+		json_member_unsigned(json, "points", reason->points);
 		json_key(json, "what");
 		put_item(document, reason->what);
 		json_key(json, "samples");
@@ -64,8 +63,7 @@ void put_own_detector(struct document *document)
 		put_text(document, "name", "taffrail.detector", detector->key);
 	put_text(document, "verdict", "taffrail.detector", detector->verdict);
 	put_text(document, "family", "taffrail.detector", detector->family);
-	json_key(json, "score");
-	json_unsigned(json, detector->score);
+	json_member_unsigned(json, "score", detector->score);
 	put_reasons(document, detector);
 	json_key(json, "peers");
 	put_items(document, detector->peers, detector->peer_count);
@@ -78,10 +76,8 @@ void put_own_detector(struct document *document)
 		put_files(document, detector, false);
 		json_object_end(json);
 	}
-	json_key(json, "bytes_out");
-	json_unsigned(json, detector->bytes_out);
-	json_key(json, "bytes_in");
-	json_unsigned(json, detector->bytes_in);
+	json_member_unsigned(json, "bytes_out", detector->bytes_out);
+	json_member_unsigned(json, "bytes_in", detector->bytes_in);
 	if (detector->first_ns) {
 		json_key(json, "first_flow");
 		put_time(json, detector->first_ns);

@@ -9,8 +9,7 @@ void put_own_lost(struct document *document)
 
 	json_key(json, "lost");
 	json_object_begin(json);
-	json_key(json, "count");
-	json_unsigned(json, lost->count);
+	json_member_unsigned(json, "count", lost->count);
 	json_key(json, "kinds");
 	json_array_begin(json);
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
@@ -18,10 +17,8 @@ void put_own_lost(struct document *document)
 			put_name(json, event_action_name(action));
 	json_array_end(json);
 	put_text(document, "stage", "taffrail.lost.stage", lost->stage);
-	if (lost->cpu >= 0) {
-		json_key(json, "cpu");
-		json_signed(json, lost->cpu);
-	}
+	if (lost->cpu >= 0)
+		json_member_signed(json, "cpu", lost->cpu);
 	if (lost->last > 0) {
 		json_key(json, "first");
 		put_number_text(json, lost->first);
@@ -63,10 +60,8 @@ void put_own_filtered(struct document *document)
 
 	json_key(json, "filtered");
 	json_object_begin(json);
-	json_key(json, "count");
-	json_unsigned(json, filtered->count);
-	json_key(json, "in_kernel");
-	json_unsigned(json, filtered->in_kernel);
+	json_member_unsigned(json, "count", filtered->count);
+	json_member_unsigned(json, "in_kernel", filtered->in_kernel);
 	json_key(json, "kinds");
 	json_array_begin(json);
 	for (int action = 1; action < EVENT_ACTIONS_END; action++)
@@ -91,14 +86,10 @@ void put_own_budget(struct document *document)
 
 	json_key(json, "budget");
 	json_object_begin(json);
-	json_key(json, "step");
-	json_unsigned(json, budget->step);
-	json_key(json, "before");
-	json_unsigned(json, budget->before);
-	json_key(json, "used_millicpu");
-	json_unsigned(json, budget->used);
-	json_key(json, "limit_millicpu");
-	json_unsigned(json, budget->limit);
+	json_member_unsigned(json, "step", budget->step);
+	json_member_unsigned(json, "before", budget->before);
+	json_member_unsigned(json, "used_millicpu", budget->used);
+	json_member_unsigned(json, "limit_millicpu", budget->limit);
 	put_text(document, "measure", "taffrail.budget.measure", budget->measure);
 	json_object_end(json);
 }
@@ -110,13 +101,9 @@ void put_own_attribution(struct document *document)
 
 	json_key(json, "attribution");
 	json_object_begin(json);
-	json_key(json, "pending");
-	json_unsigned(json, attribution->pending);
-	json_key(json, "completed_late");
-	json_unsigned(json, attribution->completed_late);
-	json_key(json, "never");
-	json_unsigned(json, attribution->never);
-	json_key(json, "unnamed");
-	json_unsigned(json, attribution->unnamed);
+	json_member_unsigned(json, "pending", attribution->pending);
+	json_member_unsigned(json, "completed_late", attribution->completed_late);
+	json_member_unsigned(json, "never", attribution->never);
+	json_member_unsigned(json, "unnamed", attribution->unnamed);
 	json_object_end(json);
 }

@@ -60,8 +60,7 @@ static void put_parent(struct document *document, const struct event_process *pa
 	json_object_begin(json);
 	json_key(json, "entity_id");
 	put_entity(json, parent);
-	json_key(json, "pid");
-	json_unsigned(json, parent->pid);
+	json_member_unsigned(json, "pid", parent->pid);
 	put_text(document, "name", "process.parent.name", parent->name);
 	put_text(document, "executable", "process.parent.executable", parent->executable);
 	put_command_line(document, parent->args, "process.parent.command_line");
@@ -77,8 +76,7 @@ static void put_entry_leader(struct document *document, const struct event_proce
 	json_object_begin(json);
 	json_key(json, "entity_id");
 	put_entity(json, leader);
-	json_key(json, "pid");
-	json_unsigned(json, leader->pid);
+	json_member_unsigned(json, "pid", leader->pid);
 	put_text(document, "name", "process.entry_leader.name", leader->name);
 	json_key(json, "entry_meta");
 	json_object_begin(json);
@@ -107,10 +105,8 @@ static void put_image(struct document *document, const struct event_process *pro
 		json_key(json, "args");
 		put_block(document, process->args, "process.args");
 	}
-	if (process->args_count > 0) {
-		json_key(json, "args_count");
-		json_unsigned(json, process->args_count);
-	}
+	if (process->args_count > 0)
+		json_member_unsigned(json, "args_count", process->args_count);
 	put_command_line(document, process->args, "process.command_line");
 	if (process->environment.length > 0 && document->event->action == EVENT_EXEC) {
 		json_key(json, "env_vars");
@@ -124,10 +120,8 @@ static void put_image(struct document *document, const struct event_process *pro
 		json_object_begin(json);
 		json_key(json, "char_device");
 		json_object_begin(json);
-		json_key(json, "major");
-		json_unsigned(json, process->tty_major);
-		json_key(json, "minor");
-		json_unsigned(json, process->tty_minor);
+		json_member_unsigned(json, "major", process->tty_major);
+		json_member_unsigned(json, "minor", process->tty_minor);
 		json_object_end(json);
 		json_object_end(json);
 	}
@@ -171,12 +165,9 @@ void put_process(struct document *document)
 	json_object_begin(json);
 	json_key(json, "entity_id");
 	put_entity(json, process);
-	json_key(json, "pid");
-	json_unsigned(json, process->pid);
-	if (process->vpid) {
-		json_key(json, "vpid");
-		json_unsigned(json, process->vpid);
-	}
+	json_member_unsigned(json, "pid", process->pid);
+	if (process->vpid)
+		json_member_unsigned(json, "vpid", process->vpid);
 	put_text(document, "name", "process.name", process->name);
 	put_text(document, "executable", "process.executable", process->executable);
 	if (process->image_known)
@@ -187,10 +178,8 @@ void put_process(struct document *document)
 		put_parent(document, process->parent);
 	if (process->entry_leader)
 		put_entry_leader(document, process->entry_leader);
-	if (event->action == EVENT_END) {
-		json_key(json, "exit_code");
-		json_signed(json, event->end.code);
-	}
+	if (event->action == EVENT_END)
+		json_member_signed(json, "exit_code", event->end.code);
 	if (event->action == EVENT_EXEC && event->outcome == EVENT_SUCCESS && process->image_known)
 		put_exec_credentials(json, process);
 	json_object_end(json);
@@ -223,10 +212,8 @@ void put_own_process(struct document *document)
 	put_true(json, "upper_layer", process->upper);
 	put_true(json, "copied_up", process->copied_up);
 	put_true(json, "foreign", process->foreign);
-	if (event->action == EVENT_END && event->end.signal) {
-		json_key(json, "exit_signal");
-		json_signed(json, event->end.signal);
-	}
+	if (event->action == EVENT_END && event->end.signal)
+		json_member_signed(json, "exit_signal", event->end.signal);
 	if (event->action == EVENT_EXEC && event->outcome == EVENT_SUCCESS && process->image_known) {
 		put_text(document, "tty", "taffrail.process.tty", process->tty);
 		if (process->login_uid != UINT32_MAX) {

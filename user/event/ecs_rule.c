@@ -114,10 +114,8 @@ void put_own_rule(struct document *document)
 	put_output_fields(json, rule, &escaped);
 	if (escaped)
 		document_escaped(document, escaped);
-	if (rule->suppressed) {
-		json_key(json, "suppressed");
-		json_unsigned(json, rule->suppressed);
-	}
+	if (rule->suppressed)
+		json_member_unsigned(json, "suppressed", rule->suppressed);
 	put_true(json, "allowed", rule->allowed);
 	json_object_end(json);
 	if (rule->detector)

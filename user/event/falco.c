@@ -17,16 +17,12 @@ void falco_write(struct buffer *out, const struct event *event)
 	const char *escaped;
 
 	json_object_begin(&json);
-	json_key(&json, "hostname");
-	json_string(&json, event->host->name);
-	json_key(&json, "output");
-	json_string(&json, rule->message);
+	json_member_string(&json, "hostname", event->host->name);
+	json_member_string(&json, "output", rule->message);
 	json_key(&json, "output_fields");
 	put_output_fields(&json, rule, &escaped);
-	json_key(&json, "priority");
-	json_string(&json, rule->priority);
-	json_key(&json, "rule");
-	json_string(&json, rule->name);
+	json_member_string(&json, "priority", rule->priority);
+	json_member_string(&json, "rule", rule->name);
 	json_key(&json, "source");
 	json_literal(&json, "syscall");
 	json_key(&json, "tags");

@@ -61,14 +61,10 @@ void check_calls_json(struct json *json, const struct policy_rules *record, cons
 		json_object_begin(json);
 		json_key(json, "call");
 		(void)json_string(json, text_of(event_call_name(call)));
-		json_key(json, "record");
-		json_boolean(json, want.record);
-		json_key(json, "rules");
-		json_unsigned(json, want.rules);
-		if (with_data(call, wanted)) {
-			json_key(json, "data");
-			json_boolean(json, true);
-		}
+		json_member_boolean(json, "record", want.record);
+		json_member_unsigned(json, "rules", want.rules);
+		if (with_data(call, wanted))
+			json_member_boolean(json, "data", true);
 		json_key(json, "first");
 		(void)json_string(json, want.first);
 		json_object_end(json);
