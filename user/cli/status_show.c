@@ -139,7 +139,8 @@ void status_rows_free(struct status_rows *rows)
 	*rows = (struct status_rows){0};
 }
 
-uint64_t status_difference(const struct status_rows *rows)
+/* Whatever their sign: 0 if each epoch balances. */
+static uint64_t sum_of_differences(const struct status_rows *rows)
 {
 	uint64_t sum = 0;
 
@@ -153,7 +154,8 @@ uint64_t status_difference(const struct status_rows *rows)
 	return sum;
 }
 
-size_t status_unknown_losses(const struct status_rows *rows)
+/* How many epochs there are whose loss is not known. */
+static size_t unknown_losses(const struct status_rows *rows)
 {
 	const struct status_row *before = NULL;
 	size_t count = 0;
@@ -191,7 +193,7 @@ bool status_is_alarm(const struct status_rows *rows)
 {
 	size_t at = 0;
 
-	return status_difference(rows) > 0 || status_unknown_losses(rows) > 0 || rows->damages > 0 ||
+	return sum_of_differences(rows) > 0 || unknown_losses(rows) > 0 || rows->damages > 0 ||
 	       status_absent_host(rows, &at);
 }
 
@@ -343,13 +345,13 @@ void status_show_json(struct buffer *out, const struct status_rows *rows)
 	for (size_t i = 0; i < rows->count; i++)
 		put_row(&json, &rows->rows[i], rows->is_several);
 	json_array_end(&json);
-	json_member_unsigned(&json, "difference", status_difference(rows));
+	json_member_unsigned(&json, "difference", sum_of_differences(rows));
 	json_key(&json, "damaged");
 	if (rows->is_directory)
 		json_boolean(&json, rows->damages > 0);
 	else
 		put_null(&json);
-	json_member_boolean(&json, "loss_unknown", status_unknown_losses(rows) > 0);
+	json_member_boolean(&json, "loss_unknown", unknown_losses(rows) > 0);
 	json_key(&json, "absent_hosts");
 	json_array_begin(&json);
 	while ((host = status_absent_host(rows, &at)))
@@ -499,8 +501,8 @@ static void put_line(struct buffer *out, const struct status_row *row, bool is_s
 /* What is wrong, or that nothing is. */
 static void put_verdict(struct buffer *out, const struct status_rows *rows, bool elsewhere)
 {
-	uint64_t difference = status_difference(rows);
-	size_t unknown = status_unknown_losses(rows), absent = 0, at = 0;
+	uint64_t difference = sum_of_differences(rows);
+	size_t unknown = unknown_losses(rows), absent = 0, at = 0;
 	const char *before = "";
 
 	if (rows->damages > 0) {

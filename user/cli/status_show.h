@@ -46,12 +46,6 @@ void status_rows_sort(struct status_rows *rows);
 
 void status_rows_free(struct status_rows *rows);
 
-/* The sum of all differences, whatever their sign: 0 if each epoch balances. */
-uint64_t status_difference(const struct status_rows *rows);
-
-/* How many epochs there are whose loss is not known. */
-size_t status_unknown_losses(const struct status_rows *rows);
-
 /* The next host from `*at` on (0 at first) that was asked for and has no row; NULL: there is none. It moves on. */
 const char *status_absent_host(const struct status_rows *rows, size_t *at);
 

@@ -140,11 +140,6 @@ static void on_trouble(void *context, const char *peer, const char *reason)
 	log_limited_at(&kinds[at].limit, "%s: %s", peer, reason);
 }
 
-void collector_reloads(const struct collector *collector, struct config_reloads *counters)
-{
-	reread_counters(collector->reread, counters);
-}
-
 /* --- opening ---------------------------------------------------------------------------------------------------------- */
 
 static int open_outputs(struct collector *collector, const struct settings *settings, char *why, size_t why_size)

@@ -14,9 +14,6 @@ int collector_open(struct collector **collector, struct settings *settings, stru
 /* Until SIGTERM or SIGINT; then everything that came is stored and handed on. 0, or -EPIPE: an output's reader went away. */
 int collector_run(struct collector *collector);
 
-/* How often the configuration was read again. */
-void collector_reloads(const struct collector *collector, struct config_reloads *counters);
-
 /* NULL is allowed. */
 void collector_close(struct collector *collector);
 

@@ -59,9 +59,6 @@ struct grpc_handler receiver_handler(struct receiver *receiver);
 /* What the sensor that speaks for this host's epoch now has said of its program; NULL: none does. */
 const struct account_build *receiver_build(const struct receiver *receiver, const struct event_host *host);
 
-/* Does a sensor speak for this host's epoch now? */
-bool receiver_is_connected(const struct receiver *receiver, const struct event_host *host);
-
 void receiver_counters(const struct receiver *receiver, struct receiver_counters *counters);
 
 /* Sensors that are connected: epochs for which somebody speaks. */

@@ -238,8 +238,3 @@ const struct account_build *receiver_build(const struct receiver *receiver, cons
 	node = table_find(&receiver->sessions, session_hash(&wanted), session_matches, &wanted);
 	return node ? &table_entry(node, struct session, node)->build : NULL;
 }
-
-bool receiver_is_connected(const struct receiver *receiver, const struct event_host *host)
-{
-	return receiver_build(receiver, host) != NULL;
-}

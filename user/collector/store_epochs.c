@@ -186,7 +186,8 @@ static void fold_to(struct store *store, struct store_host *host, size_t keep, b
 	}
 }
 
-void store_fold(struct store *store, struct store_host *host)
+/* Those of the host that are too many and have told all become a part of its sum. */
+static void fold_host(struct store *store, struct store_host *host)
 {
 	const struct store_limits *limits = &store->limits;
 	bool is_tight = table_count(&store->sources) >= limits->all_full;
@@ -240,7 +241,7 @@ int store_make_room_for_epoch(struct store *store, struct store_host *host)
 
 	if (!host)
 		return table_count(&store->hosts) < limits->hosts ? 0 : -EUSERS;
-	store_fold(store, host);
+	fold_host(store, host);
 	warn_near(store, host);
 	epochs = host->full + host->folded;
 	if (host->full >= limits->full || epochs >= limits->epochs)

@@ -135,8 +135,6 @@ struct store_host *store_find_host(const struct store *store, struct text id);
 struct store_host *store_add_host(struct store *store, struct text id);
 /* Is there room for one more of this host's (NULL: a new one)? Folds what it can. 0 or -EUSERS. */
 int store_make_room_for_epoch(struct store *store, struct store_host *host);
-/* Those of the host that are too many and have told all become a part of its sum. */
-void store_fold(struct store *store, struct store_host *host);
 void store_free_hosts(struct store *store);
 
 /* --- store_forget.c ----------------------------------------------------------------------------------------------------- */

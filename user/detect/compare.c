@@ -90,7 +90,8 @@ static size_t match_one(struct text pattern, size_t at, char raw, bool fold)
 	}
 }
 
-bool compare_glob(struct text text, struct text pattern, bool fold)
+/* Does a text match a pattern of *, ? and [sets]? As fnmatch(3) without flags; `fold`: of either case. */
+static bool matches_glob(struct text text, struct text pattern, bool fold)
 {
 	size_t at = 0, next = 0, star = SIZE_MAX, star_at = 0;
 
@@ -151,7 +152,7 @@ static bool match_path(struct text path, struct text pattern)
 	while (next_part(&pattern, &wanted)) {
 		if (!next_part(&path, &part))
 			return false;
-		if (has_pattern(wanted) ? !compare_glob(part, wanted, false) : !text_equal(part, wanted))
+		if (has_pattern(wanted) ? !matches_glob(part, wanted, false) : !text_equal(part, wanted))
 			return false;
 	}
 	return true;
@@ -231,8 +232,8 @@ static bool compare_text(struct rules_evaluator *evaluator, enum expression_oper
 	case OPERATOR_STARTSWITH:
 	case OPERATOR_BSTARTSWITH: return text_starts_with(text, word);
 	case OPERATOR_ENDSWITH: return ends_with(text, word);
-	case OPERATOR_GLOB: return compare_glob(text, word, false);
-	case OPERATOR_IGLOB: return compare_glob(text, word, true);
+	case OPERATOR_GLOB: return matches_glob(text, word, false);
+	case OPERATOR_IGLOB: return matches_glob(text, word, true);
 	case OPERATOR_PMATCH: return match_path(text, word);
 	case OPERATOR_REGEX: return match_regex(evaluator, text, constant);
 	case OPERATOR_EXISTS: return true;

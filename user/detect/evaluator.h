@@ -38,7 +38,4 @@ void evaluator_transform(struct rules_evaluator *evaluator, const struct slot *s
 /* compare.c: does the check hold? */
 bool evaluator_check(struct rules_evaluator *evaluator, const struct check *check);
 
-/* Does a text match a pattern of *, ? and [sets]? As fnmatch(3) without flags; `fold`: of either case. */
-bool compare_glob(struct text text, struct text pattern, bool fold);
-
 #endif

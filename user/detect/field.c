@@ -12,7 +12,8 @@ enum { INDEX_MAX = 1000 };
 
 static const struct field *const tables[] = {field_event, field_process, field_file, field_network, field_container};
 
-const struct field *field_at(size_t number)
+/* Of all tables, or NULL. */
+static const struct field *nth_field(size_t number)
 {
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (const struct field *field = tables[i]; field->name; field++)
@@ -37,7 +38,7 @@ bool rules_field_at(size_t number, struct rules_field *field)
 		[ARGUMENT_KEY_OR_NONE] = "word",
 		[ARGUMENT_NAME] = "name",
 	};
-	const struct field *found = field_at(number);
+	const struct field *found = nth_field(number);
 
 	if (!found)
 		return false;
@@ -49,7 +50,7 @@ static const struct field *find_name(struct text name)
 {
 	const struct field *field;
 
-	for (size_t i = 0; (field = field_at(i)); i++)
+	for (size_t i = 0; (field = nth_field(i)); i++)
 		if (text_equal(name, text_of(field->name)))
 			return field;
 	return NULL;

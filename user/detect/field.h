@@ -80,9 +80,6 @@ struct field {
 /* The tables, one a file; each ends with a NULL name. */
 extern const struct field field_event[], field_file[], field_network[], field_process[], field_container[];
 
-/* The `number`th field of all tables, or NULL. */
-const struct field *field_at(size_t number);
-
 /*
  * Finds the field of a name and its argument (`argument` data NULL: none). 0; -ENOENT: there is no such field; -EINVAL:
  * its argument is wrong, and `why` says how.
@@ -130,8 +127,6 @@ struct text field_group(struct extraction *extraction, uint32_t gid);
 
 /* The connection or socket that the descriptor is, of which fd.* speak; NULL if it is none. */
 const struct event_network *field_socket(const struct event *event);
-/* The file that the descriptor is, as the program named it; empty if it is none. */
-struct text field_file_named(const struct event *event);
 /* fd.name. */
 struct text field_descriptor_name(struct extraction *extraction);
 /* fd.num; false where the event has no descriptor. */

@@ -80,7 +80,8 @@ static struct text first_of(struct text a, struct text b, struct text c)
 	return a.length > 0 ? a : b.length > 0 ? b : c;
 }
 
-struct text field_file_named(const struct event *event)
+/* The file that the descriptor is, as the program named it; empty if it is none. */
+static struct text file_named(const struct event *event)
 {
 	const struct event_file *file = &event->file;
 	int64_t number;
@@ -106,7 +107,7 @@ struct text field_descriptor_name(struct extraction *extraction)
 	struct field_text text;
 
 	if (!network)
-		return field_file_named(event);
+		return file_named(event);
 	if (network->family == AF_UNIX)
 		return network->unix_name;
 	ends[0] = &network->source;
@@ -167,7 +168,7 @@ static bool descriptor_type(const struct event *event, struct descriptor_type *t
 			*type = types[of];
 		return of >= OF_FILE && of <= OF_UNIX;
 	}
-	if (field_file_named(event).length == 0)
+	if (file_named(event).length == 0)
 		return false;
 	*type = types[OF_FILE];
 	return true;
@@ -197,7 +198,7 @@ static struct text absolute_path(const struct event *event, enum which which)
 	const struct event_change *change = &event->change;
 
 	switch (event_action_category(event->action)) {
-	case EVENT_FILE: return which == ABSOLUTE ? field_file_named(event) : (struct text){0};
+	case EVENT_FILE: return which == ABSOLUTE ? file_named(event) : (struct text){0};
 	case EVENT_CHANGE:
 		return which == ABSOLUTE_NEW ? first_of(change->new_named, change->new_path, change->new_argument)
 					     : first_of(change->named, change->path, change->argument);
@@ -248,8 +249,8 @@ static void file_fields(struct extraction *extraction, const struct field_use *u
 	case ABSOLUTE:
 	case ABSOLUTE_OLD:
 	case ABSOLUTE_NEW: field_give_text(values, absolute_path(event, (enum which)use->field->which)); break;
-	case DIRECTORY: field_give_text(values, split(field_file_named(event), true)); break;
-	case FILE_NAME: field_give_text(values, split(field_file_named(event), false)); break;
+	case DIRECTORY: field_give_text(values, split(file_named(event), true)); break;
+	case FILE_NAME: field_give_text(values, split(file_named(event), false)); break;
 	case INODE:
 		if (file && event->file.inode)
 			field_give_number(values, (int64_t)event->file.inode);
@@ -276,7 +277,7 @@ static void path_fields(struct extraction *extraction, const struct field_use *u
 	struct text new_named = first_of(change->new_named, change->new_path, change->new_argument);
 
 	if (event->action == EVENT_OPEN && use->field->which == PATH)
-		field_give_text(values, field_file_named(event));
+		field_give_text(values, file_named(event));
 	else if (event->action == EVENT_OPEN && use->field->which == RAW_PATH)
 		field_give_text(values, event->file.argument);
 	if (event_action_category(event->action) != EVENT_CHANGE || two == (use->field->which <= RAW_PATH))

@@ -230,12 +230,6 @@ static void link_on_timer(evutil_socket_t fd, short what, void *argument)
 	link_leave(link);
 }
 
-void grpc_link_set_keepalive(struct grpc_link *link, uint32_t keepalive_ms)
-{
-	link->limits.keepalive_ms = keepalive_ms;
-	grpc_link_arm(link, grpc_now_ms());
-}
-
 void grpc_link_note_exchanges(struct grpc_link *link)
 {
 	bool alone = TAILQ_EMPTY(&link->exchanges);

@@ -164,7 +164,6 @@ int grpc_link_open(struct event_base *base, struct bufferevent *stream, const st
 void grpc_link_note_exchanges(struct grpc_link *link);
 /* Send what was submitted to the session, in the next turn of the loop. */
 void grpc_link_wake(struct grpc_link *link);
-void grpc_link_set_keepalive(struct grpc_link *link, uint32_t keepalive_ms);
 /* There may be room again: role->has_room is asked anew, in a later turn of the loop. */
 void grpc_link_resume(struct grpc_link *link);
 /*

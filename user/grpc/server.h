@@ -169,7 +169,6 @@ void grpc_server_close(struct grpc_server *server);
 /* --- streams ---------------------------------------------------------------------------------------------------- */
 
 void grpc_stream_set_data(struct grpc_stream *stream, void *data);
-void *grpc_stream_data(const struct grpc_stream *stream);
 
 /*
  * Who calls: "192.0.2.1:40312", "unix:pid=7,uid=0" (the kernel's word, SO_PEERCRED), or the name given to attach; over TLS

@@ -425,11 +425,6 @@ void grpc_stream_set_data(struct grpc_stream *stream, void *data)
 	stream->data = data;
 }
 
-void *grpc_stream_data(const struct grpc_stream *stream)
-{
-	return stream->data;
-}
-
 const char *grpc_stream_peer(const struct grpc_stream *stream)
 {
 	return stream->connection->peer;

@@ -54,7 +54,8 @@ int grpc_trust_allows(const struct grpc_trust *trust, const struct program_spec 
 
 /* --- while it runs -------------------------------------------------------------------------------------------------- */
 
-long grpc_trust_days_until(long long end)
+/* Of an end (tls.h): whole days from now on, negative when it is past. */
+static long days_until(long long end)
 {
 	long long seconds = end - (long long)time(NULL);
 
@@ -63,7 +64,7 @@ long grpc_trust_days_until(long long end)
 
 static void say_end(const char *path, const char *what, long long end)
 {
-	long days = grpc_trust_days_until(end);
+	long days = days_until(end);
 
 	if (days < 0)
 		log_warning("%s: %s has expired: no connection comes about any more", path, what);

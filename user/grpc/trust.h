@@ -65,9 +65,6 @@ int grpc_trust_watch(struct grpc_trust *trust, struct event_base *base);
 /* Before the loop that it is watched in is freed. May run twice. */
 void grpc_trust_unwatch(struct grpc_trust *trust);
 
-/* Of an end (tls.h): whole days from now on, negative when it is past. */
-long grpc_trust_days_until(long long end);
-
 /* The texts are the configuration's and stay. */
 void grpc_trust_close(struct grpc_trust *trust);
 

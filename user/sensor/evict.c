@@ -43,7 +43,8 @@ int evict_open(struct evict **out)
 	return 0;
 }
 
-bool evict_is_bulk(const struct event *event)
+/* What goes first: what comes by the bulk ring (opens, changes of names, dups, receives, flows) and is no finding. */
+static bool is_bulk(const struct event *event)
 {
 	if (event->rule)
 		return false;
@@ -69,7 +70,7 @@ static bool is_own(const struct event *event)
 static bool goes(const struct event *event, enum evict_class class)
 {
 	if (class == EVICT_BULK)
-		return evict_is_bulk(event);
+		return is_bulk(event);
 	return is_own(event) || event_action_category(event->action) != EVENT_HEALTH;
 }
 

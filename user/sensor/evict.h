@@ -22,9 +22,6 @@ struct evict;
 /* 0 or -ENOMEM. */
 int evict_open(struct evict **evict);
 
-/* What goes first: what comes by the bulk ring (opens, changes of names, dups, receives, flows) and is no finding. */
-bool evict_is_bulk(const struct event *event);
-
 /*
  * Takes a batch, an `Up{batch}` as wire_batch_finish makes it, of the sequences `first` to `last`, which follow those of
  * the one before. 1; 0: there is nothing to take out of it, and nothing has changed; -ENOMEM. A batch that cannot be read

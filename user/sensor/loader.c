@@ -301,11 +301,6 @@ int loader_want(struct loader *loader, uint64_t calls, char *why, size_t why_siz
 	return loader->detached ? 0 : look_at_hooks(loader);
 }
 
-uint64_t loader_wanted(const struct loader *loader)
-{
-	return loader->calls;
-}
-
 void loader_thin_out(struct loader *loader, unsigned int reads, unsigned int others, bool unsampled)
 {
 	loader->thinned = (reads & 31) | (others & 31) << 8;

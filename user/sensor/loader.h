@@ -187,8 +187,6 @@ uint64_t loader_missed(struct loader *loader);
  * then everything is as it was.
  */
 int loader_want(struct loader *loader, uint64_t calls, char *why, size_t why_size);
-/* What is asked for now. */
-uint64_t loader_wanted(const struct loader *loader);
 
 /* The rules of `policy` with namespaces or labels that hold for a container; 0: none any more. 0 or -errno. */
 int loader_policy_container(struct loader *loader, const uint8_t id[KERNEL_CONTAINER_ID_SIZE], uint64_t rules);

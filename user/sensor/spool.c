@@ -36,7 +36,8 @@ int spool_may(const struct spool *spool, const char *what, size_t *length)
 	return spool->faults.before ? spool->faults.before(spool->faults.context, what, length) : 0;
 }
 
-int spool_fail(struct spool *spool, int error)
+/* Says once that the disk fails, and that it is tried again later. Returns `error`. */
+static int fail(struct spool *spool, int error)
 {
 	if (!spool->said)
 		log_warning(
@@ -198,7 +199,7 @@ int spool_append(struct spool *spool, struct text up, uint64_t first, uint64_t l
 		return -EAGAIN;
 	error = look_at_directory(spool);
 	if (error)
-		return spool_fail(spool, error);
+		return fail(spool, error);
 	forget_former(spool, spool->place.epoch);
 	error = spool_make_room(spool, SPOOL_FRAME_HEAD + up.length);
 	if (error == -ENOBUFS) {
@@ -207,7 +208,7 @@ int spool_append(struct spool *spool, struct text up, uint64_t first, uint64_t l
 	}
 	error = error ? error : append(spool, up, &frame);
 	if (error)
-		return spool_fail(spool, error);
+		return fail(spool, error);
 	worked(spool);
 	if (spool->fsync == SPOOL_ALWAYS)
 		spool_tick(spool, clock_boottime_ns());
@@ -290,7 +291,7 @@ static void end_sync(struct spool *spool)
 		close(spool->job.directory);
 	spool->sync_failed = error != 0;
 	if (error)
-		(void)spool_fail(spool, error);
+		(void)fail(spool, error);
 }
 
 static void start_sync(struct spool *spool)
@@ -402,7 +403,7 @@ static int open_parts(struct spool *spool, char *why, size_t why_size)
 	if (error && !may_pass(error))
 		return error;
 	if (error)
-		(void)spool_fail(spool, error);
+		(void)fail(spool, error);
 	snprintf(why, why_size, "%s: out of memory, or no thread can be started", spool->path);
 	error = spool->directory >= 0 ? spool_load(spool) : 0;
 	error = error ? error : evict_open(&spool->evict);

@@ -86,9 +86,6 @@ uint64_t spool_blocks(uint64_t size);
 /* Asks the tests' seam. */
 int spool_may(const struct spool *spool, const char *what, size_t *length);
 
-/* Says once that the disk fails, and that it is tried again later. Returns `error`. */
-int spool_fail(struct spool *spool, int error);
-
 /* pwrite of all, or -errno. */
 int spool_write(const struct spool *spool, int fd, const struct iovec *parts, int count, uint64_t offset);
 
@@ -102,10 +99,8 @@ struct spool_epoch *spool_new_epoch(const struct event_host *host, bool copy);
 struct spool_segment *spool_new_segment(struct spool *spool, struct spool_epoch *epoch, uint64_t number);
 void spool_free_epoch(struct spool *spool, struct spool_epoch *epoch);
 
-/* spool_read.c. The file to read; -errno. */
-int spool_open_segment(const struct spool *spool, const struct spool_segment *segment);
 /*
- * What comes next: 1 a frame, whose batch is the caller's; 2 sequences `first` to `last` of `frame` that are not there;
+ * spool_read.c. What comes next: 1 a frame, whose batch is the caller's; 2 sequences `first` to `last` of `frame` that are not there;
  * 0 nothing; -errno: not now, for want of memory or descriptors, or a disk that may still give it.
  */
 int spool_place_next(struct spool *spool, struct spool_place *place, struct spool_frame *frame, struct buffer **bytes);

@@ -11,7 +11,8 @@
 
 enum { READ_TRIES = 10 }; /* a try each second: a disk that fails for longer has lost it */
 
-int spool_open_segment(const struct spool *spool, const struct spool_segment *segment)
+/* The file to read; -errno. */
+static int open_segment(const struct spool *spool, const struct spool_segment *segment)
 {
 	char name[NUMBERED_NAME_SIZE];
 	int fd;
@@ -166,7 +167,7 @@ int spool_place_next(struct spool *spool, struct spool_place *place, struct spoo
 		int result = 0;
 
 		if (place->fd < 0)
-			result = place->fd = spool_open_segment(spool, place->segment);
+			result = place->fd = open_segment(spool, place->segment);
 		if (result >= 0)
 			result = read_frame(place, frame, &batch);
 		if (result < 0 && may_pass(place->segment, result))
