@@ -85,21 +85,6 @@ static int take_record(void *context, const void *bytes, size_t size)
 	return 0;
 }
 
-static int start_canary(void *context)
-{
-	return loader_canary_start(context);
-}
-
-static bool canary_landed(void *context)
-{
-	return loader_canary_landed(context);
-}
-
-static void end_canary(void *context)
-{
-	loader_canary_end(context);
-}
-
 /* The rights go to the loader's process, as they do when the sensor runs. 0, or -errno after it has said why not. */
 static int part(struct check *check, const struct settings *settings)
 {
@@ -123,7 +108,7 @@ static int part(struct check *check, const struct settings *settings)
 static int fly(struct check *check, const struct settings *settings)
 {
 	const struct loader_start start = {.calls = check_calls_wanted(&settings->rules, rules_of(check))};
-	const struct canary_ops canary = {check->nest, start_canary, canary_landed, end_canary, check->loader};
+	const struct canary_ops canary = coverage_canary(check->nest, check->loader);
 	const struct loader_hook *hooks;
 	enum coverage_news news = COVERAGE_NOTHING;
 	char why[512];

@@ -94,6 +94,26 @@ static struct text mode_of(const struct coverage *coverage)
 	return TEXT_LITERAL("tracepoint");
 }
 
+static int start_canary(void *context)
+{
+	return loader_canary_start(context);
+}
+
+static bool canary_landed(void *context)
+{
+	return loader_canary_landed(context);
+}
+
+static void end_canary(void *context)
+{
+	loader_canary_end(context);
+}
+
+struct canary_ops coverage_canary(struct canary_nest *nest, struct loader *loader)
+{
+	return (struct canary_ops){nest, start_canary, canary_landed, end_canary, loader};
+}
+
 int coverage_open(struct coverage **out, const struct canary_ops *ops, const struct loader_hook *hooks,
 	size_t hook_count, uint64_t interval_ns)
 {

@@ -20,6 +20,9 @@
 
 struct coverage;
 
+/* The canary that the loader's process lets fly. */
+struct canary_ops coverage_canary(struct canary_nest *nest, struct loader *loader);
+
 /* `hooks` are the loader's, and must live as long. `interval_ns` between two canaries; 0: one, at start. 0 or -ENOMEM. */
 int coverage_open(struct coverage **coverage, const struct canary_ops *ops, const struct loader_hook *hooks,
 	size_t hook_count, uint64_t interval_ns);

@@ -207,24 +207,9 @@ static int open_policy(struct pipeline *pipeline)
 	return policy_open(&pipeline->policy, &pipeline->settings->rules, pipeline->needed_kinds, pipeline->now_ns);
 }
 
-static int start_canary(void *context)
-{
-	return loader_canary_start(context);
-}
-
-static bool canary_landed(void *context)
-{
-	return loader_canary_landed(context);
-}
-
-static void end_canary(void *context)
-{
-	loader_canary_end(context);
-}
-
 static int open_coverage(struct pipeline *pipeline)
 {
-	const struct canary_ops canary = {pipeline->nest, start_canary, canary_landed, end_canary, pipeline->loader};
+	const struct canary_ops canary = coverage_canary(pipeline->nest, pipeline->loader);
 	size_t count;
 	const struct loader_hook *hooks = loader_hooks(pipeline->loader, &count);
 
