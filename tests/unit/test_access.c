@@ -89,10 +89,19 @@ static void write_owners(const char *folder, const char *text)
 	fclose(file);
 }
 
+static void remove_owners(const char *folder)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "%s/owners", folder);
+	unlink(path);
+	rmdir(folder);
+}
+
 Test(owners, outlive_the_collector)
 {
 	static const struct text odd = TEXT_STATIC("a b\\\n\xc3\xa9\x7f");
-	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], path[100];
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500];
 	struct owners *owners;
 
 	cr_assert_not_null(mkdtemp(folder));
@@ -116,14 +125,12 @@ Test(owners, outlive_the_collector)
 	cr_expect_null(owners_of(owners, host_id));
 	cr_expect_str_eq(owners_of(owners, odd), "spiffe://x/y");
 	owners_close(owners);
-	snprintf(path, sizeof(path), "%s/owners", folder);
-	unlink(path);
-	rmdir(folder);
+	remove_owners(folder);
 }
 
 Test(owners, a_torn_line_is_cut_and_a_wrong_one_refused)
 {
-	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], why[300], path[100];
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], why[300];
 	static const char *const wrong[] = {
 		"a\n", "a \n", " b\n", "a b c\n", "\n", "a b\\x2\n", "a b\\xZZ\n", "a \\\n"};
 	struct owners *owners;
@@ -145,14 +152,12 @@ Test(owners, a_torn_line_is_cut_and_a_wrong_one_refused)
 	write_owners(folder, "a one\nb one\n");
 	cr_expect_eq(owners_open(&owners, folder, OWNERS_MAX, why, sizeof(why)), -EINVAL);
 	cr_expect(strstr(why, "owners:2: the host stands in an earlier line too"), "%s", why);
-	snprintf(path, sizeof(path), "%s/owners", folder);
-	unlink(path);
-	rmdir(folder);
+	remove_owners(folder);
 }
 
 Test(owners, are_bounded)
 {
-	char folder[] = "/tmp/taffrail-owners-XXXXXX", host[20], path[100];
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", host[20];
 	struct owners *owners;
 
 	cr_assert_not_null(mkdtemp(folder));
@@ -166,15 +171,13 @@ Test(owners, are_bounded)
 	owners = open_owners(folder);
 	cr_expect_str_eq(owners_of(owners, (struct text)TEXT_STATIC("host-65535")), "x");
 	owners_close(owners);
-	snprintf(path, sizeof(path), "%s/owners", folder);
-	unlink(path);
-	rmdir(folder);
+	remove_owners(folder);
 }
 
 /* A name that took its share leaves the rest to others; what was there before a limit was set stays. */
 Test(owners, of_a_name_are_limited)
 {
-	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], host[20], why[300], path[100];
+	char folder[] = "/tmp/taffrail-owners-XXXXXX", text[500], host[20], why[300];
 	struct owners_counters counters;
 	struct capture capture;
 	struct owners *owners;
@@ -205,9 +208,7 @@ Test(owners, of_a_name_are_limited)
 	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("again"), "greedy"), -EUSERS);
 	cr_expect_eq(owners_claim(owners, (struct text)TEXT_STATIC("again"), "modest"), 0);
 	owners_close(owners);
-	snprintf(path, sizeof(path), "%s/owners", folder);
-	unlink(path);
-	rmdir(folder);
+	remove_owners(folder);
 }
 
 /* A file of which fsync says no: /dev/null takes what is written, and can sync nothing. */
@@ -248,9 +249,7 @@ Test(owners, what_the_disk_did_not_take_is_written_anew)
 	owners = open_owners(folder);
 	cr_expect_str_eq(owners_of(owners, (struct text)TEXT_STATIC("three")), "a");
 	owners_close(owners);
-	snprintf(path, sizeof(path), "%s/owners", folder);
-	unlink(path);
-	rmdir(folder);
+	remove_owners(folder);
 }
 
 /* --- sensors over TLS ----------------------------------------------------------------------------------------------- */

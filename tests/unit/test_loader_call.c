@@ -204,18 +204,27 @@ Test(loader_call, what_failed_to_load_is_not_loaded_again)
 	expect_failed(child, worker, REQUEST_LOAD);
 }
 
-Test(loader_call, what_failed_to_attach_is_not_attached_again)
+/* Skips the test where the programs cannot be loaded. */
+static pid_t serve_loaded(int *worker)
 {
-	const struct request load = {.kind = REQUEST_LOAD}, attach = {.kind = REQUEST_ATTACH};
-	const struct rlimit none = {1, 1}; /* poll(2) wants one */
+	const struct request load = {.kind = REQUEST_LOAD};
 	char why[512];
-	int worker;
 	pid_t child;
 
 	if (confine_lacks(why, sizeof(why)) < 0 || access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		cr_skip_test("it takes rights over BPF");
-	child = serve(&worker);
-	cr_assert_geq(ask(worker, &load, request_size(load.kind)), 0);
+	child = serve(worker);
+	cr_assert_geq(ask(*worker, &load, request_size(load.kind)), 0);
+	return child;
+}
+
+Test(loader_call, what_failed_to_attach_is_not_attached_again)
+{
+	const struct request attach = {.kind = REQUEST_ATTACH};
+	const struct rlimit none = {1, 1}; /* poll(2) wants one */
+	int worker;
+	pid_t child = serve_loaded(&worker);
+
 	cr_assert_eq(prlimit(child, RLIMIT_NOFILE, &none, NULL), 0, "no descriptor for a link");
 	cr_assert_lt(ask(worker, &attach, request_size(attach.kind)), 0);
 	expect_failed(child, worker, REQUEST_ATTACH);
@@ -223,16 +232,11 @@ Test(loader_call, what_failed_to_attach_is_not_attached_again)
 
 Test(loader_call, pins_are_made_once)
 {
-	const struct request unpin = {.kind = REQUEST_UNPIN, .number = 1}, load = {.kind = REQUEST_LOAD};
+	const struct request unpin = {.kind = REQUEST_UNPIN, .number = 1};
 	const struct request pin = {.kind = REQUEST_PIN, .pin.name = "0123456789abcdef0123456789abcdef"};
-	char why[512];
 	int worker;
-	pid_t child;
+	pid_t child = serve_loaded(&worker);
 
-	if (confine_lacks(why, sizeof(why)) < 0 || access("/sys/kernel/btf/vmlinux", R_OK) < 0)
-		cr_skip_test("it takes rights over BPF");
-	child = serve(&worker);
-	cr_assert_geq(ask(worker, &load, request_size(load.kind)), 0);
 	cr_expect_eq(ask(worker, &pin, request_size(pin.kind)), 0);
 	cr_expect_eq(ask(worker, &unpin, request_size(unpin.kind)), 0);
 	cr_expect_eq(ask(worker, &pin, request_size(pin.kind)), -EPIPE);
