@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documents that a sensor writes, found by container and content."""
 import json
+import os
 import time
 
 
@@ -8,6 +9,26 @@ def get(document, path):
     for part in path.split("."):
         document = document.get(part) if isinstance(document, dict) else None
     return document
+
+
+class Lines:
+    """The lines of a file that grows, as Documents wants them."""
+
+    def __init__(self, path):
+        self.path, self.lines = path, []
+
+    def wait_for(self, what, seconds=20):
+        deadline = time.monotonic() + seconds
+        while not (value := what()):
+            assert time.monotonic() < deadline, self.lines[-3:]
+            time.sleep(0.05)
+            self.read()
+        return value
+
+    def read(self):
+        if os.path.exists(self.path):
+            with open(self.path, encoding="utf-8") as file:
+                self.lines[:] = [line for line in file.read().splitlines() if line.endswith("}")]
 
 
 class Documents:

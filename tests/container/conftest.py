@@ -5,6 +5,7 @@ One sensor watches all tests; each test looks at the documents of its own contai
 containerd of that version (scripts/runtimes.sh) instead of this machine's.
 """
 import contextlib
+import json
 import os
 import secrets
 import subprocess
@@ -37,6 +38,23 @@ def named(document, pod, name, image=IMAGE, image_id=None):
     assert document["orchestrator"]["resource"]["id"] == pod.uid
     assert document["kubernetes"]["labels"] == pod.labels
     assert get(document, "taffrail.pending") is None
+
+
+def told_of_both(documents, pod, older):
+    """Of a container that begins now, and of one that was there before the sensor and waits for /tmp/go to run `true of-the-older`: the
+    new one, and the document of the older one's exec."""
+    new = pod.run("new", "/bin/true", "of-the-new")
+    assert older.execute("/bin/touch", "/tmp/go")[0] == 0
+    named(documents.one(new, "exec", process__args=["/bin/true", "of-the-new"]), pod, "new")
+    of_older = documents.one(older, "exec", process__args=["/bin/true", "of-the-older"])
+    named(of_older, pod, "older")
+    return new, of_older
+
+
+def missed(lines):
+    """What the sensor's canary found missing."""
+    found = lines.wait_for(lambda: [json.loads(line) for line in lines.lines if '"action":"coverage"' in line], seconds=60)
+    return [one for one in found[-1]["taffrail"]["coverage"] if one["state"] == "missed"]
 
 
 class Laboratory:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sensor's image as the manifest runs it: its user, its capabilities, its mounts, and nothing else."""
-import json
 import os
 import re
 import subprocess
@@ -9,9 +8,9 @@ import time
 import pytest
 import yaml
 
-from conftest import BUILD, SLOW, Documents, get, named
+from conftest import BUILD, SLOW, Documents, get, missed, told_of_both
+from documents import Lines
 from programs import ROOT, Running, children
-from test_in_a_container import Lines
 
 pytestmark = pytest.mark.skipif(SLOW != 1, reason="the image has the ordinary programs")
 
@@ -134,16 +133,10 @@ def test_the_manifests_sensor_sees_the_machine(pods, image, places, tmp_path, re
     pinned = [os.listdir(os.path.join(places["bpffs"], "taffrail", name)) for name in os.listdir(os.path.join(places["bpffs"], "taffrail"))]
     assert [sorted(names) for names in pinned] == [["bulk", "counters", "critical", "ledger", "shared"]]
     lines = Lines(tmp_path / "lines")
-    documents = Documents(lines, lines.lines)
-    documents.running = lines
-    new = work.run("new", "/bin/true", "of-the-new")
-    assert older.execute("/bin/touch", "/tmp/go")[0] == 0
-    named(documents.one(new, "exec", process__args=["/bin/true", "of-the-new"]), work, "new")
-    of_older = documents.one(older, "exec", process__args=["/bin/true", "of-the-older"])
-    named(of_older, work, "older")
+    documents = Documents(lines)
+    _, of_older = told_of_both(documents, work, older)
     assert get(of_older, "process.entry_leader.entry_meta.type") == "container"
-    coverage = lines.wait_for(lambda: [json.loads(line) for line in lines.lines if '"action":"coverage"' in line], seconds=60)
-    assert [one for one in coverage[-1]["taffrail"]["coverage"] if one["state"] == "missed"] == []
+    assert missed(lines) == []
     sensor.container.runtime.call("StopContainer", container_id=sensor.container.id, timeout=20)
     assert sensor.container.status().exit_code == 0
     assert os.listdir(places["bpffs"]) == ["maps.debug", "progs.debug"] or "taffrail" not in os.listdir(places["bpffs"])

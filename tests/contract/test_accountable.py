@@ -13,6 +13,7 @@ import time
 import pytest
 import stored
 from conftest import SLOW, run
+from disks import small_disk
 from programs import loader_of
 
 BPFTOOL = "/usr/sbin/bpftool"
@@ -279,10 +280,7 @@ def test_sigterm_with_more_than_memory_takes(place):
 
 def test_sigterm_with_a_spool_whose_disk_is_full(place):
     """What is in memory alone is not on the spool, and nobody says that it is."""
-    spool = place.folder / "spool"
-    spool.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", str(spool)], check=True)
-    try:
+    with small_disk(place.folder / "spool", "64k") as spool:
         with open(spool / "other", "wb") as other:
             other.write(bytes(60 << 10))
         life, work = Life(place, "--spool", str(spool), "--set", "drain=100ms"), Work(place.container)
@@ -300,8 +298,6 @@ def test_sigterm_with_a_spool_whose_disk_is_full(place):
         assert not any("was killed" in line for line in last.sensor.log), last.sensor.log
         assert last.end() == 0 and collector.end() == 0
         assert assert_told(place, [life, last], work)[life.epoch].lost["sensor"] > 0
-    finally:
-        subprocess.run(["umount", "-l", str(spool)], check=True)
 
 
 @pytest.mark.parametrize("how", ["removed", "damaged"])

@@ -16,6 +16,7 @@ import pytest
 from conftest import ROOT, SLOW, once, program, run
 
 sys.path.insert(0, os.path.join(ROOT, "tests"))
+from disks import fill, small_disk  # noqa: E402
 from peers import Papers, Sensor  # noqa: E402
 from test_record import FLOOD  # noqa: E402
 
@@ -108,11 +109,8 @@ def collector(start, tmp_path):
 @pytest.fixture
 def small(tmp_path):
     """A disk of a megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "taffrail-test", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with small_disk(tmp_path / "small", "1m") as folder:
+        yield folder
 
 
 def eventually(what, seconds=20):
@@ -320,10 +318,7 @@ def test_a_collector_counts_what_it_stores(collector):
 def test_a_collector_whose_disk_is_full_is_not_ready(collector, small):
     running, pages, address = collector(data=small / "data")
     assert pages.ready() == ""
-    with open(small / "filling", "wb", buffering=0) as file:
-        with pytest.raises(OSError):
-            while True:
-                file.write(bytes(4096))
+    fill(small / "filling")
     peer = Sensor(address)
     peer.hello()
     peer.send(peer.batch(1, 10, size=8192))
@@ -343,10 +338,7 @@ def test_a_collector_whose_disk_is_full_is_not_ready(collector, small):
 def test_a_collector_that_nobody_tries_again_is_ready_after_a_while(collector, small):
     """Else no sensor would be let in that could prove it."""
     running, pages, address = collector(data=small / "data")
-    with open(small / "filling", "wb", buffering=0) as file:
-        with pytest.raises(OSError):
-            while True:
-                file.write(bytes(4096))
+    fill(small / "filling")
     peer = Sensor(address)
     peer.hello()
     peer.send(peer.batch(1, 10, size=8192))
@@ -356,10 +348,7 @@ def test_a_collector_that_nobody_tries_again_is_ready_after_a_while(collector, s
 
 
 def test_a_collector_whose_output_cannot_write_is_not_ready(collector, small):
-    with open(small / "filling", "wb", buffering=0) as file:
-        with pytest.raises(OSError):
-            while True:
-                file.write(bytes(4096))
+    fill(small / "filling")
     running, pages, address = collector("--output", f"ecs-json:{small}/out")
     peer = Sensor(address)
     peer.hello()

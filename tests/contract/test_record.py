@@ -12,6 +12,7 @@ import time
 
 import pytest
 from conftest import SLOW, judging, program, run
+from disks import small_disk
 
 # Another file each time: nothing to collapse.
 FLOOD = """
@@ -262,10 +263,7 @@ def test_file_that_cannot_be_opened(option, path):
 
 def test_full_disk_ends_the_recording_not_the_sensor(start, container, tmp_path):
     """Said once; the documents go on, and what the disk has can be replayed."""
-    small = tmp_path / "small"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "taffrail-test", small], check=True)
-    try:
+    with small_disk(tmp_path / "small", "256k") as small:
         sensor = start("taffrail-sensor", "--stdout", "--record", str(small / "recording"))
         sensor.ready()
         container.run("/usr/bin/python3", "-c", FLOOD, "5000")
@@ -277,5 +275,3 @@ def test_full_disk_ends_the_recording_not_the_sensor(start, container, tmp_path)
         assert len(said) == 1 and "No space left" in said[0] and "error" in said[0]
         done = replay(small / "recording")
         assert done.returncode == 0 and done.stdout and b"ends here without an end" in done.stderr
-    finally:
-        subprocess.run(["umount", small], check=True)

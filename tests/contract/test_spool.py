@@ -6,11 +6,11 @@ import os
 import secrets
 import shutil
 import stat
-import subprocess
 import time
 
 import pytest
 from conftest import SLOW, run
+from disks import small_disk
 
 MIB = 1 << 20
 
@@ -164,10 +164,7 @@ def test_several_collectors(place):
 
 
 def test_full_disk_is_memory_until_there_is_room(place):
-    spool = place.folder / "spool"
-    spool.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "none", str(spool)], check=True)
-    try:
+    with small_disk(place.folder / "spool", "256k") as spool:
         with open(spool / "other", "wb") as other:
             other.write(bytes(250 << 10))
         sensor = place.sensor()
@@ -184,8 +181,6 @@ def test_full_disk_is_memory_until_there_is_room(place):
         assert sensor.end() == 0
         assert collector.end() == 0
         place.assert_once()
-    finally:
-        subprocess.run(["umount", "-l", str(spool)], check=True)
 
 
 def test_bulk_makes_room_and_each_eviction_is_declared(place):
