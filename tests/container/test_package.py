@@ -122,11 +122,16 @@ grep -h . /proc/$(systemctl show -P MainPID taffrail-collector)/status >/mnt/sai
 [ "$pid" = 0 ] || kill -KILL $pid
 until_true sh -c '[ "$(systemctl show -P NRestarts taffrail-sensor)" = 1 ] && taffrail status --data unix:/run/taffrail/collector.socket | grep -c connected'
 say restarted "$(systemctl show -P NRestarts taffrail-sensor)"
+kill -TERM $(systemctl show -P MainPID taffrail-collector) $(systemctl show -P MainPID taffrail-sensor)
+until_true sh -c '[ "$(systemctl show -P NRestarts taffrail-sensor taffrail-collector | xargs)" = "2 1" ] && taffrail status --data unix:/run/taffrail/collector.socket | grep -c connected'
+say ordered "$(systemctl show -P NRestarts taffrail-sensor taffrail-collector | xargs)"
 systemctl reload taffrail-sensor
 sleep 1
 taffrail status --json --data unix:/run/taffrail/collector.socket >/mnt/said-books
 systemctl stop taffrail-sensor taffrail-collector
 say result "$(systemctl show -P Result -P ExecMainStatus taffrail-sensor taffrail-collector | xargs)"
+sleep 3 # more than RestartSec
+say stopped "$(systemctl is-active taffrail-sensor taffrail-collector)"
 say pinned "$(ls /sys/fs/bpf/taffrail 2>/dev/null)"
 set +x
 journalctl --no-pager -o cat -u taffrail-sensor -u taffrail-collector
@@ -138,7 +143,8 @@ say kept "$(ls /var/lib/taffrail)"
 
 @pytest.mark.skipif(not os.path.exists("/lib/systemd/systemd"), reason="systemd is not installed")
 def test_the_units_under_a_real_systemd(package):
-    """Installed and not started; started they see everything that is allowed to be tried; killed it comes back; ended nothing is left but what was stored."""
+    """Installed and not started; started they see everything that is allowed to be tried; killed they come back, also by who
+    only asks them to end; ended by systemd nothing is left but what was stored."""
     folder = os.path.join(BUILD, "test", "systemd")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
@@ -173,9 +179,9 @@ def test_the_units_under_a_real_systemd(package):
     assert int(collector["CapBnd"], 16) == 0 and collector["Uid"].split()[0] != "0"
     mounts = {line.split()[4]: line.split()[5].split(",") for line in text("said-mounts").splitlines()}
     assert "ro" in mounts["/"] and "ro" in mounts["/proc/sys"] and "ro" in mounts["/sys"] and "rw" in mounts["/sys/fs/bpf"], mounts
-    assert text("said-restarted").strip() == "1", log
+    assert text("said-restarted").strip() == "1" and text("said-ordered").split() == ["2", "1"], log
     books = json.loads(text("said-books"))
-    assert len(books["sensors"]) == 2 and books["difference"] == 0, books
-    assert text("said-result").split() == ["success", "0", "success", "0"], log
+    assert len(books["sensors"]) == 3 and books["difference"] == 0, books
+    assert text("said-result").split() == ["success", "0", "success", "0"] and text("said-stopped").split() == ["inactive", "inactive"], log
     assert text("said-pinned").strip() == "" and text("said-purged").strip() == "", log
     assert "collector" in text("said-kept").split(), "what was recorded is nobody's to destroy but the administrator's"
