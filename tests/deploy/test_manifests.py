@@ -255,6 +255,9 @@ def test_the_network_policies_let_through_what_is_needed_alone(objects):
     collector = objects["NetworkPolicy", "taffrail-collector"]["spec"]
     assert collector["egress"] == [] and [[port["port"] for port in rule["ports"]] for rule in collector["ingress"]] == [[7443], [9090]]
     assert collector["ingress"][0]["from"][0]["podSelector"]["matchLabels"].items() <= pods["sensor"].items()
+    # Metrics are nobody's by default: a namespace is let in by a label.
+    scraper = {"from": [{"namespaceSelector": {"matchLabels": {"taffrail.io/metrics": "true"}}}], "ports": [{"port": 9090, "protocol": "TCP"}]}
+    assert objects["NetworkPolicy", "taffrail-sensor"]["spec"]["ingress"] == [scraper] and collector["ingress"][1] == scraper
 
 
 def test_no_tokens(objects):
