@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sensor's image as the manifest runs it: its user, its capabilities, its mounts, and nothing else."""
 import os
-import re
 import subprocess
 import time
 
 import pytest
 import yaml
 
-from conftest import BUILD, SLOW, Documents, get, missed, told_of_both
+from conftest import SLOW, Documents, get, missed, told_of_both
 from documents import Lines
+from oci import Image, pack
 from programs import ROOT, Running, children
 
 pytestmark = pytest.mark.skipif(SLOW != 1, reason="the image has the ordinary programs")
@@ -26,13 +26,13 @@ def manifest():
 
 
 @pytest.fixture(scope="module")
-def image(runtime, socket_path):
-    archive = os.path.join(BUILD, "images", "sensor.tar")
-    if not os.path.exists(archive):
-        subprocess.run(["make", "-s", "images"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+def image(runtime, socket_path, tmp_path_factory):
+    """Of the programs as they are now, not what an earlier build has left."""
+    folder = tmp_path_factory.mktemp("images")
+    pack(folder)
+    archive = str(folder / "sensor.tar")
     subprocess.run(["ctr", "--address", socket_path, "--namespace", "k8s.io", "images", "import", archive], check=True, stdout=subprocess.DEVNULL)
-    with open(os.path.join(ROOT, "user", "base", "version.h"), encoding="utf-8") as header:
-        return "docker.io/taffrail/sensor:" + re.search(r'TAFFRAIL_VERSION "([^"]+)"', header.read()).group(1)
+    return Image(archive).name
 
 
 @pytest.fixture
