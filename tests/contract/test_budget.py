@@ -11,6 +11,7 @@ import time
 import pytest
 from conftest import ROOT, SLOW, once, program, run
 from programs import loader_of
+from test_http import Pages
 
 LIMIT = 40  # thousandths of a CPU: more than it costs at rest, far less than a flood of opens that are told costs
 pytestmark = pytest.mark.alone
@@ -58,14 +59,17 @@ class Told:
 
 @once
 def test_a_flood_of_opens_is_thinned_out_and_nothing_else(start, container, tmp_path, work):
-    sensor = start("taffrail-sensor", "--stdout", "--cri", str(tmp_path / "none"), "--set", "opens.window=0s", "--set", f"budget.cpu={LIMIT}m", "--set", "budget.window=1s")
+    sensor = start("taffrail-sensor", "--stdout", "--cri", str(tmp_path / "none"), "--set", "opens.window=0s", "--set", f"budget.cpu={LIMIT}m", "--set", "budget.window=1s",
+                   "--http", f"unix:{tmp_path}/http")
     sensor.ready()
-    told = Told(sensor, container)
+    told, pages = Told(sensor, container), Pages(sensor)
     floods = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         floods.append(container.start(work, "flood", str(tmp_path / name), "5000", stdout=subprocess.PIPE))
     until(lambda: any(one["step"] >= 2 for one in told.steps()), 40, told.steps)
+    until(lambda: pages.metric("taffrail_sensor_budget_step") >= 2, 20, pages.metrics)
+    assert pages.metric("taffrail_sensor_budget_limit_millicpu") == LIMIT
     for number in range(50):
         container.run(work, f"n{number}")
     for flood in floods:
@@ -73,6 +77,13 @@ def test_a_flood_of_opens_is_thinned_out_and_nothing_else(start, container, tmp_
     opens = sum(int(flood.communicate(timeout=20)[0]) for flood in floods)
     # To 0 where nobody else's containers keep it busy; step by step in any case.
     until(lambda: told.steps()[-1]["step"] < told.steps()[-1]["before"], 60, told.steps)
+
+    def page_and_documents_agree():
+        found, steps = pages.metrics(), told.steps()
+        return (found["taffrail_sensor_budget_step", ()], found["taffrail_sensor_budget_changes_total", ()]) == (steps[-1]["step"], len(steps))
+
+    until(page_and_documents_agree, 20, lambda: (pages.metrics(), told.steps()))
+    until(lambda: pages.metric("taffrail_sensor_budget_step") < max(one["step"] for one in told.steps()), 60, told.steps)
     assert sensor.end() == 0
     steps = told.steps()
     print(f"{opens} opens: {told.opens} told; steps {[one['step'] for one in steps]}, used {[one['used_millicpu'] for one in steps]}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which program speaks: version, commit, and the hashes of its rules and its configuration, as taffrail status tells them."""
+"""Which program speaks: version, commit, and the hashes of its rules and its configuration, as taffrail status and /metrics tell them."""
 import hashlib
 import json
 import os
@@ -7,6 +7,7 @@ import re
 import signal
 
 from conftest import run
+from test_http import Pages, eventually
 
 RULE = "- rule: {0}\n  desc: x\n  condition: evt.type = execve and proc.name = {0}\n  output: x\n  priority: NOTICE\n"
 
@@ -27,6 +28,13 @@ def programs(where):
     return told and [{key: value for key, value in one.items() if key not in ("host", "epoch")} for one in told]
 
 
+def info(pages, name):
+    """The labels of a metric whose value is 1: it is there once."""
+    (labels, number), = [(dict(labels), number) for (one, labels), number in pages.metrics().items() if one == name]
+    assert number == 1
+    return labels
+
+
 def test_status_tells_what_speaks_and_with_which_rules(start, tmp_path):
     address, config, rules = f"unix:{tmp_path}/s", tmp_path / "taffrail.yaml", tmp_path / "rules"
     rules.mkdir()
@@ -35,12 +43,13 @@ def test_status_tells_what_speaks_and_with_which_rules(start, tmp_path):
     config.write_text(f"collector: ['{address}']\nrules: [{rules}]\n")
 
     def collect():
-        collector = start("taffrail-collector", "--listen", address, "--data", str(tmp_path / "data"), "--set", "log.level=debug")
+        collector = start("taffrail-collector", "--listen", address, "--data", str(tmp_path / "data"), "--set", "log.level=debug", "--http", f"unix:{tmp_path}/ch")
         collector.ready()
         return collector
 
     collector = collect()
-    sensor = start("taffrail-sensor", "--config", str(config), "--set", "coverage.interval=0", "--set", "rule_matching=first", "--set", "drain=0s")
+    sensor = start("taffrail-sensor", "--config", str(config), "--set", "coverage.interval=0", "--set", "rule_matching=first", "--set", "drain=0s",
+                   "--http", f"unix:{tmp_path}/sh")
     sensor.ready()
     built = re.fullmatch(r"taffrail-sensor (\S+) \(commit (\S+), rules .*\)\n", run("taffrail-sensor", "--version").stdout)
     expected = {"version": built.group(1), "commit": built.group(2), "rules": digest(rules / "a.yaml", rules / "b.yaml"), "configuration": digest(config)}
@@ -50,12 +59,17 @@ def test_status_tells_what_speaks_and_with_which_rules(start, tmp_path):
     assert f"sensor {built.group(1)}, commit {built.group(2)}, rules {expected['rules'][:19]}\n" in table
     assert any(f"version {built.group(1)}, commit {built.group(2)}, rules {expected['rules']}, configuration {expected['configuration']}" in line
                for line in collector.log)
+    pages = Pages(sensor)
+    for one, name in ((pages, "taffrail_sensor_build_info"), (Pages(collector), "taffrail_collector_build_info")):
+        assert info(one, name) == {"version": built.group(1), "commit": built.group(2)}
+    assert info(pages, "taffrail_sensor_ruleset_info") == {"hash": expected["rules"]} and pages.metric("taffrail_sensor_rules") == 2
     # Other rules: with the next hello.
     (rules / "b.yaml").write_text(RULE.format("c"))
     sensor.process.send_signal(signal.SIGHUP)
     sensor.wait_for(lambda: any("rules loaded" in line for line in sensor.log))
     expected["rules"] = digest(rules / "a.yaml", rules / "b.yaml")
     assert any(f"2 rules loaded ({expected['rules']})" in line for line in sensor.log)
+    eventually(lambda: info(pages, "taffrail_sensor_ruleset_info") == {"hash": expected["rules"]})
     assert collector.end() == 0
     collect()
     sensor.wait_for(lambda: programs(address))
@@ -68,12 +82,14 @@ def test_status_tells_what_speaks_and_with_which_rules(start, tmp_path):
 def test_the_own_rules_have_the_hash_that_the_version_names(start, tmp_path):
     collector = start("taffrail-collector", "--listen", f"unix:{tmp_path}/s", "--data", str(tmp_path / "data"))
     collector.ready()
-    sensor = start("taffrail-sensor", "--collector", f"unix:{tmp_path}/s", "--set", "coverage.interval=0", "--set", "rule_matching=first")
+    sensor = start("taffrail-sensor", "--collector", f"unix:{tmp_path}/s", "--set", "coverage.interval=0", "--set", "rule_matching=first",
+                   "--http", f"unix:{tmp_path}/h")
     sensor.ready()
     own = re.search(r"rules (sha256:[0-9a-f]{64})\)", run("taffrail-sensor", "--version").stdout).group(1)
     sensor.wait_for(lambda: programs(f"unix:{tmp_path}/s"))
     told, = programs(f"unix:{tmp_path}/s")
     assert (told["rules"], told["configuration"]) == (own, "none")
+    assert info(Pages(sensor), "taffrail_sensor_ruleset_info") == {"hash": own}
     packs = sorted(os.path.join("deploy/rules", name) for name in os.listdir(os.path.join(os.path.dirname(__file__), "../../deploy/rules")) if name.endswith(".yaml"))
     assert own == digest(*(os.path.join(os.path.dirname(__file__), "../..", path) for path in packs))
     assert sensor.end() == 0
