@@ -15,7 +15,7 @@ TESTS = os.path.join(ROOT, "tests", "deploy", "alerts.test.yaml")
 DASHBOARD = os.path.join(ROOT, "deploy", "grafana", "taffrail.json")
 # What Prometheus adds to every sample.
 TARGET = {"instance", "job"}
-WORDS = {"sum", "by", "rate", "increase", "count", "max", "time", "and", "or", "offset", "vector", "s", "m", "h", "d"}
+WORDS = {"sum", "by", "rate", "increase", "count", "max", "max_over_time", "delta", "time", "and", "or", "offset", "vector", "s", "m", "h", "d"}
 promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="there is no promtool (Debian's prometheus)")
 
 
