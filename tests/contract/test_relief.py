@@ -110,6 +110,19 @@ def test_one_that_was_killed_has_not_said_what_it_told(pair, container):
     assert following.end() == 0 and pair.numbers(container)[-1] == 2
 
 
+def test_a_time_that_is_still_to_come_is_not_believed(pair, container):
+    """Else the new one would leave all that it sees to the old one, for ever, and the books would balance."""
+    sensor = pair.sensor()
+    following = pair.sensor(ready=False)
+    (pair.folder / "spool" / "relief").write_bytes(b"\xff" * 8)
+    sensor.process.kill()
+    following.ready()
+    assert any("relief: " in line and "not believed" in line for line in following.log), following.log
+    container.run("/bin/true", "relief", "1")
+    until(lambda: pair.numbers(container) == [1])
+    assert following.end() == 0
+
+
 def ends(sensor, sentence):
     assert sensor.process.wait(60 * SLOW) == 1 and any(sentence in line for line in sensor.log), sensor.log
 

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 static char folder[64], path[96];
 
 static void set_up(void)
@@ -32,11 +34,24 @@ TestSuite(relief, .init = set_up, .fini = tear_down);
 Test(relief, who_waits_is_told_the_time)
 {
 	int waiting = relief_wait(folder);
+	uint64_t now_ns = clock_boottime_ns();
 
 	cr_assert_geq(waiting, 0);
-	cr_assert(relief_tell(folder, 1234567890123));
-	cr_assert_eq(relief_take(waiting, folder), 1234567890123);
+	cr_assert(relief_tell(folder, now_ns));
+	cr_assert_eq(relief_take(waiting, folder), now_ns);
 	cr_assert_eq(access(path, F_OK), -1, "it is gone");
+}
+
+Test(relief, a_time_that_is_still_to_come_is_not_believed)
+{
+	const uint64_t later[] = {UINT64_MAX, clock_boottime_ns() + 60000000000};
+
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		int waiting = relief_wait(folder);
+
+		cr_assert(relief_tell(folder, later[i]));
+		cr_assert_eq(relief_take(waiting, folder), 0);
+	}
 }
 
 Test(relief, nobody_waits)

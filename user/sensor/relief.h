@@ -16,8 +16,8 @@
 int relief_wait(const char *directory);
 
 /*
- * The old one has gone: up to what time (boot time, ns) it has told what happened; 0: it did not say. Nobody waits any more. Takes the
- * descriptor; `directory` as above.
+ * The old one has gone: up to what time (boot time, ns) it has told what happened; 0: it did not say, or said a time that is still to
+ * come, which is logged. Nobody waits any more. Takes the descriptor; `directory` as above.
  */
 uint64_t relief_take(int waiting, const char *directory);
 
