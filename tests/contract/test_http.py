@@ -446,6 +446,27 @@ def test_who_holds_connections_open_keeps_no_probe_out(collector):
         one.close()
 
 
+def test_a_probe_that_has_asked_is_answered_whoever_comes_then(collector):
+    """All of them came while the program had no turn: the probe is the oldest, and has not been read yet."""
+    running, pages, _ = collector()
+    for count in (31, 32, 40, 100):
+        running.process.send_signal(signal.SIGSTOP)
+        held = []
+        try:
+            probe = pages.connect()
+            held.append(probe)
+            probe.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            held += [pages.connect() for _ in range(count)]
+        finally:
+            running.process.send_signal(signal.SIGCONT)
+        answer = b""
+        while chunk := probe.recv(4096):
+            answer += chunk
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nok\n"), (count, answer)
+        for one in held:
+            one.close()
+
+
 def test_who_reads_nothing_is_closed(collector):
     running, pages, _ = collector()
     one = pages.connect()

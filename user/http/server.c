@@ -231,6 +231,24 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
 	connection_close(context);
 }
 
+/* The oldest goes. Where it has asked already, and only had no turn yet, it has its answer first. */
+static void push_out(struct http_server *server)
+{
+	struct connection *oldest = TAILQ_FIRST(&server->connections);
+	struct evbuffer *in = bufferevent_get_input(oldest->stream);
+	struct evbuffer *out = bufferevent_get_output(oldest->stream);
+	int fd = bufferevent_getfd(oldest->stream);
+
+	/* The stream keeps these ends to itself, and opens them for its own turn, which does not come. */
+	evbuffer_unfreeze(in, 0);
+	evbuffer_unfreeze(out, 1);
+	if (!oldest->answered && evbuffer_read(in, fd, HTTP_HEAD_MAX + 1) > 0)
+		on_read(oldest->stream, oldest);
+	if (oldest->answered)
+		(void)evbuffer_write(out, fd);
+	connection_close(oldest);
+}
+
 static void on_accept(
 	struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length, void *context)
 {
@@ -258,7 +276,7 @@ static void on_accept(
 	connection->stream = stream;
 	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
 	if (++server->connection_count > HTTP_CONNECTIONS_MAX)
-		connection_close(TAILQ_FIRST(&server->connections));
+		push_out(server);
 	bufferevent_setcb(stream, on_read, on_written, on_end, connection);
 	bufferevent_setwatermark(stream, EV_READ, 0, HTTP_HEAD_MAX + 1);
 	bufferevent_enable(stream, EV_READ | EV_WRITE);
