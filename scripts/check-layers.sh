@@ -149,10 +149,13 @@ gaps() {
 report "README.md: the known gaps are those of tests/kernel/gaps (scripts/test-kernels.sh --gaps prints the table)" "$(gaps)"
 
 # Only where the programs are built: the suite runs without them, too.
-docs() {
-	[ ! -x "${TAFFRAIL_BIN:-build/bin}/taffrail" ] || scripts/make-docs.sh --check || echo "run scripts/make-docs.sh"
-}
-report "docs: options.md and metrics.md are what the programs say" "$(docs)"
+docs="docs: options.md and metrics.md are what the programs say"
+if [ -x "${TAFFRAIL_BIN:-build/bin}/taffrail" ]; then
+	report "$docs" "$(scripts/make-docs.sh --check || echo "run scripts/make-docs.sh")"
+else
+	number=$((number + 1))
+	echo "ok $number - $docs # SKIP the programs are not built"
+fi
 
 echo "1..$number"
 [ $failed = 0 ]
