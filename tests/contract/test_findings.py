@@ -8,6 +8,7 @@ import time
 import pytest
 from conftest import run
 from programs import loader_of
+from test_http import Pages, eventually
 
 LOADED = "rules loaded"
 
@@ -48,8 +49,8 @@ def findings(running, name=None):
             and one["event"]["action"] == "exec" and name in (None, one["rule"]["name"])]
 
 
-def test_what_a_finding_says(sensor, container):
-    running, path = sensor(rule("A nonce", "nonce-1", "pid %proc.pid ran %proc.cmdline as %user.name, %fd.name"))
+def test_what_a_finding_says(sensor, container, tmp_path):
+    running, path = sensor(rule("A nonce", "nonce-1", "pid %proc.pid ran %proc.cmdline as %user.name, %fd.name"), "--http", f"unix:{tmp_path}/http")
     pid = container.run("/bin/true", "nonce-1")
     finding = running.wait_for(lambda: findings(running))[0]
     own = finding["taffrail"]["rule"]
@@ -63,6 +64,8 @@ def test_what_a_finding_says(sensor, container):
                  and one["process"]["pid"] == pid)
     assert finding["taffrail"]["evidence"][:2] == [cause["event"]["id"], cause["taffrail"]["process"]["exec_id"]]
     assert finding["event"]["sequence"] == cause["event"]["sequence"] + 1
+    pages = Pages(running)  # others on this machine may be found something of, too
+    eventually(lambda: pages.metric("taffrail_sensor_findings_total") == sum("rule" in one for one in running.documents()))
     assert running.end() == 0 and len(findings(running)) == 1
 
 

@@ -17,6 +17,7 @@ from conftest import ROOT, SLOW, once, program, run
 
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from disks import fill, small_disk  # noqa: E402
+from containers import Container  # noqa: E402
 from peers import Papers, Sensor  # noqa: E402
 from test_record import FLOOD  # noqa: E402
 
@@ -164,6 +165,34 @@ def test_a_spool_is_somewhere(sensor, container, start, tmp_path):
     found = pages.metrics()
     assert found["taffrail_sensor_stream_sequence", ()] >= found["taffrail_sensor_stream_acknowledged_sequence", ()] > 0
     assert running.end() == 0
+
+
+def test_what_waits_for_names_is_counted(start, tmp_path):
+    """Of a runtime that takes connections and says nothing."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "cri.sock"))
+    server.listen(64)
+    running = start("taffrail-sensor", "--cri", str(tmp_path / "cri.sock"), "--http", f"unix:{tmp_path}/http", "--stdout")
+    running.ready()
+    pages, waited, made = Pages(running), 0, []
+    try:
+        while not waited and len(made) < 20:  # each waits for about a second, and a page is as old at most
+            made.append(Container("contract"))
+            made[-1].run("/bin/true")
+            time.sleep(0.3)
+            waited = pages.metric("taffrail_sensor_container_queue_events")
+        assert waited >= 1
+        eventually(lambda: pages.metric("taffrail_sensor_events_pending_total", reason="late") >= len(made))
+        before = pages.metric("taffrail_sensor_events_pending_total", reason="at_once")
+        made[0].run("/bin/true")
+        eventually(lambda: pages.metric("taffrail_sensor_events_pending_total", reason="at_once") > before)
+        eventually(lambda: pages.metric("taffrail_sensor_container_queue_events") == 0)
+        assert pages.metric("taffrail_sensor_containers_completed_late_total") == 0
+        assert running.end() == 0
+    finally:
+        server.close()
+        for one in made:
+            one.remove()
 
 
 DEEDS = "import ctypes; call = ctypes.CDLL(None).syscall; [call(323, 0) for _ in range(25)]"  # userfaultfd, which hardly anybody calls

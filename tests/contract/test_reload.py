@@ -9,6 +9,7 @@ import time
 import pytest
 from conftest import run
 from peers import Papers
+from test_http import Pages, eventually
 
 READ = "the configuration was read again (sha256:"
 RULE = """
@@ -200,9 +201,19 @@ def test_a_bad_one_is_told_and_the_old_one_stays(sensor, config, container, bad,
 
 def test_bad_rules_refuse_all_of_it(sensor, config, tmp_path):
     (tmp_path / "bad.yaml").write_text(RULE.format(name="A", word="x").replace("proc.args", "proc.nothing"))
-    running = sensor("drain: 2s\n", rules=None)
+    running = sensor("drain: 2s\n", "--http", f"unix:{tmp_path}/http", rules=None)
+    pages = Pages(running)
+
+    def counted():
+        found = pages.metrics()
+        return tuple(found["taffrail_sensor_config_" + name, labels] for name, labels in (
+            ("reloads_total", (("result", "taken"),)), ("reloads_total", (("result", "refused"),)), ("last_reload_success", ())))
+
     again(running, config, f"drain: 1s\nrules: [{tmp_path}/bad.yaml]\n", "the new configuration is refused")
     assert any(line.startswith(f"{tmp_path}/bad.yaml:4:") for line in running.log), running.log
+    eventually(lambda: counted() == (0, 1, 0))
+    again(running, config, "drain: 3s\n")
+    eventually(lambda: counted() == (1, 1, 1))
     assert running.end() == 0
 
 
