@@ -2,12 +2,16 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -95,6 +99,36 @@ Test(rooted, what_is_no_file_is_never_opened, .init = make, .fini = clean)
 	cr_assert_eq(rooted_open(root, "/run/device", 0), -EINVAL);
 	cr_assert_eq(read_it("/run/device", 100), -EINVAL);
 	cr_assert_eq(rooted_open(root, "/run/device", O_DIRECTORY), -ENOTDIR);
+}
+
+/* From here on openat2 is -EPERM in this process. */
+static void refuse_openat2(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+Test(rooted, a_file_that_is_refused_is_not_opened_another_way, .init = make, .fini = clean)
+{
+	cr_assert_eq(read_it("/run/crio/file", 100), 0);
+	refuse_openat2();
+	cr_assert_eq(rooted_open(root, "/var/out/passwd", 0), -EPERM, "out of it");
+	cr_assert_eq(read_it("/run/crio/file", 100), -EPERM);
+}
+
+Test(rooted, a_filter_that_does_not_know_the_call_hides_no_file, .init = make, .fini = clean)
+{
+	refuse_openat2();
+	cr_assert_eq(read_it("/run/crio/file", 100), 0);
+	cr_assert_eq(read_it("/run/crio/none", 100), -ENOENT);
 }
 
 static void expect_resolved(const char *path, const char *expected)

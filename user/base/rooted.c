@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,19 +19,45 @@ static int join(const char *root, const char *path, char whole[PATH_MAX])
 	return snprintf(whole, PATH_MAX, "%s%s", root, path) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
+/*
+ * Is openat2 to be had? Asked once, of what nobody can refuse: a seccomp filter older than the call says EPERM, but so may a file
+ * inside, and whoever made that one must not choose that its links are followed out of the root.
+ */
+static bool is_there(void)
+{
+	enum { UNKNOWN, THERE, NOT_THERE };
+	static atomic_int known = UNKNOWN;
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+	long fd;
+
+	if (atomic_load(&known) != UNKNOWN)
+		return atomic_load(&known) == THERE;
+	fd = syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof(how));
+	if (fd >= 0) {
+		close((int)fd);
+		atomic_store(&known, THERE);
+	} else if (errno == ENOSYS || errno == EPERM) {
+		atomic_store(&known, NOT_THERE);
+	}
+	return atomic_load(&known) != NOT_THERE; /* else out of descriptors: the next one says */
+}
+
 /* -ENOSYS where openat2 is not to be had. */
 static int open_inside(const char *root, const char *path, int flags)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-	int directory = open(*root ? root : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int directory;
 	long fd;
 
+	if (!is_there())
+		return -ENOSYS;
+	directory = open(*root ? root : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return -errno;
 	fd = syscall(SYS_openat2, directory, path, &how, sizeof(how));
 	if (fd < 0)
-		fd = errno == EPERM ? -ENOSYS : -errno; /* a seccomp filter older than the call says EPERM */
+		fd = -errno;
 	close(directory);
 	return (int)fd;
 }
