@@ -167,3 +167,23 @@ def test_without_one_nothing_is_left_out(start, container, tmp_path, work):
 def test_words_that_are_no_share(word):
     done = run("taffrail-sensor", "--stdout", "--set", f"budget.cpu={word}")
     assert done.returncode == 2 and "budget.cpu" in done.stderr and "5% or 50m" in done.stderr
+
+
+def test_who_asks_for_pages_does_not_make_it_see_less(start, tmp_path):
+    """What answers cost is in the process's metric, and not in what is judged."""
+    sensor = start("taffrail-sensor", "--stdout", "--cri", str(tmp_path / "none"), "--set", f"budget.cpu={LIMIT}m", "--set", "budget.window=1s",
+                   "--http", f"unix:{tmp_path}/http")
+    sensor.ready()
+    pages = Pages(sensor)
+    time.sleep(2)  # what starting costs
+    before = pages.metrics()
+    begun = time.monotonic()
+    while time.monotonic() < begun + 6:
+        assert pages.status("/metrics") == 200
+    passed, after = time.monotonic() - begun, pages.metrics()
+    used = (after["process_cpu_seconds_total", ()] - before["process_cpu_seconds_total", ()]) / passed * 1000
+    assert used > 2 * LIMIT, f"{used} thousandths of a CPU: too little to tell"
+    time.sleep(2)
+    changes = "taffrail_sensor_budget_changes_total", ()
+    assert pages.metrics()[changes] == before[changes], sensor.log
+    assert sensor.end() == 0

@@ -13,6 +13,8 @@ struct http_board {
 	uint64_t opened_ns;
 	_Atomic uint64_t beat_ns; /* 0: it has not begun */
 	_Atomic bool ending;
+	bool has_clock;
+	clockid_t clock;
 	pthread_mutex_t lock; /* of what follows: held for a copy */
 	char why[HTTP_WHY_SIZE];
 	struct buffer page;
@@ -29,6 +31,23 @@ int http_board_open(struct http_board **out)
 	snprintf(board->why, sizeof(board->why), "it starts");
 	*out = board;
 	return 0;
+}
+
+void http_board_clock(struct http_board *board, clockid_t clock)
+{
+	if (!board)
+		return;
+	board->clock = clock;
+	board->has_clock = true;
+}
+
+uint64_t http_board_cpu_ns(const struct http_board *board)
+{
+	struct timespec used;
+
+	if (!board || !board->has_clock || clock_gettime(board->clock, &used) < 0)
+		return 0;
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
 }
 
 void http_board_beat(struct http_board *board)

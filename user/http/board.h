@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/buffer.h"
 
@@ -36,6 +37,10 @@ void http_board_page(struct http_board *board, struct buffer *page);
 
 /* It ends as it was asked to: alive while it does, and not ready. */
 void http_board_end(struct http_board *board);
+
+/* What the thread that answers has used of a CPU: whoever asks causes it, and not the loop. The server says by which clock. */
+uint64_t http_board_cpu_ns(const struct http_board *board);
+void http_board_clock(struct http_board *board, clockid_t clock);
 
 /* From any thread. True: it is alive, or ready; else `why` says why not. */
 bool http_board_is_alive(struct http_board *board, uint64_t now_ns, char why[HTTP_WHY_SIZE]);

@@ -344,6 +344,7 @@ static int open_events(struct http_server *server)
 static int start(struct http_server *server)
 {
 	sigset_t all, before;
+	clockid_t clock;
 	int error;
 
 	sigfillset(&all);
@@ -351,6 +352,8 @@ static int start(struct http_server *server)
 	error = -pthread_create(&server->thread, NULL, run, server);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	server->started = error == 0;
+	if (!error && pthread_getcpuclockid(server->thread, &clock) == 0)
+		http_board_clock(server->board, clock);
 	return error;
 }
 

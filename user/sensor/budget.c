@@ -61,7 +61,7 @@ bool budget_look(struct budget *budget, uint64_t cpu_ns, uint64_t now_ns)
 
 	if (!budget_due(budget, now_ns))
 		return false;
-	used = (cpu_ns - budget->cpu_ns) * 1000 / passed_ns;
+	used = cpu_ns > budget->cpu_ns ? (cpu_ns - budget->cpu_ns) * 1000 / passed_ns : 0;
 	budget->used_millicpu = used < UINT32_MAX ? (uint32_t)used : UINT32_MAX;
 	budget->window_began_ns = budget->began_ns;
 	budget->began_ns = now_ns;

@@ -247,14 +247,20 @@ static bool read_cpu_ns(clockid_t clock, uint64_t *used_ns)
 	return true;
 }
 
-/* Of the worker and of the loader. False: the loader is gone, and so will the sensor be. */
+/*
+ * Of the worker and of the loader, but not of the thread that answers strangers: they would lead the sensor to see less. False: the loader is gone, and so will the sensor be.
+ */
 static bool used_cpu_ns(const struct pipeline *pipeline, uint64_t *used_ns)
 {
+	uint64_t answering_ns = http_board_cpu_ns(pipeline->board.http); /* before the whole, of which it is a part */
 	clockid_t loader;
 
 	*used_ns = 0;
-	return !loader_is_lost(pipeline->loader) && clock_getcpuclockid(loader_pid(pipeline->loader), &loader) == 0 &&
-	       read_cpu_ns(CLOCK_PROCESS_CPUTIME_ID, used_ns) && read_cpu_ns(loader, used_ns);
+	if (loader_is_lost(pipeline->loader) || clock_getcpuclockid(loader_pid(pipeline->loader), &loader) != 0 ||
+		!read_cpu_ns(CLOCK_PROCESS_CPUTIME_ID, used_ns) || !read_cpu_ns(loader, used_ns))
+		return false;
+	*used_ns -= answering_ns;
+	return true;
 }
 
 /* Takes less where the sensor costs more than it may, and says so. */
