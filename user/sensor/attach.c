@@ -510,12 +510,16 @@ int attach_all(struct attach *attach, struct bpf_object *object, int cgroup_fd, 
 	}
 	if (error)
 		return error;
-	if (*syscall_spares == all)
-		return 0;
-	error = keep_rest(attach, object);
-	if (error)
-		snprintf(why, why_size, "the BPF program cannot be attached to the exit of system calls: %s",
-			strerror(-error));
+	if (*syscall_spares != all) {
+		error = keep_rest(attach, object);
+		if (error)
+			snprintf(why, why_size, "the BPF program cannot be attached to the exit of system calls: %s",
+				strerror(-error));
+	}
+	if (!error) { /* they are 5 MiB, for as long as the loader lives */
+		btf__free(attach->btf);
+		attach->btf = NULL;
+	}
 	return error;
 }
 
