@@ -82,7 +82,7 @@ def test_steady_work(lab):
     made.go(2)
     for _ in range(KNOWN):
         pass_by()
-                made.tick()
+        made.tick()
     meters = [Meter(kept) for kept in (made.sensor, made.collectors[0])]
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
