@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The canary beside somebody who writes into the memory that it leaves its words in. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -114,4 +117,29 @@ Test(canary_nest, what_a_deed_is_known_by_is_told)
 	cr_expect_eq(deed->state, DEED_DONE);
 	cr_expect(strncmp(deed->text, "/proc/self/tf-", 14) == 0 && deed->text_length == strlen(deed->text), "%s",
 		deed->text);
+}
+
+/* It ends in the middle of a deed: a child of its own is there still, and becomes this process's. */
+static int leave_a_child(void *context)
+{
+	pid_t child = fork();
+
+	(void)context;
+	if (child == 0)
+		_exit(0);
+	(void)waitid(P_PID, (id_t)child, NULL, WEXITED | WNOWAIT);
+	return -EIO;
+}
+
+Test(canary_nest, a_child_of_one_that_crashed_is_reaped)
+{
+	const struct canary_nest_ops ops = {.expect = nothing, .enter = leave_a_child, .leave = nothing};
+
+	cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	memset(canary_flight(test.nest), 0, sizeof(struct canary_flight));
+	cr_assert_eq(canary_nest_start(test.nest, &ops), 0);
+	while (!canary_nest_landed(test.nest))
+		(void)poll(NULL, 0, 1);
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1, "somebody is there to be reaped");
+	cr_assert_eq(errno, ECHILD);
 }

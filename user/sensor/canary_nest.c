@@ -16,7 +16,6 @@ struct canary_nest {
 	struct canary_flight *flight;
 	struct canary_nest_ops ops;
 	pid_t owner, child; /* child 0: none */
-	bool killed;
 };
 
 /* Two, in turns: a deed, and the one before it. The canary's and its children's alone. */
@@ -110,7 +109,6 @@ int canary_nest_start(struct canary_nest *nest, const struct canary_nest_ops *op
 	if (nest->child)
 		return -EBUSY;
 	nest->ops = *ops;
-	nest->killed = false;
 	nest->owner = parent;
 	ops->expect(ops->context);
 	nest->child = fork();
@@ -133,7 +131,7 @@ static void reap(struct canary_nest *nest)
 	(void)waitpid(nest->child, NULL, 0);
 	nest->child = 0;
 	/* A child of its own that it could not wait for is ours to reap. */
-	while (nest->killed && waitpid(-1, NULL, WNOHANG) > 0)
+	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
 }
 
@@ -151,7 +149,6 @@ bool canary_nest_landed(struct canary_nest *nest)
 
 void canary_nest_end(struct canary_nest *nest)
 {
-	nest->killed = true;
 	if (nest->child)
 		(void)kill(nest->child, SIGKILL);
 }
