@@ -411,6 +411,21 @@ def test_certificates_tell_when_they_end(collector, sensor, tmp_path):
         assert page.metric(metric, file=papers.file("ca.pem")) == end_of(papers.file("ca.pem"))
 
 
+def test_one_file_of_certificates_is_one_series(collector, sensor, tmp_path):
+    papers = Papers(tmp_path / "ca")
+
+    def in_one(name):
+        one = tmp_path / f"{name}.pem"
+        one.write_text("".join(open(papers.file(part)).read() for part in (f"{name}.pem", "ca.pem")))
+        return "--tls-ca", str(one), "--tls-cert", str(one), "--tls-key", papers.file(f"{name}.key")
+
+    _, pages, address = collector(*in_one("collector"), "--allow", "*")
+    _, other = sensor("--collector", f"localhost:{address.rsplit(':', 1)[1]}", *in_one("sensor"))
+    for page, program in ((pages, "collector"), (other, "sensor")):
+        # Pages.metrics refuses a series that is there twice.
+        eventually(lambda: page.metric(f"taffrail_{program}_tls_certificate_expiry_timestamp_seconds", file=str(tmp_path / f"{program}.pem")))
+
+
 # --- the pages -----------------------------------------------------------------------------------------------------------
 
 

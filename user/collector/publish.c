@@ -163,7 +163,9 @@ static void put_tls(const struct publish *publish, struct buffer *page)
 	spec = begin(page, COLLECTOR_TLS_END);
 	metric_number(
 		page, spec, (const char *const[]){trust->certificate}, (double)grpc_tls_certificate_end(trust->tls));
-	metric_number(page, spec, (const char *const[]){trust->ca}, (double)grpc_tls_ca_end(trust->tls));
+	/* Both in one file: a series is there once. */
+	if (strcmp(trust->certificate, trust->ca) != 0)
+		metric_number(page, spec, (const char *const[]){trust->ca}, (double)grpc_tls_ca_end(trust->tls));
 }
 
 /* --- the accounts ------------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/version.h"
 #include "grpc/tls.h"
@@ -138,7 +139,9 @@ static void put_tls(const struct pipeline *pipeline, struct buffer *page)
 	spec = begin(page, SENSOR_TLS_END);
 	metric_number(
 		page, spec, (const char *const[]){trust->certificate}, (double)grpc_tls_certificate_end(trust->tls));
-	metric_number(page, spec, (const char *const[]){trust->ca}, (double)grpc_tls_ca_end(trust->tls));
+	/* Both in one file: a series is there once. */
+	if (strcmp(trust->certificate, trust->ca) != 0)
+		metric_number(page, spec, (const char *const[]){trust->ca}, (double)grpc_tls_ca_end(trust->tls));
 }
 
 static void put_spool(const struct pipeline *pipeline, struct buffer *page, const struct stream_counters *counters)
