@@ -140,6 +140,16 @@ def test_only_one_waits_and_not_for_ever(pair, container):
     assert len(pair.balance()) == 1
 
 
+def test_who_waits_for_long_says_for_what(pair):
+    sensor = pair.sensor()
+    waiting = pair.sensor(ready=False)
+    assert not any("has held its lock" in line for line in waiting.log)
+    waiting.wait_for(lambda: any(f"warning: {pair.folder}/spool: another sensor has held its lock for 1" in line for line in waiting.log), 20)
+    assert sensor.end() == 0
+    waiting.ready()
+    assert waiting.end() == 0
+
+
 def test_lineage_goes_from_one_to_the_other(pair, container, tmp_path):
     """What was said of a shell is said again, of the parent that had ended long before, too; and of one that ends while neither sensor works."""
     (tmp_path / "rules.yaml").write_text(RULE)

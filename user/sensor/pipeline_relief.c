@@ -13,6 +13,9 @@
 
 enum { WAIT_MS = 20 }; /* how often it is looked whether the spool is free */
 
+/* An update takes the other one's `drain`. Where it takes longer, it may be that nobody has asked that one to end. */
+static const uint64_t first_word_ns = 10 * 1000000000ULL, next_word_ns = 60 * 1000000000ULL;
+
 /* Each sensor's programs take the time of a deed for themselves: who tells it last tells so much more, for else neither might. */
 static const uint64_t apart_ns = 50 * 1000;
 
@@ -24,9 +27,22 @@ static bool asked_to_end(const sigset_t *signals)
 	return sigtimedwait(signals, NULL, &now) > 0;
 }
 
+/* `*word_ns`: when it is said next. */
+static void say_that_it_waits(const char *path, uint64_t began_ns, uint64_t *word_ns)
+{
+	uint64_t now_ns = clock_boottime_ns();
+
+	if (now_ns < *word_ns)
+		return;
+	*word_ns = now_ns + next_word_ns;
+	log_warning("%s: another sensor has held its lock for %llu s since: still waiting for its end", path,
+		(unsigned long long)((now_ns - began_ns) / 1000000000));
+}
+
 int pipeline_wait_for_spool(struct pipeline *pipeline, const struct spool_options *options, char *why, size_t why_size)
 {
-	uint64_t deadline_ns = clock_boottime_ns() + pipeline->settings->spool_wait_ms * 1000000;
+	uint64_t began_ns = clock_boottime_ns(), word_ns = began_ns + first_word_ns;
+	uint64_t deadline_ns = began_ns + pipeline->settings->spool_wait_ms * 1000000;
 	int waiting = relief_wait(options->path), error;
 	sigset_t ends, before;
 
@@ -46,6 +62,7 @@ int pipeline_wait_for_spool(struct pipeline *pipeline, const struct spool_option
 		http_board_ready(pipeline->board.http, NULL);
 		(void)poll(NULL, 0, WAIT_MS);
 		error = spool_open(&pipeline->spool, options, why, why_size);
+		say_that_it_waits(options->path, began_ns, &word_ns);
 		if (error == -EBUSY && asked_to_end(&ends)) {
 			snprintf(why, why_size, "%s: ended while another sensor used it", options->path);
 			error = -EINTR;
