@@ -200,8 +200,10 @@ def cluster():
 
 @pytest.fixture(scope="session")
 def sensor(cluster):
-    """The documents of the sensor that watches all tests; at its end it must have lost nothing."""
-    running = Running("taffrail-sensor", "--stdout", "--cri", cluster.socket)
+    """The documents of the sensor that watches all tests; at its end it must have lost nothing. It runs where the node's files are: without
+    capabilities none gets to a socket by another process's root."""
+    node, _, socket = cluster.socket.partition("/root")
+    running = Running("taffrail-sensor", "--stdout", "--cri", socket, prefix=("nsenter", f"--mount={node}/ns/mnt"))
     try:
         running.ready()
         yield Documents(running)
