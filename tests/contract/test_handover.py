@@ -175,6 +175,7 @@ def start_as(pid, container, *arguments):
     assert child == pid
 
 
+@pytest.mark.alone  # others' processes are known from before, too
 def test_recycled_number_is_another_process(life, container, tmp_path):
     """A pid that is another process's now: it has nothing of the one before."""
     before = life()

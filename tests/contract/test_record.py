@@ -167,7 +167,7 @@ def test_replay_needs_no_root(public, recording):
     with open(path, "rb") as source, open(copy, "wb") as target:
         target.write(source.read())
     os.chmod(copy, 0o644)
-    done = subprocess.run([os.path.join(public, "taffrail-sensor"), "--replay", copy, "--stdout"], stdin=subprocess.DEVNULL,
+    done = subprocess.run([os.path.join(public, "taffrail-sensor"), "--no-rules", "--replay", copy, "--stdout"], stdin=subprocess.DEVNULL,
                           capture_output=True, timeout=60 * SLOW, user=65534, group=65534, extra_groups=[])
     assert (done.returncode, done.stdout) == (0, live), done.stderr
 
@@ -179,7 +179,7 @@ def test_replay_to_a_collector(start, recording, tmp_path):
     collector = start("taffrail-collector", "--listen", f"unix:{tmp_path}/c", "--data", str(tmp_path / "data"), "--output", f"ecs-json:{filed}")
     collector.ready()
     for _ in range(2):
-        done = run("taffrail-sensor", "--replay", str(path), "--collector", f"unix:{tmp_path}/c")
+        done = run("taffrail-sensor", "--no-rules", "--replay", str(path), "--collector", f"unix:{tmp_path}/c")
         assert done.returncode == 0, done.stderr
     assert collector.end() == 0
     assert filed.read_bytes() == live
