@@ -283,9 +283,25 @@ static void put_process(struct wire_batch *batch, const struct event_process *pr
 	put_record(batch, RECORD_PROCESS, &message.base);
 }
 
+/* What stands for a process that another one refers to; 0: none is. */
+static uint64_t reference_hash(const struct event_process *process)
+{
+	struct {
+		uint8_t entity[EVENT_ENTITY_SIZE];
+		uint32_t exec_counter;
+	} named;
+
+	if (!process)
+		return 0;
+	memcpy(named.entity, process->entity, sizeof(named.entity));
+	named.exec_counter = process->exec_counter;
+	return hash_bytes(&named, sizeof(named));
+}
+
 /* A process image, its ancestors before it. The chain is bounded by whoever made the views. */
 static void add_process(struct wire_batch *batch, const struct event_process *process)
 {
+	const uint64_t kin[2] = {reference_hash(process->parent), reference_hash(process->entry_leader)};
 	uint8_t key[KEY_SIZE] = {0};
 	size_t start;
 
@@ -299,8 +315,9 @@ static void add_process(struct wire_batch *batch, const struct event_process *pr
 		add_process(batch, process->parent);
 	if (process->entry_leader && process->entry_leader != process)
 		add_process(batch, process->entry_leader);
-	/* An image does not change, but there are copies of it whose lineage was cut. */
-	key[KEY_SIZE - 3] = (uint8_t)((process->parent != NULL) | (process->entry_leader != NULL) << 1);
+	/* An image does not change, but there are copies of it whose lineage was cut, or was learned anew since: those that it refers to
+	 * are in the batch, and no others. */
+	memcpy(key + EVENT_ENTITY_SIZE + sizeof(process->exec_counter), kin, sizeof(kin));
 	memcpy(key + KEY_SIZE - 8, &process->truncated, sizeof(process->truncated));
 	if (put_kept(batch, key))
 		return;
