@@ -167,6 +167,7 @@ def test_a_spool_is_somewhere(sensor, container, start, tmp_path):
     assert running.end() == 0
 
 
+@pytest.mark.alone  # others' containers wait, too
 def test_what_waits_for_names_is_counted(start, tmp_path):
     """Of a runtime that takes connections and says nothing."""
     server = socket.socket(socket.AF_UNIX)
