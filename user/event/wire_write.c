@@ -301,8 +301,8 @@ static uint64_t reference_hash(const struct event_process *process)
 /* A process image, its ancestors before it. The chain is bounded by whoever made the views. */
 static void add_process(struct wire_batch *batch, const struct event_process *process)
 {
-	const uint64_t kin[2] = {reference_hash(process->parent), reference_hash(process->entry_leader)};
 	uint8_t key[KEY_SIZE] = {0};
+	uint64_t kin[2];
 	size_t start;
 
 	memcpy(key, process->entity, EVENT_ENTITY_SIZE);
@@ -317,6 +317,8 @@ static void add_process(struct wire_batch *batch, const struct event_process *pr
 		add_process(batch, process->entry_leader);
 	/* An image does not change, but there are copies of it whose lineage was cut, or was learned anew since: those that it refers to
 	 * are in the batch, and no others. */
+	kin[0] = reference_hash(process->parent);
+	kin[1] = reference_hash(process->entry_leader);
 	memcpy(key + EVENT_ENTITY_SIZE + sizeof(process->exec_counter), kin, sizeof(kin));
 	memcpy(key + KEY_SIZE - 8, &process->truncated, sizeof(process->truncated));
 	if (put_kept(batch, key))
