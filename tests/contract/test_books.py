@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, run, terminal_output, program
 
 sys.path.insert(0, os.path.join(ROOT, "tests"))
+from framed import crc32c  # noqa: E402
 from peers import Papers, Sensor, stream_pb2  # noqa: E402
 
 
@@ -463,20 +464,6 @@ def test_thousands_of_epochs(place):
         assert len(list(ask(stream_pb2.StatusRequest(host=["host-1", "host-2"])))) == sum(one.host.id in ("host-1", "host-2") for one in found)
         with pytest.raises(grpc.RpcError, match="256"):
             list(ask(stream_pb2.StatusRequest(host=["x"] * 257)))
-
-
-def crc32c(data):
-    table = crc32c.table = getattr(crc32c, "table", None) or [steps(byte) for byte in range(256)]
-    crc = 0xffffffff
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xff]
-    return crc ^ 0xffffffff
-
-
-def steps(crc):
-    for _ in range(8):
-        crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc
 
 
 def make_epochs(path, count):

@@ -11,6 +11,9 @@ import time
 import pytest
 from conftest import SLOW, run
 from disks import small_disk
+from framed import change_batches
+from peers import stream_pb2
+from test_http import Pages
 
 MIB = 1 << 20
 
@@ -211,6 +214,56 @@ def test_bulk_makes_room_and_each_eviction_is_declared(place):
     of_first = [document for document in documents if document["event"]["id"].startswith(epoch)]
     counted = sum(document["taffrail"]["lost"]["count"] for document in of_first if document in lost)
     assert len(of_first) - sum(document in lost for document in of_first) + counted == max(document["event"]["sequence"] for document in of_first)
+
+
+def spoil(place):
+    """One batch of what waits refers to processes that it does not hold; its first and last number, what it was, and is."""
+    spoiled = []
+
+    def change(batch, first, last):
+        up = stream_pb2.Up.FromString(batch)
+        others = [record for record in up.batch.record if not record.HasField("process")]
+        if spoiled or len(others) == len(up.batch.record):
+            return batch
+        del up.batch.record[:]
+        up.batch.record.extend(others)
+        bad = up.batch.SerializeToString()
+        length = bytes(len(bad) >> 7 * byte & 0x7f | (0x80 if byte < 4 else 0) for byte in range(5))  # as the sensor makes it
+        spoiled.append((first, last, batch, batch[:1] + length + bad))
+        return spoiled[0][3]
+
+    for name in place.files():
+        change_batches(place.folder / "spool" / name, change)
+    return spoiled[0]
+
+
+def test_batch_that_no_collector_takes_is_told_as_lost(place):
+    """And holds up nothing that is behind it."""
+    sensor = place.sensor("--set", "drain=100ms")
+    for _ in range(5):
+        place.work(2)
+        time.sleep(0.1)
+    assert sensor.end() == 0
+    first, last, good, bad = spoil(place)
+    collector = place.collector()
+    sensor = place.sensor("--http", f"unix:{place.folder}/http")
+    place.work()
+    sensor.wait_for(lambda: place.execs(place.documents())[place.nonces[-1]])
+    pages = Pages(sensor)
+    sensor.wait_for(lambda: pages.metric("taffrail_sensor_stream_refused_batches_total") == 1)
+    kept, = [name for name in place.files() if name.endswith(".refused")]
+    assert (place.folder / "spool" / kept).read_bytes() == bad
+    said = f"events {first} to {last} are told as lost, for collectors refuse them: they are kept as {kept} of the spool"
+    assert any(said in line for line in sensor.log), sensor.log
+    assert sensor.end() == 0
+    documents = place.documents()
+    lost, = [document["taffrail"]["lost"] for document in documents if document["event"]["action"] == "events_lost"]
+    assert (lost["stage"], lost["first"], lost["last"], lost["count"]) == ("spool", str(first), str(last), last - first + 1)
+    gone = {nonce for nonce in place.nonces if nonce.encode() in good}
+    assert gone and place.execs(documents) == {nonce: 1 for nonce in place.nonces if nonce not in gone}
+    done = run("taffrail", "status", "--json", "--data", str(place.folder / "data"))
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert collector.end() == 0
 
 
 @pytest.mark.parametrize("arguments,word", [

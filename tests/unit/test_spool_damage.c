@@ -154,6 +154,41 @@ Test(spool_damage, one_without_a_beginning_is_kept)
 	close_world(&world);
 }
 
+/* A batch that nobody takes is kept as damaged files are. */
+Test(spool_damage, what_is_refused_is_kept)
+{
+	static uint8_t kept[1 << 16];
+	struct world world;
+	struct buffer *batch;
+	char name[NUMBERED_NAME_SIZE], path[128];
+	uint64_t room;
+
+	open_world(&world, 26);
+	open_life(&world);
+	batch = make_events(&world.host, 1, 20, 20);
+	room = (batch->length + 4095) / 4096 * 4096;
+	for (int i = 0; i < 20; i++)
+		cr_assert_eq(spool_keep_refused(world.spool, (struct text){batch->data, batch->length}, name), 0);
+	cr_assert_str_eq(name, "0000000000000020.refused");
+	for (int number = 1; number <= 20; number++)
+		cr_assert_eq(is_there(&world, number, "refused"), number > 4);
+	cr_assert_eq(spool_bytes(world.spool), 16 * room);
+	snprintf(path, sizeof(path), "%s/%s", world.path, name);
+	int fd = open(path, O_RDONLY);
+	cr_assert_eq(read(fd, kept, sizeof(kept)), (ssize_t)batch->length);
+	close(fd);
+	cr_assert_eq(memcmp(kept, batch->data, batch->length), 0);
+	close_life(&world);
+	/* The next life counts them, and does not send them. */
+	open_life(&world);
+	cr_assert_eq(spool_bytes(world.spool), 16 * room);
+	put(&world, 1, 20);
+	cr_assert(is_there(&world, 21, "spool"));
+	close_life(&world);
+	wire_bytes_free(batch);
+	close_world(&world);
+}
+
 Test(spool_damage, much_that_is_another)
 {
 	static uint8_t bytes[1 << 16], damaged[1 << 16];

@@ -34,6 +34,11 @@ static struct {
 	unsigned hellos;
 	uint64_t acknowledged;
 	char elsewhere[200]; /* "A 3, B 9": the store's first byte, or - */
+	/* Of batches with this number it refuses so many; what it took instead. */
+	uint64_t refused;
+	unsigned refusals;
+	bool refuses_records;   /* of losses, too */
+	struct event_lost lost; /* but for its stage, which is the spool's */
 } test;
 
 static void send_down(const Taffrail__V1__Down *down)
@@ -63,6 +68,20 @@ static void take_hello(const uint8_t *bytes, size_t length)
 	taffrail__v1__up__free_unpacked(up, NULL);
 }
 
+/* Does it refuse the batch? */
+static bool refuse(struct grpc_stream *stream, const struct wire_events *events)
+{
+	const bool lost = events->count > 0 && events->events[0].action == EVENT_LOST;
+
+	if (events->first > test.refused || events->last < test.refused || test.refusals == 0 ||
+		(lost && !test.refuses_records))
+		return false;
+	test.refusals--;
+	test.peer = NULL;
+	grpc_stream_finish(stream, GRPC_INVALID_ARGUMENT, "a batch is refused: it does not please");
+	return true;
+}
+
 static void on_up(struct grpc_stream *stream, void *data, const uint8_t *bytes, size_t length)
 {
 	Taffrail__V1__Down down = TAFFRAIL__V1__DOWN__INIT;
@@ -86,11 +105,20 @@ static void on_up(struct grpc_stream *stream, void *data, const uint8_t *bytes, 
 		return;
 	}
 	cr_assert_eq(wire_read(&events, inside.data, inside.length, why), 0, "%s", why);
+	if (refuse(stream, &events)) {
+		wire_free(&events);
+		return;
+	}
 	test.received = events.last;
 	test.largest = length > test.largest ? length : test.largest;
 	for (size_t i = 0; i < events.count; i++) {
 		const struct event_process *process = events.events[i].process;
 
+		if (events.events[i].action == EVENT_LOST) {
+			cr_assert(text_equal(events.events[i].lost.stage, text_of("spool")));
+			test.lost = events.events[i].lost;
+			test.events += events.events[i].lost.count - 1;
+		}
 		cr_assert_eq(events.events[i].sequence, ++test.events);
 		test.without_ancestors += process && process->truncated & EVENT_CUT_ANCESTORS && !process->parent;
 	}
@@ -109,11 +137,12 @@ static void acknowledge(void)
 }
 
 /* Runs the collector until the condition holds. */
-#define until(condition)                                                                                               \
+#define until(condition) until_within(5, condition)
+#define until_within(seconds, condition)                                                                               \
 	do {                                                                                                           \
-		uint64_t end_ = test_now_ms() + 5000;                                                                  \
+		uint64_t end_ = test_now_ms() + (seconds)*1000;                                                        \
 		while (!(condition)) {                                                                                 \
-			cr_assert_lt(test_now_ms(), end_, "waited five seconds for: %s", #condition);                  \
+			cr_assert_lt(test_now_ms(), end_, "waited " #seconds " seconds for: %s", #condition);          \
 			event_base_loop(test.base, EVLOOP_NONBLOCK);                                                   \
 			usleep(500);                                                                                   \
 		}                                                                                                      \
@@ -287,6 +316,73 @@ Test(stream, what_was_never_made_is_no_acknowledgement)
 	until(test.received == 2);
 	acknowledge();
 	until(stream_idle(test.stream));
+}
+
+/* Three batches of three events, which go as soon as they may. */
+static void send_three(void)
+{
+	struct event event = {.action = EVENT_EXEC, .count = 1};
+
+	for (int i = 0; i < 3; i++) {
+		const uint64_t first = test.sent + 1;
+
+		while (test.sent < first + 2) {
+			event.sequence = ++test.sent;
+			wire_batch_add(test.batch, &event);
+		}
+		cr_assert_eq(stream_send(test.stream, wire_batch_finish(test.batch, &test.host, first, test.sent),
+				     first, test.sent, NULL),
+			0);
+	}
+}
+
+/* What came is stored; nothing of a call that it has ended itself. */
+static void store(void)
+{
+	if (!test.peer || test.received <= test.stored)
+		return;
+	acknowledge();
+	test.stored = test.received;
+}
+
+static uint64_t refused_batches(void)
+{
+	struct stream_counters counters;
+
+	stream_counters(test.stream, &counters);
+	return counters.refused;
+}
+
+Test(stream, a_batch_that_is_refused_for_what_is_in_it_holds_up_nothing)
+{
+	test.refused = 5;
+	test.refusals = 100;
+	send_three();
+	until((store(), stream_idle(test.stream)));
+	cr_assert_eq(100 - test.refusals, 4, "once among others, and three times alone: %u", 100 - test.refusals);
+	cr_assert(test.events == 9 && refused_batches() == 1);
+	cr_assert(test.lost.first == 4 && test.lost.last == 6 && test.lost.count == 3);
+	cr_assert_eq(test.lost.kinds, 1ull << EVENT_EXEC);
+}
+
+Test(stream, what_is_refused_and_taken_later_is_not_lost)
+{
+	test.refused = 5;
+	test.refusals = 3;
+	send_three();
+	until((store(), stream_idle(test.stream)));
+	cr_assert(test.events == 9 && test.lost.count == 0 && refused_batches() == 0);
+}
+
+/* One that refuses what is said in its place, too, takes nothing of this sensor's: nothing is given up for it. */
+Test(stream, nothing_is_lost_to_a_collector_that_refuses_all)
+{
+	test.refused = 5;
+	test.refusals = 1 + 3 + 2;
+	test.refuses_records = true;
+	send_three();
+	until_within(20, (store(), stream_idle(test.stream))); /* each try comes later than the one before */
+	cr_assert(test.events == 9 && test.lost.count == 0 && refused_batches() == 0);
 }
 
 /* Each of them alone would fit, or would not: with 64 ancestors of so many bytes. */

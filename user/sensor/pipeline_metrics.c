@@ -171,6 +171,7 @@ static void put_stream(struct pipeline *pipeline, struct buffer *page)
 	one(page, SENSOR_CONNECTED, counters.connected);
 	one(page, SENSOR_CONNECTIONS, counters.greetings);
 	one(page, SENSOR_CONNECTION_FAILURES, counters.failures);
+	one(page, SENSOR_BATCHES_REFUSED, counters.refused);
 	one(page, SENSOR_MEMORY, counters.memory_bytes);
 	one(page, SENSOR_MEMORY_LIMIT, pipeline->settings->stream_bytes);
 	one(page, SENSOR_QUEUE, counters.queued);

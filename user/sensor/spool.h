@@ -4,7 +4,8 @@
  * number, from 1) of the format of spool_format.h, each of one epoch. What a life of the sensor could not hand over the
  * next one finds here and sends first.
  *
- * A file whose header cannot be read is kept as NNNNNNNNNNNNNNNN.damaged: the last 16 of them, within `max_bytes`.
+ * A file whose header cannot be read is kept as NNNNNNNNNNNNNNNN.damaged, and a batch that collectors refuse as
+ * NNNNNNNNNNNNNNNN.refused, an `Up{batch}`: the last 16 of each, within `max_bytes`.
  *
  * A batch is on the spool before it is on the wire; what the kernel has of a file outlives kill -9. A file goes when all
  * of it is acknowledged. Above `max_bytes` the oldest files are written anew, first without bulk and then without all but
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/numbered.h"
 #include "event/event.h"
 #include "sensor/evict.h"
 
@@ -89,6 +91,9 @@ bool spool_skip(struct spool *spool, uint64_t first, uint64_t last);
 
 /* A collector has everything of that epoch up to `sequence`; of this life's that may be more than was ever here. */
 void spool_acknowledge(struct spool *spool, uint64_t sequence);
+
+/* Keeps an `Up{batch}` that is told as lost, as a file of that name. 0, -ENOBUFS, or what is wrong with the disk. */
+int spool_keep_refused(struct spool *spool, struct text up, char name[NUMBERED_NAME_SIZE]);
 
 /* All of a former epoch is acknowledged: goes on to the next one. False: not yet, or it is this life's. */
 bool spool_turn(struct spool *spool);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the spool: spool.c appends and acknowledges, spool_load.c opens, spool_read.c reads, spool_room.c makes room. */
+/*
+ * Inside of the spool: spool.c appends and acknowledges, spool_load.c opens, spool_read.c reads, spool_room.c
+ * makes room, spool_aside.c keeps what cannot be sent.
+ */
 #ifndef TAFFRAIL_SENSOR_SPOOL_INSIDE_H
 #define TAFFRAIL_SENSOR_SPOOL_INSIDE_H
 
@@ -16,10 +19,11 @@ enum {
 	SPOOL_REST_MAX = 64 << 20, /* bytes that are searched for a frame behind a damaged one */
 };
 
-/* Of the files' names: what waits, what is being written anew, what cannot be read. */
+/* Of the files' names: what waits, what is being written anew, what cannot be read, what nobody takes. */
 #define SPOOL_ENDING ".spool"
 #define SPOOL_NEW ".new"
 #define SPOOL_DAMAGED ".damaged"
+#define SPOOL_REFUSED ".refused"
 
 struct spool_segment {
 	TAILQ_ENTRY(spool_segment) entry;
@@ -95,9 +99,16 @@ int spool_open_directory(struct spool *spool, char *why, size_t why_size);
 int spool_load(struct spool *spool);
 /* A directory that comes later: new files do not take the names of those that are there. 0 or -errno. */
 int spool_count_files(struct spool *spool);
+/* No new file takes the name of one that is there. */
+void spool_pass_numbers(struct spool *spool, const struct numbers *numbers);
 struct spool_epoch *spool_new_epoch(const struct event_host *host, bool copy);
 struct spool_segment *spool_new_segment(struct spool *spool, struct spool_epoch *epoch, uint64_t number);
 void spool_free_epoch(struct spool *spool, struct spool_epoch *epoch);
+
+/* spool_aside.c: counts the files that are kept, and removes those that are too many. 0 or -errno. */
+int spool_count_aside(struct spool *spool);
+/* The file of that name and number is kept as a damaged one. */
+void spool_keep_damaged(struct spool *spool, const char *file, uint64_t number);
 
 /*
  * spool_read.c. What comes next: 1 a frame, whose batch is the caller's; 2 sequences `first` to `last` of `frame` that are not there;

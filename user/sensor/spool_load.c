@@ -11,8 +11,6 @@
 #include "base/log.h"
 #include "sensor/spool_inside.h"
 
-enum { DAMAGED_MAX = 16 }; /* files that are kept: of a spool's 32 segments at most half */
-
 /* --- the directory --------------------------------------------------------------------------------------------------- */
 
 static int refuse(char *why, size_t why_size, int error, const char *path, const char *what)
@@ -217,20 +215,6 @@ static void walk(struct file *file, const struct spool *spool)
 	file->size = file->offset;
 }
 
-/* Nobody can send it, but somebody may look what is in it. */
-static void set_aside(struct spool *spool, const struct file *file, uint64_t number)
-{
-	char name[NUMBERED_NAME_SIZE];
-
-	numbered_name(name, number, SPOOL_DAMAGED);
-	if (spool_may(spool, "rename", NULL) == 0 &&
-		renameat(spool->directory, file->name, spool->directory, name) == 0)
-		log_error("%s/%s: its beginning is damaged: what it held is not sent. It is kept as %s", spool->path,
-			file->name, name);
-	else
-		log_error("%s/%s: its beginning is damaged: what it held is not sent", spool->path, file->name);
-}
-
 /* 0, or -ENOMEM; a file that is none of the spool's is left where it is. */
 static int load_file(struct spool *spool, uint64_t number)
 {
@@ -259,7 +243,7 @@ static int load_file(struct spool *spool, uint64_t number)
 	}
 	if (!spool_header_get(&header, bytes, (size_t)got)) {
 		if (!spool_header_is_begun(bytes, file.size))
-			set_aside(spool, &file, number);
+			spool_keep_damaged(spool, file.name, number);
 		else if (spool_may(spool, "unlink", NULL) == 0)
 			(void)unlinkat(spool->directory, file.name, 0);
 		close(file.fd);
@@ -312,35 +296,10 @@ static void drop_replaced(struct spool *spool, struct spool_epoch *epoch)
 			spool_drop_segment(spool, epoch, segment);
 }
 
-/* No new file takes the name of one that is there. */
-static void pass_numbers(struct spool *spool, const struct numbers *numbers)
+void spool_pass_numbers(struct spool *spool, const struct numbers *numbers)
 {
 	if (numbers->count > 0 && numbers->items[numbers->count - 1] >= spool->next_number)
 		spool->next_number = numbers->items[numbers->count - 1] + 1;
-}
-
-/* The damaged files: of too many the oldest go; the others take their room. 0 or -errno. */
-static int count_damaged(struct spool *spool)
-{
-	struct numbers numbers = {0};
-	int error = numbered_list(spool->directory, SPOOL_DAMAGED, &numbers);
-	size_t count = error ? 0 : numbers.count;
-	struct stat stat;
-
-	for (size_t i = 0; i < count; i++) {
-		char name[NUMBERED_NAME_SIZE];
-
-		numbered_name(name, numbers.items[i], SPOOL_DAMAGED);
-		if (count - i > DAMAGED_MAX && spool_may(spool, "unlink", NULL) == 0 &&
-			unlinkat(spool->directory, name, 0) == 0)
-			log_warning("%s/%s is removed: newer ones are damaged, too", spool->path, name);
-		else if (fstatat(spool->directory, name, &stat, AT_SYMLINK_NOFOLLOW) == 0)
-			spool->bytes += spool_blocks((uint64_t)stat.st_size);
-	}
-	if (!error)
-		pass_numbers(spool, &numbers);
-	numbers_free(&numbers);
-	return error;
 }
 
 int spool_count_files(struct spool *spool)
@@ -351,7 +310,7 @@ int spool_count_files(struct spool *spool)
 	remove_unfinished(spool);
 	error = numbered_list(spool->directory, SPOOL_ENDING, &numbers);
 	if (!error)
-		pass_numbers(spool, &numbers);
+		spool_pass_numbers(spool, &numbers);
 	numbers_free(&numbers);
 	return error;
 }
@@ -370,9 +329,9 @@ int spool_load(struct spool *spool)
 	}
 	for (size_t i = 0; i < numbers.count && !error; i++)
 		error = load_file(spool, numbers.items[i]);
-	pass_numbers(spool, &numbers); /* those too that could not be read */
+	spool_pass_numbers(spool, &numbers); /* those too that could not be read */
 	numbers_free(&numbers);
-	if (!error && count_damaged(spool) == -ENOMEM)
+	if (!error && spool_count_aside(spool) == -ENOMEM)
 		error = -ENOMEM;
 	for (epoch = TAILQ_FIRST(&spool->epochs); epoch; epoch = TAILQ_NEXT(epoch, entry)) {
 		drop_replaced(spool, epoch);

@@ -67,10 +67,11 @@ void stream_send_batches(struct stream *stream)
 {
 	struct batch *batch;
 
-	while (stream->greeted && grpc_call_queued(stream->call) < IN_FLIGHT_MAX &&
+	while (stream->greeted && grpc_call_queued(stream->call) < IN_FLIGHT_MAX && refusal_may_send(stream->refusal) &&
 		(batch = backlog_next(stream->backlog))) {
-		if (grpc_call_send_owned(stream->call, batch->bytes->data, batch->bytes->length, on_released, batch) <
-			0) {
+		batch = refusal_pass(stream->refusal, batch, backlog_host(stream->backlog));
+		if (!batch || grpc_call_send_owned(
+				      stream->call, batch->bytes->data, batch->bytes->length, on_released, batch) < 0) {
 			backlog_release(batch);
 			stream_fail(stream, "a batch cannot be sent"); /* and nothing behind it: all of it again */
 		}
@@ -109,7 +110,7 @@ static void on_sent(evutil_socket_t fd, short what, void *context)
 /* What other threads may ask for. */
 static void note_figures(struct stream *stream)
 {
-	atomic_store(&stream->taken, backlog_taken(stream->backlog));
+	atomic_store(&stream->taken, backlog_taken(stream->backlog) + refusal_total(stream->refusal));
 	if (!stream->spool)
 		return;
 	atomic_store(&stream->spool_bytes, spool_bytes(stream->spool));
@@ -161,6 +162,7 @@ void stream_counters(const struct stream *stream, struct stream_counters *counte
 		.connected = atomic_load(&stream->greeted),
 		.greetings = atomic_load(&stream->greetings),
 		.failures = atomic_load(&stream->failures),
+		.refused = atomic_load(&stream->refused),
 		.acknowledged = atomic_load(&stream->acknowledged), /* first: it never is above `last` then */
 		.memory_bytes = backlog_bytes(stream->backlog),
 		.queued = mailbox_count(stream->sent),
@@ -335,6 +337,7 @@ int stream_open(struct stream **out, const struct stream_options *options)
 	error = stream->room_fd < 0 || stream->stop_fd < 0 ? -errno : 0;
 	error = error ? error : options->collector_count ? read_addresses(stream, options) : -EINVAL;
 	error = error ? error : backlog_open(&stream->backlog, &backlog);
+	error = error ? error : refusal_open(&stream->refusal, stream->backlog, options->collector_count);
 	error = error ? error : mailbox_open(&stream->sent, MAILBOX_MAX);
 	error = error ? error : open_events(stream);
 	if (!error)
@@ -383,6 +386,7 @@ bool stream_close(struct stream *stream)
 		take_sent(stream);
 	stream_leave_open(stream);
 	mailbox_close(stream->sent);
+	refusal_close(stream->refusal);
 	kept = backlog_close(stream->backlog, stream->ledger != NULL);
 	grpc_trust_unwatch(&stream->trust);
 	free_events(stream);

@@ -80,10 +80,11 @@ int stream_send(
 struct stream_counters {
 	bool connected; /* a collector takes what is sent */
 	uint64_t greetings, failures;
+	uint64_t refused;            /* batches of which a collector has a record that tells their loss (refusal.h) */
 	uint64_t last, acknowledged; /* sequences of this life */
 	uint64_t memory_bytes;       /* of batches */
 	size_t queued;               /* batches that the stream's thread has not taken yet */
-	uint64_t spool_bytes, taken; /* taken: events, out of spool and memory, for want of room */
+	uint64_t spool_bytes, taken; /* taken: events, out of spool and memory, for want of room, or refused */
 	int64_t spool_since_s;       /* as the spool's */
 	bool spool_works;
 };

@@ -87,8 +87,32 @@ void stream_turn(struct stream *stream)
 		end_call(stream);
 }
 
+/* A batch is told as lost, for no collector has taken it: its bytes are evidence, or show what is wrong. */
+static void set_aside(struct stream *stream, struct batch *batch)
+{
+	char name[NUMBERED_NAME_SIZE];
+	int error = stream->spool ? spool_keep_refused(stream->spool,
+					    (struct text){batch->bytes->data, batch->bytes->length}, name)
+				  : -ENODEV;
+
+	atomic_fetch_add(&stream->refused, 1);
+	if (!error)
+		log_error("events %llu to %llu are told as lost, for collectors refuse them: they are kept as %s of "
+			  "the spool",
+			(unsigned long long)batch->first, (unsigned long long)batch->last, name);
+	else
+		log_error("events %llu to %llu are told as lost, for collectors refuse them%s%s",
+			(unsigned long long)batch->first, (unsigned long long)batch->last,
+			stream->spool ? ", and cannot be kept: " : "", stream->spool ? strerror(-error) : "");
+	backlog_release(batch);
+}
+
 static void note_acknowledged(struct stream *stream, uint64_t sequence)
 {
+	struct batch *refused = refusal_stored(stream->refusal, sequence);
+
+	if (refused)
+		set_aside(stream, refused);
 	backlog_acknowledge(stream->backlog, sequence);
 	if (backlog_turn(stream->backlog))
 		end_call(stream);
@@ -169,6 +193,7 @@ static void take_hello(struct stream *stream, const Taffrail__V1__DownHello *hel
 	atomic_fetch_add(&stream->greetings, 1);
 	take_store(stream, hello);
 	backlog_rewind(stream->backlog, hello->stored, hello->books ? &books : NULL);
+	refusal_begin(stream->refusal, backlog_host(stream->backlog)->epoch, backlog_acknowledged(stream->backlog));
 	if (!stream->said_down && !atomic_load(&stream->former))
 		log_info("streaming to %s", stream->name);
 	if (backlog_is_empty(stream->backlog) || backlog_acknowledged(stream->backlog) > before)
@@ -226,6 +251,8 @@ static void on_done(void *context, struct grpc_call *call, enum grpc_status stat
 		open_call(stream);
 		return;
 	}
+	if (status == GRPC_INVALID_ARGUMENT && stream->greeted)
+		refusal_note(stream->refusal, stream->name, message);
 	stream_fail(stream, message);
 }
 

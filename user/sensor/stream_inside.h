@@ -10,6 +10,7 @@
 #include "grpc/trust.h"
 #include "sensor/backlog.h"
 #include "sensor/ledger.h"
+#include "sensor/refusal.h"
 #include "sensor/stream.h"
 #include "sensor/window.h"
 
@@ -37,7 +38,7 @@ struct stream {
 	_Atomic uint64_t unmade; /* stream_unmade */
 	_Atomic bool closing;    /* the word that the closing batch is stored is still to come */
 	_Atomic bool greeted;    /* the collector's hello has come: batches may go */
-	_Atomic uint64_t greetings, failures, taken, spool_bytes;
+	_Atomic uint64_t greetings, failures, refused, taken, spool_bytes;
 	_Atomic int64_t spool_since_s;
 	_Atomic bool spool_works;
 	pthread_mutex_t build_lock;
@@ -49,6 +50,7 @@ struct stream {
 	struct grpc_trust trust;
 	struct event *sent_event, *stop_event, *retry_event, *answer_event, *tick_event, *sync_event;
 	struct backlog *backlog;
+	struct refusal *refusal;
 	struct grpc_client *client;
 	struct grpc_call *call;
 	bool orderly;  /* the call ends because it should: the next one goes to the same collector */
