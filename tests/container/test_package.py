@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Debian package and its systemd units: made, installed, run by a real systemd (systemd.sh), removed."""
+import ctypes
 import json
 import os
 import re
@@ -110,6 +111,7 @@ until_true() { set +x; for _ in $(seq 300); do "$@" >/dev/null 2>&1 && break; sl
 dpkg --no-triggers --install /mnt/*.deb
 say enabled "$(systemctl is-enabled taffrail-sensor taffrail-collector)"
 say active "$(systemctl is-active taffrail-sensor taffrail-collector)"
+sed -i 's/^log: .*/log: {format: logfmt, level: debug}/' /etc/taffrail/sensor.yaml
 systemctl start taffrail-collector taffrail-sensor
 events=/var/lib/taffrail/collector/events.ndjson
 until_true grep -q '"action":"coverage"' $events
@@ -176,6 +178,9 @@ def test_the_units_under_a_real_systemd(package):
     allowed = 1 << 39 | 1 << 38 | 1 << 12  # BPF, PERFMON, NET_ADMIN
     assert int(sensor["CapBnd"], 16) == allowed and not int(sensor["CapPrm"], 16) & ~allowed
     assert sensor["NoNewPrivs"] == collector["NoNewPrivs"] == "1" and sensor["Seccomp"] == collector["Seccomp"] == "2"
+    # The unit's filter lets it have Landlock where the kernel does.
+    landlock = ctypes.CDLL(None).syscall(444, None, 0, 1) > 0  # landlock_create_ruleset, LANDLOCK_CREATE_RULESET_VERSION
+    assert "the loader (process" in text("log") and ("no Landlock" in text("log")) != landlock, log
     assert int(collector["CapBnd"], 16) == 0 and collector["Uid"].split()[0] != "0"
     mounts = {line.split()[4]: line.split()[5].split(",") for line in text("said-mounts").splitlines()}
     assert "ro" in mounts["/"] and "ro" in mounts["/proc/sys"] and "ro" in mounts["/sys"] and "rw" in mounts["/sys/fs/bpf"], mounts

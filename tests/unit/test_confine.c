@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -158,6 +159,49 @@ Test(confine, it_reaches_itself_and_no_other_process, WITHOUT_SANITIZERS)
 	cr_expect_eq(end_of(confine_worker, raised), exited(0));
 	status = end_of(confine_worker, aborted);
 	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%#x", status);
+}
+
+/* Of the same user, without capabilities, dumpable: what root runs in a container with drop: [ALL]. */
+static pid_t other;
+
+static int only_capabilities(void)
+{
+	return capability_keep(0);
+}
+
+static int others_memory(void)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)other);
+	return open(path, O_WRONLY | O_CLOEXEC) >= 0 ? 0 : errno == EACCES || errno == EPERM ? 1 : 2;
+}
+
+Test(confine, memory_of_others_is_shut_to_it)
+{
+	int ready[2], without, with;
+	char byte;
+
+	cr_assert_eq(pipe(ready), 0);
+	other = fork();
+	if (other == 0) {
+		if (capability_keep(0) != 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0 || write(ready[1], "", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	cr_assert_eq(read(ready[0], &byte, 1), 1);
+	without = end_of(only_capabilities, others_memory);
+	with = end_of(confine_worker, others_memory);
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* its version */) < 1)
+		cr_skip_test("this kernel has no Landlock");
+	cr_expect_eq(with, exited(1), "%x", with);
+	/* Yama shuts it, too. */
+	if (access("/proc/sys/kernel/yama/ptrace_scope", F_OK) != 0)
+		cr_expect_eq(without, exited(0), "or this shows nothing: %x", without);
 }
 
 static int execute(void)
