@@ -340,6 +340,18 @@ Test(ecs, community_id_is_that_of_the_specification_from_either_end)
 	json_object_put(document);
 }
 
+/* Whatever protocol a sensor says that it has. */
+Test(ecs, what_has_no_ip_addresses_has_no_community_id)
+{
+	struct event event = network_event(EVENT_CONNECT, "10.0.0.1", 1, "10.0.0.2", 80);
+	struct json_object *document;
+
+	event.network.family = event.network.source.family = event.network.destination.family = AF_VSOCK;
+	document = document_written(&event);
+	cr_assert_str_empty(document_at(document, "network", "community_id", NULL));
+	json_object_put(document);
+}
+
 Test(ecs, hostile_labels_are_still_json)
 {
 	struct event event = document_event(EVENT_FORK);

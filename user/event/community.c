@@ -15,7 +15,7 @@ bool community_id(char text[COMMUNITY_TEXT], const struct event_network *network
 	unsigned char input[2 + 16 + 16 + 2 + 4], digest[SHA_DIGEST_LENGTH], base64[COMMUNITY_TEXT];
 	int order;
 
-	if (!low->family || low->family != high->family)
+	if ((low->family != AF_INET && low->family != AF_INET6) || low->family != high->family)
 		return false;
 	if (network->protocol != IPPROTO_TCP && network->protocol != IPPROTO_UDP && network->protocol != IPPROTO_SCTP)
 		return false;

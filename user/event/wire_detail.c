@@ -185,7 +185,9 @@ static bool read_address(struct event_address *address, const Taffrail__V1__Addr
 {
 	if (!message)
 		return true;
-	if ((message->ip.len != 4 && message->ip.len != 16) || (message->port > UINT16_MAX && !vsock))
+	if (message->ip.len != 4 && (message->ip.len != 16 || vsock))
+		return false;
+	if (message->port > UINT16_MAX && !vsock)
 		return false;
 	address->family = vsock ? AF_VSOCK : message->ip.len == 4 ? AF_INET : AF_INET6;
 	memcpy(address->bytes, message->ip.data, message->ip.len);
