@@ -67,10 +67,10 @@ class Person:
             file.write(f"#!/bin/sh\n{line}\n")
         os.chmod(path, 0o755)
 
-    def types(self, *lines, seconds=300):
+    def types(self, *lines, seconds=300, where=ROOT):
         """All in one shell: where one line leaves it the next one begins. It ends with the first that fails."""
         script = "\n".join(lines)
-        done = subprocess.run(["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True, timeout=seconds,
+        done = subprocess.run(["bash", "-ec", script], cwd=where, capture_output=True, text=True, timeout=seconds,
                               env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"})
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
@@ -421,6 +421,45 @@ def test_kubelet_is_started_anew_under_load(cluster, deployed, load):
     deployed.rolled_out()
     assert load.end()[0] == []
     assert [deployed.container_id(component) for component in ("sensor", "collector")] == running
+    assert not [one for one in deployed.balance() if one["lost"]]
+
+
+def own_version():
+    with open(os.path.join(ROOT, "user", "base", "version.h"), encoding="utf-8") as header:
+        return re.search(r'TAFFRAIL_VERSION "(.*)"', header.read())[1]
+
+
+@pytest.fixture
+def later(person, tmp_path):
+    """A checkout of a later version, as far as its manifests go, and its images: this one's programs under another name."""
+    version = own_version()
+    shutil.copytree(os.path.join(ROOT, "deploy"), tmp_path / "deploy")
+    for name in ("kustomize/base/kustomization.yaml", "helm/taffrail/Chart.yaml"):
+        file = tmp_path / "deploy" / name
+        text = file.read_text(encoding="utf-8")
+        assert version in text
+        file.write_text(text.replace(version, f"{version}-later"), encoding="utf-8")
+    images = [f"docker.io/taffrail/{one}:{version}" for one in ("sensor", "collector")]
+    person.types(*(f"ctr -n k8s.io images tag {one} {one}-later" for one in images))
+    yield tmp_path
+    person.types(f"ctr -n k8s.io images rm {' '.join(f'{one}-later' for one in images)}")
+
+
+def test_updated_and_back_again_under_load(deployed, load, later):
+    lines = commands("deploy/README.md", "### Updated, and back again" + (", with the chart" if deployed.way == "chart" else ""))
+    there, back = (lines[:1], lines[1:]) if deployed.way == "chart" else (lines, lines)
+
+    def runs(ending):
+        deployed.rolled_out()
+        until(lambda: len(deployed.kubectl("get", "pods", "-o", "name").split()) == 2, 60)
+        for component in ("sensor", "collector"):
+            assert deployed.pod(component)["spec"]["containers"][0]["image"].endswith(ending)
+
+    deployed.person.types(*there, where=later)
+    runs("-later")
+    deployed.person.types(*back)
+    runs(f":{own_version()}")
+    assert load.end()[0] == []
     assert not [one for one in deployed.balance() if one["lost"]]
 
 
