@@ -2,6 +2,7 @@
 """The programs as the suites start them; TAFFRAIL_BIN says where they are."""
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -17,6 +18,12 @@ once = pytest.mark.skipif(SLOW != 1, reason="once is enough: without sanitizers"
 
 def program(name):
     return os.path.join(BIN, name)
+
+
+def version():
+    """As the programs are to say it."""
+    with open(os.path.join(ROOT, "user", "base", "version.h"), encoding="ascii") as header:
+        return re.search(r'TAFFRAIL_VERSION "([^"]+)"', header.read())[1]
 
 
 def run(name, *arguments, timeout=20, **more):

@@ -15,7 +15,7 @@ import time
 import pytest
 from conftest import NAMESPACE, SCRIPTS, container, get, idle, named, pod_manifest, template, until, workload
 from documents import Documents
-from programs import ROOT
+from programs import ROOT, version
 
 OWN = "taffrail"
 SENSOR, COLLECTOR = "daemonset/taffrail-sensor", "statefulset/taffrail-collector"
@@ -424,22 +424,17 @@ def test_kubelet_is_started_anew_under_load(cluster, deployed, load):
     assert not [one for one in deployed.balance() if one["lost"]]
 
 
-def own_version():
-    with open(os.path.join(ROOT, "user", "base", "version.h"), encoding="utf-8") as header:
-        return re.search(r'TAFFRAIL_VERSION "(.*)"', header.read())[1]
-
-
 @pytest.fixture
 def later(person, tmp_path):
     """A checkout of a later version, as far as its manifests go, and its images: this one's programs under another name."""
-    version = own_version()
+    this = version()
     shutil.copytree(os.path.join(ROOT, "deploy"), tmp_path / "deploy")
     for name in ("kustomize/base/kustomization.yaml", "helm/taffrail/Chart.yaml"):
         file = tmp_path / "deploy" / name
         text = file.read_text(encoding="utf-8")
-        assert version in text
-        file.write_text(text.replace(version, f"{version}-later"), encoding="utf-8")
-    images = [f"docker.io/taffrail/{one}:{version}" for one in ("sensor", "collector")]
+        assert this in text
+        file.write_text(text.replace(this, f"{this}-later"), encoding="utf-8")
+    images = [f"docker.io/taffrail/{one}:{this}" for one in ("sensor", "collector")]
     person.types(*(f"ctr -n k8s.io images tag {one} {one}-later" for one in images))
     yield tmp_path
     person.types(f"ctr -n k8s.io images rm {' '.join(f'{one}-later' for one in images)}")
@@ -458,7 +453,7 @@ def test_updated_and_back_again_under_load(deployed, load, later):
     deployed.person.types(*there, where=later)
     runs("-later")
     deployed.person.types(*back)
-    runs(f":{own_version()}")
+    runs(f":{version()}")
     assert load.end()[0] == []
     assert not [one for one in deployed.balance() if one["lost"]]
 

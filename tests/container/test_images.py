@@ -12,7 +12,7 @@ import pytest
 import spdx
 from conftest import Documents, get, once
 from oci import NAMES, Image, pack
-from programs import BIN, ROOT
+from programs import BIN, ROOT, version
 
 pytestmark = once
 
@@ -27,11 +27,6 @@ def archives(tmp_path_factory):
 @pytest.fixture(scope="module")
 def images(archives):
     return {name: Image(archives / f"{name}.tar") for name in NAMES}
-
-
-def version():
-    with open(os.path.join(ROOT, "user/base/version.h"), encoding="ascii") as file:
-        return re.search(r'TAFFRAIL_VERSION "([^"]+)"', file.read())[1]
 
 
 def test_the_same_programs_give_the_same_images(archives, tmp_path):

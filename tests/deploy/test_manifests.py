@@ -11,7 +11,7 @@ import subprocess
 import pytest
 import yaml
 
-from programs import ROOT, run
+from programs import ROOT, run, version
 
 KUSTOMIZE = os.path.join(ROOT, "deploy", "kustomize")
 CHART = os.path.join(ROOT, "deploy", "helm", "taffrail")
@@ -88,11 +88,6 @@ def workloads(objects):
 def only(items):
     one, = items
     return one
-
-
-def version():
-    with open(os.path.join(ROOT, "user", "base", "version.h"), encoding="utf-8") as file:
-        return re.search(r'TAFFRAIL_VERSION "([^"]+)"', file.read()).group(1)
 
 
 def config(objects, name):

@@ -16,7 +16,6 @@ import concurrent.futures
 import gzip
 import json
 import os
-import re
 import shutil
 import struct
 import subprocess
@@ -30,7 +29,7 @@ sys.path[:0] = [os.path.dirname(HERE), os.path.join(ROOT, "scripts")]
 import grpc  # noqa: E402
 from cri_client import Runtime  # noqa: E402
 from peers import stream_pb2  # noqa: E402
-from programs import Running  # noqa: E402
+from programs import Running, version  # noqa: E402
 
 # In one container, one after another; in their order each makes an event of a kind of its own, or of a way to tell one.
 DEEDS = ["/bin/cat /etc/passwd", "/bin/cat /srv/www/price-list", "/bin/nothing", "/d/deed create /tmp/made", "/d/deed chmod 755 /tmp/made",
@@ -51,11 +50,6 @@ record:
 flows: {{idle: 2s}}
 exec: {{environment: true}}
 """
-
-
-def version():
-    with open(os.path.join(ROOT, "user", "base", "version.h"), encoding="ascii") as header:
-        return re.search(r'TAFFRAIL_VERSION "(.*)"', header.read()).group(1)
 
 
 def hide(message):
